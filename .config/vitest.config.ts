@@ -1,0 +1,33 @@
+import { dirname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const slow = { testTimeout: 60_000, hookTimeout: 60_000 };
+
+/** One project a kind of test; a later kind may need what an earlier one proves. */
+const project = (name: string, options: object = {}) => ({
+  extends: true as const,
+  test: { name, include: [`test/${name}/**/*.test.ts`], ...options },
+});
+
+export default defineConfig({
+  root,
+  resolve: { conditions: ['source'] },
+  ssr: { resolve: { conditions: ['source'] } },
+  test: {
+    environment: 'node',
+    env: { ORT_DISABLE_TELEMETRY: '1', FLOTILLA_LOG_LEVEL: 'silent' },
+    pool: 'forks',
+    maxWorkers: 2,
+    projects: [
+      project('unit'),
+      project('property', { testTimeout: 30_000 }),
+      project('contract', slow),
+      project('integration', slow),
+      project('scenario', slow),
+      // Built programs as separate processes: one at a time, on two cores.
+      project('e2e', { testTimeout: 180_000, hookTimeout: 180_000, fileParallelism: false }),
+    ],
+  },
+});

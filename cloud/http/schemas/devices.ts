@@ -1,0 +1,75 @@
+import * as z from 'zod';
+import { restartPolicySchema, settingsSchema } from '#shared/protocol/desired.js';
+import { publicKeySchema } from '#shared/protocol/enrolment.js';
+import { counterSchema, digestSchema, instantSchema, nameSchema, tagsSchema } from '#shared/protocol/primitives.js';
+import { reportedStateSchema } from '#shared/protocol/reported.js';
+import { operationNames } from '#shared/protocol/commands.js';
+
+export const enrolmentTokenCreate = z.strictObject({
+  ttlSeconds: z
+    .int()
+    .min(10)
+    .max(30 * 86_400)
+    .default(3600),
+  /** Tags every device of this token gets. */
+  tags: tagsSchema.default({}),
+});
+
+/** Everything of an enrolment token but the publishers' keys, which the caller's own machine adds. */
+export const enrolmentTokenBody = z.object({
+  url: z.url(),
+  workspace: nameSchema,
+  secret: z.string(),
+  authority: z.string(),
+  director: publicKeySchema,
+  expiresAt: instantSchema,
+});
+
+export const desiredModuleBody = z.object({
+  name: nameSchema,
+  version: z.int(),
+  digest: digestSchema,
+  settings: settingsSchema,
+});
+
+export const deviceBody = z.object({
+  name: nameSchema,
+  workspace: nameSchema,
+  tags: tagsSchema,
+  enrolledAt: instantSchema,
+  retiredAt: instantSchema.optional(),
+  online: z.boolean(),
+  lastSeenAt: instantSchema.optional(),
+  desired: z.object({ generation: counterSchema, modules: z.record(nameSchema, desiredModuleBody) }),
+  reported: reportedStateSchema,
+  reportedAt: instantSchema.optional(),
+});
+export type DeviceBody = z.infer<typeof deviceBody>;
+
+export const devicePatch = z.strictObject({ tags: z.record(z.string(), z.string().max(256).nullable()) });
+
+/** PUT …/devices/{device}/modules/{module}: the module runs this image from the next generation on. */
+export const moduleDeploy = z.strictObject({
+  /** Image as `name:version` or manifest digest. */
+  image: z.string().min(1).max(160),
+  settings: settingsSchema.default({}),
+  policy: restartPolicySchema.prefault({}),
+});
+export const generationBody = z.object({ device: nameSchema, generation: counterSchema });
+
+export const commandCreate = z.strictObject({
+  operation: z.enum(operationNames as [string, ...string[]]),
+  arguments: z.record(z.string(), z.unknown()).default({}),
+  timeoutSeconds: z.int().min(1).max(120).default(15),
+});
+export const commandBody = z.object({ id: z.string(), result: z.json() });
+
+export const eventBody = z.object({
+  device: nameSchema,
+  at: instantSchema,
+  receivedAt: instantSchema,
+  level: z.string(),
+  type: z.string(),
+  module: z.string().optional(),
+  message: z.string(),
+});

@@ -1,0 +1,179 @@
+/**
+ * The tables of the control database, as Kysely sees them. Every row belongs to a workspace.
+ * Instants are ISO 8601 text, booleans 0 or 1, JSON is text in columns that end in `Json`.
+ */
+import type { Generated } from 'kysely';
+
+export interface WorkspaceTable {
+  name: string;
+  createdAt: string;
+}
+
+export interface TokenTable {
+  id: string;
+  /** Null: every workspace, the owner of the installation. */
+  workspace: string | null;
+  role: 'owner';
+  /** SHA-256 of the secret, hex. */
+  secretHash: string;
+  createdAt: string;
+}
+
+/** Which workspace may read and reference a blob; the bytes are stored once for all. */
+export interface BlobTable {
+  workspace: string;
+  digest: string;
+  size: number;
+  createdAt: string;
+}
+
+export interface ModelTable {
+  workspace: string;
+  name: string;
+  version: number;
+  description: string;
+  tagsJson: string;
+  propertiesJson: string;
+  signatureJson: string;
+  size: number;
+  createdAt: string;
+  deletedAt: string | null;
+}
+
+export interface ModelFileTable {
+  workspace: string;
+  name: string;
+  version: number;
+  position: number;
+  path: string;
+  digest: string;
+  size: number;
+}
+
+export interface ImageTable {
+  workspace: string;
+  name: string;
+  version: number;
+  /** Digest of the OCI manifest. */
+  digest: string;
+  manifestSize: number;
+  flavor: 'onnx' | 'node';
+  signatureDigest: string;
+  signatureSize: number;
+  keyIdsJson: string;
+  tagsJson: string;
+  size: number;
+  createdAt: string;
+  deletedAt: string | null;
+}
+
+/** Everything a device may fetch for an image: manifest, config, layers, signature. */
+export interface ImageBlobTable {
+  workspace: string;
+  imageDigest: string;
+  digest: string;
+  mediaType: string;
+  path: string;
+  size: number;
+  position: number;
+}
+
+export interface ActivityTable {
+  id: string;
+  workspace: string;
+  kind: string;
+  state: 'not-started' | 'running' | 'succeeded' | 'failed' | 'cancelled';
+  subject: string;
+  inputJson: string;
+  resource: string | null;
+  problemJson: string | null;
+  cancelRequested: number;
+  createdAt: string;
+  startedAt: string | null;
+  endedAt: string | null;
+}
+
+export interface ActivityLogTable {
+  id: Generated<number>;
+  activity: string;
+  at: string;
+  text: string;
+}
+
+export interface EnrolmentTokenTable {
+  /** SHA-256 of the secret, hex. */
+  secretHash: string;
+  workspace: string;
+  tagsJson: string;
+  createdAt: string;
+  expiresAt: string;
+  usedAt: string | null;
+  usedBy: string | null;
+}
+
+export interface DeviceTable {
+  workspace: string;
+  name: string;
+  /** Salted hash of the broker password, PBKDF2-SHA512 in Mosquitto's `$7$` form. */
+  secretHash: string;
+  tagsJson: string;
+  enrolledAt: string;
+  retiredAt: string | null;
+  online: number;
+  presenceAt: string | null;
+  presenceBootId: number;
+
+  /** The twin, desired side. `desiredEnvelope` is what the director signed; null before the first deployment. */
+  desiredGeneration: number;
+  desiredEnvelope: string | null;
+  desiredExpiresAt: string | null;
+
+  /** The twin, reported side. */
+  reportedJson: string;
+  reportedBootId: number;
+  reportedSequence: number;
+  reportedAt: string | null;
+}
+
+/** A model version made to answer. One record for both kinds; web services come later. */
+export interface DeploymentTable {
+  id: string;
+  workspace: string;
+  kind: 'iot-module';
+  device: string;
+  module: string;
+  imageDigest: string;
+  settingsJson: string;
+  policyJson: string;
+  /** The first desired generation that carries it, and the first that no longer does. */
+  generation: number;
+  removedGeneration: number | null;
+  createdAt: string;
+}
+
+/** What must reach the broker, written in the transaction that made it true. Newest row of a topic wins. */
+export interface OutboxTable {
+  id: Generated<number>;
+  workspace: string;
+  topic: string;
+  payload: string;
+  qos: number;
+  retain: number;
+  createdAt: string;
+}
+
+export interface ControlDatabase {
+  workspaces: WorkspaceTable;
+  tokens: TokenTable;
+  blobs: BlobTable;
+  models: ModelTable;
+  modelFiles: ModelFileTable;
+  images: ImageTable;
+  imageBlobs: ImageBlobTable;
+  activities: ActivityTable;
+  activityLog: ActivityLogTable;
+  enrolmentTokens: EnrolmentTokenTable;
+  devices: DeviceTable;
+  deployments: DeploymentTable;
+  outbox: OutboxTable;
+}

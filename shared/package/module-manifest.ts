@@ -1,0 +1,68 @@
+/** `module.yaml`: what a module is. Strict: a field that is accepted works. */
+import * as z from 'zod';
+import { nameSchema } from '#shared/protocol/primitives.js';
+
+/** A file of the module's folder: relative, forward slashes, no way out. */
+export const relativePathSchema = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(/^[A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+)*$/, 'must be a relative path of letters, digits, ".", "_", "-" and "/"')
+  .refine(
+    (path) => path.split('/').every((part) => part !== '.' && part !== '..'),
+    'must not contain "." or ".." parts',
+  );
+
+export const moduleModelSchema = z.strictObject({
+  /** The name that scoring scripts and URLs use. */
+  name: nameSchema,
+  /** The ONNX file; files of external data beside it are taken along. */
+  file: relativePathSchema,
+});
+
+export const goldenSchema = z.strictObject({
+  /** A JSON array of {name, request, response}: Open Inference Protocol V2 bodies. */
+  file: relativePathSchema,
+  tolerance: z
+    .strictObject({ absolute: z.number().min(0).default(1e-4), relative: z.number().min(0).default(1e-3) })
+    .prefault({}),
+});
+
+export const accelerators = ['cpu', 'cuda', 'tensorrt', 'webgpu', 'coreml', 'dml'] as const;
+
+const head = {
+  schema: z.literal(1),
+  name: nameSchema,
+  description: z.string().max(1024).optional(),
+  models: z.array(moduleModelSchema).min(1).max(16),
+  /** Execution providers in order of preference; the first that works on the device runs the model. */
+  accelerators: z.array(z.enum(accelerators)).min(1).default(['cpu']),
+  /** Worker threads, each with its own session of each model. */
+  instances: z.int().min(1).max(64).default(1),
+  golden: goldenSchema.optional(),
+};
+
+export const moduleManifestSchema = z.discriminatedUnion('flavor', [
+  z.strictObject({ ...head, flavor: z.literal('onnx') }),
+  z.strictObject({
+    ...head,
+    flavor: z.literal('node'),
+    /** A JavaScript or TypeScript module that exports init() and run(input, context). */
+    entry: relativePathSchema,
+  }),
+]);
+export type ModuleManifest = z.infer<typeof moduleManifestSchema>;
+
+/** Known to the design, refused until built: the message says so instead of "unknown key". */
+export const notYetFlavors = ['python', 'container'] as const;
+export const notYetFields = [
+  'resources',
+  'batching',
+  'warmUp',
+  'probes',
+  'routes',
+  'telemetry',
+  'fallback',
+  'inputs',
+  'outputs',
+] as const;

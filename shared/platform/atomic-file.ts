@@ -1,0 +1,134 @@
+/**
+ * Durable small files. A write is: temporary file, fsync, keep the previous one, rename, fsync of the
+ * folder. A kill or power cut at any instant leaves the old content or the new, never a mixture.
+ */
+import { createHash } from 'node:crypto';
+import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { AppError, messageOf } from '#shared/kernel/errors.js';
+
+export interface WriteOptions {
+  /** Permission bits; 0o600 for anything that holds a secret. */
+  readonly mode?: number;
+}
+
+export async function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array,
+  options: WriteOptions = {},
+): Promise<void> {
+  const temporary = `${path}.new`;
+  try {
+    await rm(temporary, { force: true });
+    const file = await open(temporary, 'wx', options.mode ?? 0o644);
+    try {
+      await file.writeFile(data);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    throw diskError(error, `cannot write ${path}`);
+  }
+}
+
+export async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Turns an error of the file system into one that says what to do. */
+export function diskError(error: unknown, what: string): AppError {
+  const code = errno(error);
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new AppError('disk.full', `${what}: no space left; free some and it goes on by itself`, { cause: error });
+  }
+  return new AppError('disk.failed', `${what}: ${messageOf(error)}`, { cause: error });
+}
+
+export function errno(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}
+
+/**
+ * A JSON document with a checksum in front and its predecessor kept beside it, so that a file that a
+ * dying disk truncated or filled with nulls costs one step back, not the device.
+ */
+export class JsonDocument<T> {
+  constructor(
+    readonly path: string,
+    /** Throws, or returns the checked value. */
+    private readonly parse: (value: unknown) => T,
+    private readonly options: WriteOptions = {},
+  ) {}
+
+  /**
+   * @returns undefined when neither the file nor its predecessor exists
+   * @throws AppError `state.corrupt` when what exists cannot be read
+   */
+  async read(): Promise<{ readonly value: T; readonly recovered: boolean } | undefined> {
+    const current = await this.readOne(this.path);
+    if (current.kind === 'ok') return { value: current.value, recovered: false };
+    const previous = await this.readOne(this.previousPath);
+    if (previous.kind === 'ok') return { value: previous.value, recovered: true };
+    if (current.kind === 'absent' && previous.kind === 'absent') return undefined;
+    const reason = current.kind === 'corrupt' ? current.reason : previous.kind === 'corrupt' ? previous.reason : '';
+    throw new AppError('state.corrupt', `${this.path} and its predecessor cannot be read: ${reason}`);
+  }
+
+  async write(value: T): Promise<void> {
+    const body = `${JSON.stringify(value)}\n`;
+    await mkdir(dirname(this.path), { recursive: true });
+    await this.keepPrevious();
+    await writeFileAtomic(this.path, `${checksum(body)}\n${body}`, this.options);
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.previousPath, { force: true });
+    await rm(this.path, { force: true });
+  }
+
+  private get previousPath(): string {
+    return `${this.path}.previous`;
+  }
+
+  /** Only a file that reads well becomes the previous one. */
+  private async keepPrevious(): Promise<void> {
+    if ((await this.readOne(this.path)).kind !== 'ok') return;
+    const temporary = `${this.previousPath}.new`;
+    await rm(temporary, { force: true });
+    await link(this.path, temporary);
+    await rename(temporary, this.previousPath);
+  }
+
+  private async readOne(
+    path: string,
+  ): Promise<{ kind: 'ok'; value: T } | { kind: 'absent' } | { kind: 'corrupt'; reason: string }> {
+    let text: string;
+    try {
+      text = await readFile(path, 'utf8');
+    } catch (error) {
+      if (errno(error) === 'ENOENT') return { kind: 'absent' };
+      return { kind: 'corrupt', reason: messageOf(error) };
+    }
+    const newline = text.indexOf('\n');
+    const body = text.slice(newline + 1);
+    if (newline < 0 || text.slice(0, newline) !== checksum(body))
+      return { kind: 'corrupt', reason: 'checksum differs' };
+    try {
+      return { kind: 'ok', value: this.parse(JSON.parse(body)) };
+    } catch (error) {
+      return { kind: 'corrupt', reason: messageOf(error) };
+    }
+  }
+}
+
+function checksum(body: string): string {
+  return createHash('sha256').update(body).digest('hex');
+}

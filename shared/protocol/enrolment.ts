@@ -1,0 +1,77 @@
+/**
+ * Enrolment: a one-time token, carried by a person from the control plane to the device, pins
+ * everything the device will trust: the authority of the server's certificate, the director's key,
+ * and the publishers' keys, which the person's own machine adds.
+ */
+import * as z from 'zod';
+import { err, ok, type Result } from '#shared/kernel/result.js';
+import { describeIssues } from './decode.js';
+import { capabilitiesSchema } from './reported.js';
+import { nameSchema, tagsSchema } from './primitives.js';
+
+/** A raw Ed25519 public key, 32 bytes in base64url. */
+export const publicKeySchema = z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be 32 bytes in base64url');
+
+const tokenPrefix = 'flotilla-enrol-1.';
+
+export const enrolmentTokenSchema = z.strictObject({
+  /** The device gateway, https. */
+  url: z.url({ protocol: /^https$/ }).max(256),
+  workspace: nameSchema,
+  /** Proves to the control plane that it made this token; used once. */
+  secret: z.string().min(32).max(128),
+  /** SHA-256 of the DER of the certificate authority, hex. */
+  authority: z.string().regex(/^[0-9a-f]{64}$/),
+  director: publicKeySchema,
+  publishers: z.array(publicKeySchema).min(1).max(8),
+});
+export type EnrolmentToken = z.infer<typeof enrolmentTokenSchema>;
+
+export function formatEnrolmentToken(token: EnrolmentToken): string {
+  const text = btoa(JSON.stringify(token)).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
+  return tokenPrefix + text;
+}
+
+export function parseEnrolmentToken(text: string): Result<EnrolmentToken, string> {
+  const trimmed = text.trim();
+  if (!trimmed.startsWith(tokenPrefix)) return err(`an enrolment token starts with ${tokenPrefix}`);
+  if (trimmed.length > 4096) return err('longer than any enrolment token');
+  try {
+    const base64 = trimmed.slice(tokenPrefix.length).replaceAll('-', '+').replaceAll('_', '/');
+    const parsed = enrolmentTokenSchema.safeParse(JSON.parse(atob(base64)));
+    return parsed.success ? ok(parsed.data) : err(describeIssues(parsed.error));
+  } catch {
+    return err('cut short or changed on the way: copy the whole token again');
+  }
+}
+
+/** POST /v1/enrol on the device gateway. */
+export const enrolmentRequestSchema = z.strictObject({
+  workspace: nameSchema,
+  secret: z.string().min(32).max(128),
+  device: nameSchema,
+  tags: tagsSchema.default({}),
+  capabilities: capabilitiesSchema,
+});
+export type EnrolmentRequest = z.infer<typeof enrolmentRequestSchema>;
+
+export const enrolmentResponseSchema = z.object({
+  workspace: nameSchema,
+  device: nameSchema,
+  /** The device's password on the broker; the user name and client id are `workspace/device`. */
+  secret: z.string().min(32).max(128),
+  broker: z.object({
+    /** mqtts://host:port */
+    url: z.url().max(256),
+    /** The name that the broker's certificate must carry, whatever address it is reached by. */
+    serverName: z.string().max(253),
+    /** Certificates, PEM, that the broker's must chain to. */
+    authority: z.string().max(65_536),
+  }),
+  /** The director's key as the server knows it; the device checks it against the token. */
+  director: publicKeySchema,
+});
+export type EnrolmentResponse = z.infer<typeof enrolmentResponseSchema>;
+
+/** The name in the control plane's own certificate: devices check it, so addresses may change. */
+export const controlPlaneServerName = 'control-plane.flotilla.internal';

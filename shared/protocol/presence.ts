@@ -1,0 +1,13 @@
+import * as z from 'zod';
+import { counterSchema, instantSchema, schemaVersion } from './primitives.js';
+
+/** Retained; the last will says `online: false` for a device that vanishes. */
+export const presenceSchema = z.object({
+  schema: schemaVersion,
+  online: z.boolean(),
+  bootId: counterSchema,
+  agentVersion: z.string().max(64),
+  /** When this connection began, by the device's clock. */
+  since: instantSchema,
+});
+export type Presence = z.infer<typeof presenceSchema>;

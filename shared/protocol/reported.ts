@@ -1,0 +1,121 @@
+/** What a device says it runs, and the diffs in which it says so. */
+import * as z from 'zod';
+import { counterSchema, digestSchema, instantSchema, nameSchema, problemSchema, schemaVersion } from './primitives.js';
+
+/** States of a version that is on its way to answer, or was refused. Design section 6. */
+export const candidateStates = ['fetching', 'staged', 'proving', 'rejected', 'failed'] as const;
+/** States of the version that answers. */
+export const activeStates = ['running', 'restarting', 'stopped'] as const;
+
+const numbers = z.record(z.string(), z.number());
+
+export const candidateSchema = z.object({
+  digest: digestSchema,
+  version: z.int().min(1),
+  state: z.enum(candidateStates),
+  reason: problemSchema.optional(),
+  /** For example bytesFetched, bytesTotal, attempts. */
+  numbers: numbers.optional(),
+});
+
+export const activeSchema = z.object({
+  digest: digestSchema,
+  version: z.int().min(1),
+  state: z.enum(activeStates),
+  /** The execution provider that really runs the model. */
+  provider: z.string().max(64).optional(),
+  reason: problemSchema.optional(),
+  numbers: numbers.optional(),
+});
+
+export const moduleReportSchema = z.object({
+  active: activeSchema.optional(),
+  candidate: candidateSchema.optional(),
+  previous: z.object({ digest: digestSchema, version: z.int().min(1) }).optional(),
+});
+export type ModuleReport = z.infer<typeof moduleReportSchema>;
+
+export const capabilitiesSchema = z.object({
+  agentVersion: z.string().max(64),
+  platform: z.string().max(64).describe('for example linux-x64'),
+  cpus: z.int().min(1),
+  memoryBytes: z.number(),
+  accelerators: z.array(z.string().max(32)).max(16),
+  hostname: z.string().max(255),
+});
+export type Capabilities = z.infer<typeof capabilitiesSchema>;
+
+/** The last desired document that the device would not follow. */
+export const refusalSchema = z.object({
+  generation: counterSchema.optional(),
+  problem: problemSchema,
+  at: instantSchema,
+});
+
+/** The whole of what is reported; what the cloud holds after applying every diff. */
+export const reportedStateSchema = z.object({
+  /** The desired generation that this state reflects: accepted, though maybe not yet reached. */
+  generation: counterSchema,
+  /** True when the device runs what that generation asks. */
+  converged: z.boolean(),
+  modules: z.record(nameSchema, moduleReportSchema),
+  capabilities: capabilitiesSchema.optional(),
+  refused: refusalSchema.nullable().optional(),
+  /** Where local scoring answers, for whoever stands at the device. */
+  scoring: z.object({ address: z.string().max(64), port: z.int().min(0).max(65_535) }).optional(),
+});
+export type ReportedState = z.infer<typeof reportedStateSchema>;
+
+/**
+ * One report. With `base` it is a diff on the report of that sequence in the same boot: fields that
+ * stand here replace, a module that is null is gone. Without `base` it is the whole.
+ */
+export const reportedSchema = z.object({
+  schema: schemaVersion,
+  bootId: counterSchema,
+  sequence: counterSchema.min(1),
+  base: counterSchema.optional(),
+  at: instantSchema,
+  state: reportedStateSchema.partial().extend({
+    modules: z.record(nameSchema, moduleReportSchema.nullable()).optional(),
+  }),
+});
+export type Reported = z.infer<typeof reportedSchema>;
+export type ReportedPatch = Reported['state'];
+
+export const emptyReportedState: ReportedState = { generation: 0, converged: false, modules: {} };
+
+export function applyPatch(state: ReportedState, patch: ReportedPatch): ReportedState {
+  const { modules: changes, ...fields } = patch;
+  const modules = { ...state.modules };
+  for (const [name, report] of Object.entries(changes ?? {})) {
+    if (report === null) delete modules[name];
+    else modules[name] = report;
+  }
+  return { ...state, ...withoutUndefined(fields), modules };
+}
+
+/** The smallest patch that turns `from` into `to`; undefined when they are equal. */
+export function diffReported(from: ReportedState, to: ReportedState): ReportedPatch | undefined {
+  const patch: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(to)) {
+    if (key !== 'modules' && !sameJson(value, from[key as keyof ReportedState])) patch[key] = value;
+  }
+  const modules: Record<string, ModuleReport | null> = {};
+  for (const name of new Set([...Object.keys(from.modules), ...Object.keys(to.modules)])) {
+    const now = to.modules[name];
+    if (!sameJson(now, from.modules[name])) modules[name] = now ?? null;
+  }
+  if (Object.keys(modules).length > 0) patch['modules'] = modules;
+  return Object.keys(patch).length > 0 ? (patch as ReportedPatch) : undefined;
+}
+
+function sameJson(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+function withoutUndefined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>;
+  };
+}

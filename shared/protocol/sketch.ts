@@ -1,0 +1,154 @@
+/**
+ * A mergeable quantile sketch: a log-linear histogram whose bucket is the upper 14 bits of the
+ * value's float32 form (sign always 0, 8 exponent bits, 5 mantissa bits), so each bucket spans at
+ * most 1/32 of its value and any quantile is within 1.6 % of a true one. Merging adds counts.
+ *
+ * Wire form: base64 of varints, pairs of (bucket difference, count), ascending.
+ */
+import * as z from 'zod';
+
+const shift = 18;
+const scratch = new DataView(new ArrayBuffer(4));
+
+export const encodedSketchSchema = z.object({
+  count: z.int().min(0),
+  sum: z.number(),
+  min: z.number().nullable(),
+  max: z.number().nullable(),
+  buckets: z.base64().max(16_384),
+});
+export type EncodedSketch = z.infer<typeof encodedSketchSchema>;
+
+export interface Sketch {
+  count: number;
+  sum: number;
+  min: number | null;
+  max: number | null;
+  readonly buckets: Map<number, number>;
+}
+
+export function emptySketch(): Sketch {
+  return { count: 0, sum: 0, min: null, max: null, buckets: new Map() };
+}
+
+/** Adds one value; negative values count as 0, and NaN and infinities are refused by returning false. */
+export function addToSketch(sketch: Sketch, value: number): boolean {
+  if (!Number.isFinite(value)) return false;
+  const positive = Math.max(0, value);
+  sketch.count += 1;
+  sketch.sum += positive;
+  sketch.min = sketch.min === null ? positive : Math.min(sketch.min, positive);
+  sketch.max = sketch.max === null ? positive : Math.max(sketch.max, positive);
+  const bucket = bucketOf(positive);
+  sketch.buckets.set(bucket, (sketch.buckets.get(bucket) ?? 0) + 1);
+  return true;
+}
+
+export function mergeSketch(into: Sketch, from: Sketch): void {
+  into.count += from.count;
+  into.sum += from.sum;
+  if (from.min !== null) into.min = into.min === null ? from.min : Math.min(into.min, from.min);
+  if (from.max !== null) into.max = into.max === null ? from.max : Math.max(into.max, from.max);
+  for (const [bucket, count] of from.buckets) into.buckets.set(bucket, (into.buckets.get(bucket) ?? 0) + count);
+}
+
+/**
+ * @param q in [0, 1]
+ * @returns the middle of the bucket that holds the quantile, within [min, max]; null when empty
+ */
+export function quantile(sketch: Sketch, q: number): number | null {
+  if (sketch.count === 0 || sketch.min === null || sketch.max === null) return null;
+  const rank = Math.max(1, Math.ceil(q * sketch.count));
+  let seen = 0;
+  for (const [bucket, count] of sorted(sketch)) {
+    seen += count;
+    if (seen >= rank) return Math.min(sketch.max, Math.max(sketch.min, middleOf(bucket)));
+  }
+  return sketch.max;
+}
+
+export function encodeSketch(sketch: Sketch): EncodedSketch {
+  const bytes: number[] = [];
+  let last = 0;
+  for (const [bucket, count] of sorted(sketch)) {
+    writeVarint(bytes, bucket - last);
+    writeVarint(bytes, count);
+    last = bucket;
+  }
+  const { count, sum, min, max } = sketch;
+  return { count, sum, min, max, buckets: toBase64(bytes) };
+}
+
+/** Undefined when the bytes are not a sketch, or disagree with its count. */
+export function decodeSketch(encoded: EncodedSketch): Sketch | undefined {
+  const reader = new VarintReader(fromBase64(encoded.buckets));
+  const buckets = new Map<number, number>();
+  let bucket = 0;
+  let total = 0;
+  while (!reader.atEnd()) {
+    const step = reader.next();
+    const count = reader.next();
+    if (step === undefined || count === undefined || count === 0) return undefined;
+    if (step === 0 && buckets.size > 0) return undefined;
+    bucket += step;
+    total += count;
+    if (bucket >= 1 << (32 - shift) || !Number.isSafeInteger(total)) return undefined;
+    buckets.set(bucket, count);
+  }
+  if (total !== encoded.count || (total > 0 && (encoded.min === null || encoded.max === null))) return undefined;
+  return { count: encoded.count, sum: encoded.sum, min: encoded.min, max: encoded.max, buckets };
+}
+
+function bucketOf(value: number): number {
+  scratch.setFloat32(0, Math.min(value, 3.4e38));
+  return scratch.getUint32(0) >>> shift;
+}
+
+function middleOf(bucket: number): number {
+  scratch.setUint32(0, (bucket << shift) >>> 0);
+  const low = scratch.getFloat32(0);
+  scratch.setUint32(0, ((bucket + 1) << shift) >>> 0);
+  const high = scratch.getFloat32(0);
+  return Number.isFinite(high) ? (low + high) / 2 : low;
+}
+
+function sorted(sketch: Sketch): [number, number][] {
+  return [...sketch.buckets].sort(([a], [b]) => a - b);
+}
+
+function writeVarint(out: number[], value: number): void {
+  let rest = value;
+  while (rest >= 0x80) {
+    out.push((rest % 0x80) | 0x80);
+    rest = Math.floor(rest / 0x80);
+  }
+  out.push(rest);
+}
+
+class VarintReader {
+  private offset = 0;
+  constructor(private readonly bytes: Uint8Array) {}
+
+  atEnd(): boolean {
+    return this.offset >= this.bytes.length;
+  }
+
+  next(): number | undefined {
+    let value = 0;
+    for (let power = 1; power <= 2 ** 49; power *= 0x80) {
+      const byte = this.bytes[this.offset++];
+      if (byte === undefined) return undefined;
+      value += (byte & 0x7f) * power;
+      if (byte < 0x80) return value;
+    }
+    return undefined;
+  }
+}
+
+function toBase64(bytes: readonly number[]): string {
+  return btoa(String.fromCharCode(...bytes));
+}
+
+function fromBase64(text: string): Uint8Array {
+  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+}

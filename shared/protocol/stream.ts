@@ -1,0 +1,94 @@
+/**
+ * Telemetry and events: batches that are spooled on the device's disk with a (bootId, sequence) and
+ * are in the store once. A batch gets its sequence when spooled and is never cut anew. The cloud
+ * takes sequences of a boot in order and acknowledges up to where it has stored.
+ */
+import * as z from 'zod';
+import { counterSchema, digestSchema, instantSchema, nameSchema, schemaVersion } from './primitives.js';
+import { encodedSketchSchema } from './sketch.js';
+
+export const streamKinds = ['telemetry', 'events'] as const;
+export type StreamKind = (typeof streamKinds)[number];
+
+const batchHead = {
+  schema: schemaVersion,
+  bootId: counterSchema,
+  sequence: counterSchema.min(1),
+  /**
+   * Batches of this boot and kind, right before this one, that the device dropped for want of room:
+   * sequences `from` to `sequence - 1` will never come.
+   */
+  droppedFrom: counterSchema.min(1).optional(),
+  at: instantSchema,
+};
+
+/** What one module did in one interval. Counts are deltas. */
+export const moduleMetricsSchema = z.object({
+  digest: digestSchema,
+  version: z.int().min(1),
+  provider: z.string().max(64).optional(),
+  requests: counterSchema,
+  /** Failures by error code. */
+  errors: z.record(z.string().max(64), counterSchema),
+  /** Latency of answered requests in milliseconds, from the last byte received to the first sent. */
+  latencyMs: encodedSketchSchema,
+});
+export type ModuleMetrics = z.infer<typeof moduleMetricsSchema>;
+
+export const systemMetricsSchema = z.object({
+  /** Busy share of all cores in [0, 1]. */
+  cpu: z.number().min(0).max(1),
+  memoryUsedBytes: z.number(),
+  memoryTotalBytes: z.number(),
+  diskUsedBytes: z.number(),
+  diskTotalBytes: z.number(),
+  /** Resident memory of the agent process and of all scoring hosts. */
+  agentRssBytes: z.number(),
+  hostsRssBytes: z.number(),
+});
+export type SystemMetrics = z.infer<typeof systemMetricsSchema>;
+
+export const telemetryBatchSchema = z.object({
+  ...batchHead,
+  /** The interval's length by the monotonic clock. */
+  intervalMs: z.number().min(0),
+  generation: counterSchema,
+  modules: z.record(nameSchema, moduleMetricsSchema),
+  system: systemMetricsSchema.optional(),
+});
+export type TelemetryBatch = z.infer<typeof telemetryBatchSchema>;
+
+export const eventSchema = z.object({
+  at: instantSchema,
+  level: z.enum(['info', 'warn', 'error']),
+  /** For example module.activated, module.rejected, desired.refused, module.crashed. */
+  type: z.string().max(64),
+  module: nameSchema.optional(),
+  message: z.string().max(2048),
+  details: z.record(z.string(), z.unknown()).optional(),
+});
+export type DeviceEvent = z.infer<typeof eventSchema>;
+
+export const eventBatchSchema = z.object({ ...batchHead, events: z.array(eventSchema).max(200) });
+export type EventBatch = z.infer<typeof eventBatchSchema>;
+
+/** What the cloud has durably stored. */
+export const ackSchema = z.object({
+  schema: schemaVersion,
+  kind: z.enum([...streamKinds, 'reported']),
+  bootId: counterSchema,
+  upTo: counterSchema,
+});
+export type Ack = z.infer<typeof ackSchema>;
+
+export type SequenceJudgement = 'store' | 'duplicate' | 'gap';
+
+/** Is this batch the next one after the high-water mark `upTo` of its boot and kind? */
+export function judgeSequence(
+  batch: { readonly sequence: number; readonly droppedFrom?: number | undefined },
+  upTo: number,
+): SequenceJudgement {
+  if (batch.sequence <= upTo) return 'duplicate';
+  const firstCovered = batch.droppedFrom ?? batch.sequence;
+  return firstCovered <= upTo + 1 ? 'store' : 'gap';
+}

@@ -1,0 +1,103 @@
+/**
+ * What the owner of a host process (the agent, later the control plane) and the process say to each
+ * other over the child's IPC channel. Both ends are the same build, so these are types, not schemas.
+ */
+import type { Problem } from '#shared/kernel/errors.js';
+import type { EncodedSketch } from '#shared/protocol/sketch.js';
+
+/** A module as a scoring host serves it. */
+export interface HostedModule {
+  readonly name: string;
+  readonly version: number;
+  /** Digest of the image. */
+  readonly digest: string;
+  /** Absolute path of the verified, unpacked module. */
+  readonly folder: string;
+  /** The module's ONNX models: name and file relative to `folder`. */
+  readonly models: readonly { readonly name: string; readonly file: string }[];
+  /** Execution providers in order of preference. */
+  readonly accelerators: readonly string[];
+  readonly instances: number;
+  /** Golden vectors, relative to `folder`. */
+  readonly golden?: {
+    readonly file: string;
+    readonly tolerance: { readonly absolute: number; readonly relative: number };
+  };
+  /** For a module with user code: the Unix socket of its script host, which answers its requests. */
+  readonly scriptSocket?: string;
+}
+
+export interface HostConfig {
+  readonly modules: readonly HostedModule[];
+  /** Provenance that every answer carries as `flotilla-*` headers, for example generation, boot-id. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** Unix socket on which script hosts reach this host's models; absent when no module has user code. */
+  readonly modelsSocket?: string;
+  readonly maxBodyBytes: number;
+}
+
+export type ToScoringHost =
+  | { readonly type: 'load'; readonly config: HostConfig }
+  /** Runs the module's golden vectors through the same path as live requests. */
+  | { readonly type: 'prove'; readonly module: string }
+  /** Comes with the bound, unaccepted TCP handle. */
+  | { readonly type: 'listen' }
+  /** Finish what is under way, send the last stats, exit 0. */
+  | { readonly type: 'drain' }
+  | { readonly type: 'stats' }
+  | { readonly type: 'labels'; readonly labels: Readonly<Record<string, string>> };
+
+export interface LoadedModule {
+  readonly name: string;
+  /** What really runs the model, and why an earlier preference does not. */
+  readonly provider: string;
+  readonly fallbacks: readonly { readonly provider: string; readonly reason: string }[];
+}
+
+/** Counts since the last stats of this process. */
+export interface HostModuleStats {
+  readonly digest: string;
+  readonly version: number;
+  readonly provider: string;
+  readonly requests: number;
+  readonly errors: Readonly<Record<string, number>>;
+  readonly latencyMs: EncodedSketch;
+}
+
+export type FromScoringHost =
+  | { readonly type: 'loaded'; readonly modules: readonly LoadedModule[] }
+  | { readonly type: 'load-failed'; readonly module: string; readonly problem: Problem }
+  | {
+      readonly type: 'proved';
+      readonly module: string;
+      readonly vectors: number;
+      /** Absent when every vector agreed. `retry: later` codes are worth another try. */
+      readonly problem?: Problem;
+    }
+  | { readonly type: 'listening' }
+  | { readonly type: 'stats'; readonly modules: Readonly<Record<string, HostModuleStats>>; readonly rssBytes: number };
+
+/** A module with user code, as its own process runs it. */
+export interface ScriptConfig {
+  readonly name: string;
+  readonly version: number;
+  readonly digest: string;
+  readonly folder: string;
+  /** The bundled script, relative to `folder`. */
+  readonly entry: string;
+  readonly models: readonly string[];
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Where it answers. */
+  readonly socket: string;
+  /** Where the scoring host answers for the module's models. */
+  readonly modelsSocket: string;
+  readonly maxBodyBytes: number;
+}
+
+export type ToScriptHost =
+  | { readonly type: 'start'; readonly config: ScriptConfig }
+  /** Models are reached here from now on: the scoring host was replaced. */
+  | { readonly type: 'models'; readonly socket: string }
+  | { readonly type: 'drain' };
+
+export type FromScriptHost = { readonly type: 'ready' } | { readonly type: 'start-failed'; readonly problem: Problem };
