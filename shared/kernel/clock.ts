@@ -11,6 +11,9 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** Timers hold 31 bits of milliseconds; what is longer would fire at once. */
+const longestTimerMs = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
@@ -25,7 +28,15 @@ export const systemClock: Clock = {
         signal?.removeEventListener('abort', done);
         resolve();
       };
-      const timer = setTimeout(done, ms);
+      const arm = (left: number): ReturnType<typeof setTimeout> =>
+        setTimeout(
+          () => {
+            if (left > longestTimerMs) timer = arm(left - longestTimerMs);
+            else done();
+          },
+          Math.min(left, longestTimerMs),
+        );
+      let timer = arm(ms);
       signal?.addEventListener('abort', done, { once: true });
     }),
 };

@@ -12,6 +12,7 @@ export const errorRegistry = {
   'request.unsupported-type': { status: 415, retry: 'never', exit: 2 },
   'request.method-not-allowed': { status: 405, retry: 'never', exit: 2 },
   'request.not-found': { status: 404, retry: 'never', exit: 4 },
+  'request.range': { status: 416, retry: 'never', exit: 2 },
   'request.aborted': { status: 499, retry: 'later', exit: 1 },
   // Who may
   'auth.missing': { status: 401, retry: 'never', exit: 3 },
@@ -78,6 +79,7 @@ export const errorRegistry = {
   'process.failed': { status: 500, retry: 'later', exit: 1 },
   'broker.unreachable': { status: 503, retry: 'later', exit: 6 },
   'server.unreachable': { status: 503, retry: 'later', exit: 6 },
+  'server.incompatible': { status: 502, retry: 'changed', exit: 1 },
   'config.invalid': { status: 500, retry: 'never', exit: 2 },
   'rate.limited': { status: 429, retry: 'later', exit: 6 },
   internal: { status: 500, retry: 'later', exit: 70 },
@@ -142,5 +144,10 @@ export function toProblem(error: unknown): Problem {
 
 /** The message of anything that was thrown. */
 export function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+  if (thrown instanceof Error) return thrown.message;
+  try {
+    return String(thrown);
+  } catch {
+    return 'something was thrown that has no text';
+  }
 }

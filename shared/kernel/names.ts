@@ -30,7 +30,8 @@ export function nearest(typed: string, valid: readonly string[]): string | undef
   let bestDistance = Math.max(2, Math.floor(typed.length / 3)) + 1;
   for (const word of valid) {
     const distance = editDistance(typed, word);
-    if (distance < bestDistance) {
+    // Where every letter would change, nothing is alike.
+    if (distance < bestDistance && distance < Math.max(typed.length, word.length)) {
       best = word;
       bestDistance = distance;
     }

@@ -8,10 +8,7 @@ export const relativePathSchema = z
   .min(1)
   .max(255)
   .regex(/^[A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+)*$/, 'must be a relative path of letters, digits, ".", "_", "-" and "/"')
-  .refine(
-    (path) => path.split('/').every((part) => part !== '.' && part !== '..'),
-    'must not contain "." or ".." parts',
-  );
+  .regex(/^(?!(?:.*\/)?\.{1,2}(?:\/|$))/, 'must not contain "." or ".." parts');
 
 export const moduleModelSchema = z.strictObject({
   /** The name that scoring scripts and URLs use. */

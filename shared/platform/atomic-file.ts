@@ -12,6 +12,7 @@ export interface WriteOptions {
   readonly mode?: number;
 }
 
+/** One writer a path at a time: all use the same temporary name, so that a crash leaves at most one. */
 export async function writeFileAtomic(
   path: string,
   data: string | Uint8Array,
@@ -30,6 +31,8 @@ export async function writeFileAtomic(
     await rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (error) {
+    // On a full disk the half-written file would keep the room that others wait for.
+    await Promise.allSettled([rm(temporary, { force: true })]);
     throw diskError(error, `cannot write ${path}`);
   }
 }
@@ -61,6 +64,9 @@ export function errno(error: unknown): string | undefined {
  * dying disk truncated or filled with nulls costs one step back, not the device.
  */
 export class JsonDocument<T> {
+  /** Ends when the last change asked for has; changes of one document happen one after another. */
+  private changes: Promise<unknown> = Promise.resolve();
+
   constructor(
     readonly path: string,
     /** Throws, or returns the checked value. */
@@ -82,16 +88,39 @@ export class JsonDocument<T> {
     throw new AppError('state.corrupt', `${this.path} and its predecessor cannot be read: ${reason}`);
   }
 
+  /** Writes of one document take place in the order of the calls; the value is taken at the call. */
   async write(value: T): Promise<void> {
     const body = `${JSON.stringify(value)}\n`;
-    await mkdir(dirname(this.path), { recursive: true });
-    await this.keepPrevious();
-    await writeFileAtomic(this.path, `${checksum(body)}\n${body}`, this.options);
+    await this.inTurn(async () => {
+      try {
+        await mkdir(dirname(this.path), { recursive: true });
+        await this.keepPrevious();
+      } catch (error) {
+        throw diskError(error, `cannot write ${this.path}`);
+      }
+      await writeFileAtomic(this.path, `${checksum(body)}\n${body}`, this.options);
+    });
   }
 
+  /** The current file goes last: a cut on the way leaves the document, not its predecessor alone. */
   async remove(): Promise<void> {
-    await rm(this.previousPath, { force: true });
-    await rm(this.path, { force: true });
+    await this.inTurn(async () => {
+      try {
+        for (const path of [`${this.previousPath}.new`, this.previousPath, `${this.path}.new`, this.path]) {
+          await rm(path, { force: true });
+        }
+        await syncFolder(dirname(this.path));
+      } catch (error) {
+        if (errno(error) !== 'ENOENT') throw diskError(error, `cannot remove ${this.path}`);
+      }
+    });
+  }
+
+  private async inTurn(change: () => Promise<void>): Promise<void> {
+    const turn = this.changes.then(change);
+    // The caller gets the failure; the next change does not.
+    this.changes = turn.catch(() => undefined);
+    await turn;
   }
 
   private get previousPath(): string {
@@ -103,7 +132,14 @@ export class JsonDocument<T> {
     if ((await this.readOne(this.path)).kind !== 'ok') return;
     const temporary = `${this.previousPath}.new`;
     await rm(temporary, { force: true });
-    await link(this.path, temporary);
+    try {
+      await link(this.path, temporary);
+    } catch (error) {
+      // File systems without hard links, as SD cards have.
+      if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'].includes(errno(error) ?? '')) throw error;
+      await writeFileAtomic(this.previousPath, await readFile(this.path), this.options);
+      return;
+    }
     await rename(temporary, this.previousPath);
   }
 

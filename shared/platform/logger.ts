@@ -1,4 +1,5 @@
-import { pino, type Logger as PinoLogger } from 'pino';
+import { type DestinationStream, pino, type Logger as PinoLogger } from 'pino';
+import { PinoPretty } from 'pino-pretty';
 
 export type Logger = PinoLogger;
 
@@ -6,6 +7,8 @@ export interface LogOptions {
   readonly level: string;
   /** Human-readable lines instead of JSON; the caller asks whether it writes to a terminal. */
   readonly pretty: boolean;
+  /** Gets every line as JSON besides, whatever standard error gets. */
+  readonly tee?: DestinationStream;
 }
 
 /** Field names that never reach a log, at any depth that our records have. */
@@ -18,12 +21,12 @@ export function createLogger(name: string, options: LogOptions): Logger {
     level: options.level,
     redact: { paths: secretFields.flatMap((field) => [field, `*.${field}`, `*.*.${field}`]), censor: '[redacted]' },
   };
-  if (!options.pretty) return pino(settings, pino.destination({ dest: 2, sync: true }));
-  return pino({
-    ...settings,
-    transport: {
-      target: 'pino-pretty',
-      options: { destination: 2, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' },
-    },
-  });
+  // In this thread: a bundled program has no file for a worker to load.
+  const standardError = options.pretty
+    ? PinoPretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'HH:MM:ss.l' })
+    : pino.destination({ dest: 2, sync: true });
+  if (options.tee === undefined) return pino(settings, standardError);
+  // The logger's own level decides; the streams take what it lets through.
+  const streams = [standardError, options.tee].map((stream) => ({ stream, level: 'trace' as const }));
+  return pino(settings, pino.multistream(streams));
 }

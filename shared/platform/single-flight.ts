@@ -19,13 +19,13 @@ export class SingleFlight {
       this.again = true;
       return;
     }
-    this.running = this.loop().finally(() => {
-      this.running = undefined;
-      if (this.again) {
-        this.again = false;
-        this.wake();
-      }
-    });
+    // The task starts in a microtask, when `running` is set: a task may wake us before its first await.
+    this.running = Promise.resolve()
+      .then(() => this.runOnce())
+      .finally(() => {
+        this.running = undefined;
+        if (this.again) this.wake();
+      });
   }
 
   /** No further run starts; resolves when the one under way has ended. */
@@ -40,7 +40,10 @@ export class SingleFlight {
     while (this.running) await this.running;
   }
 
-  private async loop(): Promise<void> {
+  private async runOnce(): Promise<void> {
+    if (this.stopped) return;
+    // Wakes up to here are served by the run that begins now.
+    this.again = false;
     try {
       await this.task();
     } catch (error) {

@@ -15,6 +15,8 @@ export interface DecodeError {
   readonly message: string;
 }
 
+const maxIssueLength = 300;
+
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 export function decodeJson(bytes: Uint8Array, maxBytes = maxMessageBytes): Result<unknown, DecodeError> {
@@ -27,10 +29,16 @@ export function decodeJson(bytes: Uint8Array, maxBytes = maxMessageBytes): Resul
   if (depthOf(bytes) > maxJsonDepth) {
     return err({ code: 'message.malformed', message: `nested deeper than ${String(maxJsonDepth)} levels` });
   }
+  let text: string;
   try {
-    return ok(JSON.parse(utf8.decode(bytes)) as unknown);
+    text = utf8.decode(bytes);
+  } catch {
+    return err({ code: 'message.malformed', message: 'not UTF-8' });
+  }
+  try {
+    return ok(JSON.parse(text) as unknown);
   } catch (error) {
-    return err({ code: 'message.malformed', message: `not JSON: ${firstLine(error)}` });
+    return err({ code: 'message.malformed', message: `not JSON${placeOf(error)}` });
   }
 }
 
@@ -56,7 +64,7 @@ export function encodeMessage(message: unknown): Uint8Array {
 export function describeIssues(error: z.ZodError): string {
   const shown = error.issues.slice(0, 3).map((issue) => {
     const path = issue.path.map(String).join('.');
-    return path === '' ? issue.message : `${path}: ${issue.message}`;
+    return shortened(path === '' ? issue.message : `${path}: ${issue.message}`);
   });
   const more = error.issues.length - shown.length;
   return more > 0 ? `${shown.join('; ')}; and ${String(more)} more` : shown.join('; ');
@@ -79,6 +87,13 @@ function depthOf(bytes: Uint8Array): number {
   return deepest;
 }
 
-function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split('\n', 1)[0]?.slice(0, 120) ?? '';
+/** The parser's own words quote the input, which may hold a secret; the position is enough. */
+function placeOf(error: unknown): string {
+  const place = error instanceof Error ? /at position \d+/.exec(error.message) : null;
+  return place === null ? '' : `: syntax error ${place[0]}`;
+}
+
+/** Key names are the sender's, and so is their length. */
+function shortened(text: string): string {
+  return text.length <= maxIssueLength ? text : `${text.slice(0, maxIssueLength)}…`;
 }

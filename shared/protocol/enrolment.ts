@@ -16,7 +16,10 @@ const tokenPrefix = 'flotilla-enrol-1.';
 
 export const enrolmentTokenSchema = z.strictObject({
   /** The device gateway, https. */
-  url: z.url({ protocol: /^https$/ }).max(256),
+  url: z
+    .url({ protocol: /^https$/ })
+    .regex(/^https:/i, 'must begin with https:')
+    .max(256),
   workspace: nameSchema,
   /** Proves to the control plane that it made this token; used once. */
   secret: z.string().min(32).max(128),
@@ -28,7 +31,11 @@ export const enrolmentTokenSchema = z.strictObject({
 export type EnrolmentToken = z.infer<typeof enrolmentTokenSchema>;
 
 export function formatEnrolmentToken(token: EnrolmentToken): string {
-  const text = btoa(JSON.stringify(token)).replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
+  const bytes = new TextEncoder().encode(JSON.stringify(token));
+  const text = btoa(String.fromCharCode(...bytes))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replace(/=+$/, '');
   return tokenPrefix + text;
 }
 
@@ -38,7 +45,8 @@ export function parseEnrolmentToken(text: string): Result<EnrolmentToken, string
   if (trimmed.length > 4096) return err('longer than any enrolment token');
   try {
     const base64 = trimmed.slice(tokenPrefix.length).replaceAll('-', '+').replaceAll('_', '/');
-    const parsed = enrolmentTokenSchema.safeParse(JSON.parse(atob(base64)));
+    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    const parsed = enrolmentTokenSchema.safeParse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
     return parsed.success ? ok(parsed.data) : err(describeIssues(parsed.error));
   } catch {
     return err('cut short or changed on the way: copy the whole token again');

@@ -21,7 +21,8 @@ export const sizeSchema = z.int().min(0).max(Number.MAX_SAFE_INTEGER).describe('
 /** Tags: what users say about a device, model or image. */
 export const tagsSchema = z
   .record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, 'not a tag name'), z.string().max(256))
-  .refine((tags) => Object.keys(tags).length <= 64, 'at most 64 tags');
+  .refine((tags) => Object.keys(tags).length <= 64, 'at most 64 tags')
+  .meta({ maxProperties: 64 });
 export type Tags = z.infer<typeof tagsSchema>;
 
 export const errorCodeSchema = z.enum(errorCodes as [string, ...string[]]);

@@ -52,6 +52,8 @@ export const refusalSchema = z.object({
   at: instantSchema,
 });
 
+const scoringSchema = z.object({ address: z.string().max(64), port: z.int().min(0).max(65_535) });
+
 /** The whole of what is reported; what the cloud holds after applying every diff. */
 export const reportedStateSchema = z.object({
   /** The desired generation that this state reflects: accepted, though maybe not yet reached. */
@@ -62,13 +64,13 @@ export const reportedStateSchema = z.object({
   capabilities: capabilitiesSchema.optional(),
   refused: refusalSchema.nullable().optional(),
   /** Where local scoring answers, for whoever stands at the device. */
-  scoring: z.object({ address: z.string().max(64), port: z.int().min(0).max(65_535) }).optional(),
+  scoring: scoringSchema.optional(),
 });
 export type ReportedState = z.infer<typeof reportedStateSchema>;
 
 /**
  * One report. With `base` it is a diff on the report of that sequence in the same boot: fields that
- * stand here replace, a module that is null is gone. Without `base` it is the whole.
+ * stand here replace, a field or module that is null is gone. Without `base` it is the whole.
  */
 export const reportedSchema = z.object({
   schema: schemaVersion,
@@ -78,6 +80,8 @@ export const reportedSchema = z.object({
   at: instantSchema,
   state: reportedStateSchema.partial().extend({
     modules: z.record(nameSchema, moduleReportSchema.nullable()).optional(),
+    capabilities: capabilitiesSchema.nullable().optional(),
+    scoring: scoringSchema.nullable().optional(),
   }),
 });
 export type Reported = z.infer<typeof reportedSchema>;
@@ -85,37 +89,52 @@ export type ReportedPatch = Reported['state'];
 
 export const emptyReportedState: ReportedState = { generation: 0, converged: false, modules: {} };
 
+/** Fields of a state that may be absent. `null` and absent mean the same: a diff says null, a state leaves it out. */
+const optionalFields = ['capabilities', 'refused', 'scoring'] as const;
+
 export function applyPatch(state: ReportedState, patch: ReportedPatch): ReportedState {
-  const { modules: changes, ...fields } = patch;
   const modules = { ...state.modules };
-  for (const [name, report] of Object.entries(changes ?? {})) {
+  for (const [name, report] of Object.entries(patch.modules ?? {})) {
     if (report === null) delete modules[name];
     else modules[name] = report;
   }
-  return { ...state, ...withoutUndefined(fields), modules };
+  const next: ReportedState = {
+    generation: patch.generation ?? state.generation,
+    converged: patch.converged ?? state.converged,
+    modules,
+  };
+  // `undefined` in the patch: says nothing. `null`: gone.
+  const capabilities = patch.capabilities === undefined ? state.capabilities : patch.capabilities;
+  const refused = patch.refused === undefined ? state.refused : patch.refused;
+  const scoring = patch.scoring === undefined ? state.scoring : patch.scoring;
+  if (capabilities) next.capabilities = capabilities;
+  if (refused) next.refused = refused;
+  if (scoring) next.scoring = scoring;
+  return next;
 }
 
 /** The smallest patch that turns `from` into `to`; undefined when they are equal. */
 export function diffReported(from: ReportedState, to: ReportedState): ReportedPatch | undefined {
   const patch: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(to)) {
-    if (key !== 'modules' && !sameJson(value, from[key as keyof ReportedState])) patch[key] = value;
+  if (from.generation !== to.generation) patch['generation'] = to.generation;
+  if (from.converged !== to.converged) patch['converged'] = to.converged;
+  for (const field of optionalFields) {
+    if (!sameJson(to[field] ?? null, from[field] ?? null)) patch[field] = to[field] ?? null;
   }
   const modules: Record<string, ModuleReport | null> = {};
   for (const name of new Set([...Object.keys(from.modules), ...Object.keys(to.modules)])) {
-    const now = to.modules[name];
-    if (!sameJson(now, from.modules[name])) modules[name] = now ?? null;
+    const now = moduleOf(to, name);
+    if (!sameJson(now, moduleOf(from, name))) modules[name] = now;
   }
   if (Object.keys(modules).length > 0) patch['modules'] = modules;
   return Object.keys(patch).length > 0 ? (patch as ReportedPatch) : undefined;
 }
 
-function sameJson(a: unknown, b: unknown): boolean {
-  return JSON.stringify(a) === JSON.stringify(b);
+/** By own keys only: `constructor` is a valid name, and every object inherits one. */
+function moduleOf(state: ReportedState, name: string): ModuleReport | null {
+  return Object.hasOwn(state.modules, name) ? (state.modules[name] ?? null) : null;
 }
 
-function withoutUndefined<T extends object>(fields: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]: Exclude<T[K], undefined>;
-  };
+function sameJson(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
 }

@@ -8,6 +8,8 @@
 import * as z from 'zod';
 
 const shift = 18;
+/** Just under the largest float32, so that rounding up stays finite. */
+const largest = 3.4e38;
 const scratch = new DataView(new ArrayBuffer(4));
 
 export const encodedSketchSchema = z.object({
@@ -31,10 +33,10 @@ export function emptySketch(): Sketch {
   return { count: 0, sum: 0, min: null, max: null, buckets: new Map() };
 }
 
-/** Adds one value; negative values count as 0, and NaN and infinities are refused by returning false. */
+/** Adds one value; negative values count as 0, those above {@link largest} as it; NaN and infinities are refused by returning false. */
 export function addToSketch(sketch: Sketch, value: number): boolean {
   if (!Number.isFinite(value)) return false;
-  const positive = Math.max(0, value);
+  const positive = Math.min(largest, Math.max(0, value));
   sketch.count += 1;
   sketch.sum += positive;
   sketch.min = sketch.min === null ? positive : Math.min(sketch.min, positive);
@@ -79,9 +81,16 @@ export function encodeSketch(sketch: Sketch): EncodedSketch {
   return { count, sum, min, max, buckets: toBase64(bytes) };
 }
 
-/** Undefined when the bytes are not a sketch, or disagree with its count. */
+/** Undefined when the bytes are not a sketch, or disagree with its count, sum, min or max. */
 export function decodeSketch(encoded: EncodedSketch): Sketch | undefined {
-  const reader = new VarintReader(fromBase64(encoded.buckets));
+  const bytes = fromBase64(encoded.buckets);
+  const buckets = bytes === undefined ? undefined : decodeBuckets(bytes);
+  if (buckets === undefined || !describes(encoded, buckets)) return undefined;
+  return { count: encoded.count, sum: encoded.sum, min: encoded.min, max: encoded.max, buckets };
+}
+
+function decodeBuckets(bytes: Uint8Array): Map<number, number> | undefined {
+  const reader = new VarintReader(bytes);
   const buckets = new Map<number, number>();
   let bucket = 0;
   let total = 0;
@@ -92,15 +101,30 @@ export function decodeSketch(encoded: EncodedSketch): Sketch | undefined {
     if (step === 0 && buckets.size > 0) return undefined;
     bucket += step;
     total += count;
-    if (bucket >= 1 << (32 - shift) || !Number.isSafeInteger(total)) return undefined;
+    // Buckets beyond stand for negative numbers, infinities and NaN, which no sketch has.
+    if (bucket > bucketOf(largest) || !Number.isSafeInteger(total)) return undefined;
     buckets.set(bucket, count);
   }
-  if (total !== encoded.count || (total > 0 && (encoded.min === null || encoded.max === null))) return undefined;
-  return { count: encoded.count, sum: encoded.sum, min: encoded.min, max: encoded.max, buckets };
+  return buckets;
+}
+
+/** Can a sketch with these buckets have this count, sum, min and max? Buckets are ascending. */
+function describes({ count, sum, min, max }: EncodedSketch, buckets: ReadonlyMap<number, number>): boolean {
+  const indexes = [...buckets.keys()];
+  let total = 0;
+  for (const inBucket of buckets.values()) total += inBucket;
+  if (total !== count) return false;
+  if (total === 0) return sum === 0 && min === null && max === null;
+  if (min === null || max === null || min < 0 || min > max) return false;
+  // A mean outside [min, max] is a lie, but for the rounding of many additions.
+  const mean = sum / count;
+  const slack = max * 1e-6;
+  if (mean < min - slack || mean > max + slack) return false;
+  return bucketOf(min) === indexes[0] && bucketOf(max) === indexes.at(-1);
 }
 
 function bucketOf(value: number): number {
-  scratch.setFloat32(0, Math.min(value, 3.4e38));
+  scratch.setFloat32(0, Math.min(value, largest));
   return scratch.getUint32(0) >>> shift;
 }
 
@@ -149,6 +173,10 @@ function toBase64(bytes: readonly number[]): string {
   return btoa(String.fromCharCode(...bytes));
 }
 
-function fromBase64(text: string): Uint8Array {
-  return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+function fromBase64(text: string): Uint8Array | undefined {
+  try {
+    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  } catch {
+    return undefined;
+  }
 }

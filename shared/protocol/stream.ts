@@ -89,6 +89,6 @@ export function judgeSequence(
   upTo: number,
 ): SequenceJudgement {
   if (batch.sequence <= upTo) return 'duplicate';
-  const firstCovered = batch.droppedFrom ?? batch.sequence;
+  const firstCovered = Math.min(batch.droppedFrom ?? batch.sequence, batch.sequence);
   return firstCovered <= upTo + 1 ? 'store' : 'gap';
 }

@@ -75,6 +75,8 @@ export type FromScoringHost =
       readonly problem?: Problem;
     }
   | { readonly type: 'listening' }
+  /** Somebody else listens on the handle's address. */
+  | { readonly type: 'listen-failed'; readonly problem: Problem }
   | { readonly type: 'stats'; readonly modules: Readonly<Record<string, HostModuleStats>>; readonly rssBytes: number };
 
 /** A module with user code, as its own process runs it. */

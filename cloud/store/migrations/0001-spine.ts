@@ -15,6 +15,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       description text not null, tagsJson text not null, propertiesJson text not null, signatureJson text not null,
       size integer not null, createdAt text not null, deletedAt text,
       primary key (workspace, name, version))`,
+    sql`create index modelsByAge on models (workspace, createdAt)`,
     sql`create table modelFiles (
       workspace text not null, name text not null, version integer not null, position integer not null,
       path text not null, digest text not null, size integer not null,
@@ -38,6 +39,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       subject text not null, inputJson text not null, resource text, problemJson text,
       cancelRequested integer not null default 0, createdAt text not null, startedAt text, endedAt text)`,
     sql`create index activitiesByWorkspace on activities (workspace, createdAt)`,
+    sql`create index activitiesByState on activities (state, createdAt)`,
     sql`create table activityLog (
       id integer primary key, activity text not null references activities(id), at text not null, text text not null)`,
     sql`create index activityLogByActivity on activityLog (activity, id)`,

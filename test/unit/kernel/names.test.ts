@@ -15,9 +15,12 @@ describe('a reference', () => {
     expect(parseReference('digits:12')).toEqual({ name: 'digits', version: 12 });
     expect(formatReference({ name: 'digits', version: 12 })).toBe('digits:12');
   });
-  it.each(['digits', 'digits:', 'digits:0', 'digits:01', 'digits:1.5', ':1', 'Digits:1', 'a:b:1'])('refuses %s', (text) => {
-    expect(parseReference(text)).toBeUndefined();
-  });
+  it.each(['digits', 'digits:', 'digits:0', 'digits:01', 'digits:1.5', ':1', 'Digits:1', 'a:b:1'])(
+    'refuses %s',
+    (text) => {
+      expect(parseReference(text)).toBeUndefined();
+    },
+  );
 });
 
 describe('the nearest valid word', () => {

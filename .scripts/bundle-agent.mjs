@@ -1,0 +1,42 @@
+// The agent as few files: its program, and those of the hosts that it starts. What has native parts
+// stays outside and is found in node_modules.
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const out = join(root, 'dist', 'agent-bundle');
+
+// Names and depths that the programs look for each other by; see agent/serving/host-entries.ts.
+const entries = {
+  'flotilla-agent': 'dist/agent/cli/main.js',
+  'scoring/host/main': 'dist/shared/scoring/host/main.js',
+  'scoring/worker/main': 'dist/shared/scoring/worker/main.js',
+  'scoring/script-host/main': 'dist/shared/scoring/script-host/main.js',
+};
+const missing = Object.values(entries).filter((path) => !existsSync(join(root, path)));
+if (missing.length > 0) {
+  console.error(`Cannot bundle the agent: ${missing.join(', ')} is not built; run npm run build.`);
+  process.exit(1);
+}
+
+await rm(out, { recursive: true, force: true });
+await build({
+  absWorkingDir: root,
+  entryPoints: Object.entries(entries).map(([name, path]) => ({ in: path, out: name })),
+  outdir: out,
+  bundle: true,
+  platform: 'node',
+  target: 'node20.19',
+  format: 'esm',
+  sourcemap: 'linked',
+  legalComments: 'linked',
+  logLevel: 'warning',
+  external: ['onnxruntime-node', 'libsql', 'esbuild'],
+  // Packages in CommonJS ask for Node's own modules by require, which ESM lacks.
+  banner: {
+    js: "import { createRequire as flotillaCreateRequire } from 'node:module'; const require = flotillaCreateRequire(import.meta.url);",
+  },
+});

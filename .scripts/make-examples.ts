@@ -1,0 +1,242 @@
+// Writes test/fixtures/messages/*: one example of every document, telling one story (a device runs
+// digits:1), with real digests and real signatures by keys that are made from words and worth nothing.
+// Run it with `node --conditions=source --import tsx .scripts/make-examples.ts` after a change of the wire.
+import { createHash, createPrivateKey, createPublicKey, sign } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { annotations, mediaTypes } from '#shared/package/media-types.js';
+import { encodeFrame } from '#shared/protocol/blocks.js';
+import { canonicalJson } from '#shared/protocol/canonical-json.js';
+import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
+import { payloadTypes, preAuthenticationEncoding } from '#shared/protocol/envelope.js';
+import { addToSketch, emptySketch, encodeSketch } from '#shared/protocol/sketch.js';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const folder = join(root, 'test/fixtures/messages');
+const maxPiece = 256 * 1024;
+
+const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
+const blob = (bytes: Uint8Array | string): { digest: string; size: number } => ({
+  digest: `sha256:${sha256(bytes)}`,
+  size: Buffer.byteLength(bytes),
+});
+
+/** An Ed25519 key whose seed is the hash of a word: the DER head is that of RFC 8410. */
+function keyOf(word: string) {
+  const der = Buffer.concat([
+    Buffer.from('302e020100300506032b657004220420', 'hex'),
+    createHash('sha256').update(`flotilla example ${word}`).digest(),
+  ]);
+  const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' });
+  const raw = createPublicKey(privateKey).export({ format: 'der', type: 'spki' }).subarray(-32);
+  return { privateKey, publicKey: raw.toString('base64url'), keyId: sha256(raw) };
+}
+
+function envelopeOver(payloadType: string, payload: object, key: ReturnType<typeof keyOf>) {
+  const bytes = Buffer.from(JSON.stringify(payload));
+  const sig = sign(null, preAuthenticationEncoding(payloadType, bytes), key.privateKey).toString('base64');
+  return { payloadType, payload: bytes.toString('base64'), signatures: [{ keyid: key.keyId, sig }] };
+}
+
+const director = keyOf('director');
+const publisher = keyOf('publisher');
+const who = { workspace: 'main', device: 'cam-1' };
+const at = '2026-11-23T09:00:00.000Z';
+
+const moduleManifest = {
+  schema: 1,
+  name: 'digits',
+  description: 'Recognises one handwritten digit in an 8x8 grey image.',
+  flavor: 'onnx',
+  models: [{ name: 'digits', file: 'model.onnx' }],
+  accelerators: ['cpu'],
+  instances: 1,
+};
+const model = readFileSync(join(root, 'modules/digits/model.onnx'));
+const manifestBytes = canonicalJson(moduleManifest);
+const configBytes = canonicalJson({ descriptor: { name: 'digits', version: '1' } });
+const pieces = (bytes: Buffer): { length: number; sha256: string }[] =>
+  Array.from({ length: Math.ceil(bytes.length / maxPiece) }, (_, index) => {
+    const piece = bytes.subarray(index * maxPiece, (index + 1) * maxPiece);
+    return { length: piece.length, sha256: sha256(piece) };
+  });
+const chunkMap = {
+  schema: 1,
+  blobs: [Buffer.from(configBytes), Buffer.from(manifestBytes), model].map((bytes) => ({
+    ...blob(bytes),
+    chunks: pieces(bytes),
+  })),
+};
+const imageManifest = {
+  schemaVersion: 2,
+  mediaType: mediaTypes.manifest,
+  artifactType: mediaTypes.artifact,
+  config: { mediaType: mediaTypes.config, ...blob(configBytes) },
+  layers: [
+    {
+      mediaType: mediaTypes.moduleManifest,
+      ...blob(manifestBytes),
+      annotations: { [annotations.filepath]: 'module.yaml' },
+    },
+    { mediaType: mediaTypes.weight, ...blob(model), annotations: { [annotations.filepath]: 'model.onnx' } },
+    { mediaType: mediaTypes.chunkMap, ...blob(canonicalJson(chunkMap)) },
+  ],
+};
+const image = blob(canonicalJson(imageManifest));
+const statement = { schema: 1, digest: image.digest, name: 'digits', flavor: 'onnx' };
+const signature = JSON.stringify(envelopeOver(payloadTypes.image, statement, publisher));
+
+const desired = {
+  schema: 1,
+  ...who,
+  generation: 7,
+  issuedAt: at,
+  expiresAt: '2026-12-23T09:00:00.000Z',
+  modules: {
+    digits: {
+      image: { name: 'digits', version: 1, ...image, signature: blob(signature) },
+      settings: {},
+      policy: { restart: 'always', maxRestarts: 20, windowSeconds: 600 },
+    },
+  },
+  prefetch: [],
+};
+
+const sketch = emptySketch();
+for (const latency of [0.41, 0.43, 0.44, 0.52, 0.58, 1.9]) addToSketch(sketch, latency);
+const capabilities = {
+  agentVersion: '0.1.0',
+  platform: 'linux-x64',
+  cpus: 4,
+  memoryBytes: 8_254_017_536,
+  accelerators: ['cpu'],
+  hostname: 'cam-1.lab',
+};
+const secret = createHash('sha256').update('flotilla example secret').digest('base64url');
+
+const examples: Record<string, object> = {
+  envelope: envelopeOver(payloadTypes.desired, desired, director),
+  desired,
+  reported: {
+    schema: 1,
+    bootId: 3,
+    sequence: 2,
+    base: 1,
+    at: '2026-11-23T09:00:04.120Z',
+    state: {
+      generation: 7,
+      converged: true,
+      refused: null,
+      modules: {
+        digits: { active: { digest: image.digest, version: 1, state: 'running', provider: 'cpu' } },
+        'old-digits': null,
+      },
+    },
+  },
+  presence: { schema: 1, online: true, bootId: 3, agentVersion: '0.1.0', since: at },
+  telemetry: {
+    schema: 1,
+    bootId: 3,
+    sequence: 18,
+    at: '2026-11-23T09:03:00.000Z',
+    intervalMs: 10_000,
+    generation: 7,
+    modules: {
+      digits: {
+        digest: image.digest,
+        version: 1,
+        provider: 'cpu',
+        requests: 6,
+        errors: { 'score.invalid-input': 1 },
+        latencyMs: encodeSketch(sketch),
+      },
+    },
+    system: {
+      cpu: 0.07,
+      memoryUsedBytes: 1_911_226_368,
+      memoryTotalBytes: 8_254_017_536,
+      diskUsedBytes: 10_737_418_240,
+      diskTotalBytes: 31_138_512_896,
+      agentRssBytes: 98_566_144,
+      hostsRssBytes: 141_557_760,
+    },
+  },
+  events: {
+    schema: 1,
+    bootId: 3,
+    sequence: 5,
+    droppedFrom: 4,
+    at: '2026-11-23T09:00:04.000Z',
+    events: [
+      {
+        at: '2026-11-23T09:00:03.870Z',
+        level: 'info',
+        type: 'module.activated',
+        module: 'digits',
+        message: 'digits:1 answers since generation 7',
+        details: { digest: image.digest },
+      },
+    ],
+  },
+  ack: { schema: 1, kind: 'telemetry', bootId: 3, upTo: 18 },
+  'command-request': {
+    schema: 1,
+    id: 'k3JY0f2sQ1mXw7aB',
+    ...who,
+    issuedAt: at,
+    deadline: '2026-11-23T09:00:10.000Z',
+    operation: 'logs',
+    arguments: { module: 'digits', lines: 2 },
+  },
+  'command-response': {
+    schema: 1,
+    id: 'k3JY0f2sQ1mXw7aB',
+    outcome: { kind: 'done', result: { lines: ['loaded digits:1 on cpu', 'proved 10 golden vectors'] } },
+  },
+  'blocks-request': {
+    schema: 1,
+    request: 41,
+    session: 2,
+    acknowledged: 786_432,
+    source: { kind: 'chunks', map: blob(canonicalJson(chunkMap)).digest },
+    indexes: [0, 1, 2],
+  },
+  'enrolment-token': {
+    url: 'https://192.168.7.10:7443',
+    workspace: 'main',
+    secret,
+    authority: sha256('flotilla example authority'),
+    director: director.publicKey,
+    publishers: [publisher.publicKey],
+  },
+  'enrolment-request': { workspace: 'main', secret, device: 'cam-1', tags: { site: 'lab' }, capabilities },
+  'enrolment-response': {
+    ...who,
+    secret: createHash('sha256').update('flotilla example device secret').digest('base64url'),
+    broker: {
+      url: 'mqtts://192.168.7.10:8883',
+      serverName: controlPlaneServerName,
+      authority: '-----BEGIN CERTIFICATE-----\n(the certificate of the authority)\n-----END CERTIFICATE-----\n',
+    },
+    director: director.publicKey,
+  },
+  'module-manifest': moduleManifest,
+  'image-manifest': imageManifest,
+  'chunk-map': chunkMap,
+  'image-statement': statement,
+};
+
+for (const [name, example] of Object.entries(examples)) {
+  writeFileSync(join(folder, `${name}.json`), `${JSON.stringify(example, null, 2)}\n`);
+}
+const frame = encodeFrame({
+  request: 41,
+  status: 'ok',
+  index: 0,
+  offset: 0,
+  total: 0,
+  bytes: Buffer.from(configBytes),
+});
+writeFileSync(join(folder, 'blocks-data.hex'), `${Buffer.from(frame).toString('hex')}\n`);
+console.log(`${String(Object.keys(examples).length + 1)} examples`);

@@ -1,0 +1,39 @@
+/** Finds what a version key stands for, among what is desired, committed and being served. */
+import type { Desired, DesiredModule } from '#shared/protocol/desired.js';
+import { entry, type ServingSet, type VersionKey, versionKeyOf } from '#agent/reconcile/observed.js';
+import type { Committed } from '#agent/store/state-documents.js';
+
+export class KnownVersions {
+  private served: Readonly<Record<string, DesiredModule>> = {};
+
+  constructor(
+    private readonly desired: () => Desired | undefined,
+    private readonly committed: () => Committed,
+  ) {}
+
+  find(name: string, key: VersionKey): DesiredModule | undefined {
+    const wanted = this.desired();
+    const candidates = [
+      wanted === undefined ? undefined : entry(wanted.modules, name),
+      entry(this.served, name),
+      entry(this.committed().modules, name)?.desired,
+    ];
+    return candidates.find((module) => module !== undefined && versionKeyOf(module) === key);
+  }
+
+  /** @throws when a planned set names a version that nothing here knows: a bug */
+  require(name: string, key: VersionKey): DesiredModule {
+    const module = this.find(name, key);
+    if (module === undefined) throw new Error(`version ${key} of ${name} is not known`);
+    return module;
+  }
+
+  /** What answers now stays known although another is desired and it is not committed yet. */
+  keep(set: ServingSet): void {
+    this.served = Object.fromEntries(Object.entries(set).map(([name, key]) => [name, this.require(name, key)]));
+  }
+
+  get servedNow(): Readonly<Record<string, DesiredModule>> {
+    return this.served;
+  }
+}

@@ -1,0 +1,350 @@
+/**
+ * One device: its memory, its reconciler, its hosts and what it says of itself, behind the few calls
+ * that the link, the socket and the clock make. Built by {@link createDevice}, from parts that are
+ * constructed in main.ts and here alone.
+ */
+import type { Clock } from '#shared/kernel/clock.js';
+import type { Random } from '#shared/kernel/ids.js';
+import type { Logger } from '#shared/platform/logger.js';
+import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
+import type { Desired } from '#shared/protocol/desired.js';
+import type { Envelope } from '#shared/protocol/envelope.js';
+import type { Ack } from '#shared/protocol/stream.js';
+import type { Channel } from '#shared/protocol/topics.js';
+import type { AgentConfig } from '#agent/config.js';
+import type { Identity } from '#agent/identity/identity.js';
+import { readCapabilities } from '#agent/identity/capabilities.js';
+import { createExecutors } from '#agent/actions/executors.js';
+import { Background } from '#agent/actions/background.js';
+import { Fetcher } from '#agent/actions/fetcher.js';
+import { imagesToKeep } from '#agent/actions/garbage.js';
+import { KnownVersions } from '#agent/actions/versions.js';
+import { CommandJournal } from '#agent/commands/command-journal.js';
+import { CommandRunner } from '#agent/commands/command-runner.js';
+import { createOperations } from '#agent/commands/operation-executors.js';
+import { BlockClient } from '#agent/link/block-client.js';
+import { DesiredInbox, requireDesired } from '#agent/link/desired-inbox.js';
+import { downloadImage } from '#agent/link/image-download.js';
+import { Reporter } from '#agent/link/reporter.js';
+import type { LocalFace } from '#agent/local/local-api.js';
+import type { LogRings } from '#agent/local/log-rings.js';
+import { DeviceState } from '#agent/reconcile/device-state.js';
+import { entry, nothingObserved } from '#agent/reconcile/observed.js';
+import { defaultPolicy } from '#agent/reconcile/policy.js';
+import { Reconciler } from '#agent/reconcile/reconciler.js';
+import { DeviceViews } from '#agent/local/device-views.js';
+import { TrustedTime } from '#agent/link/trusted-clock.js';
+import type { HostEntries } from '#agent/serving/host-entries.js';
+import { Serving } from '#agent/serving/serving.js';
+import { BlobCache } from '#agent/store/blob-cache.js';
+import { committedSetOf, CommittedState, nothingCommitted } from '#agent/store/committed-state.js';
+import { freeBytes } from '#agent/store/disk-space.js';
+import { ImageStore } from '#agent/store/image-store.js';
+import { RejectionLog } from '#agent/store/rejection-log.js';
+import type { StateDocuments } from '#agent/store/state-documents.js';
+import type { StateFolder } from '#agent/store/state-folder.js';
+import { createTelemetry } from '#agent/telemetry/telemetry.js';
+import { watchModules } from '#agent/telemetry/module-events.js';
+
+export interface DeviceParts {
+  readonly config: AgentConfig;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly logs: LogRings;
+  readonly identity: Identity;
+  readonly folder: StateFolder;
+  readonly runFolder: string;
+  readonly documents: StateDocuments;
+  readonly bootId: number;
+  readonly handle: ListenHandle;
+  readonly entries: HostEntries;
+  /** Filled while documents are read; said as events. */
+  readonly damages: string[];
+  readonly publish: (channel: Channel, message: unknown, id?: string) => Promise<boolean>;
+  readonly link: () => { readonly connected: boolean; readonly problem: string | undefined };
+}
+
+export interface Device {
+  readonly face: LocalFace;
+  start(): void;
+  stop(): Promise<void>;
+  linkChanged(up: boolean): void;
+  onDesired(payload: Uint8Array): void;
+  onReportedGet(): void;
+  onAck(ack: Ack): void;
+  onCommand(id: string, payload: Uint8Array): void;
+  onBlock(payload: Uint8Array): void;
+  hourly(): Promise<void>;
+}
+
+export async function createDevice(parts: DeviceParts): Promise<Device> {
+  const { config, clock, random, logger, logs, identity, folder, documents, bootId, publish } = parts;
+  const onBug = (error: unknown): void => logger.error({ err: error }, 'unexpected failure');
+
+  const committed = new CommittedState(
+    documents.committed,
+    (await documents.readOrLose(documents.committed)) ?? nothingCommitted,
+  );
+  const rejections = await RejectionLog.open(documents, onBug);
+  const kept = await keptDesired(parts);
+  const set = committedSetOf(committed.value);
+  const state = new DeviceState(
+    {
+      ...nothingObserved,
+      serving: { ...nothingObserved.serving, set },
+      committed: { generation: committed.value.generation, set },
+      garbageDue: true,
+    },
+    clock,
+    random,
+  );
+  const versions = new KnownVersions(() => state.desired, () => committed.value);
+  versions.keep(set);
+
+  const telemetry = await createTelemetry({
+    clock,
+    folder,
+    bootId,
+    intervalMs: config.telemetry.intervalMs,
+    maxSpoolBytes: config.telemetry.maxSpoolBytes,
+    generation: () => state.desired?.generation ?? committed.value.generation,
+    hostStats: () => serving.stats(),
+    publish,
+    onError: onBug,
+  });
+  const { raise } = telemetry;
+  for (const damage of parts.damages) raise({ level: 'error', type: 'state.damaged', message: damage });
+
+  const journal = await CommandJournal.open(folder.commands, (path) =>
+    raise({ level: 'error', type: 'state.damaged', message: `${path}: a command's record is damaged` }),
+  );
+  const time = new TrustedTime(clock);
+  if (journal.latestIssuedAt !== undefined) time.verified(journal.latestIssuedAt);
+  if (kept !== undefined) time.verified(Date.parse(kept.issuedAt));
+
+  const blocks = new BlockClient({
+    clock,
+    publish: (request) => void publish('blocksGet', request),
+    firstId: Math.floor(random() * 2 ** 32),
+  });
+  const images = new ImageStore(new BlobCache(folder), folder.modules);
+  const fetcher = new Fetcher({
+    fetch: async (image, staged, onProgress, signal) => {
+      const ports = {
+        images,
+        blocks,
+        publishers: identity.publishers,
+        neighbours: () => [...new Set(imagesToKeep(state.desired, committed.value).map(({ digest }) => digest))],
+        freeBytes,
+        reserveBytes: config.disk.reserveBytes,
+        cacheFolder: folder.root,
+      };
+      await downloadImage(image, ports, onProgress, signal);
+      if (staged && (await images.openStaged(image.digest)) === undefined) await images.stage(image.digest);
+    },
+    onProgress: (track, key, progress) => state.take({ kind: 'fetchProgressed', track, key, progress }),
+    onDone: (track, key) => state.take({ kind: 'staged', track, key }),
+    onFailed: (track, key, problem) => state.take({ kind: 'versionFailed', track, key, problem }),
+    onUnexpected: onBug,
+  });
+  const serving = new Serving({
+    entries: parts.entries,
+    handle: parts.handle,
+    runFolder: parts.runFolder,
+    maxBodyBytes: config.scoring.maxBodyBytes,
+    drainMs: defaultPolicy.drainMs,
+    labels: (of) => {
+      const { generation } = of === 'desired' ? (state.desired ?? committed.value) : committed.value;
+      return { generation: String(generation), 'boot-id': String(bootId), device: identity.device };
+    },
+    onHostExit: (cause) => {
+      const reason = `the scoring host ended: ${causeText(cause)}`;
+      raise({ level: 'error', type: 'host.crashed', message: reason });
+      state.take({ kind: 'hostExited', clean: cause.code === 0, reason });
+    },
+    onScriptExit: (module, cause) => {
+      const reason = `its script host ended: ${causeText(cause)}`;
+      raise({ level: 'error', type: 'module.crashed', module, message: reason });
+      state.take({ kind: 'scriptExited', module, clean: cause.code === 0, reason });
+    },
+    onCandidateExit: (cause) => executors.candidateExited(causeText(cause)),
+    onLog: (modules, line) => {
+      for (const module of modules) logs.module(module, line);
+    },
+    onLastStats: telemetry.addLast,
+  });
+  const background = new Background(onBug);
+  const executors = createExecutors({
+    state,
+    versions,
+    fetcher,
+    serving,
+    images,
+    committed,
+    background,
+    raise,
+    pause: (ms) => clock.sleep(ms),
+  });
+  const reconciler = new Reconciler({
+    state,
+    executors: executors.table,
+    policy: defaultPolicy,
+    clock,
+    random,
+    onPlanned: () => reporter.wake(),
+    onFailure: (action, error) => logger.warn({ err: error, action: action.kind }, 'an action failed; it is tried again'),
+    onBug,
+  });
+  const views = new DeviceViews({
+    identity,
+    bootId,
+    clock,
+    state,
+    versions,
+    committed,
+    serving,
+    reconciler,
+    telemetry,
+    time,
+    capabilities: readCapabilities(),
+    scoring: { address: config.scoring.address, port: parts.handle.port },
+    link: parts.link,
+  });
+  const reporter = new Reporter({
+    clock,
+    bootId,
+    publish: (report) => publish('reported', report),
+    current: () => views.reported(),
+  });
+  const inbox = new DesiredInbox(
+    {
+      clock,
+      address: identity,
+      director: identity.director,
+      persist: (envelope, desired) => persist(parts, envelope, desired, time),
+      onAccepted: (desired, renewed) => {
+        if (renewed) state.renew(desired);
+        else state.accept(desired, {});
+        views.accepted();
+        logger.info({ generation: desired.generation, renewed }, 'desired document accepted');
+        reporter.wake();
+      },
+      onRefused: (refusal) => {
+        const { problem } = refusal;
+        logger.warn({ refusal }, 'desired document refused');
+        if (views.refused(refusal)) {
+          raise({ level: 'warn', type: 'desired.refused', message: problem.message, details: { code: problem.code } });
+        }
+        reporter.wake();
+      },
+    },
+    kept,
+    Math.max(committed.value.generation, rejections.generation),
+  );
+  const commands = new CommandRunner({
+    clock,
+    address: identity,
+    director: identity.director,
+    journal,
+    executors: createOperations({
+      uptimeSeconds: () => Math.round(process.uptime()),
+      scoring: { address: config.scoring.address, port: parts.handle.port },
+      isServed: (module) => entry(state.observed.serving.set, module) !== undefined,
+      logs: (module, lines) => logs.read(module, lines),
+      restart: (module) => executors.restart(module),
+    }),
+    respond: (response) => publish('commandResponse', response, response.id),
+    trustedNow: () => time.now(),
+    onSignedTime: (at) => time.verified(at),
+    onRefused: (id, problem) => {
+      views.refusedCommand(id, problem);
+      logger.warn({ id, problem }, 'command refused');
+      raise({ level: 'warn', type: 'command.refused', message: problem.message, details: { code: problem.code, id } });
+    },
+    onError: onBug,
+  });
+
+  state.onChange((fact) => {
+    reconciler.wake();
+    reporter.wake();
+    rejections.follow(fact, state);
+  });
+  state.onChange(watchModules(state, raise, (module, line) => logs.module(module, line)));
+  if (kept !== undefined) state.accept(kept, rejections.of(kept.generation));
+
+  return {
+    face: {
+      status: () => views.status(),
+      explain: () => views.explain(),
+      logs: (module, lines) => logs.read(module, lines),
+    },
+    start: () => {
+      telemetry.start();
+      reconciler.wake();
+    },
+    stop: async () => {
+      reporter.stop();
+      await reconciler.stop();
+      await fetcher.stop();
+      await commands.stop();
+      await telemetry.stopCollecting();
+      await serving.stop();
+      await background.settled();
+      await rejections.settled();
+      await telemetry.stop();
+    },
+    linkChanged: (up) => {
+      state.take({ kind: 'linkChanged', up });
+      blocks.linkChanged(up);
+      reporter.linkChanged(up);
+      telemetry.linkChanged(up);
+      if (up) {
+        logger.info('connected to the control plane');
+        void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
+      }
+    },
+    onDesired: (payload) => background.run(() => inbox.receive(payload)),
+    onReportedGet: () => reporter.wholeAsked(),
+    onAck: (ack) => {
+      if (ack.kind === 'reported') reporter.acknowledged(ack.bootId, ack.upTo);
+      else telemetry.acknowledged(ack.kind, ack.bootId, ack.upTo);
+    },
+    onCommand: (id, payload) => commands.receive(id, payload),
+    onBlock: (payload) => blocks.receive(payload),
+    hourly: async () => {
+      state.take({ kind: 'garbageChanged', due: true });
+      reporter.wholeAsked();
+      if (parts.link().connected) await publish('desiredGet', { schema: 1 });
+    },
+  };
+}
+
+/** What was accepted before, if it still verifies: a document that was changed on disk is not obeyed. */
+async function keptDesired({ documents, identity, damages }: DeviceParts): Promise<Desired | undefined> {
+  const kept = await documents.readOrLose(documents.desired);
+  if (kept === undefined) return undefined;
+  try {
+    const desired = requireDesired(kept.envelope, identity.director);
+    return desired.workspace === identity.workspace && desired.device === identity.device ? desired : undefined;
+  } catch {
+    damages.push('the kept desired document is not signed by the director; it is asked for anew');
+    return undefined;
+  }
+}
+
+async function persist(
+  { documents, clock }: DeviceParts,
+  envelope: Envelope,
+  desired: Desired,
+  time: TrustedTime,
+): Promise<void> {
+  await documents.desired.write({ envelope, acceptedAt: new Date(clock.now()).toISOString() });
+  time.verified(Date.parse(desired.issuedAt));
+}
+
+function causeText(cause: { readonly code: number | null; readonly signal: string | null; readonly lastLines: readonly string[] }): string {
+  const how = cause.signal === null ? `exit code ${String(cause.code)}` : cause.signal;
+  const last = cause.lastLines.at(-1);
+  return last === undefined ? how : `${how}: ${last.slice(0, 500)}`;
+}

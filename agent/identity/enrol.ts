@@ -1,0 +1,174 @@
+/**
+ * Enrolment: from a one-time token to an identity on disk. The token's secret leaves this machine only
+ * over a connection that was verified against the authority that the token pins.
+ */
+import { request } from 'node:https';
+import { type Clock, toInstant } from '#shared/kernel/clock.js';
+import { AppError, isErrorCode, messageOf } from '#shared/kernel/errors.js';
+import { decodeJson, decodeMessage, maxMessageBytes } from '#shared/protocol/decode.js';
+import { controlPlaneServerName, type EnrolmentRequest, enrolmentResponseSchema, type EnrolmentResponse, parseEnrolmentToken } from '#shared/protocol/enrolment.js';
+import { isName } from '#shared/kernel/names.js';
+import { problemSchema } from '#shared/protocol/primitives.js';
+import type { Capabilities } from '#shared/protocol/reported.js';
+import { type Identity, identityDocument, pendingEnrolmentDocument } from '#agent/identity/identity.js';
+import { fetchPinnedAuthority } from '#agent/identity/pinned-authority.js';
+import { prepareStateFolder, type StateFolder } from '#agent/store/state-folder.js';
+
+export interface EnrolInput {
+  readonly folder: StateFolder;
+  readonly token: string;
+  /** Instead of the token's: the same server by another address. */
+  readonly url?: string;
+  readonly device: string;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly capabilities: Capabilities;
+  /** Give up an identity that is already here. */
+  readonly replace: boolean;
+}
+
+const timeoutMs = 15_000;
+
+export async function enrol(input: EnrolInput, clock: Clock): Promise<Identity> {
+  const { folder, device } = input;
+  const token = parseEnrolmentToken(input.token);
+  if (!token.ok) throw new AppError('enrolment.token-invalid', `this is no enrolment token: ${token.error}`);
+  if (!isName(device)) {
+    throw new AppError('request.invalid', `"${device.slice(0, 80)}" cannot name a device: use 1 to 63 of a-z, 0-9 and "-", starting with a letter or digit`);
+  }
+  await prepareStateFolder(folder);
+  const document = identityDocument(folder.identity);
+  if (!input.replace) await requireNoIdentity(document, folder);
+
+  const url = parseUrl(input.url ?? token.value.url);
+  const server = { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port === '' ? 443 : url.port), serverName: controlPlaneServerName };
+  const authority = await fetchPinnedAuthority(server, token.value.authority, timeoutMs);
+
+  const pending = pendingEnrolmentDocument(folder.pendingEnrolment);
+  const cutOff = await pending.read().catch(() => undefined);
+  await pending.write({ workspace: token.value.workspace, device, gateway: url.href, at: toInstant(clock.now()) });
+  const body: EnrolmentRequest = {
+    workspace: token.value.workspace,
+    secret: token.value.secret,
+    device,
+    tags: { ...input.tags },
+    capabilities: input.capabilities,
+  };
+  const answer = await post(server, authority, body).catch(async (error: unknown) => {
+    if (answered(error)) await pending.remove();
+    throw cutOff === undefined ? error : explainCutOff(error, cutOff.value.device);
+  });
+  if (answer.director !== token.value.director) {
+    throw new AppError('enrolment.pin-mismatch', `the director's key of the server is not the one that the token pins; retire ${device} there, and get a new token`);
+  }
+  if (answer.device !== device || answer.workspace !== token.value.workspace) {
+    throw new AppError('enrolment.pin-mismatch', `the server enrolled ${answer.workspace}/${answer.device}, not ${token.value.workspace}/${device}`);
+  }
+  const identity: Identity = {
+    schema: 1,
+    workspace: answer.workspace,
+    device,
+    secret: answer.secret,
+    broker: answer.broker,
+    director: token.value.director,
+    publishers: token.value.publishers,
+    gateway: url.href,
+    enrolledAt: toInstant(clock.now()),
+  };
+  await document.write(identity);
+  await pending.remove();
+  return identity;
+}
+
+async function requireNoIdentity(document: ReturnType<typeof identityDocument>, folder: StateFolder): Promise<void> {
+  const existing = await document.read().catch((error: unknown) => {
+    // A damaged identity is what a new enrolment mends.
+    if (error instanceof AppError && error.code === 'state.corrupt') return undefined;
+    throw error;
+  });
+  if (existing === undefined) return;
+  const { workspace, device } = existing.value;
+  throw new AppError(
+    'device.exists',
+    `this machine is enrolled as ${workspace}/${device} already (${folder.root}); --replace gives that identity up, --state-dir makes another device`,
+  );
+}
+
+function parseUrl(text: string): URL {
+  if (!URL.canParse(text)) throw new AppError('request.invalid', `--url ${text} is not an address; it looks like https://host:port`);
+  const url = new URL(text);
+  if (url.protocol !== 'https:') throw new AppError('request.invalid', `--url must begin with https://, not ${url.protocol}//`);
+  return url;
+}
+
+/** Fully verified: the pinned authority, the control plane's name, whatever address the URL has. */
+function post(server: { readonly host: string; readonly port: number; readonly serverName: string }, authority: string, body: EnrolmentRequest): Promise<EnrolmentResponse> {
+  const text = JSON.stringify(body);
+  const where = `${server.host}:${String(server.port)}`;
+  return new Promise((resolve, reject) => {
+    const unreachable = (cause: unknown): void =>
+      reject(new AppError('server.unreachable', `the control plane at ${where} did not answer: ${messageOf(cause)}`, { cause }));
+    const sent = request(
+      {
+        host: server.host,
+        port: server.port,
+        path: '/v1/enrol',
+        method: 'POST',
+        ca: authority,
+        servername: server.serverName,
+        rejectUnauthorized: true,
+        agent: false,
+        timeout: timeoutMs,
+        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), host: server.serverName },
+      },
+      (response) => {
+        const parts: Buffer[] = [];
+        let bytes = 0;
+        response.on('data', (part: Buffer) => {
+          bytes += part.length;
+          if (bytes > maxMessageBytes) sent.destroy(new Error('the answer is too large'));
+          else parts.push(part);
+        });
+        response.on('error', unreachable);
+        response.on('end', () => {
+          try {
+            resolve(readAnswer(response.statusCode ?? 0, Buffer.concat(parts), where));
+          } catch (error) {
+            reject(error instanceof Error ? error : new Error(String(error)));
+          }
+        });
+      },
+    );
+    sent.on('timeout', () => sent.destroy(new Error('no answer in time')));
+    sent.on('error', unreachable);
+    sent.end(text);
+  });
+}
+
+function readAnswer(status: number, bytes: Buffer, where: string): EnrolmentResponse {
+  if (status >= 200 && status < 300) {
+    const answer = decodeMessage(enrolmentResponseSchema, bytes);
+    if (answer.ok) return answer.value;
+    throw new AppError('server.unreachable', `what answers at ${where} is no device gateway: ${answer.error.message}`);
+  }
+  const json = decodeJson(bytes);
+  const problem = json.ok ? problemSchema.safeParse(json.value) : undefined;
+  if (problem?.success !== true || !isErrorCode(problem.data.code)) {
+    throw new AppError('server.unreachable', `what answers at ${where} is no device gateway (HTTP status ${String(status)})`);
+  }
+  throw new AppError(problem.data.code, problem.data.message, { details: { status } });
+}
+
+/** The server said no: the token is as it was, or was spent before. */
+function answered(error: unknown): boolean {
+  return error instanceof AppError && 'status' in error.details;
+}
+
+function explainCutOff(error: unknown, device: string): unknown {
+  const codes = ['enrolment.token-used', 'device.exists'];
+  if (!(error instanceof AppError) || !codes.includes(error.code)) return error;
+  return new AppError(
+    error.code,
+    `${error.message}. An earlier enrolment on this machine, as "${device}", was cut off before its answer was on disk, and it may have used the token up: retire ${device} in the control plane (flotilla device retire ${device}), and enrol with a new token`,
+    { details: error.details, cause: error },
+  );
+}

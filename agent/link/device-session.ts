@@ -1,0 +1,227 @@
+/**
+ * The MQTT session with the control plane: one connection at a time, made anew after a jittered pause
+ * whenever it ends. Sessions are clean, so nothing of an earlier connection matters; whatever must not
+ * be lost is sent again by its owner, who is told of every connection.
+ *
+ * Trust: TLS with the pinned authority and the pinned server name, whatever address the URL has.
+ * `setNoDelay` is set on every connection: mqtt.js leaves Nagle's algorithm on, which costs 40 ms a
+ * small message.
+ */
+import { connect as connectTls, type TLSSocket } from 'node:tls';
+import mqtt, { type MqttClient } from 'mqtt';
+import { backoffMs, type BackoffPolicy } from '#shared/kernel/backoff.js';
+import { type Clock, toInstant } from '#shared/kernel/clock.js';
+import { AppError, messageOf } from '#shared/kernel/errors.js';
+import type { Random } from '#shared/kernel/ids.js';
+import type { Logger } from '#shared/platform/logger.js';
+import { encodeMessage } from '#shared/protocol/decode.js';
+import type { Presence } from '#shared/protocol/presence.js';
+import {
+  buildTopic,
+  type Channel,
+  channels,
+  clientIdOf,
+  type DeviceAddress,
+  deviceFilters,
+  parseTopic,
+} from '#shared/protocol/topics.js';
+
+export interface SessionOptions {
+  readonly address: DeviceAddress;
+  readonly password: string;
+  readonly broker: { readonly url: string; readonly serverName: string; readonly authority: string };
+  readonly bootId: number;
+  readonly agentVersion: string;
+  readonly keepaliveSeconds: number;
+  readonly reconnect: BackoffPolicy;
+  readonly connectTimeoutMs: number;
+}
+
+export interface SessionPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Connected and subscribed, or no longer. */
+  readonly onLink: (up: boolean) => void;
+  readonly onMessage: (channel: Channel, id: string | undefined, payload: Buffer) => void;
+}
+
+export class DeviceSession {
+  private client: MqttClient | undefined;
+  private readonly stopping = new AbortController();
+  private loop: Promise<void> | undefined;
+  private up = false;
+  private problem: string | undefined;
+
+  constructor(
+    private readonly options: SessionOptions,
+    private readonly ports: SessionPorts,
+  ) {
+    const { protocol } = new URL(options.broker.url);
+    if (protocol !== 'mqtts:') {
+      throw new AppError('config.invalid', `the broker's address must begin with mqtts://, not ${protocol}//`);
+    }
+  }
+
+  get connected(): boolean {
+    return this.up;
+  }
+
+  /** Why the last attempt failed; undefined while connected. */
+  get lastProblem(): string | undefined {
+    return this.problem;
+  }
+
+  start(): void {
+    this.loop ??= this.run();
+  }
+
+  /** Says goodbye, so that the last will is not needed. */
+  async stop(): Promise<void> {
+    const { client } = this;
+    if (client !== undefined && this.up) {
+      await Promise.race([this.publish('presence', this.presence(false)), this.ports.clock.sleep(2_000)]);
+    }
+    this.stopping.abort();
+    await this.loop;
+  }
+
+  /** @returns whether the broker took it (QoS 1), or it went out (QoS 0) */
+  publish(channel: Channel, message: unknown, id?: string): Promise<boolean> {
+    return this.publishBytes(channel, encodeMessage(message), id);
+  }
+
+  private publishBytes(channel: Channel, payload: Uint8Array, id?: string): Promise<boolean> {
+    const { client } = this;
+    if (client === undefined || !client.connected) return Promise.resolve(false);
+    const { qos, retain } = channels[channel];
+    const topic = buildTopic({ ...this.options.address, channel, ...(id === undefined ? {} : { id }) });
+    return new Promise((resolve) => {
+      const lost = (): void => resolve(false);
+      client.once('close', lost);
+      client.publish(topic, Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength), { qos, retain }, (error) => {
+        client.removeListener('close', lost);
+        resolve(error === undefined || error === null);
+      });
+    });
+  }
+
+  private async run(): Promise<void> {
+    const { clock, random, logger } = this.ports;
+    const { signal } = this.stopping;
+    for (let attempt = 1; !signal.aborted; attempt++) {
+      const cause = await this.connection(() => {
+        attempt = 0;
+      });
+      if (signal.aborted) return;
+      this.problem = cause;
+      const pauseMs = backoffMs(Math.max(1, attempt), this.options.reconnect, random());
+      logger.warn({ cause, pauseMs }, 'no connection to the control plane');
+      await clock.sleep(pauseMs, signal);
+    }
+  }
+
+  /** One connection from its beginning to its end. @returns why it ended */
+  private async connection(onUp: () => void): Promise<string> {
+    const { options, ports } = this;
+    const { signal } = this.stopping;
+    const causes: string[] = [];
+    const client = new mqtt.MqttClient(() => this.openStream((cause) => causes.push(cause)), {
+      clientId: clientIdOf(options.address),
+      username: clientIdOf(options.address),
+      password: options.password,
+      protocolVersion: 4,
+      clean: true,
+      keepalive: options.keepaliveSeconds,
+      reconnectPeriod: 0,
+      connectTimeout: options.connectTimeoutMs,
+      queueQoSZero: false,
+      resubscribe: false,
+      will: {
+        topic: buildTopic({ ...options.address, channel: 'presence' }),
+        payload: Buffer.from(encodeMessage(this.presence(false))),
+        qos: channels.presence.qos,
+        retain: channels.presence.retain,
+      },
+    });
+    this.client = client;
+    const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
+    const stop = (): void => {
+      if (client.connected) client.end();
+      else client.end(true);
+    };
+    signal.addEventListener('abort', stop, { once: true });
+    client.on('error', (error) => causes.push(explain(error)));
+    client.on('message', (topic, payload) => this.deliver(topic, payload));
+    client.once('connect', () => {
+      this.begin(client).then(
+        (begun) => {
+          if (!begun || client !== this.client) return;
+          onUp();
+          this.up = true;
+          this.problem = undefined;
+          ports.onLink(true);
+        },
+        (error: unknown) => {
+          causes.push(messageOf(error));
+          client.end(true);
+        },
+      );
+    });
+    await closed;
+    signal.removeEventListener('abort', stop);
+    client.end(true);
+    this.client = undefined;
+    if (this.up) {
+      this.up = false;
+      ports.onLink(false);
+    }
+    return causes[0] ?? 'the connection was closed';
+  }
+
+  private openStream(onError: (cause: string) => void): TLSSocket {
+    const { broker } = this.options;
+    const url = new URL(broker.url);
+    const socket = connectTls({
+      host: url.hostname.replace(/^\[|\]$/g, ''),
+      port: Number(url.port === '' ? 8883 : url.port),
+      ca: broker.authority,
+      servername: broker.serverName,
+      rejectUnauthorized: true,
+      minVersion: 'TLSv1.2',
+    });
+    socket.setNoDelay(true);
+    socket.once('secureConnect', () => socket.setNoDelay(true));
+    socket.on('error', (error) => onError(explain(error)));
+    return socket;
+  }
+
+  /** Subscribed before anything is asked, so that no answer is missed. */
+  private async begin(client: MqttClient): Promise<boolean> {
+    const granted = await client.subscribeAsync(deviceFilters(this.options.address), { qos: 1 });
+    const refused = granted.filter(({ qos }) => qos > 1).map(({ topic }) => topic);
+    if (refused.length > 0) throw new Error(`the broker refused ${refused.join(', ')}`);
+    return await this.publish('presence', this.presence(true));
+  }
+
+  private deliver(topicText: string, payload: Buffer): void {
+    const topic = parseTopic(topicText);
+    const { workspace, device } = this.options.address;
+    if (topic === undefined || topic.workspace !== workspace || topic.device !== device) return;
+    if (channels[topic.channel].from !== 'cloud') return;
+    this.ports.onMessage(topic.channel, topic.id, payload);
+  }
+
+  private presence(online: boolean): Presence {
+    const { bootId, agentVersion } = this.options;
+    return { schema: 1, online, bootId, agentVersion, since: toInstant(this.ports.clock.now()) };
+  }
+}
+
+/** The CONNACK codes of MQTT 3.1.1 that a person can do something about. */
+function explain(error: Error): string {
+  if ('code' in error && (error.code === 4 || error.code === 5)) {
+    return 'the broker does not accept this device: it may have been retired; enrol it anew';
+  }
+  return error.message;
+}

@@ -1,0 +1,138 @@
+/**
+ * Brings an image into the cache. What is trusted grows step by step: the publisher's signature over
+ * the image's digest; by that digest the manifest; by the manifest the chunk map and the digests of all
+ * blobs; by the chunk map each chunk. Nothing is kept under its name before that.
+ */
+import { AppError } from '#shared/kernel/errors.js';
+import { digestOf } from '#shared/package/digest.js';
+import { type ChunkMap, type Descriptor, type ImageManifest, chunkMapSchema, imageManifestSchema } from '#shared/package/image-schema.js';
+import { verifyImageSignature } from '#shared/package/image-signature.js';
+import { mediaTypes } from '#shared/package/media-types.js';
+import { maxChunkBytes, maxWholeBlobBytes } from '#shared/protocol/blocks.js';
+import { decodeMessage } from '#shared/protocol/decode.js';
+import type { ImageReference } from '#shared/protocol/desired.js';
+import type { Digest } from '#shared/protocol/primitives.js';
+import type { Progress } from '#agent/reconcile/observed.js';
+import type { BlobCache } from '#agent/store/blob-cache.js';
+import { type FreeBytes, requireRoom } from '#agent/store/disk-space.js';
+import { type ImageStore, maxImageManifestBytes } from '#agent/store/image-store.js';
+import type { BlockClient } from '#agent/link/block-client.js';
+import { fetchBlobs } from '#agent/link/blob-fetch.js';
+
+const maxSignatureBytes = 64 * 1024;
+
+export interface DownloadPorts {
+  readonly images: ImageStore;
+  readonly blocks: BlockClient;
+  /** Public keys of those who may say what runs here. */
+  readonly publishers: readonly string[];
+  /** Images that may hold chunks of this one. */
+  readonly neighbours: () => readonly Digest[];
+  readonly freeBytes: FreeBytes;
+  readonly reserveBytes: number;
+  readonly cacheFolder: string;
+}
+
+/** @throws AppError whose code says whether another try helps */
+export async function downloadImage(
+  image: ImageReference,
+  ports: DownloadPorts,
+  onProgress: (progress: Progress) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const { blobs } = ports.images;
+  const small = new SmallBlobs(ports.blocks, blobs, signal);
+
+  const signature = await small.fetch(image.signature, maxSignatureBytes, 'signature');
+  const signed = verifyImageSignature(signature, image, ports.publishers);
+  if (!signed.ok) {
+    // Another envelope may stand under another digest; this one is of no use.
+    await blobs.remove(image.signature.digest);
+    throw new AppError(signed.error.code, `${image.name}:${String(image.version)} is refused: ${signed.error.message}`, {
+      details: { digest: image.digest },
+    });
+  }
+  const manifest = parseManifest(await small.fetch(image, maxImageManifestBytes, 'manifest'), image.digest);
+  const mapLayer = manifest.layers.find(({ mediaType }) => mediaType === mediaTypes.chunkMap);
+  if (mapLayer === undefined) throw new AppError('image.invalid', `${image.digest} has no chunk map`);
+  const map = parseMap(await small.fetch(mapLayer, maxWholeBlobBytes, 'chunk map'), mapLayer.digest);
+  requireSameBlobs(manifest, map, image.digest);
+
+  await fetchBlobs({
+    map,
+    mapDigest: mapLayer.digest,
+    images: ports.images,
+    blocks: ports.blocks,
+    neighbours: ports.neighbours().filter((digest) => digest !== image.digest),
+    smallBytes: small.bytesFetched,
+    requireRoom: (bytes) => requireRoom(ports.cacheFolder, bytes, ports.reserveBytes, ports.freeBytes),
+    onProgress,
+    signal,
+  });
+}
+
+/** Blobs fetched whole, each checked by its digest before it is kept or looked at. */
+class SmallBlobs {
+  bytesFetched = 0;
+
+  constructor(
+    private readonly blocks: BlockClient,
+    private readonly blobs: BlobCache,
+    private readonly signal: AbortSignal,
+  ) {}
+
+  async fetch({ digest, size }: Pick<Descriptor, 'digest' | 'size'>, maxBytes: number, what: string): Promise<Uint8Array> {
+    if (size > maxBytes || size === 0) {
+      throw new AppError('image.invalid', `the ${what} ${digest} has ${String(size)} bytes; 1 to ${String(maxBytes)} are allowed`);
+    }
+    const kept = await this.blobs.read(digest, maxBytes);
+    if (kept !== undefined) return kept;
+    const bytes = new Uint8Array(size);
+    const chunks = Array.from({ length: Math.ceil(size / maxChunkBytes) }, (_, index) => ({
+      index,
+      offset: index * maxChunkBytes,
+      length: Math.min(maxChunkBytes, size - index * maxChunkBytes),
+    }));
+    await this.blocks.fetch(
+      { kind: 'blob', digest },
+      chunks,
+      async (chunk, part) => {
+        bytes.set(part, chunk.offset);
+        this.bytesFetched += part.length;
+      },
+      this.signal,
+    );
+    if (digestOf(bytes) !== digest) {
+      throw new AppError('blob.digest-mismatch', `the ${what} came with other bytes than ${digest} names`);
+    }
+    await this.blobs.put(digest, bytes);
+    return bytes;
+  }
+}
+
+function parseManifest(bytes: Uint8Array, digest: Digest): ImageManifest {
+  const parsed = decodeMessage(imageManifestSchema, bytes, maxImageManifestBytes);
+  if (parsed.ok) return parsed.value;
+  throw new AppError('image.invalid', `${digest} is not an image manifest: ${parsed.error.message}`);
+}
+
+function parseMap(bytes: Uint8Array, digest: Digest): ChunkMap {
+  const parsed = decodeMessage(chunkMapSchema, bytes, maxWholeBlobBytes);
+  if (parsed.ok) return parsed.value;
+  throw new AppError('image.invalid', `${digest} is not a chunk map: ${parsed.error.message}`);
+}
+
+/** The map must list every blob of the manifest, whole, and no other. */
+function requireSameBlobs(manifest: ImageManifest, map: ChunkMap, image: Digest): void {
+  const wanted = new Map(
+    [manifest.config, ...manifest.layers]
+      .filter(({ mediaType }) => mediaType !== mediaTypes.chunkMap)
+      .map(({ digest, size }) => [digest, size]),
+  );
+  const sum = (chunks: readonly { readonly length: number }[]): number =>
+    chunks.reduce((bytes, { length }) => bytes + length, 0);
+  const fits = map.blobs.every((blob) => wanted.get(blob.digest) === blob.size && sum(blob.chunks) === blob.size);
+  if (!fits || new Set(map.blobs.map(({ digest }) => digest)).size !== wanted.size) {
+    throw new AppError('image.invalid', `the chunk map of ${image} does not list the blobs of its manifest`);
+  }
+}

@@ -1,0 +1,41 @@
+/** Asks a running agent over its socket. */
+import { request } from 'node:http';
+import { AppError, isErrorCode, messageOf } from '#shared/kernel/errors.js';
+import { problemSchema } from '#shared/protocol/primitives.js';
+
+/** @throws AppError `server.unreachable` when no agent runs on this state folder */
+export async function askAgent(socketPath: string, path: string): Promise<unknown> {
+  const { status, body } = await get(socketPath, path);
+  if (status === 200) return body;
+  const problem = problemSchema.safeParse(body);
+  if (problem.success && isErrorCode(problem.data.code)) throw new AppError(problem.data.code, problem.data.message);
+  throw new AppError('server.incompatible', `what answers on ${socketPath} is no agent (HTTP status ${String(status)})`);
+}
+
+function get(socketPath: string, path: string): Promise<{ status: number; body: unknown }> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: unknown): void =>
+      reject(
+        new AppError(
+          'server.unreachable',
+          `no agent answers on ${socketPath}: start it with "flotilla-agent run", or name its folder with --state-dir (${messageOf(error)})`,
+          { cause: error },
+        ),
+      );
+    const sent = request({ socketPath, path, method: 'GET', timeout: 10_000 }, (response) => {
+      const parts: Buffer[] = [];
+      response.on('data', (part: Buffer) => parts.push(part));
+      response.on('error', fail);
+      response.on('end', () => {
+        try {
+          resolve({ status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(parts).toString('utf8')) as unknown });
+        } catch (error) {
+          fail(error);
+        }
+      });
+    });
+    sent.on('timeout', () => sent.destroy(new Error('no answer in time')));
+    sent.on('error', fail);
+    sent.end();
+  });
+}

@@ -1,0 +1,199 @@
+/**
+ * The agent, constructed and wired: the only place that knows all its parts. Order of a start: the
+ * folder and its lock, the boot counter, the port, what was committed, then the network.
+ */
+import { Writable } from 'node:stream';
+import { schedule } from 'node-cron';
+import type { Clock } from '#shared/kernel/clock.js';
+import { AppError, messageOf } from '#shared/kernel/errors.js';
+import type { Random } from '#shared/kernel/ids.js';
+import { createLogger } from '#shared/platform/logger.js';
+import type { Ack } from '#shared/protocol/stream.js';
+import { ackSchema } from '#shared/protocol/stream.js';
+import { decodeMessage } from '#shared/protocol/decode.js';
+import type { Channel } from '#shared/protocol/topics.js';
+import { unreachable } from '#shared/kernel/result.js';
+import type { AgentConfig } from '#agent/config.js';
+import { createDevice, type Device } from '#agent/device.js';
+import { identityDocument } from '#agent/identity/identity.js';
+import { DeviceSession } from '#agent/link/device-session.js';
+import { openLocalApi } from '#agent/local/local-api.js';
+import { LogRings } from '#agent/local/log-rings.js';
+import { findHostEntries } from '#agent/serving/host-entries.js';
+import { makeRunFolder, prepareStateFolder, stateFolder } from '#agent/store/state-folder.js';
+import { takeStateLock } from '#agent/store/state-lock.js';
+import { StateDocuments } from '#agent/store/state-documents.js';
+import { bindWithPatience } from '#agent/serving/bind-port.js';
+import { agentVersion } from '#agent/version.js';
+
+export interface AgentPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Human-readable log lines: the caller asks whether it writes to a terminal. */
+  readonly pretty: boolean;
+}
+
+export interface RunningAgent {
+  readonly scoring: { readonly address: string; readonly port: number };
+  readonly device: Device;
+  stop(): Promise<void>;
+}
+
+/** Hosts of an agent that was killed end by themselves within this time. */
+const orphanPatienceMs = 10_000;
+
+/** What must be undone, newest first. */
+class Undo {
+  private readonly steps: (() => Promise<void> | void)[] = [];
+
+  add(step: () => Promise<void> | void): void {
+    this.steps.push(step);
+  }
+
+  async all(): Promise<void> {
+    for (let step = this.steps.pop(); step !== undefined; step = this.steps.pop()) await step();
+  }
+}
+
+export async function startAgent(config: AgentConfig, ports: AgentPorts): Promise<RunningAgent> {
+  const undo = new Undo();
+  try {
+    return await start(config, ports, undo);
+  } catch (error) {
+    await undo.all();
+    throw error;
+  }
+}
+
+async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promise<RunningAgent> {
+  const { clock, random } = ports;
+  const folder = stateFolder(config.stateDir);
+  const identity = await readIdentity(folder.identity);
+  await prepareStateFolder(folder);
+  const lock = await takeStateLock(folder.lock);
+  undo.add(() => lock.release());
+
+  const logs = new LogRings(folder.logs, clock);
+  const tee = new Writable({
+    write: (line: Buffer, _encoding, done) => {
+      logs.agent(line.toString('utf8'));
+      done();
+    },
+  });
+  const logger = createLogger('agent', { level: config.log.level, pretty: ports.pretty, tee });
+  const damages: string[] = [];
+  const documents = new StateDocuments(folder, (path, what) => {
+    damages.push(`${path}: ${what}`);
+    logger.error({ path }, what);
+  });
+  const bootId = await documents.nextBootId(clock.now() / 1000);
+  const runFolder = await makeRunFolder(folder);
+  const handle = await bindWithPatience(config.scoring.address, config.scoring.port, lock.tookOver ? orphanPatienceMs : 0, clock);
+  undo.add(() => handle.close());
+
+  const device = await createDevice({
+    config,
+    clock,
+    random,
+    logger,
+    logs,
+    identity,
+    folder,
+    runFolder,
+    documents,
+    bootId,
+    handle,
+    entries: findHostEntries(import.meta.url),
+    damages,
+    publish: (channel, message, id) => session.publish(channel, message, id),
+    link: () => ({ connected: session.connected, problem: session.lastProblem }),
+  });
+  const session = new DeviceSession(
+    {
+      address: identity,
+      password: identity.secret,
+      broker: identity.broker,
+      bootId,
+      agentVersion,
+      keepaliveSeconds: config.link.keepaliveSeconds,
+      reconnect: { baseMs: Math.min(1_000, config.link.maxReconnectMs), maxMs: config.link.maxReconnectMs },
+      connectTimeoutMs: 15_000,
+    },
+    {
+      clock,
+      random,
+      logger,
+      onLink: (up) => device.linkChanged(up),
+      onMessage: (channel, id, payload) => dispatch(device, channel, id, payload),
+    },
+  );
+  undo.add(() => device.stop());
+  undo.add(() => session.stop());
+  const local = await openLocalApi(folder.socket, device.face);
+  undo.add(() => local.close());
+
+  device.start();
+  session.start();
+  // Spread over the hour, so that a fleet does not speak at once.
+  const minute = String(Math.floor(random() * 60));
+  const hourly = schedule(`${minute} * * * *`, () => device.hourly(), { noOverlap: true, name: 'hourly' });
+  undo.add(() => hourly.destroy());
+  logger.info(
+    { device: `${identity.workspace}/${identity.device}`, bootId, scoring: `${config.scoring.address}:${String(handle.port)}` },
+    'the agent runs',
+  );
+  return {
+    scoring: { address: config.scoring.address, port: handle.port },
+    device,
+    stop: () => undo.all(),
+  };
+}
+
+async function readIdentity(path: string) {
+  const read = await identityDocument(path)
+    .read()
+    .catch((error: unknown) => {
+      throw new AppError(
+        'state.corrupt',
+        `this device's identity cannot be read (${messageOf(error)}): retire the device in the control plane, and enrol it anew with "flotilla-agent enroll"`,
+        { cause: error },
+      );
+    });
+  if (read !== undefined) return read.value;
+  throw new AppError(
+    'auth.missing',
+    `this machine is not enrolled (there is no ${path}): get a token with "flotilla device token", then "flotilla-agent enroll --token … --name …"`,
+  );
+}
+
+function dispatch(device: Device, channel: Channel, id: string | undefined, payload: Buffer): void {
+  switch (channel) {
+    case 'desired':
+      device.onDesired(payload);
+      return;
+    case 'reportedGet':
+      device.onReportedGet();
+      return;
+    case 'acks': {
+      const ack = decodeMessage(ackSchema, payload);
+      if (ack.ok) device.onAck(ack.value satisfies Ack);
+      return;
+    }
+    case 'commandRequest':
+      if (id !== undefined) device.onCommand(id, payload);
+      return;
+    case 'blocksData':
+      device.onBlock(payload);
+      return;
+    // What devices send is not delivered to devices.
+    case 'desiredGet':
+    case 'reported':
+    case 'presence':
+    case 'telemetry':
+    case 'events':
+    case 'commandResponse':
+    case 'blocksGet':
+      return;
+  }
+  unreachable(channel);
+}

@@ -1,0 +1,31 @@
+/** The figures by which plans are made. */
+import type { BackoffPolicy } from '#shared/kernel/backoff.js';
+import type { RestartPolicy } from '#shared/protocol/desired.js';
+
+export interface Policy {
+  /** Pause before a failed version is tried again. */
+  readonly retry: BackoffPolicy;
+  /** How often to look whether there is room again. */
+  readonly diskRetryMs: number;
+  readonly maxFetches: number;
+  /** A candidate host that has not loaded its models by then is given up. */
+  readonly prepareTimeoutMs: number;
+  readonly proveTimeoutMs: number;
+  /** A restarted host that has not loaded by then is looked at again. */
+  readonly startTimeoutMs: number;
+  /** How long a replaced host may take over what it has. */
+  readonly drainMs: number;
+  /** For the scoring host while no module says otherwise. */
+  readonly hostRestart: RestartPolicy;
+}
+
+export const defaultPolicy: Policy = {
+  retry: { baseMs: 2_000, maxMs: 300_000 },
+  diskRetryMs: 30_000,
+  maxFetches: 2,
+  prepareTimeoutMs: 120_000,
+  proveTimeoutMs: 120_000,
+  startTimeoutMs: 120_000,
+  drainMs: 30_000,
+  hostRestart: { restart: 'always', maxRestarts: 20, windowSeconds: 600 },
+};

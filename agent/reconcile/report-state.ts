@@ -1,0 +1,108 @@
+/** What the device says of itself, from what is observed. Pure. */
+import type { Desired } from '#shared/protocol/desired.js';
+import type { Capabilities, ModuleReport, ReportedState } from '#shared/protocol/reported.js';
+import type { Problem } from '#shared/kernel/errors.js';
+import { entry, type Observed, type Track, versionKeyOf } from '#agent/reconcile/observed.js';
+
+type Active = NonNullable<ModuleReport['active']>;
+type Candidate = NonNullable<ModuleReport['candidate']>;
+
+export interface ServedVersion {
+  readonly digest: string;
+  readonly version: number;
+  readonly provider?: string;
+  readonly numbers: Readonly<Record<string, number>>;
+}
+
+export interface ReportInput {
+  readonly desired: Desired | undefined;
+  readonly observed: Observed;
+  readonly converged: boolean;
+  /** The versions that answer. */
+  readonly served: Readonly<Record<string, ServedVersion>>;
+  readonly previous: Readonly<Record<string, { readonly digest: string; readonly version: number }>>;
+  readonly capabilities: Capabilities;
+  readonly refused: { readonly generation?: number; readonly problem: Problem; readonly at: string } | undefined;
+  readonly scoring: { readonly address: string; readonly port: number };
+}
+
+export function reportedStateOf(input: ReportInput): ReportedState {
+  const { desired, observed, served } = input;
+  const names = new Set([...Object.keys(desired?.modules ?? {}), ...Object.keys(observed.serving.set)]);
+  const modules = Object.fromEntries([...names].sort().map((name) => [name, moduleReport(name, input)]));
+  return {
+    generation: desired?.generation ?? observed.committed.generation,
+    converged: input.converged,
+    modules: Object.fromEntries(Object.entries(modules).filter(([name]) => names.has(name) || entry(served, name))),
+    capabilities: input.capabilities,
+    refused: input.refused === undefined ? null : { ...input.refused, problem: mutable(input.refused.problem) },
+    scoring: { ...input.scoring },
+  };
+}
+
+function moduleReport(name: string, input: ReportInput): ModuleReport {
+  const active = activeOf(name, input);
+  const candidate = candidateOf(name, input);
+  const previous = entry(input.previous, name);
+  return {
+    ...(active === undefined ? {} : { active }),
+    ...(candidate === undefined ? {} : { candidate }),
+    ...(previous === undefined ? {} : { previous: { digest: previous.digest, version: previous.version } }),
+  };
+}
+
+function activeOf(name: string, { observed, served }: ReportInput): Active | undefined {
+  const version = entry(served, name);
+  if (version === undefined || entry(observed.serving.set, name) === undefined) return undefined;
+  const processes = [observed.serving.host, entry(observed.serving.scripts, name)].filter((one) => one !== undefined);
+  const stopped = processes.find((process) => process.state === 'stopped');
+  const down = processes.find((process) => process.state === 'down');
+  const running = processes.every((process) => process.state === 'running');
+  const reason = stopped?.reason ?? down?.reason;
+  return {
+    digest: version.digest,
+    version: version.version,
+    state: stopped !== undefined ? 'stopped' : running ? 'running' : 'restarting',
+    ...(version.provider === undefined ? {} : { provider: version.provider }),
+    ...(reason === undefined ? {} : { reason: { code: 'process.failed', message: reason } }),
+    numbers: { ...version.numbers },
+  };
+}
+
+function candidateOf(name: string, { desired, observed }: ReportInput): Candidate | undefined {
+  const wanted = desired === undefined ? undefined : entry(desired.modules, name);
+  const track = entry(observed.tracks, name);
+  if (wanted === undefined || track === undefined) return undefined;
+  const key = versionKeyOf(wanted);
+  if (track.key !== key || entry(observed.serving.set, name) === key) return undefined;
+  const state = candidateStateOf(track);
+  if (state === undefined) return undefined;
+  return {
+    digest: track.image.digest,
+    version: track.image.version,
+    state,
+    ...(track.problem === undefined ? {} : { reason: mutable(track.problem) }),
+    numbers: { attempts: track.attempts, ...track.progress },
+  };
+}
+
+function candidateStateOf({ state }: Track): Candidate['state'] | undefined {
+  switch (state) {
+    case 'wanted':
+    case 'fetching':
+      return 'fetching';
+    case 'staged':
+    case 'rejected':
+    case 'failed':
+      return state;
+    case 'proving':
+    case 'proved':
+      return 'proving';
+    case 'active':
+      return undefined;
+  }
+}
+
+function mutable({ code, message, details }: Problem): { code: string; message: string; details?: Record<string, unknown> } {
+  return { code, message: message.slice(0, 4096), ...(details === undefined ? {} : { details: { ...details } }) };
+}

@@ -1,0 +1,20 @@
+/** Takes the scoring port. Hosts of an agent that was killed may hold it for a moment: they end by themselves. */
+import type { Clock } from '#shared/kernel/clock.js';
+import { AppError } from '#shared/kernel/errors.js';
+import { bindHandle, type ListenHandle } from '#shared/supervisor/listen-handle.js';
+
+const retryMs = 250;
+
+/** @throws AppError `port.taken` */
+export async function bindWithPatience(address: string, port: number, patienceMs: number, clock: Clock): Promise<ListenHandle> {
+  const deadline = clock.monotonic() + patienceMs;
+  for (;;) {
+    try {
+      return bindHandle(address, port);
+    } catch (error) {
+      const taken = error instanceof AppError && error.code === 'port.taken';
+      if (!taken || clock.monotonic() >= deadline) throw error;
+      await clock.sleep(retryMs);
+    }
+  }
+}

@@ -1,0 +1,72 @@
+/** The process of one module's user code, on a socket that stays the same over its restarts. */
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Problem } from '#shared/kernel/errors.js';
+import { err, ok, type Result } from '#shared/kernel/result.js';
+import { type ExitCause } from '#shared/supervisor/scoring-host-process.js';
+import { ScriptHostProcess } from '#shared/supervisor/script-host-process.js';
+import { type ModuleVersion, scriptConfigOf } from '#agent/serving/module-version.js';
+
+export interface ScriptPorts {
+  readonly entry: string;
+  readonly runFolder: string;
+  readonly maxBodyBytes: number;
+  readonly onLog: (module: string, line: string) => void;
+  /** The process ended although nobody asked it to. */
+  readonly onExit: (runner: ScriptRunner, cause: ExitCause) => void;
+}
+
+export class ScriptRunner {
+  readonly socket: string;
+  private child: ScriptHostProcess | undefined;
+
+  constructor(
+    readonly version: ModuleVersion,
+    id: number,
+    private modelsSocket: string,
+    private readonly ports: ScriptPorts,
+  ) {
+    this.socket = join(ports.runFolder, `s${String(id)}.sock`);
+  }
+
+  /** Begins anew when it runs already. */
+  async start(): Promise<Result<void, Problem>> {
+    await this.kill();
+    await rm(this.socket, { force: true });
+    const { ports, version } = this;
+    const config = scriptConfigOf(version, this.socket, this.modelsSocket, ports.maxBodyBytes);
+    if (config === undefined) return err({ code: 'module.invalid', message: `${version.name} has no script` });
+    const child = ScriptHostProcess.spawn({ entry: ports.entry, onLog: (line) => ports.onLog(version.name, line) });
+    this.child = child;
+    const started = await child.start(config);
+    if (!started.ok) {
+      await this.kill();
+      return started;
+    }
+    void child.exited.then((cause) => {
+      if (this.child !== child) return;
+      this.child = undefined;
+      ports.onExit(this, cause);
+    });
+    return ok(undefined);
+  }
+
+  /** The scoring host was replaced. */
+  useModels(socket: string): void {
+    this.modelsSocket = socket;
+    this.child?.models(socket);
+  }
+
+  async drain(timeoutMs: number): Promise<void> {
+    const { child } = this;
+    this.child = undefined;
+    await child?.drain(timeoutMs);
+    await rm(this.socket, { force: true });
+  }
+
+  async kill(): Promise<void> {
+    const { child } = this;
+    this.child = undefined;
+    await child?.kill();
+  }
+}

@@ -1,0 +1,183 @@
+/**
+ * The sets of host processes that there are: the one that answers, the candidate, and the one that was
+ * replaced and finishes. All take turns on one handle, so that no connection is refused in between.
+ * It does what the reconciler's actions ask, and tells what happened as facts; it decides nothing.
+ */
+import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
+import { err, ok, type Result } from '#shared/kernel/result.js';
+import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
+import type { ExitCause } from '#shared/supervisor/scoring-host-process.js';
+import { type ModuleStats } from '#agent/telemetry/collector.js';
+import { HostSet, type HostSetPorts, type LoadFailure } from '#agent/serving/host-set.js';
+import type { HostEntries } from '#agent/serving/host-entries.js';
+import type { ModuleVersion } from '#agent/serving/module-version.js';
+import type { ScriptRunner } from '#agent/serving/script-runner.js';
+
+export interface ServingPorts {
+  readonly entries: HostEntries;
+  readonly handle: ListenHandle;
+  readonly runFolder: string;
+  readonly maxBodyBytes: number;
+  readonly drainMs: number;
+  /** Provenance of answers: what is committed, or what the candidate will stand for. */
+  readonly labels: (of: 'committed' | 'desired') => Readonly<Record<string, string>>;
+  readonly onHostExit: (cause: ExitCause) => void;
+  readonly onScriptExit: (module: string, cause: ExitCause) => void;
+  readonly onCandidateExit: (cause: ExitCause) => void;
+  readonly onLog: (modules: readonly string[], line: string) => void;
+  /** The last counts of a host that went. */
+  readonly onLastStats: (modules: ModuleStats) => Promise<void>;
+}
+
+/** A start that a later start ended; whoever asked for it does nothing. */
+const superseded = err<LoadFailure>({
+  module: undefined,
+  problem: { code: 'request.aborted', message: 'the host was started anew' },
+});
+
+export class Serving {
+  private current: HostSet | undefined;
+  private candidate: HostSet | undefined;
+  private starting: HostSet | undefined;
+  private retired: HostSet | undefined;
+  private ids = 0;
+
+  constructor(private readonly ports: ServingPorts) {}
+
+  /** What really runs each module that answers. */
+  get providers(): ReadonlyMap<string, string> {
+    return new Map((this.current?.loaded ?? []).map(({ name, provider }) => [name, provider]));
+  }
+
+  scriptsOf(which: 'current' | 'candidate'): string[] {
+    return [...(this[which]?.scripts.keys() ?? [])];
+  }
+
+  /** Starts the answering set anew; script hosts that run go on. */
+  async start(versions: readonly ModuleVersion[]): Promise<Result<void, LoadFailure>> {
+    const before = this.current;
+    const hung = this.starting;
+    this.current = undefined;
+    const set = this.spawn(versions, before?.scripts ?? new Map());
+    this.starting = set;
+    await hung?.kill(new Set());
+    await before?.kill(new Set(set.scripts.values()));
+    const loaded = await set.load(this.ports.labels('committed'), this.ports.maxBodyBytes);
+    if (this.starting !== set) return superseded;
+    this.starting = undefined;
+    if (!loaded.ok) {
+      await set.kill(new Set());
+      return loaded;
+    }
+    const listening = await this.listen(set);
+    if (!listening.ok) return listening;
+    this.current = set;
+    this.watch(set);
+    return loaded;
+  }
+
+  async startScript(module: string): Promise<Result<void, Problem> | undefined> {
+    return await this.current?.scripts.get(module)?.start();
+  }
+
+  async prepare(versions: readonly ModuleVersion[]): Promise<Result<void, LoadFailure>> {
+    await this.discardCandidate();
+    const set = this.spawn(versions, this.current?.scripts ?? new Map());
+    this.candidate = set;
+    this.watch(set);
+    return await set.load(this.ports.labels('desired'), this.ports.maxBodyBytes);
+  }
+
+  async prove(module: string): Promise<Result<{ readonly vectors: number }, Problem>> {
+    if (this.candidate === undefined) {
+      return { ok: false, error: { code: 'process.failed', message: 'the candidate host is gone' } };
+    }
+    return await this.candidate.prove(module);
+  }
+
+  async discardCandidate(): Promise<void> {
+    const { candidate } = this;
+    this.candidate = undefined;
+    await candidate?.kill(new Set(this.current?.scripts.values() ?? []));
+  }
+
+  /** Both accept from the same handle until the old one is drained. @returns false when there is no candidate */
+  async switchOver(): Promise<boolean> {
+    const { candidate } = this;
+    if (candidate === undefined) return false;
+    candidate.label(this.ports.labels('desired'));
+    await candidate.listen(this.ports.handle);
+    await this.dropRetired();
+    this.retired = this.current;
+    this.current = candidate;
+    this.candidate = undefined;
+    return true;
+  }
+
+  async dropRetired(): Promise<void> {
+    const { retired } = this;
+    this.retired = undefined;
+    if (retired === undefined) return;
+    const keep = new Set(this.current?.scripts.values() ?? []);
+    await this.ports.onLastStats(await retired.drain(this.ports.drainMs, keep));
+  }
+
+  relabel(): void {
+    this.current?.label(this.ports.labels('committed'));
+  }
+
+  async stats(): Promise<{ readonly modules: ModuleStats; readonly rssBytes: number }> {
+    const { current } = this;
+    // A host that ends in this moment has no counts to give; its exit is told elsewhere.
+    const none = { modules: {}, rssBytes: 0 };
+    return current === undefined ? none : await current.stats().catch(() => none);
+  }
+
+  async stop(): Promise<void> {
+    const { current, starting } = this;
+    this.starting = undefined;
+    await starting?.kill(new Set());
+    await this.discardCandidate();
+    await this.dropRetired();
+    this.current = undefined;
+    if (current !== undefined) await this.ports.onLastStats(await current.drain(this.ports.drainMs, new Set()));
+  }
+
+  private async listen(set: HostSet): Promise<Result<void, LoadFailure>> {
+    try {
+      await set.listen(this.ports.handle);
+      return ok(undefined);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      await set.kill(new Set());
+      return err({ module: undefined, problem: toProblem(error) });
+    }
+  }
+
+  private spawn(versions: readonly ModuleVersion[], existing: ReadonlyMap<string, ScriptRunner>): HostSet {
+    const { ports } = this;
+    const setPorts: HostSetPorts = {
+      entry: ports.entries.scriptHost,
+      hostEntry: ports.entries.scoringHost,
+      runFolder: ports.runFolder,
+      maxBodyBytes: ports.maxBodyBytes,
+      nextId: () => {
+        this.ids += 1;
+        return this.ids;
+      },
+      onLog: (module, line) => ports.onLog([module], line),
+      onHostLog: ports.onLog,
+      onExit: (runner, cause) => {
+        if (this.current?.scripts.get(runner.version.name) === runner) ports.onScriptExit(runner.version.name, cause);
+      },
+    };
+    return new HostSet(versions, existing, setPorts);
+  }
+
+  private watch(set: HostSet): void {
+    void set.exited.then((cause) => {
+      if (this.current === set) this.ports.onHostExit(cause);
+      else if (this.candidate === set) this.ports.onCandidateExit(cause);
+    });
+  }
+}

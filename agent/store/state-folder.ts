@@ -1,0 +1,80 @@
+/**
+ * Where everything lies in the state folder. One daemon owns it (see state-lock.ts); all that must
+ * survive a power cut is below `root`, and what is in `run` is made anew at each start.
+ */
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { AppError } from '#shared/kernel/errors.js';
+import { diskError } from '#shared/platform/atomic-file.js';
+import type { StreamKind } from '#shared/protocol/stream.js';
+
+/** A path of a Unix socket that is longer is cut or refused by the kernel (sun_path, 108 with the final null). */
+const maxSocketPath = 103;
+
+export interface StateFolder {
+  readonly root: string;
+  readonly identity: string;
+  readonly pendingEnrolment: string;
+  readonly lock: string;
+  readonly socket: string;
+  readonly desired: string;
+  readonly committed: string;
+  readonly rejections: string;
+  readonly boot: string;
+  readonly blobs: string;
+  readonly partial: string;
+  readonly modules: string;
+  readonly commands: string;
+  readonly logs: string;
+  spool(kind: StreamKind): string;
+}
+
+export function stateFolder(root: string): StateFolder {
+  return {
+    root,
+    identity: join(root, 'identity.json'),
+    pendingEnrolment: join(root, 'enrolment-pending.json'),
+    lock: join(root, 'agent.lock'),
+    socket: join(root, 'agent.sock'),
+    desired: join(root, 'desired.json'),
+    committed: join(root, 'committed.json'),
+    rejections: join(root, 'rejections.json'),
+    boot: join(root, 'boot.json'),
+    blobs: join(root, 'blobs', 'sha256'),
+    partial: join(root, 'partial'),
+    modules: join(root, 'modules'),
+    commands: join(root, 'commands'),
+    logs: join(root, 'logs'),
+    spool: (kind) => join(root, 'spool', kind),
+  };
+}
+
+/** Makes the folders that are missing. The root is its owner's alone: it holds the device's secret. */
+export async function prepareStateFolder(folder: StateFolder): Promise<void> {
+  if (Buffer.byteLength(folder.socket) > maxSocketPath) {
+    throw new AppError(
+      'config.invalid',
+      `the state folder ${folder.root} has too long a path for the socket in it (at most ${String(maxSocketPath)} bytes for ${folder.socket}); choose a shorter one with --state-dir`,
+    );
+  }
+  try {
+    await mkdir(folder.root, { recursive: true, mode: 0o700 });
+    await chmod(folder.root, 0o700);
+    const inner = [folder.blobs, folder.partial, folder.modules, folder.commands, folder.logs];
+    for (const path of [...inner, folder.spool('telemetry'), folder.spool('events')]) {
+      await mkdir(path, { recursive: true });
+    }
+  } catch (error) {
+    throw diskError(error, `cannot prepare the state folder ${folder.root}`);
+  }
+}
+
+/** A fresh folder for the sockets of hosts: in the state folder, or where its path is too long, elsewhere. */
+export async function makeRunFolder(folder: StateFolder): Promise<string> {
+  const inside = join(folder.root, 'run');
+  if (Buffer.byteLength(inside) + 24 > maxSocketPath) return await mkdtemp(join(tmpdir(), 'flotilla-run-'));
+  await rm(inside, { recursive: true, force: true });
+  await mkdir(inside, { mode: 0o700 });
+  return inside;
+}

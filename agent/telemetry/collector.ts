@@ -1,0 +1,76 @@
+/** Every interval: what the hosts counted and how the machine does, as one batch into the spool. */
+import { type Clock, toInstant } from '#shared/kernel/clock.js';
+import { SingleFlight } from '#shared/platform/single-flight.js';
+import type { HostModuleStats } from '#shared/scoring/host-protocol.js';
+import type { ModuleMetrics, SystemMetrics } from '#shared/protocol/stream.js';
+import type { Spool } from '#agent/telemetry/spool.js';
+
+export type ModuleStats = Readonly<Record<string, HostModuleStats>>;
+
+export interface CollectorPorts {
+  readonly clock: Clock;
+  readonly spool: Spool;
+  readonly generation: () => number;
+  readonly hostStats: () => Promise<{ readonly modules: ModuleStats; readonly rssBytes: number }>;
+  readonly system: (hostsRssBytes: number) => Promise<SystemMetrics>;
+  readonly onSpooled: () => void;
+  readonly onError: (error: unknown) => void;
+}
+
+export class Collector {
+  private readonly flight: SingleFlight;
+  private timer: NodeJS.Timeout | undefined;
+  private lastAt: number;
+
+  constructor(
+    private readonly ports: CollectorPorts,
+    private readonly intervalMs: number,
+  ) {
+    this.lastAt = ports.clock.monotonic();
+    this.flight = new SingleFlight(() => this.collect(), ports.onError);
+  }
+
+  start(): void {
+    this.timer = setInterval(() => this.flight.wake(), this.intervalMs);
+  }
+
+  /** Takes what was counted since the last interval along. */
+  async stop(): Promise<void> {
+    clearInterval(this.timer);
+    this.flight.wake();
+    await this.flight.idle();
+    await this.flight.stop();
+  }
+
+  /** The last counts of a host that was replaced: a batch of their own, since a batch names one version a module. */
+  async addLast(modules: ModuleStats): Promise<void> {
+    if (Object.values(modules).every(({ requests, errors }) => requests === 0 && Object.keys(errors).length === 0)) return;
+    await this.spool(modules, undefined, this.ports.clock.monotonic() - this.lastAt);
+  }
+
+  private async collect(): Promise<void> {
+    const { clock } = this.ports;
+    const { modules, rssBytes } = await this.ports.hostStats();
+    const system = await this.ports.system(rssBytes);
+    const now = clock.monotonic();
+    const intervalMs = now - this.lastAt;
+    this.lastAt = now;
+    await this.spool(modules, system, intervalMs);
+  }
+
+  private async spool(modules: ModuleStats, system: SystemMetrics | undefined, intervalMs: number): Promise<void> {
+    const { clock, spool, generation, onSpooled } = this.ports;
+    await spool.add({
+      at: toInstant(clock.now()),
+      intervalMs: Math.max(0, intervalMs),
+      generation: generation(),
+      modules: Object.fromEntries(Object.entries(modules).map(([name, stats]) => [name, metricsOf(stats)])),
+      ...(system === undefined ? {} : { system }),
+    });
+    onSpooled();
+  }
+}
+
+function metricsOf({ digest, version, provider, requests, errors, latencyMs }: HostModuleStats): ModuleMetrics {
+  return { digest, version, provider, requests, errors: { ...errors }, latencyMs };
+}

@@ -1,0 +1,50 @@
+/** Events of the device on their way to the spool: gathered for a moment, so that a burst is one batch. */
+import { type Clock, toInstant } from '#shared/kernel/clock.js';
+import type { DeviceEvent } from '#shared/protocol/stream.js';
+import type { Spool } from '#agent/telemetry/spool.js';
+
+const maxEvents = 100;
+const maxMessage = 2048;
+
+export interface EventLogPorts {
+  readonly clock: Clock;
+  readonly spool: Spool;
+  readonly onSpooled: () => void;
+  readonly onError: (error: unknown) => void;
+}
+
+export class EventLog {
+  private waiting: DeviceEvent[] = [];
+  private timer: NodeJS.Timeout | undefined;
+  private writing: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly ports: EventLogPorts,
+    private readonly gatherMs = 300,
+  ) {}
+
+  raise(event: Omit<DeviceEvent, 'at'>): void {
+    const message = event.message.slice(0, maxMessage);
+    this.waiting.push({ ...event, message, at: toInstant(this.ports.clock.now()) });
+    if (this.waiting.length >= maxEvents) this.cut();
+    else this.timer ??= setTimeout(() => this.cut(), this.gatherMs);
+  }
+
+  /** Everything raised so far is on disk when it resolves. */
+  async flush(): Promise<void> {
+    this.cut();
+    await this.writing;
+  }
+
+  private cut(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    if (this.waiting.length === 0) return;
+    const events = this.waiting;
+    this.waiting = [];
+    const { clock, spool, onSpooled, onError } = this.ports;
+    this.writing = this.writing
+      .then(() => spool.add({ at: toInstant(clock.now()), events }))
+      .then(onSpooled, onError);
+  }
+}

@@ -1,0 +1,20 @@
+/** CPU, memory and disk of the machine, through systeminformation. */
+import si from 'systeminformation';
+import type { SystemMetrics } from '#shared/protocol/stream.js';
+
+/** @param folder the disk that is reported is the one it lies on */
+export async function readSystemMetrics(folder: string, hostsRssBytes: number): Promise<SystemMetrics> {
+  const [load, memory, disks] = await Promise.all([si.currentLoad(), si.mem(), si.fsSize()]);
+  const disk = disks
+    .filter(({ mount }) => folder === mount || folder.startsWith(mount.endsWith('/') ? mount : `${mount}/`))
+    .sort((a, b) => b.mount.length - a.mount.length)[0];
+  return {
+    cpu: Math.min(1, Math.max(0, load.currentLoad / 100)),
+    memoryUsedBytes: memory.total - memory.available,
+    memoryTotalBytes: memory.total,
+    diskUsedBytes: disk?.used ?? 0,
+    diskTotalBytes: disk?.size ?? 0,
+    agentRssBytes: process.memoryUsage.rss(),
+    hostsRssBytes,
+  };
+}

@@ -1,0 +1,22 @@
+/** What the command line takes from its environment; the only reader of it. */
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+export interface CliConfig {
+  /** Contexts and keys lie here. */
+  readonly home: string;
+  readonly url: string | undefined;
+  readonly token: string | undefined;
+  readonly workspace: string | undefined;
+}
+
+export function loadCliConfig(env: Readonly<Record<string, string | undefined>>): CliConfig {
+  const set = (name: string): string | undefined => (env[name] === '' ? undefined : env[name]);
+  const configHome = set('XDG_CONFIG_HOME') ?? join(set('HOME') ?? homedir(), '.config');
+  return Object.freeze({
+    home: set('FLOTILLA_HOME') ?? join(configHome, 'flotilla'),
+    url: set('FLOTILLA_URL'),
+    token: set('FLOTILLA_TOKEN'),
+    workspace: set('FLOTILLA_WORKSPACE'),
+  });
+}

@@ -1,0 +1,36 @@
+/** All that a command touches of the world, so that tests run commands in process. */
+import type { Clock } from '#shared/kernel/clock.js';
+import type { Random } from '#shared/kernel/ids.js';
+import type { FlotillaClient } from '#cloud/client/flotilla-client.js';
+import type { CliConfig } from './cli-config.js';
+import type { Target } from './context-file.js';
+import type { TextSink } from './output.js';
+
+export interface CliIo {
+  readonly config: CliConfig;
+  readonly stdout: TextSink;
+  readonly stderr: TextSink;
+  /** Read only by commands that were asked to, with `-`. */
+  readonly stdin: AsyncIterable<Uint8Array>;
+  /** Whether standard error is a terminal. */
+  readonly isTty: boolean;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly version: string;
+  /** Aborts on the first Ctrl-C. */
+  readonly signal: AbortSignal;
+  openClient(target: Omit<Target, 'token'> & { readonly token: string | undefined }): FlotillaClient;
+  /** The control plane daemon, given its own flags; `onReady` once it serves; ends when the signal aborts. */
+  runCloud(args: readonly string[], onReady: (ready: CloudReady) => void): Promise<void>;
+  /** The control plane's configuration as those flags make it, as text. */
+  printCloudConfig(args: readonly string[]): Promise<string>;
+}
+
+/** What a started control plane tells the person who started it. */
+export interface CloudReady {
+  readonly version: string;
+  /** Base URLs by what answers there; `http` is the operator API. */
+  readonly addresses: Readonly<Record<string, string>> & { readonly http: string };
+  /** At the first start of a data folder only; stored nowhere. */
+  readonly ownerToken: string | undefined;
+}

@@ -1,0 +1,64 @@
+/** `flotilla telemetry`, also `flotilla device telemetry`: what a device measured over a span. */
+import { Command } from 'commander';
+import type { TelemetryBody } from '#cloud/http/schemas/telemetry.js';
+import { routes } from '#cloud/client/routes.js';
+import { parseDurationSeconds, parseName } from '../argument-parsers.js';
+import type { CliIo } from '../cli-io.js';
+import { withExamples } from '../help.js';
+import { formatBytes, formatFields, formatTable } from '../output.js';
+import { withSession } from '../session.js';
+
+export function telemetryCommand(io: CliIo): Command {
+  const command = new Command('telemetry')
+    .description('Show requests, errors and latency of the modules of a device, and its load.')
+    .argument('<device>')
+    .option('--since <duration>', 'how far back', '10m')
+    .option('--module <name>', 'only this module')
+    .action(async (text: string, options: { readonly since: string; readonly module?: string }) => {
+      const device = parseName(text, 'device');
+      const sinceSeconds = parseDurationSeconds(options.since);
+      const module = options.module === undefined ? {} : { module: parseName(options.module, 'module') };
+      await withSession(io, command, async ({ client, out }) => {
+        const query = { sinceSeconds, ...module };
+        const body = await client.call(routes.deviceTelemetry, { params: { device }, query });
+        out.result(body, () => describeTelemetry(body));
+      });
+    });
+  return withExamples(
+    command,
+    'flotilla telemetry cam-1 --since 10m',
+    'flotilla telemetry cam-1 --since 1d --module digits --output json',
+  );
+}
+
+function describeTelemetry(body: TelemetryBody): string {
+  const { system } = body;
+  const head = formatFields([
+    ['device', body.device],
+    ['span', `${body.from} to ${body.to}`],
+    ['batches', `${String(body.batches)}, ${String(body.dropped)} dropped by the device`],
+    ['last', body.lastAt ?? 'none'],
+    ['cpu', system && `${(system.cpu * 100).toFixed(0)} %`],
+    ['memory', system && `${formatBytes(system.memoryUsedBytes)} of ${formatBytes(system.memoryTotalBytes)}`],
+    ['disk', system && `${formatBytes(system.diskUsedBytes)} of ${formatBytes(system.diskTotalBytes)}`],
+    ['agent', system && `${formatBytes(system.agentRssBytes)}, scoring hosts ${formatBytes(system.hostsRssBytes)}`],
+  ]);
+  if (body.modules.length === 0) return `${head}\nno module answered anything in this span\n`;
+  const rows = body.modules.map((module) => [
+    `${module.module}:${String(module.version)}`,
+    module.provider ?? '-',
+    String(module.requests),
+    errorsOf(module.errors),
+    ...[module.latencyMs.p50, module.latencyMs.p90, module.latencyMs.p99, module.latencyMs.max].map(milliseconds),
+  ]);
+  return `${head}\n${formatTable(['MODULE', 'PROVIDER', 'REQUESTS', 'ERRORS', 'P50 MS', 'P90 MS', 'P99 MS', 'MAX MS'], rows)}`;
+}
+
+function errorsOf(errors: Readonly<Record<string, number>>): string {
+  const parts = Object.entries(errors).map(([code, count]) => `${code} ${String(count)}`);
+  return parts.length === 0 ? '0' : parts.join(', ');
+}
+
+function milliseconds(value: number | null): string {
+  return value === null ? '-' : value.toFixed(value < 10 ? 2 : 1);
+}

@@ -1,0 +1,153 @@
+/**
+ * Pure: what a device's state says about one deployment. `target.digest` undefined means the module
+ * is to be gone.
+ */
+import { isErrorCode, type ErrorCode, type Problem } from '#shared/kernel/errors.js';
+import type { ModuleReport, ReportedState } from '#shared/protocol/reported.js';
+import type { DeviceBody } from '#cloud/http/schemas/devices.js';
+
+export interface DeployTarget {
+  readonly generation: number;
+  readonly module: string;
+  readonly digest: string | undefined;
+  /** The refusal that stood before this deployment, which therefore says nothing about it. */
+  readonly refusedBeforeAt: string | undefined;
+}
+
+export type Verdict =
+  | {
+      readonly kind: 'progress';
+      readonly text: string;
+      /** Changes when the progress is worth a new line; bytes alone do not change it. */
+      readonly step: string;
+      readonly bytes?: { readonly done: number; readonly total: number };
+    }
+  | { readonly kind: 'done'; readonly text: string }
+  | { readonly kind: 'failed'; readonly problem: Problem };
+
+export function judgeDeployment(device: DeviceBody, target: DeployTarget): Verdict {
+  const { desired, reported } = device;
+  if (device.retiredAt !== undefined) return failed('device.retired', `${device.name} was retired`);
+  const wanted = desired.modules[target.module]?.digest;
+  if (desired.generation > target.generation && wanted !== target.digest) {
+    return failed(
+      'desired.conflict',
+      `generation ${String(desired.generation)} of ${device.name} says otherwise about ${target.module}: someone changed it meanwhile`,
+    );
+  }
+  const refusal = refusalOf(reported, target);
+  if (refusal) return refusal;
+  if (reported.generation < target.generation) return notHeardOf(device, target);
+  const report = reported.modules[target.module];
+  return target.digest === undefined
+    ? judgeRemoval(device, target, report)
+    : judgeModule(device, target.module, target.digest, report);
+}
+
+/** The device would not follow the document of this generation, or one that it could not even read. */
+function refusalOf(reported: ReportedState, target: DeployTarget): Verdict | undefined {
+  const { refused } = reported;
+  if (refused === null || refused === undefined || refused.at === target.refusedBeforeAt) return undefined;
+  const isOurs = refused.generation === undefined || refused.generation >= target.generation;
+  if (!isOurs || reported.generation >= target.generation) return undefined;
+  return failedWith(refused.problem, 'desired.invalid', 'the device refused what it should run');
+}
+
+function notHeardOf(device: DeviceBody, target: DeployTarget): Verdict {
+  if (device.online) {
+    return progress(`${device.name} is told of generation ${String(target.generation)}`);
+  }
+  const since = device.lastSeenAt === undefined ? 'it was never seen' : `last seen ${device.lastSeenAt}`;
+  return progress(`${device.name} is offline (${since}); the deployment waits for it`);
+}
+
+function judgeRemoval(device: DeviceBody, target: DeployTarget, report: ModuleReport | undefined): Verdict {
+  if (report === undefined) {
+    return {
+      kind: 'done',
+      text: `${target.module} is gone from ${device.name} (generation ${String(target.generation)})`,
+    };
+  }
+  return progress(`${target.module} is being stopped on ${device.name}`);
+}
+
+function judgeModule(device: DeviceBody, module: string, digest: string, report: ModuleReport | undefined): Verdict {
+  const { candidate, active } = report ?? {};
+  if (candidate !== undefined && candidate.digest === digest) return judgeCandidate(module, candidate);
+  if (active !== undefined && active.digest === digest) return judgeActive(device, module, active);
+  return progress(`${module} is being prepared on ${device.name}`);
+}
+
+function judgeCandidate(module: string, candidate: NonNullable<ModuleReport['candidate']>): Verdict {
+  const version = `${module} version ${String(candidate.version)}`;
+  switch (candidate.state) {
+    case 'rejected':
+      return failedWith(candidate.reason, 'module.invalid', `the device rejected ${version}`);
+    case 'failed':
+      return failedWith(
+        candidate.reason,
+        'process.failed',
+        `${version} failed on the device, which will try again by itself`,
+      );
+    case 'fetching':
+      return fetching(version, candidate.numbers);
+    case 'staged':
+      return progress(`${version} is fetched and verified`);
+    case 'proving':
+      return progress(`${version} is being proved on the device`);
+  }
+}
+
+function fetching(version: string, numbers: Readonly<Record<string, number>> | undefined): Verdict {
+  const done = numbers?.['bytesFetched'];
+  const total = numbers?.['bytesTotal'];
+  const verdict = progress(`${version} is being fetched`);
+  return done === undefined || total === undefined ? verdict : { ...verdict, bytes: { done, total } };
+}
+
+function judgeActive(device: DeviceBody, module: string, active: NonNullable<ModuleReport['active']>): Verdict {
+  const version = `${module} version ${String(active.version)}`;
+  switch (active.state) {
+    case 'stopped':
+      return failedWith(active.reason, 'process.failed', `${version} stopped on the device`);
+    case 'restarting':
+      return progress(`${version} is restarting on the device`);
+    case 'running': {
+      // The same digest may already run with older settings, so running alone is not enough, unless
+      // what the device still works on can only be another module that will not settle.
+      if (!device.reported.converged && !anotherIsStuck(device.reported, module)) {
+        return progress(`${version} is being switched to`);
+      }
+      const provider = active.provider === undefined ? '' : ` on ${active.provider}`;
+      return { kind: 'done', text: `${version} answers on ${device.name}${provider}` };
+    }
+  }
+}
+
+function anotherIsStuck(reported: ReportedState, module: string): boolean {
+  return Object.entries(reported.modules).some(
+    ([name, { active, candidate }]) =>
+      name !== module &&
+      (candidate?.state === 'rejected' || candidate?.state === 'failed' || active?.state === 'stopped'),
+  );
+}
+
+function progress(text: string): Extract<Verdict, { kind: 'progress' }> {
+  return { kind: 'progress', text, step: text };
+}
+
+function failed(code: ErrorCode, message: string): Verdict {
+  return { kind: 'failed', problem: { code, message } };
+}
+
+/** The device's own reason, after what it means here. */
+function failedWith(
+  reason: { readonly code: string; readonly message: string } | undefined,
+  otherwise: ErrorCode,
+  what: string,
+): Verdict {
+  if (reason === undefined) return failed(otherwise, `${what}; flotilla device events has more`);
+  const known = isErrorCode(reason.code);
+  const suffix = known ? '' : ` (${reason.code})`;
+  return failed(known ? (reason.code as ErrorCode) : otherwise, `${what}: ${reason.message}${suffix}`);
+}

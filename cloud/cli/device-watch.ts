@@ -1,0 +1,56 @@
+/** Says when a device may have changed: on a live event about it, and every while without one. */
+import type { Clock } from '#shared/kernel/clock.js';
+import type { FlotillaClient } from '#cloud/client/flotilla-client.js';
+
+const withEventsMs = 5000;
+const withoutEventsMs = 1000;
+
+/** Resolves on a change since it was made, after a while, or when the signal aborts. */
+export type Change = (atMostMs: number, signal: AbortSignal) => Promise<void>;
+
+export interface DeviceWatch {
+  /** Taken before the state is read, so that no change between reading and waiting is missed. */
+  nextChange(): Change;
+  close(): Promise<void>;
+}
+
+export function watchDevice(client: FlotillaClient, clock: Clock, device: string): DeviceWatch {
+  const stop = new AbortController();
+  let live = true;
+  let wake = new AbortController();
+  const changed = (): void => {
+    wake.abort();
+    wake = new AbortController();
+  };
+  const reading = readEvents(client, device, stop.signal, changed)
+    // Without live events the state is asked for more often; that is all they are for.
+    .catch(() => undefined)
+    .finally(() => {
+      live = false;
+      changed();
+    });
+  return {
+    nextChange: () => {
+      const { signal: woken } = wake;
+      return async (atMostMs, signal) => {
+        const ms = Math.min(atMostMs, live ? withEventsMs : withoutEventsMs);
+        await clock.sleep(ms, AbortSignal.any([woken, signal]));
+      };
+    },
+    close: async () => {
+      stop.abort();
+      await reading;
+    },
+  };
+}
+
+async function readEvents(
+  client: FlotillaClient,
+  device: string,
+  signal: AbortSignal,
+  changed: () => void,
+): Promise<void> {
+  for await (const event of await client.events(signal)) {
+    if (event.type === 'device.changed' && event.subject === device) changed();
+  }
+}

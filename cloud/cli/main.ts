@@ -1,0 +1,61 @@
+#!/usr/bin/env node
+/** The `flotilla` command: the one place that wires it to the process. */
+import { systemClock } from '#shared/kernel/clock.js';
+import { FlotillaClient } from '#cloud/client/flotilla-client.js';
+import type { CliIo } from './cli-io.js';
+import { loadCliConfig } from './cli-config.js';
+import { interruptedExit, runCli } from './run-cli.js';
+import { readVersion } from './version.js';
+
+const interrupted = new AbortController();
+const args = process.argv.slice(2);
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    // Who asks twice does not want to wait for a clean end.
+    if (interrupted.signal.aborted) process.exit(interruptedExit);
+    interrupted.abort();
+  });
+}
+// A reader that closed its end (`| head`) has what it wanted.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+const version = await readVersion();
+const random = (): number => Math.random();
+
+const io: CliIo = {
+  config: loadCliConfig(process.env),
+  stdout: process.stdout,
+  stderr: process.stderr,
+  stdin: process.stdin,
+  // Undefined, not false, where it is none.
+  isTty: Boolean(process.stderr.isTTY),
+  clock: systemClock,
+  random,
+  version,
+  signal: interrupted.signal,
+  openClient: ({ url, token, workspace }) =>
+    new FlotillaClient({
+      url,
+      token,
+      workspace,
+      userAgent: `flotilla/${version}`,
+      clock: systemClock,
+      random,
+      signal: interrupted.signal,
+    }),
+  // The control plane's libraries are loaded by the command that runs it, not by every command.
+  runCloud: async (cloudArgs, onReady) => {
+    const { runCloud } = await import('./cloud-process.js');
+    await runCloud(cloudArgs, { version, signal: interrupted.signal, pretty: Boolean(process.stderr.isTTY), onReady });
+  },
+  printCloudConfig: async (cloudArgs) => {
+    const { printConfig, readCloudArguments } = await import('#cloud/config.js');
+    return printConfig((await readCloudArguments(cloudArgs)).config);
+  },
+};
+
+process.exitCode = await runCli(args, io);

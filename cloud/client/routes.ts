@@ -1,0 +1,140 @@
+/**
+ * Every route that the client calls: method, path, and the schemas of what goes in and comes out,
+ * the same ones the server answers with. A new route is one entry here.
+ */
+import * as z from 'zod';
+import { activityBody, activityLog } from '#cloud/http/schemas/activities.js';
+import { pageOf, pageQuery } from '#cloud/http/schemas/common.js';
+import {
+  commandBody,
+  commandCreate,
+  deviceBody,
+  devicePatch,
+  enrolmentTokenBody,
+  enrolmentTokenCreate,
+  eventBody,
+  generationBody,
+  moduleDeploy,
+} from '#cloud/http/schemas/devices.js';
+import { imageBody, imageCreate } from '#cloud/http/schemas/images.js';
+import { modelBody, modelCreate, modelPatch } from '#cloud/http/schemas/models.js';
+import { serverBody } from '#cloud/http/schemas/server.js';
+import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
+import { workspaceBody, workspaceCreate } from '#cloud/http/schemas/workspaces.js';
+
+export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
+
+export interface Route {
+  readonly method: Method;
+  /** Parts that start with `:` are parameters; `:workspace` is the client's own. */
+  readonly path: string;
+  readonly query?: z.ZodType;
+  readonly body?: z.ZodType;
+  readonly response: z.ZodType;
+}
+
+type ParameterNames<Path extends string> = Path extends `${infer Head}/${infer Rest}`
+  ? ParameterNames<Head> | ParameterNames<Rest>
+  : Path extends `:${infer Name}`
+    ? Exclude<Name, 'workspace'>
+    : never;
+
+type ParametersOf<R extends Route> = [ParameterNames<R['path']>] extends [never]
+  ? { readonly params?: undefined }
+  : { readonly params: Readonly<Record<ParameterNames<R['path']>, string>> };
+type QueryOf<R extends Route> = R extends { readonly query: z.ZodType }
+  ? { readonly query?: z.input<R['query']> }
+  : { readonly query?: undefined };
+type BodyOf<R extends Route> = R extends { readonly body: z.ZodType }
+  ? { readonly body: z.input<R['body']> }
+  : { readonly body?: undefined };
+
+/** What a call of this route must be given. */
+export type CallInput<R extends Route> = ParametersOf<R> & QueryOf<R> & BodyOf<R>;
+export type Answer<R extends Route> = z.output<R['response']>;
+
+/** Answers without a body, and bodies that are streamed rather than parsed. */
+const none = z.unknown();
+const w = '/v1/workspaces/:workspace';
+
+const named = pageQuery.extend({ name: z.string().optional() });
+const tagged = named.extend({ tag: z.array(z.string()).optional() });
+
+export const routes = {
+  server: { method: 'GET', path: '/v1/server', response: serverBody },
+
+  workspaceList: { method: 'GET', path: '/v1/workspaces', query: pageQuery, response: pageOf(workspaceBody) },
+  workspaceCreate: { method: 'POST', path: '/v1/workspaces', body: workspaceCreate, response: workspaceBody },
+  workspaceDelete: { method: 'DELETE', path: '/v1/workspaces/:name', response: none },
+
+  blobHead: { method: 'HEAD', path: `${w}/blobs/:digest`, response: none },
+  blobGet: { method: 'GET', path: `${w}/blobs/:digest`, response: none },
+  blobPut: { method: 'PUT', path: `${w}/blobs/:digest`, response: none },
+
+  modelList: { method: 'GET', path: `${w}/models`, query: tagged, response: pageOf(modelBody) },
+  modelRegister: { method: 'POST', path: `${w}/models`, body: modelCreate, response: activityBody },
+  modelGet: { method: 'GET', path: `${w}/models/:name/versions/:version`, response: modelBody },
+  modelPatch: { method: 'PATCH', path: `${w}/models/:name/versions/:version`, body: modelPatch, response: modelBody },
+  modelDelete: { method: 'DELETE', path: `${w}/models/:name/versions/:version`, response: none },
+
+  imageList: { method: 'GET', path: `${w}/images`, query: named, response: pageOf(imageBody) },
+  imageRegister: { method: 'POST', path: `${w}/images`, body: imageCreate, response: activityBody },
+  imageGet: { method: 'GET', path: `${w}/images/:reference`, response: imageBody },
+  imageDelete: { method: 'DELETE', path: `${w}/images/:reference`, response: none },
+
+  activityList: { method: 'GET', path: `${w}/activities`, query: pageQuery, response: pageOf(activityBody) },
+  activityGet: { method: 'GET', path: `${w}/activities/:id`, response: activityBody },
+  activityLog: { method: 'GET', path: `${w}/activities/:id/log`, response: activityLog },
+  activityCancel: { method: 'POST', path: `${w}/activities/:id/cancel`, response: activityBody },
+
+  events: { method: 'GET', path: `${w}/events`, response: none },
+
+  enrolmentTokenCreate: {
+    method: 'POST',
+    path: `${w}/enrolment-tokens`,
+    body: enrolmentTokenCreate,
+    response: enrolmentTokenBody,
+  },
+  deviceList: { method: 'GET', path: `${w}/devices`, query: pageQuery, response: pageOf(deviceBody) },
+  deviceGet: { method: 'GET', path: `${w}/devices/:device`, response: deviceBody },
+  devicePatch: { method: 'PATCH', path: `${w}/devices/:device`, body: devicePatch, response: deviceBody },
+  deviceRetire: { method: 'POST', path: `${w}/devices/:device/retire`, response: deviceBody },
+  deviceEvents: {
+    method: 'GET',
+    path: `${w}/devices/:device/events`,
+    query: pageQuery,
+    response: pageOf(eventBody),
+  },
+  deviceTelemetry: {
+    method: 'GET',
+    path: `${w}/devices/:device/telemetry`,
+    query: telemetryQuery,
+    response: telemetryBody,
+  },
+  deviceCommand: {
+    method: 'POST',
+    path: `${w}/devices/:device/commands`,
+    body: commandCreate,
+    response: commandBody,
+  },
+  modulePut: {
+    method: 'PUT',
+    path: `${w}/devices/:device/modules/:module`,
+    body: moduleDeploy,
+    response: generationBody,
+  },
+  moduleDelete: { method: 'DELETE', path: `${w}/devices/:device/modules/:module`, response: generationBody },
+} as const satisfies Record<string, Route>;
+
+/** The path with its parameters filled in, each escaped. */
+export function fillPath(path: string, params: Readonly<Record<string, string>>): string {
+  return path
+    .split('/')
+    .map((part) => {
+      if (!part.startsWith(':')) return part;
+      const value = params[part.slice(1)];
+      if (value === undefined) throw new Error(`route ${path}: no value for ${part}`);
+      return encodeURIComponent(value);
+    })
+    .join('/');
+}

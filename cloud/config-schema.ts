@@ -1,0 +1,83 @@
+/** Every setting of the control plane, once: what flags, environment and file may say, and what holds without them. */
+import * as z from 'zod';
+
+const port = z.coerce.number<string | number>().int().min(0).max(65_535);
+const count = z.coerce.number<string | number>().int().min(1);
+const text = z.string().min(1);
+const gibibyte = 1024 ** 3;
+
+export const cloudConfigSchema = z.strictObject({
+  dataDir: text.default('.flotilla').describe('folder of the databases, blobs and keys'),
+  logLevel: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+    .default('info')
+    .describe('least severe log line that is written'),
+  serverNames: z
+    .preprocess((value) => (typeof value === 'string' ? value.split(',') : value), z.array(text).max(32))
+    .default([])
+    .describe('further names and addresses in the certificate of gateway and broker, separated by commas'),
+  http: z
+    .strictObject({
+      host: text.default('127.0.0.1').describe('address the operator API binds; other than loopback only with TLS'),
+      port: port.default(8080).describe('port of the operator API; 0 picks a free one'),
+      tlsCertFile: text.optional().describe('PEM certificate chain of the operator API'),
+      tlsKeyFile: text.optional().describe('PEM private key of the operator API'),
+    })
+    .prefault({}),
+  gateway: z
+    .strictObject({
+      host: text.default('127.0.0.1').describe('address the device gateway binds'),
+      port: port.default(8443).describe('port of the device gateway (HTTPS); 0 picks a free one'),
+      advertiseUrl: z
+        .url({ protocol: /^https$/ })
+        .optional()
+        .describe('URL by which devices reach the gateway'),
+    })
+    .prefault({}),
+  broker: z
+    .strictObject({
+      kind: z
+        .enum(['embedded', 'external'])
+        .default('embedded')
+        .describe('run a broker in this process, or use another'),
+      host: text.default('127.0.0.1').describe('address the embedded broker binds'),
+      port: port.default(8883).describe('port of the embedded broker (MQTT over TLS); 0 picks a free one'),
+      advertiseUrl: z
+        .url({ protocol: /^mqtts$/ })
+        .optional()
+        .describe('URL by which devices reach the broker'),
+      url: z
+        .url({ protocol: /^mqtts?$/ })
+        .optional()
+        .describe('URL of the external broker'),
+      username: text.default('cloud').describe('user name of the control plane at the external broker'),
+      passwordFile: text.optional().describe('file with its password'),
+      caFile: text.optional().describe('PEM certificates that the external broker is checked against'),
+      pidFile: text
+        .optional()
+        .describe('pid file of an external Mosquitto, which is told by SIGHUP when devices change'),
+      maxConnections: count.default(20_000).describe('connections the embedded broker takes at one time'),
+    })
+    .prefault({}),
+  limits: z
+    .strictObject({
+      maxModelBytes: count.default(2 * gibibyte).describe('all files of one model version together'),
+      maxBlobBytes: count.default(4 * gibibyte).describe('one uploaded blob'),
+      maxJsonBytes: count.default(1024 ** 2).describe('one JSON request body'),
+      loadCheckSeconds: count.default(120).describe('how long onnxruntime may take to load a model'),
+      activities: count.default(2).describe('activities under way at one time'),
+    })
+    .prefault({}),
+  retention: z
+    .strictObject({
+      telemetryDays: count.default(30).describe('telemetry older than this is removed'),
+      activityDays: count.default(90).describe('ended activities older than this are removed'),
+      blobGraceHours: z.coerce
+        .number<string | number>()
+        .min(0)
+        .default(24)
+        .describe('blobs that nothing uses are removed after this'),
+    })
+    .prefault({}),
+});
+export type CloudConfig = z.output<typeof cloudConfigSchema>;

@@ -1,0 +1,94 @@
+/** Deployments of modules on devices: which image answers under which name, since which generation. */
+import { restartPolicySchema, settingsSchema } from '#shared/protocol/desired.js';
+import type { DeviceAddress } from '#shared/protocol/topics.js';
+import type { DeploymentTable, ImageTable } from '#cloud/store/tables.js';
+import { parseReference } from '#shared/kernel/names.js';
+import type { DeployedModule } from './desired-document.js';
+import type { Database } from './device-repository.js';
+
+export class DeploymentRepository {
+  constructor(private readonly db: Database) {}
+
+  within(transaction: Database): DeploymentRepository {
+    return new DeploymentRepository(transaction);
+  }
+
+  /** What the newest generation of each of these devices carries, by device. */
+  async listCurrent(workspace: string, devices: readonly string[]): Promise<Map<string, DeployedModule[]>> {
+    const rows = await this.db
+      .selectFrom('deployments')
+      .innerJoin('images', (join) =>
+        join
+          .onRef('images.workspace', '=', 'deployments.workspace')
+          .onRef('images.digest', '=', 'deployments.imageDigest'),
+      )
+      .select([
+        'deployments.device',
+        'deployments.module',
+        'deployments.settingsJson',
+        'deployments.policyJson',
+        'images.name',
+        'images.version',
+        'images.digest',
+        'images.manifestSize',
+        'images.signatureDigest',
+        'images.signatureSize',
+      ])
+      .where('deployments.workspace', '=', workspace)
+      .where('deployments.device', 'in', [...devices])
+      .where('deployments.removedGeneration', 'is', null)
+      .orderBy('deployments.module')
+      .execute();
+    const byDevice = new Map<string, DeployedModule[]>();
+    for (const { device, module, settingsJson, policyJson, ...image } of rows) {
+      const modules = byDevice.get(device) ?? [];
+      modules.push({
+        module,
+        settings: settingsSchema.parse(JSON.parse(settingsJson)),
+        policy: restartPolicySchema.parse(JSON.parse(policyJson)),
+        image,
+      });
+      byDevice.set(device, modules);
+    }
+    return byDevice;
+  }
+
+  /** @param reference `name:version` or a manifest digest */
+  async findImage(workspace: string, reference: string): Promise<ImageTable | undefined> {
+    const query = this.db
+      .selectFrom('images')
+      .selectAll()
+      .where('workspace', '=', workspace)
+      .where('deletedAt', 'is', null);
+    const named = parseReference(reference);
+    return named
+      ? query.where('name', '=', named.name).where('version', '=', named.version).executeTakeFirst()
+      : query.where('digest', '=', reference).executeTakeFirst();
+  }
+
+  async insert(deployment: DeploymentTable): Promise<void> {
+    await this.db.insertInto('deployments').values(deployment).execute();
+  }
+
+  /** @returns how many deployments ended: of one module, or of all of the device */
+  async end({ workspace, device }: DeviceAddress, generation: number, module?: string): Promise<number> {
+    const query = this.db
+      .updateTable('deployments')
+      .set({ removedGeneration: generation })
+      .where('workspace', '=', workspace)
+      .where('device', '=', device)
+      .where('removedGeneration', 'is', null);
+    const result = await (module === undefined ? query : query.where('module', '=', module)).executeTakeFirst();
+    return Number(result.numUpdatedRows);
+  }
+
+  /** Digests of everything that fetching an image may touch, with their media types. */
+  async listImageBlobs(workspace: string, imageDigest: string): Promise<{ digest: string; mediaType: string }[]> {
+    return this.db
+      .selectFrom('imageBlobs')
+      .select(['digest', 'mediaType'])
+      .where('workspace', '=', workspace)
+      .where('imageDigest', '=', imageDigest)
+      .execute();
+  }
+}

@@ -1,0 +1,71 @@
+/** What a device should run, from rows to the document that the director signs. Pure. */
+import { type Desired, desiredSchema, type RestartPolicy } from '#shared/protocol/desired.js';
+import type { DeviceAddress } from '#shared/protocol/topics.js';
+import { toInstant } from '#shared/kernel/clock.js';
+
+/** A document is followed for so long without renewal. */
+export const desiredLifetimeMs = 30 * 86_400_000;
+/** Renewed when less than this is left: half, so that a control plane may be away for two weeks. */
+export const desiredRenewalMs = desiredLifetimeMs / 2;
+
+/** One current deployment with the image it names. */
+export interface DeployedModule {
+  readonly module: string;
+  readonly settings: Desired['modules'][string]['settings'];
+  readonly policy: RestartPolicy;
+  readonly image: {
+    readonly name: string;
+    readonly version: number;
+    readonly digest: string;
+    readonly manifestSize: number;
+    readonly signatureDigest: string;
+    readonly signatureSize: number;
+  };
+}
+
+export interface DesiredInput extends DeviceAddress {
+  readonly generation: number;
+  readonly nowMs: number;
+  readonly modules: readonly DeployedModule[];
+}
+
+export function composeDesired({ workspace, device, generation, nowMs, modules }: DesiredInput): Desired {
+  const sorted = [...modules].sort((a, b) => (a.module < b.module ? -1 : 1));
+  return desiredSchema.parse({
+    schema: 1,
+    workspace,
+    device,
+    generation,
+    issuedAt: toInstant(nowMs),
+    expiresAt: toInstant(nowMs + desiredLifetimeMs),
+    modules: Object.fromEntries(
+      sorted.map(({ module, settings, policy, image }) => [
+        module,
+        {
+          image: {
+            name: image.name,
+            version: image.version,
+            digest: image.digest,
+            size: image.manifestSize,
+            signature: { digest: image.signatureDigest, size: image.signatureSize },
+          },
+          settings,
+          policy,
+        },
+      ]),
+    ),
+    prefetch: [],
+  });
+}
+
+/** The same document, to be followed for longer: the generation stays, the issue time rises. */
+export function renewDesired(desired: Desired, nowMs: number): Desired {
+  const issuedMs = Math.max(nowMs, Date.parse(desired.issuedAt) + 1);
+  return { ...desired, issuedAt: toInstant(issuedMs), expiresAt: toInstant(issuedMs + desiredLifetimeMs) };
+}
+
+/** Manifests of all images a document names: what the device may fetch. */
+export function imagesOf(desired: Desired): string[] {
+  const images = [...Object.values(desired.modules).map(({ image }) => image), ...desired.prefetch];
+  return [...new Set(images.map(({ digest }) => digest))];
+}

@@ -1,0 +1,28 @@
+/** The director's signature over a desired document, as it is stored and published. */
+import { AppError } from '#shared/kernel/errors.js';
+import { signEnvelope } from '#shared/package/dsse.js';
+import type { SigningKey } from '#shared/package/signing-key.js';
+import { encodeMessage } from '#shared/protocol/decode.js';
+import { type Desired, desiredSchema, maxDesiredBytes } from '#shared/protocol/desired.js';
+import { envelopeSchema, payloadTypes } from '#shared/protocol/envelope.js';
+
+/** @throws AppError `desired.too-large` */
+export function sealDesired(desired: Desired, director: SigningKey): string {
+  const text = JSON.stringify(signEnvelope(payloadTypes.desired, encodeMessage(desired), director));
+  const bytes = Buffer.byteLength(text);
+  if (bytes > maxDesiredBytes) {
+    throw new AppError(
+      'desired.too-large',
+      `the desired state of ${desired.workspace}/${desired.device} would have ${String(bytes)} bytes, at most ` +
+        `${String(maxDesiredBytes)} are allowed: shorten the modules' settings or undeploy some`,
+      { details: { bytes, maxBytes: maxDesiredBytes } },
+    );
+  }
+  return text;
+}
+
+/** Reads what `sealDesired` made, out of our own database. */
+export function openStoredDesired(text: string): Desired {
+  const envelope = envelopeSchema.parse(JSON.parse(text));
+  return desiredSchema.parse(JSON.parse(Buffer.from(envelope.payload, 'base64').toString('utf8')));
+}

@@ -1,0 +1,36 @@
+/** A device as the API shows it. */
+import { tagsSchema } from '#shared/protocol/primitives.js';
+import { reportedStateSchema } from '#shared/protocol/reported.js';
+import type { DeviceBody } from '#cloud/http/schemas/devices.js';
+import type { DeviceTable } from '#cloud/store/tables.js';
+import type { DeployedModule } from './desired-document.js';
+
+export function deviceBodyOf(device: DeviceTable, modules: readonly DeployedModule[]): DeviceBody {
+  return {
+    name: device.name,
+    workspace: device.workspace,
+    tags: tagsSchema.parse(JSON.parse(device.tagsJson)),
+    enrolledAt: device.enrolledAt,
+    ...(device.retiredAt === null ? {} : { retiredAt: device.retiredAt }),
+    online: device.online === 1,
+    ...lastSeen(device),
+    desired: {
+      generation: device.desiredGeneration,
+      modules: Object.fromEntries(
+        modules.map(({ module, image, settings }) => [
+          module,
+          { name: image.name, version: image.version, digest: image.digest, settings },
+        ]),
+      ),
+    },
+    reported: reportedStateSchema.parse(JSON.parse(device.reportedJson)),
+    ...(device.reportedAt === null ? {} : { reportedAt: device.reportedAt }),
+  };
+}
+
+/** The later of its last presence and its last report. */
+function lastSeen({ presenceAt, reportedAt }: DeviceTable): { lastSeenAt?: string } {
+  const seen = [presenceAt, reportedAt].filter((at) => at !== null).sort();
+  const last = seen.at(-1);
+  return last === undefined ? {} : { lastSeenAt: last };
+}

@@ -1,0 +1,137 @@
+/** Devices in SQL: identity, presence, tags and the two sides of the twin. */
+import type { Kysely } from 'kysely';
+import type { ControlDatabase, DeviceTable } from '#cloud/store/tables.js';
+import type { DeviceAddress } from '#shared/protocol/topics.js';
+import type { DeviceCredential } from '#cloud/mqtt/device-access.js';
+
+/** A connection or a transaction. */
+export type Database = Kysely<ControlDatabase>;
+
+export interface DesiredSide {
+  readonly generation: number;
+  readonly envelope: string | null;
+}
+
+export class DeviceRepository {
+  constructor(private readonly db: Database) {}
+
+  /** The same questions within a transaction. */
+  within(transaction: Database): DeviceRepository {
+    return new DeviceRepository(transaction);
+  }
+
+  async find({ workspace, device }: DeviceAddress): Promise<DeviceTable | undefined> {
+    return this.db
+      .selectFrom('devices')
+      .selectAll()
+      .where('workspace', '=', workspace)
+      .where('name', '=', device)
+      .executeTakeFirst();
+  }
+
+  /** By name, ascending; `after` is the last name of the page before. */
+  async list(workspace: string, limit: number, after?: string): Promise<DeviceTable[]> {
+    const query = this.db
+      .selectFrom('devices')
+      .selectAll()
+      .where('workspace', '=', workspace)
+      .orderBy('name')
+      .limit(limit);
+    return (after === undefined ? query : query.where('name', '>', after)).execute();
+  }
+
+  async listEnrolled(): Promise<DeviceCredential[]> {
+    return this.db
+      .selectFrom('devices')
+      .select(['workspace', 'name as device', 'secretHash'])
+      .where('retiredAt', 'is', null)
+      .execute();
+  }
+
+  async findCredential({
+    workspace,
+    device,
+  }: DeviceAddress): Promise<{ secretHash: string; retired: boolean } | undefined> {
+    const row = await this.db
+      .selectFrom('devices')
+      .select(['secretHash', 'retiredAt'])
+      .where('workspace', '=', workspace)
+      .where('name', '=', device)
+      .executeTakeFirst();
+    return row && { secretHash: row.secretHash, retired: row.retiredAt !== null };
+  }
+
+  /** Of a device that is not retired. */
+  async findDesired({ workspace, device }: DeviceAddress): Promise<DesiredSide | undefined> {
+    return this.db
+      .selectFrom('devices')
+      .select(['desiredGeneration as generation', 'desiredEnvelope as envelope'])
+      .where('workspace', '=', workspace)
+      .where('name', '=', device)
+      .where('retiredAt', 'is', null)
+      .executeTakeFirst();
+  }
+
+  async update(
+    { workspace, device }: DeviceAddress,
+    change: Partial<Omit<DeviceTable, 'workspace' | 'name'>>,
+  ): Promise<void> {
+    await this.db
+      .updateTable('devices')
+      .set(change)
+      .where('workspace', '=', workspace)
+      .where('name', '=', device)
+      .execute();
+  }
+
+  /**
+   * Writes the desired side if its generation is still the expected one.
+   * @returns false when somebody else was faster
+   */
+  async compareAndSetDesired(
+    { workspace, device }: DeviceAddress,
+    expectedGeneration: number,
+    desired: { generation: number; envelope: string; expiresAt: string },
+  ): Promise<boolean> {
+    const result = await this.db
+      .updateTable('devices')
+      .set({
+        desiredGeneration: desired.generation,
+        desiredEnvelope: desired.envelope,
+        desiredExpiresAt: desired.expiresAt,
+      })
+      .where('workspace', '=', workspace)
+      .where('name', '=', device)
+      .where('desiredGeneration', '=', expectedGeneration)
+      .where('retiredAt', 'is', null)
+      .executeTakeFirst();
+    return result.numUpdatedRows === 1n;
+  }
+
+  /** Devices whose document ends before the instant, soonest first. */
+  async listExpiring(before: string, limit: number): Promise<DeviceAddress[]> {
+    return this.db
+      .selectFrom('devices')
+      .select(['workspace', 'name as device'])
+      .where('retiredAt', 'is', null)
+      .where('desiredEnvelope', 'is not', null)
+      .where('desiredExpiresAt', '<', before)
+      .orderBy('desiredExpiresAt')
+      .limit(limit)
+      .execute();
+  }
+
+  /** At start nobody is known to be there; whoever is says so when it connects. */
+  async markAllOffline(): Promise<void> {
+    await this.db.updateTable('devices').set({ online: 0 }).where('online', '=', 1).execute();
+  }
+
+  async countOnline(): Promise<number> {
+    const row = await this.db
+      .selectFrom('devices')
+      .select((query) => query.fn.countAll<number>().as('count'))
+      .where('online', '=', 1)
+      .executeTakeFirstOrThrow();
+    return Number(row.count);
+  }
+}

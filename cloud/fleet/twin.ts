@@ -1,0 +1,204 @@
+/**
+ * The desired side of device twins. Each change is one transaction: the deployment rows, the next
+ * generation by compare-and-set, the director's signature over the whole document, and the outbox row
+ * that carries it to the broker. Generations only rise.
+ */
+import { toInstant, type Clock } from '#shared/kernel/clock.js';
+import { AppError } from '#shared/kernel/errors.js';
+import type { NewId } from '#shared/kernel/ids.js';
+import type { SigningKey } from '#shared/package/signing-key.js';
+import type { Desired, RestartPolicy } from '#shared/protocol/desired.js';
+import { buildTopic, channels, type DeviceAddress } from '#shared/protocol/topics.js';
+import type { LiveEvents } from '#cloud/live/live-events.js';
+import type { DeviceTable, ImageTable } from '#cloud/store/tables.js';
+import type { DeploymentRepository } from './deployment-repository.js';
+import { composeDesired, desiredRenewalMs, renewDesired } from './desired-document.js';
+import { openStoredDesired, sealDesired } from './desired-envelope.js';
+import type { Database, DeviceRepository } from './device-repository.js';
+import type { OutboxRepository } from './outbox-repository.js';
+
+export interface TwinOptions {
+  readonly db: Database;
+  readonly devices: DeviceRepository;
+  readonly deployments: DeploymentRepository;
+  readonly outbox: OutboxRepository;
+  readonly director: SigningKey;
+  readonly clock: Clock;
+  readonly newId: NewId;
+  readonly live: LiveEvents;
+  /** Told after each commit: something waits in the outbox. */
+  readonly onCommitted: () => void;
+}
+
+export interface ModuleDeployment {
+  /** `name:version` or a manifest digest. */
+  readonly image: string;
+  readonly settings: Desired['modules'][string]['settings'];
+  readonly policy: RestartPolicy;
+}
+
+export class Twin {
+  constructor(private readonly options: TwinOptions) {}
+
+  /** @returns the generation that carries it */
+  async deploy(address: DeviceAddress, module: string, deployment: ModuleDeployment): Promise<number> {
+    return this.change(address, module, async (transaction, generation) => {
+      const deployments = this.options.deployments.within(transaction);
+      const image = await this.requireImage(transaction, address.workspace, deployment.image);
+      await deployments.end(address, generation, module);
+      await deployments.insert({
+        id: this.options.newId(),
+        workspace: address.workspace,
+        kind: 'iot-module',
+        device: address.device,
+        module,
+        imageDigest: image.digest,
+        settingsJson: JSON.stringify(deployment.settings),
+        policyJson: JSON.stringify(deployment.policy),
+        generation,
+        removedGeneration: null,
+        createdAt: toInstant(this.options.clock.now()),
+      });
+    });
+  }
+
+  /** @returns the first generation without it */
+  async undeploy(address: DeviceAddress, module: string): Promise<number> {
+    return this.change(address, module, async (transaction, generation) => {
+      const ended = await this.options.deployments.within(transaction).end(address, generation, module);
+      if (ended > 0) return;
+      throw new AppError(
+        'module.not-found',
+        `module ${module} is not deployed to ${address.device}; flotilla device modules ${address.device} lists what is`,
+      );
+    });
+  }
+
+  /** Ends everything on a device that is gone for good; its name stays taken. */
+  async retire(address: DeviceAddress): Promise<void> {
+    const { db, devices, deployments, outbox, clock } = this.options;
+    await db.transaction().execute(async (transaction) => {
+      const device = await this.requireDevice(transaction, address);
+      await deployments.within(transaction).end(address, device.desiredGeneration + 1);
+      await devices.within(transaction).update(address, {
+        retiredAt: toInstant(clock.now()),
+        online: 0,
+        desiredEnvelope: null,
+        desiredExpiresAt: null,
+      });
+      // An empty retained message removes the one that the broker keeps.
+      await outbox.within(transaction).add(this.messageFor(address, ''));
+    });
+    this.options.onCommitted();
+  }
+
+  /** Extends documents that are about to expire. @returns how many */
+  async renewExpiring(limit: number): Promise<number> {
+    const { db, devices, outbox, director, clock } = this.options;
+    const nowMs = clock.now();
+    const expiring = await devices.listExpiring(toInstant(nowMs + desiredRenewalMs), limit);
+    let renewed = 0;
+    for (const address of expiring) {
+      await db.transaction().execute(async (transaction) => {
+        const current = await devices.within(transaction).findDesired(address);
+        if (!current?.envelope) return;
+        const document = renewDesired(openStoredDesired(current.envelope), nowMs);
+        const envelope = sealDesired(document, director);
+        const written = await devices
+          .within(transaction)
+          .compareAndSetDesired(address, current.generation, { ...current, envelope, expiresAt: document.expiresAt });
+        if (!written) return;
+        await outbox.within(transaction).add(this.messageFor(address, envelope));
+        renewed += 1;
+      });
+    }
+    if (renewed > 0) this.options.onCommitted();
+    return renewed;
+  }
+
+  /**
+   * The stored document, for a device that asks. None when nothing was ever deployed, or when the
+   * device has reported a newer generation than ours: it would refuse the older one.
+   */
+  async storedDesired(address: DeviceAddress): Promise<string | undefined> {
+    const side = await this.options.devices.findDesired(address);
+    if (!side?.envelope) return undefined;
+    return openStoredDesired(side.envelope).generation === side.generation ? side.envelope : undefined;
+  }
+
+  private async change(
+    address: DeviceAddress,
+    module: string,
+    edit: (transaction: Database, generation: number) => Promise<void>,
+  ): Promise<number> {
+    const { db, devices, deployments, outbox, director, clock } = this.options;
+    const generation = await db.transaction().execute(async (transaction) => {
+      const device = await this.requireDevice(transaction, address);
+      const next = device.desiredGeneration + 1;
+      await edit(transaction, next);
+      const current = await deployments.within(transaction).listCurrent(address.workspace, [address.device]);
+      const modules = current.get(address.device) ?? [];
+      const document = composeDesired({ ...address, generation: next, nowMs: clock.now(), modules });
+      const envelope = sealDesired(document, director);
+      const written = await devices.within(transaction).compareAndSetDesired(address, device.desiredGeneration, {
+        generation: next,
+        envelope,
+        expiresAt: document.expiresAt,
+      });
+      if (!written) {
+        throw new AppError(
+          'desired.conflict',
+          `${address.device} was changed by somebody else at the same moment: look at it, then try again`,
+        );
+      }
+      await outbox.within(transaction).add(this.messageFor(address, envelope));
+      return next;
+    });
+    this.options.onCommitted();
+    this.options.live.publish({
+      workspace: address.workspace,
+      type: 'deployment.changed',
+      subject: address.device,
+      data: { device: address.device, module, generation },
+    });
+    return generation;
+  }
+
+  private async requireDevice(transaction: Database, address: DeviceAddress): Promise<DeviceTable> {
+    const device = await this.options.devices.within(transaction).find(address);
+    if (device === undefined) throw deviceNotFound(address);
+    if (device.retiredAt !== null) throw deviceRetired(address, device.retiredAt);
+    return device;
+  }
+
+  private async requireImage(transaction: Database, workspace: string, reference: string): Promise<ImageTable> {
+    const image = await this.options.deployments.within(transaction).findImage(workspace, reference);
+    if (image) return image;
+    throw new AppError(
+      'image.not-found',
+      `there is no image ${reference} in workspace ${workspace}: flotilla image list shows what there is, flotilla image build makes one`,
+    );
+  }
+
+  private messageFor(address: DeviceAddress, payload: string): Parameters<OutboxRepository['add']>[0] {
+    return {
+      workspace: address.workspace,
+      topic: buildTopic({ ...address, channel: 'desired' }),
+      payload,
+      qos: channels.desired.qos,
+      retain: channels.desired.retain,
+      createdAt: toInstant(this.options.clock.now()),
+    };
+  }
+}
+
+export function deviceNotFound(address: DeviceAddress): AppError {
+  return new AppError(
+    'device.not-found',
+    `there is no device ${address.device} in workspace ${address.workspace}: flotilla device list shows what there is`,
+  );
+}
+
+export function deviceRetired(address: DeviceAddress, retiredAt: string): AppError {
+  return new AppError('device.retired', `${address.device} was retired at ${retiredAt} and takes no more changes`);
+}

@@ -1,0 +1,86 @@
+/**
+ * The operator API. Every route but the marked public ones needs a token; a route under a workspace is
+ * only reached for a workspace that exists; every answer that is not a success is a problem body.
+ */
+import { randomUUID } from 'node:crypto';
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type RawServerDefault } from 'fastify';
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
+import type { Logger } from '#shared/platform/logger.js';
+import type { Authenticator, Principal } from '#cloud/auth/authenticator.js';
+import type { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
+import { addAuthentication } from './plugins/authentication.js';
+import { addDocumentation } from './plugins/documentation.js';
+import { addJsonBodies } from './plugins/json-bodies.js';
+import { addProblems, answerFrameworkError, answerMalformedHttp } from './plugins/problems.js';
+import { addRequestMetrics } from './plugins/request-metrics.js';
+import { addSecurityHeaders } from './plugins/security-headers.js';
+import type { Metrics } from './metrics.js';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Who asks; absent on public routes. */
+    principal?: Principal;
+  }
+  interface FastifyContextConfig {
+    /** Answers without a token. */
+    public?: boolean;
+  }
+}
+
+export type App = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;
+
+/** Adds a feature's routes. Each runs in a scope of its own: content parsers and hooks stay there. */
+export type Routes = (app: App) => void | Promise<void>;
+
+export interface AppOptions {
+  readonly logger: Logger;
+  readonly version: string;
+  readonly authenticator: Authenticator;
+  readonly workspaces: WorkspaceRepository;
+  readonly metrics: Metrics;
+  readonly routes: readonly Routes[];
+  readonly maxJsonBytes: number;
+  /** PEM texts; without them the API is plain HTTP. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+}
+
+export async function createApp(options: AppOptions): Promise<App> {
+  const { tls } = options;
+  const app: App = fastify<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger>({
+    loggerInstance: options.logger,
+    // One line per request is metrics' work; failures are logged where they are answered.
+    logController: new LogController({ disableRequestLogging: true }),
+    bodyLimit: options.maxJsonBytes,
+    genReqId: () => randomUUID(),
+    forceCloseConnections: 'idle',
+    frameworkErrors: answerFrameworkError,
+    clientErrorHandler: answerMalformedHttp,
+    routerOptions: { maxParamLength: 512 },
+    serverFactory: (handler) =>
+      tls ? createHttpsServer({ cert: tls.cert, key: tls.key }, handler) : createHttpServer(handler),
+  }).withTypeProvider<ZodTypeProvider>();
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+
+  addSecurityHeaders(app);
+  addRequestMetrics(app, options.metrics);
+  addProblems(app);
+  addJsonBodies(app);
+  addAuthentication(app, options.authenticator, options.workspaces);
+  await addDocumentation(app, options.version);
+  for (const routes of options.routes) {
+    await app.register(async (scope) => {
+      await routes(scope as App);
+    });
+  }
+  await app.ready();
+  return app;
+}

@@ -1,0 +1,45 @@
+import { nameSchema } from '#shared/protocol/primitives.js';
+import type { Twin } from '#cloud/fleet/twin.js';
+import type { Routes } from '../app.js';
+import { generationBody, moduleDeploy } from '../schemas/devices.js';
+import { deviceParams } from './device-routes.js';
+
+export interface DeviceModulesRouteDeps {
+  readonly twin: Twin;
+}
+
+const path = '/v1/workspaces/:workspace/devices/:device/modules/:module';
+const params = deviceParams.extend({ module: nameSchema });
+const tags = ['deployments'];
+
+export function deviceModulesRoutes({ twin }: DeviceModulesRouteDeps): Routes {
+  return (app) => {
+    app.put(
+      path,
+      {
+        schema: {
+          tags,
+          summary: 'Deploy an image as a module of the device; reported.generation says when the device knows',
+          params,
+          body: moduleDeploy,
+          response: { 202: generationBody },
+        },
+      },
+      async (request, reply) => {
+        const { module, ...address } = request.params;
+        const generation = await twin.deploy(address, module, request.body);
+        return reply.code(202).send({ device: address.device, generation });
+      },
+    );
+
+    app.delete(
+      path,
+      { schema: { tags, summary: 'Remove a module from the device', params, response: { 202: generationBody } } },
+      async (request, reply) => {
+        const { module, ...address } = request.params;
+        const generation = await twin.undeploy(address, module);
+        return reply.code(202).send({ device: address.device, generation });
+      },
+    );
+  };
+}

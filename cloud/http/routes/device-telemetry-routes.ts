@@ -1,0 +1,48 @@
+import { toInstant, type Clock } from '#shared/kernel/clock.js';
+import type { DeviceRepository } from '#cloud/fleet/device-repository.js';
+import { deviceNotFound } from '#cloud/fleet/twin.js';
+import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
+import type { Routes } from '../app.js';
+import { telemetryBody, telemetryQuery } from '../schemas/telemetry.js';
+import { deviceParams } from './device-routes.js';
+
+export interface DeviceTelemetryRouteDeps {
+  readonly devices: DeviceRepository;
+  readonly telemetry: TelemetryPort;
+  readonly clock: Clock;
+}
+
+export function deviceTelemetryRoutes({ devices, telemetry, clock }: DeviceTelemetryRouteDeps): Routes {
+  return (app) => {
+    app.get(
+      '/v1/workspaces/:workspace/devices/:device/telemetry',
+      {
+        schema: {
+          tags: ['telemetry'],
+          summary: 'What the modules of a device did over a span that ends now, latency sketches merged',
+          params: deviceParams,
+          querystring: telemetryQuery,
+          response: { 200: telemetryBody },
+        },
+      },
+      async (request) => {
+        const address = request.params;
+        if ((await devices.find(address)) === undefined) throw deviceNotFound(address);
+        const { sinceSeconds, module } = request.query;
+        const toMs = clock.now();
+        const fromMs = toMs - sinceSeconds * 1000;
+        const found = await telemetry.telemetry({ ...address, fromMs, ...(module === undefined ? {} : { module }) });
+        return {
+          device: address.device,
+          from: toInstant(fromMs),
+          to: toInstant(toMs),
+          batches: found.batches,
+          ...(found.lastAtMs === undefined ? {} : { lastAt: toInstant(found.lastAtMs) }),
+          dropped: found.dropped,
+          modules: [...found.modules],
+          ...(found.system ? { system: found.system } : {}),
+        };
+      },
+    );
+  };
+}

@@ -1,0 +1,62 @@
+import type { ServerResponse } from 'node:http';
+import type { LiveEvent, LiveEvents } from '#cloud/live/live-events.js';
+import type { Routes } from '../app.js';
+import { workspaceParams } from '../schemas/common.js';
+
+/** Proxies drop silent connections; a comment now and then keeps them. */
+const heartbeatMs = 15_000;
+/** A reader that is this far behind is cut off: it asks again and reads the state anew. */
+const maxBufferedBytes = 1024 * 1024;
+
+/** Server-sent events: what changes in a workspace from now on. */
+export function eventRoutes({ live }: { readonly live: LiveEvents }): Routes {
+  return (app) => {
+    const open = new Set<ServerResponse>();
+    app.addHook('preClose', async () => {
+      for (const response of open) response.end();
+    });
+
+    app.get(
+      '/v1/workspaces/:workspace/events',
+      {
+        exposeHeadRoute: false,
+        schema: {
+          tags: ['events'],
+          summary: 'Server-sent events of what changes from now on',
+          params: workspaceParams,
+        },
+      },
+      (request, reply) => {
+        reply.hijack();
+        const response = reply.raw;
+        response.writeHead(200, {
+          'content-type': 'text/event-stream; charset=utf-8',
+          'cache-control': 'no-store',
+          'x-request-id': request.id,
+          'x-accel-buffering': 'no',
+          'x-content-type-options': 'nosniff',
+        });
+        response.write(': connected\n\n');
+        open.add(response);
+        const unsubscribe = live.subscribe(request.params.workspace, (event) => {
+          if (response.writableLength > maxBufferedBytes) response.destroy();
+          else response.write(encodeEvent(event));
+        });
+        const heartbeat = setInterval(() => response.write(': still here\n\n'), heartbeatMs);
+        response.on('error', (error) => {
+          request.log.debug({ err: error }, 'event stream broken');
+        });
+        response.once('close', () => {
+          clearInterval(heartbeat);
+          unsubscribe();
+          open.delete(response);
+        });
+      },
+    );
+  };
+}
+
+/** JSON has no raw line breaks, so one data line holds it. */
+export function encodeEvent(event: LiveEvent): string {
+  return `event: ${event.type}\ndata: ${JSON.stringify({ subject: event.subject, data: event.data })}\n\n`;
+}

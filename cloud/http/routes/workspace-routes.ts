@@ -1,0 +1,79 @@
+import * as z from 'zod';
+import { AppError } from '#shared/kernel/errors.js';
+import { toInstant, type Clock } from '#shared/kernel/clock.js';
+import { requireInstallation } from '#cloud/auth/authenticator.js';
+import type { ImageIndex } from '#cloud/registry/image-index.js';
+import type { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
+import type { Routes } from '../app.js';
+import { unknownWorkspace } from '../plugins/authentication.js';
+import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
+import { workspaceBody, workspaceCreate } from '../schemas/workspaces.js';
+
+export interface WorkspaceRouteDeps {
+  readonly workspaces: WorkspaceRepository;
+  readonly index: ImageIndex;
+  readonly clock: Clock;
+}
+
+const tags = ['workspaces'];
+
+export function workspaceRoutes({ workspaces, index, clock }: WorkspaceRouteDeps): Routes {
+  return (app) => {
+    app.get(
+      '/v1/workspaces',
+      {
+        schema: {
+          tags,
+          summary: 'All workspaces, by name',
+          querystring: pageQuery,
+          response: { 200: pageOf(workspaceBody) },
+        },
+      },
+      async (request) => {
+        const visible = request.principal?.workspace ?? null;
+        const all = await workspaces.list();
+        const { limit, cursor } = request.query;
+        const following = all.filter(
+          ({ name }) => (visible === null || name === visible) && (cursor === undefined || name > cursor),
+        );
+        const items = following.slice(0, limit);
+        const last = items.at(-1);
+        return following.length > limit && last ? { items, next: last.name } : { items };
+      },
+    );
+
+    app.post(
+      '/v1/workspaces',
+      { schema: { tags, summary: 'Make a workspace', body: workspaceCreate, response: { 201: workspaceBody } } },
+      async (request, reply) => {
+        if (request.principal) requireInstallation(request.principal);
+        const workspace = { name: request.body.name, createdAt: toInstant(clock.now()) };
+        if (!(await workspaces.insert(workspace))) {
+          throw new AppError('workspace.exists', `there is a workspace "${workspace.name}" already`);
+        }
+        return reply.code(201).send(workspace);
+      },
+    );
+
+    app.delete(
+      '/v1/workspaces/:workspace',
+      { schema: { tags, summary: 'Delete an empty workspace', params: workspaceParams, response: { 204: z.null() } } },
+      async (request, reply) => {
+        if (request.principal) requireInstallation(request.principal);
+        const { workspace } = request.params;
+        const outcome = await workspaces.removeEmpty(workspace);
+        if (outcome === 'absent') throw unknownWorkspace(workspace);
+        if (outcome !== 'removed') {
+          throw new AppError(
+            'workspace.not-empty',
+            `the workspace "${workspace}" holds ${String(outcome.models)} models, ${String(outcome.images)} images and ` +
+              `${String(outcome.devices)} devices: delete and retire them first`,
+            { details: { ...outcome } },
+          );
+        }
+        await index.write();
+        return reply.code(204).send(null);
+      },
+    );
+  };
+}

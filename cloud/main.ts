@@ -1,0 +1,41 @@
+/**
+ * The control plane, wired. Order matters: lock, databases, registry, fleet, API last, so that nothing is reachable
+ * before it works; {@link Shutdown} undoes it in reverse. Each step constructs its own in `wiring/`.
+ */
+import type { Logger } from '#shared/platform/logger.js';
+import type { CloudConfig } from './config.js';
+import { Shutdown } from './lifecycle/shutdown.js';
+import { openApi } from './wiring/api-wiring.js';
+import { wireFleet } from './wiring/fleet-wiring.js';
+import { layGround } from './wiring/ground.js';
+import { wireRegistry } from './wiring/registry-wiring.js';
+
+export interface CloudAddresses {
+  /** Base URL of the operator API. */
+  readonly http: string;
+  /** Where devices enrol, and the broker, as devices are told. */
+  readonly gateway: string;
+  readonly broker: string;
+}
+
+export interface RunningCloud {
+  readonly addresses: CloudAddresses;
+  /** The owner token, at the first start of a data folder only; it is stored nowhere. */
+  readonly ownerToken: string | undefined;
+  /** Takes no new requests, ends those under way, and leaves the data folder ready for the next start. */
+  stop(): Promise<void>;
+}
+
+export async function startCloud(config: CloudConfig, logger: Logger, version: string): Promise<RunningCloud> {
+  const shutdown = new Shutdown(logger);
+  try {
+    const ground = await layGround(config, logger, shutdown);
+    const registry = await wireRegistry(ground);
+    const fleet = await wireFleet(ground, version);
+    const api = await openApi(ground, version, [registry, fleet]);
+    return { addresses: { http: api.url, ...fleet.addresses }, ownerToken: api.ownerToken, stop: () => shutdown.run() };
+  } catch (error) {
+    await shutdown.run();
+    throw error;
+  }
+}

@@ -1,0 +1,16 @@
+/** The truth of the control plane: everything but telemetry and blobs. */
+import type { Kysely, Transaction } from 'kysely';
+import type { Migration } from './migrate.js';
+import * as spine from './migrations/0001-spine.js';
+import { openSqlite } from './sqlite.js';
+import type { ControlDatabase } from './tables.js';
+
+export type ControlStore = Kysely<ControlDatabase>;
+export type ControlTransaction = Transaction<ControlDatabase>;
+
+export const controlMigrations: readonly Migration[] = [{ name: '0001-spine', up: spine.up }];
+
+/** A commit here survives a power cut: desired generations must never fall. */
+export async function openControlDatabase(path: string): Promise<ControlStore> {
+  return openSqlite<ControlDatabase>(path, { synchronous: 'FULL', migrations: controlMigrations });
+}

@@ -1,0 +1,121 @@
+/** The telemetry store in a thread of its own, so that its commits never hold up the broker or the API. */
+import { Worker } from 'node:worker_threads';
+import { AppError, type Problem } from '#shared/kernel/errors.js';
+import type {
+  EventsAnswer,
+  EventsQuestion,
+  IngestResult,
+  ReceivedBatch,
+  TelemetryAnswer,
+  TelemetryPort,
+  TelemetryQuestion,
+} from './telemetry-port.js';
+import type { WorkerCall, WorkerMessage, WorkerRequest } from './telemetry-worker-protocol.js';
+
+export interface TelemetryWorkerOptions {
+  /** The built `telemetry-worker.js`. */
+  readonly entry: URL;
+  readonly databasePath: string;
+  /** Told when the thread ends by itself: a bug, after which the process should be started anew. */
+  readonly onFailure: (error: Error) => void;
+}
+
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class TelemetryWorkerClient implements TelemetryPort {
+  private readonly waiting = new Map<number, Waiting>();
+  private lastId = 0;
+  private closing = false;
+
+  private constructor(
+    private readonly worker: Worker,
+    private readonly options: TelemetryWorkerOptions,
+  ) {}
+
+  static async start(options: TelemetryWorkerOptions): Promise<TelemetryWorkerClient> {
+    const worker = new Worker(options.entry, { workerData: { path: options.databasePath } });
+    const client = new TelemetryWorkerClient(worker, options);
+    await untilReady(worker);
+    client.listen();
+    return client;
+  }
+
+  async ingest(batches: readonly ReceivedBatch[]): Promise<IngestResult> {
+    return (await this.call({ kind: 'ingest', batches })) as IngestResult;
+  }
+
+  async telemetry(question: TelemetryQuestion): Promise<TelemetryAnswer> {
+    return (await this.call({ kind: 'telemetry', question })) as TelemetryAnswer;
+  }
+
+  async events(question: EventsQuestion): Promise<EventsAnswer> {
+    return (await this.call({ kind: 'events', question })) as EventsAnswer;
+  }
+
+  async prune(beforeMs: number): Promise<number> {
+    return (await this.call({ kind: 'prune', beforeMs })) as number;
+  }
+
+  async close(): Promise<void> {
+    if (this.closing) return;
+    const exited = new Promise<void>((resolve) => this.worker.once('exit', () => resolve()));
+    const closed = this.call({ kind: 'close' });
+    this.closing = true;
+    await closed;
+    await exited;
+  }
+
+  private listen(): void {
+    this.worker.on('message', (message: WorkerMessage) => {
+      if (message.kind === 'answer') this.settle(message.id)?.resolve(message.value);
+      else if (message.kind === 'problem') this.settle(message.id)?.reject(errorOf(message.problem));
+    });
+    this.worker.on('error', (error) => this.fail(error));
+    this.worker.on('exit', (code) => this.fail(new Error(`the telemetry thread ended with code ${String(code)}`)));
+  }
+
+  private call(call: WorkerCall): Promise<unknown> {
+    if (this.closing) return Promise.reject(new AppError('request.aborted', 'the control plane is stopping'));
+    const request: WorkerRequest = { id: ++this.lastId, call };
+    return new Promise((resolve, reject) => {
+      this.waiting.set(request.id, { resolve, reject });
+      this.worker.postMessage(request);
+    });
+  }
+
+  private settle(id: number): Waiting | undefined {
+    const waiting = this.waiting.get(id);
+    this.waiting.delete(id);
+    return waiting;
+  }
+
+  private fail(error: Error): void {
+    for (const { reject } of this.waiting.values()) reject(error);
+    this.waiting.clear();
+    if (this.closing) return;
+    this.closing = true;
+    this.options.onFailure(error);
+  }
+}
+
+/** Leaves the worker with the listeners it had: taking all away would stop its message port. */
+async function untilReady(worker: Worker): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const settle = (error: Error | undefined): void => {
+      worker.off('error', settle).off('exit', ended).off('message', answered);
+      if (error) reject(error);
+      else resolve();
+    };
+    const ended = (): void => settle(new Error('the telemetry thread ended before it was ready'));
+    const answered = (message: WorkerMessage): void =>
+      settle(message.kind === 'failed' ? errorOf(message.problem) : undefined);
+    worker.on('error', settle).on('exit', ended).on('message', answered);
+  });
+}
+
+function errorOf({ code, message, details }: Problem): AppError {
+  return new AppError(code, message, details ? { details } : {});
+}

@@ -1,0 +1,58 @@
+/** Entry of the telemetry thread: one database connection, calls answered in the order they come. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { messageOf, toProblem, type Problem } from '#shared/kernel/errors.js';
+import { storeError } from '#cloud/store/sqlite.js';
+import { TelemetryRepository } from './telemetry-repository.js';
+import type { WorkerCall, WorkerMessage, WorkerRequest } from './telemetry-worker-protocol.js';
+
+const port = parentPort;
+if (!port) throw new Error('telemetry-worker runs as a worker thread');
+const send = (message: WorkerMessage): void => port.postMessage(message);
+
+let store: TelemetryRepository;
+try {
+  store = await TelemetryRepository.open((workerData as { path: string }).path);
+} catch (error) {
+  send({ kind: 'failed', problem: problemOf(error) });
+  process.exit(1);
+}
+
+let last: Promise<void> = Promise.resolve();
+port.on('message', ({ id, call }: WorkerRequest) => {
+  last = last.then(() => answer(id, call));
+});
+send({ kind: 'ready' });
+
+async function answer(id: number, call: WorkerCall): Promise<void> {
+  try {
+    send({ kind: 'answer', id, value: await perform(call) });
+  } catch (error) {
+    send({ kind: 'problem', id, problem: problemOf(error) });
+  }
+  // Nothing else keeps the thread: it ends once this answer is out.
+  if (call.kind === 'close') port?.close();
+}
+
+async function perform(call: WorkerCall): Promise<unknown> {
+  switch (call.kind) {
+    case 'ingest':
+      return store.ingest(call.batches);
+    case 'telemetry':
+      return store.telemetry(call.question);
+    case 'events':
+      return store.events(call.question);
+    case 'prune':
+      return store.prune(call.beforeMs);
+    case 'close':
+      await store.close();
+      return undefined;
+  }
+}
+
+/** The main thread logs it, so what SQLite said goes along. */
+function problemOf(error: unknown): Problem {
+  const known = storeError(error);
+  if (known) return toProblem(known);
+  const problem = toProblem(error);
+  return problem.code === 'internal' ? { ...problem, message: `telemetry store: ${messageOf(error)}` } : problem;
+}

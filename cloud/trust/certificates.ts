@@ -1,0 +1,121 @@
+/** X.509 for the control plane itself: an authority that devices pin, and the server certificate it signs. */
+import 'reflect-metadata';
+import { X509Certificate, webcrypto } from 'node:crypto';
+import * as x509 from '@peculiar/x509';
+
+const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+const day = 86_400_000;
+export const authorityLifetimeMs = 20 * 365 * day;
+/** What browsers and phones accept at most. */
+export const serverLifetimeMs = 397 * day;
+/** Clocks of devices may be behind. */
+const backdatingMs = day;
+
+/** A certificate and its private key, PEM: they are made, stored and replaced together. */
+export interface KeyedCertificate {
+  readonly certificate: string;
+  readonly privateKey: string;
+}
+
+export async function createAuthority(nowMs: number): Promise<KeyedCertificate> {
+  const keys = await generateKeys();
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    serialNumber: newSerial(),
+    name: 'CN=Flotilla control plane authority',
+    notBefore: new Date(nowMs - backdatingMs),
+    notAfter: new Date(nowMs + authorityLifetimeMs),
+    signingAlgorithm: algorithm,
+    keys,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false),
+    ],
+  });
+  return keyed(certificate, keys.privateKey);
+}
+
+/** @param names DNS names and IP addresses, told apart by their form */
+export async function createServerCertificate(
+  authority: KeyedCertificate,
+  names: readonly string[],
+  nowMs: number,
+): Promise<KeyedCertificate> {
+  const keys = await generateKeys();
+  const issuer = new x509.X509Certificate(authority.certificate);
+  const signingKey = await importPrivateKey(authority.privateKey);
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: newSerial(),
+    subject: `CN=${names[0] ?? 'control plane'}`,
+    issuer: issuer.subject,
+    notBefore: new Date(nowMs - backdatingMs),
+    notAfter: new Date(Math.min(nowMs + serverLifetimeMs, issuer.notAfter.getTime())),
+    signingAlgorithm: algorithm,
+    publicKey: keys.publicKey,
+    signingKey,
+    extensions: [
+      new x509.BasicConstraintsExtension(false, undefined, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      new x509.SubjectAlternativeNameExtension(
+        names.map((value) => ({ type: isAddress(value) ? 'ip' : 'dns', value })),
+      ),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer, false),
+    ],
+  });
+  return keyed(certificate, keys.privateKey);
+}
+
+/** SHA-256 of the DER, hex: what an enrolment token pins. */
+export function fingerprintOf(certificatePem: string): string {
+  return new X509Certificate(certificatePem).fingerprint256.replaceAll(':', '').toLowerCase();
+}
+
+/** Does this server certificate still serve: signed by the authority, for all these names, long enough? */
+export function stillServes(
+  server: KeyedCertificate,
+  authority: KeyedCertificate,
+  names: readonly string[],
+  nowMs: number,
+): boolean {
+  const certificate = new X509Certificate(server.certificate);
+  const issuer = new X509Certificate(authority.certificate);
+  const endsAt = Date.parse(certificate.validTo);
+  const renewAt = endsAt - serverLifetimeMs / 3;
+  return (
+    certificate.checkIssued(issuer) &&
+    certificate.verify(issuer.publicKey) &&
+    nowMs < renewAt &&
+    names.every((name) => (isAddress(name) ? certificate.checkIP(name) : certificate.checkHost(name)) !== undefined)
+  );
+}
+
+function isAddress(name: string): boolean {
+  return name.includes(':') || /^\d{1,3}(\.\d{1,3}){3}$/.test(name);
+}
+
+async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
+}
+
+async function importPrivateKey(pem: string): Promise<webcrypto.CryptoKey> {
+  const [der] = x509.PemConverter.decode(pem);
+  if (der === undefined) throw new Error('no PEM');
+  return webcrypto.subtle.importKey('pkcs8', der, algorithm, true, ['sign']);
+}
+
+async function keyed(certificate: x509.X509Certificate, privateKey: webcrypto.CryptoKey): Promise<KeyedCertificate> {
+  const der = await webcrypto.subtle.exportKey('pkcs8', privateKey);
+  return {
+    certificate: `${certificate.toString('pem')}\n`,
+    privateKey: `${x509.PemConverter.encode(der, 'PRIVATE KEY')}\n`,
+  };
+}
+
+/** Positive, 127 random bits. */
+function newSerial(): string {
+  const bytes = webcrypto.getRandomValues(new Uint8Array(16));
+  bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
+  return Buffer.from(bytes).toString('hex');
+}

@@ -1,0 +1,237 @@
+/** Devices: who they are, what they should run, what they say, and the broker and gateway between. */
+import { randomUUID } from 'node:crypto';
+import type { AddressInfo } from 'node:net';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { toInstant } from '#shared/kernel/clock.js';
+import { AppError } from '#shared/kernel/errors.js';
+import { BackgroundTasks } from '#cloud/fleet/background-tasks.js';
+import { CommandService } from '#cloud/fleet/command-service.js';
+import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
+import { DeviceMessages } from '#cloud/fleet/device-messages.js';
+import { DeviceRepository } from '#cloud/fleet/device-repository.js';
+import { Enrolment } from '#cloud/fleet/enrolment.js';
+import { KnownDevices } from '#cloud/fleet/known-devices.js';
+import { OutboxDrain } from '#cloud/fleet/outbox-drain.js';
+import { OutboxRepository } from '#cloud/fleet/outbox-repository.js';
+import { Retirement } from '#cloud/fleet/retirement.js';
+import { Twin } from '#cloud/fleet/twin.js';
+import { TwinIngest } from '#cloud/fleet/twin-ingest.js';
+import { createGateway } from '#cloud/gateway/gateway.js';
+import { bindError } from '#cloud/http/listen.js';
+import { deviceCommandsRoutes } from '#cloud/http/routes/device-commands-routes.js';
+import { deviceEventsRoutes } from '#cloud/http/routes/device-events-routes.js';
+import { deviceModulesRoutes } from '#cloud/http/routes/device-modules-routes.js';
+import { deviceRoutes } from '#cloud/http/routes/device-routes.js';
+import { deviceTelemetryRoutes } from '#cloud/http/routes/device-telemetry-routes.js';
+import { enrolmentTokensRoutes } from '#cloud/http/routes/enrolment-tokens-routes.js';
+import { serverRoutes } from '#cloud/http/routes/server-routes.js';
+import { builtProgram } from '#cloud/lifecycle/built-program.js';
+import { startRecurring } from '#cloud/lifecycle/recurring.js';
+import { BlockAllowance } from '#cloud/mqtt/block-allowance.js';
+import { BlockServer } from '#cloud/mqtt/block-server.js';
+import { TelemetryIngest } from '#cloud/telemetry/telemetry-ingest.js';
+import { TelemetryWorkerClient } from '#cloud/telemetry/telemetry-worker-client.js';
+import { ensureInstallationIdentity, type InstallationIdentity } from '#cloud/trust/installation-identity.js';
+import { reachableHost, wireBroker, type WiredBroker } from './broker-wiring.js';
+import type { Ground, Part } from './ground.js';
+
+export interface FleetPart extends Part {
+  readonly addresses: { readonly gateway: string; readonly broker: string };
+}
+
+const hourMs = 3_600_000;
+const dayMs = 24 * hourMs;
+const outboxRetryMs = 1_000;
+const renewalsPerStep = 200;
+
+export async function wireFleet(ground: Ground, version: string): Promise<FleetPart> {
+  const { config, logger, clock, shutdown, control, live, metrics } = ground;
+  const identity = await ensureIdentity(ground);
+  const devices = new DeviceRepository(control);
+  const deployments = new DeploymentRepository(control);
+  const outboxRows = new OutboxRepository(control);
+  const known = new KnownDevices(await devices.listEnrolled());
+  await devices.markAllOffline();
+
+  const telemetry = await TelemetryWorkerClient.start({
+    entry: pathToFileURL(builtProgram('telemetry/telemetry-worker.js')),
+    databasePath: join(config.dataDir, 'telemetry.db'),
+    onFailure: (error) => {
+      // A bug in our own code: end, and be started anew, rather than go on half.
+      setImmediate(() => {
+        throw error;
+      });
+    },
+  });
+  shutdown.add('telemetry store', () => telemetry.close());
+
+  const wired = await wireBroker(ground, devices, identity);
+  const { broker, access } = wired;
+  const tasks = new BackgroundTasks(logger);
+  const ignored = metrics.counter(
+    'flotilla_messages_ignored_total',
+    'Messages from devices that were not used, by reason.',
+  );
+  const outbox = new OutboxDrain({ outbox: outboxRows, broker, clock, logger, retryMs: outboxRetryMs });
+  const onCommitted = (): void => outbox.wake();
+  const twin = new Twin({
+    db: control,
+    devices,
+    deployments,
+    outbox: outboxRows,
+    director: identity.director,
+    clock,
+    newId: randomUUID,
+    live,
+    onCommitted,
+  });
+  const ingest = new TwinIngest({ db: control, devices, broker, live, clock, logger, tasks, ignored });
+  const telemetryIngest = new TelemetryIngest({
+    store: telemetry,
+    broker,
+    live,
+    clock,
+    logger,
+    tasks,
+    batches: metrics.counter('flotilla_telemetry_batches_total', 'Telemetry and event batches, by outcome.'),
+  });
+  const commands = new CommandService({
+    devices,
+    broker,
+    director: identity.director,
+    clock,
+    newId: randomUUID,
+    ignored,
+  });
+  const allowance = new BlockAllowance(devices, deployments);
+  const blocks = new BlockServer({
+    broker,
+    storage: ground.store,
+    allowanceOf: (address) => allowance.of(address),
+    logger,
+    ignored,
+    served: metrics.counter('flotilla_block_bytes_total', 'Bytes of images sent to devices over the broker.'),
+  });
+  const messages = new DeviceMessages({
+    broker,
+    known,
+    twin,
+    ingest,
+    telemetry: telemetryIngest,
+    commands,
+    blocks,
+    tasks,
+    ignored,
+  });
+  broker.onMessage((topic, payload) => messages.handle(topic, payload));
+  shutdown.add('messages under way', async () => {
+    await Promise.all([ingest.idle(), telemetryIngest.idle(), blocks.idle()]);
+    await tasks.idle();
+  });
+  await broker.open();
+  shutdown.add('broker', () => broker.close());
+  outbox.wake();
+  shutdown.add('outbox', () => outbox.stop());
+
+  const enrolment = new Enrolment({ db: control, clock, access, known, live });
+  const gatewayUrl = await openGateway(ground, identity, enrolment, wired);
+  keepUp(ground, twin, enrolment, telemetry);
+  addGauges(ground, wired, devices, outboxRows);
+
+  const retirement = new Retirement({ twin, known, access, live });
+  const director = identity.director.publicKey;
+  const authority = identity.authorityFingerprint;
+  return {
+    addresses: { gateway: gatewayUrl, broker: wired.url() },
+    routes: [
+      serverRoutes({ server: () => ({ version, director, authority, gatewayUrl, brokerUrl: wired.url() }) }),
+      enrolmentTokensRoutes({ enrolment, trust: () => ({ gatewayUrl, authority, director }) }),
+      deviceRoutes({ devices, deployments, retirement, live }),
+      deviceModulesRoutes({ twin }),
+      deviceTelemetryRoutes({ devices, telemetry, clock }),
+      deviceEventsRoutes({ devices, telemetry }),
+      deviceCommandsRoutes({ commands }),
+    ],
+    checks: [
+      {
+        name: 'broker',
+        check: async () => {
+          if (!broker.isConnected()) throw new AppError('broker.unreachable', `no connection to ${wired.url()}`);
+        },
+      },
+    ],
+  };
+}
+
+async function ensureIdentity({ config, clock }: Ground): Promise<InstallationIdentity> {
+  const advertised = [config.gateway.advertiseUrl, config.broker.advertiseUrl]
+    .filter((url) => url !== undefined)
+    .map((url) => new URL(url).hostname.replace(/^\[|\]$/g, ''));
+  return ensureInstallationIdentity({
+    folder: join(config.dataDir, 'keys'),
+    names: [...advertised, ...config.serverNames],
+    hostname: hostname(),
+    nowMs: clock.now(),
+  });
+}
+
+/** @returns the URL by which devices reach it */
+async function openGateway(
+  { config, logger, clock, shutdown }: Ground,
+  identity: InstallationIdentity,
+  enrolment: Enrolment,
+  wired: WiredBroker,
+): Promise<string> {
+  const gateway = await createGateway({
+    logger: logger.child({ part: 'gateway' }),
+    clock,
+    certificate: identity.server.certificate,
+    privateKey: identity.server.privateKey,
+    enrolment,
+    trust: () => ({
+      director: identity.director.publicKey,
+      broker: { url: wired.url(), serverName: wired.serverName, authority: wired.authority },
+    }),
+  });
+  shutdown.add('gateway', () => gateway.close());
+  const { host, port, advertiseUrl } = config.gateway;
+  try {
+    await gateway.listen({ host, port });
+  } catch (error) {
+    throw bindError(error, { host, port }, 'gateway.port (--gateway-port)');
+  }
+  const address: AddressInfo | string | null = gateway.server.address();
+  const bound = typeof address === 'object' && address !== null ? address.port : port;
+  return advertiseUrl ?? `https://${reachableHost(host)}:${String(bound)}`;
+}
+
+/** What time asks for: documents renewed before they expire, old telemetry and ended tokens removed. */
+function keepUp(
+  { config, clock, logger, shutdown }: Ground,
+  twin: Twin,
+  enrolment: Enrolment,
+  telemetry: TelemetryWorkerClient,
+): void {
+  const run = async (): Promise<void> => {
+    while ((await twin.renewExpiring(renewalsPerStep)) > 0);
+    await enrolment.removeEndedTokens(toInstant(clock.now() - 30 * dayMs));
+    const removed = await telemetry.prune(clock.now() - config.retention.telemetryDays * dayMs);
+    if (removed > 0) logger.info({ rows: removed }, 'old telemetry was removed');
+  };
+  shutdown.add('fleet upkeep', startRecurring({ name: 'fleet upkeep', everyMs: hourMs, run }, clock, logger));
+}
+
+function addGauges({ metrics }: Ground, wired: WiredBroker, devices: DeviceRepository, outbox: OutboxRepository): void {
+  metrics.gauge('flotilla_devices_online', 'Devices whose presence says that they are there.', async () => [
+    { value: await devices.countOnline() },
+  ]);
+  metrics.gauge('flotilla_outbox_rows', 'Messages that the broker has not accepted yet.', async () => [
+    { value: await outbox.count() },
+  ]);
+  metrics.gauge('flotilla_broker_connections', 'Clients of the embedded broker.', () => {
+    const value = wired.connections();
+    return value === undefined ? [] : [{ value }];
+  });
+}

@@ -1,0 +1,41 @@
+/** What both halves of the control plane build on. */
+import { join } from 'node:path';
+import { systemClock, type Clock } from '#shared/kernel/clock.js';
+import type { Logger } from '#shared/platform/logger.js';
+import type { CloudConfig } from '#cloud/config.js';
+import type { Routes } from '#cloud/http/app.js';
+import { Metrics } from '#cloud/http/metrics.js';
+import type { ReadinessCheck } from '#cloud/http/routes/health-routes.js';
+import type { Shutdown } from '#cloud/lifecycle/shutdown.js';
+import { LiveEvents } from '#cloud/live/live-events.js';
+import { BlobStore } from '#cloud/store/blob-store.js';
+import { openControlDatabase, type ControlStore } from '#cloud/store/control-database.js';
+import { lockDataFolder } from '#cloud/store/data-folder-lock.js';
+
+export interface Ground {
+  readonly config: CloudConfig;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly shutdown: Shutdown;
+  readonly control: ControlStore;
+  readonly store: BlobStore;
+  readonly live: LiveEvents;
+  readonly metrics: Metrics;
+}
+
+/** A half of the control plane, as the API sees it. */
+export interface Part {
+  readonly routes: readonly Routes[];
+  readonly checks: readonly ReadinessCheck[];
+}
+
+/** Each thing that is opened is closed again by `shutdown`. */
+export async function layGround(config: CloudConfig, logger: Logger, shutdown: Shutdown): Promise<Ground> {
+  const lock = await lockDataFolder(config.dataDir);
+  shutdown.add('data folder lock', () => lock.release());
+  const control = await openControlDatabase(join(config.dataDir, 'control.db'));
+  shutdown.add('control database', () => control.destroy());
+  const store = await BlobStore.open(join(config.dataDir, 'blobs'));
+  const live = new LiveEvents((error) => logger.error({ err: error }, 'a live listener failed'));
+  return { config, logger, clock: systemClock, shutdown, control, store, live, metrics: new Metrics() };
+}

@@ -1,0 +1,106 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sql } from 'kysely';
+import { toInstant } from '#shared/kernel/clock.js';
+import { ActivityRunner } from '#cloud/activities/activity-runner.js';
+import { activityRoutes } from '#cloud/http/routes/activity-routes.js';
+import { blobRoutes } from '#cloud/http/routes/blob-routes.js';
+import { eventRoutes } from '#cloud/http/routes/event-routes.js';
+import { imageRoutes } from '#cloud/http/routes/image-routes.js';
+import { maintenanceRoutes } from '#cloud/http/routes/maintenance-routes.js';
+import { modelRoutes } from '#cloud/http/routes/model-routes.js';
+import { workspaceRoutes } from '#cloud/http/routes/workspace-routes.js';
+import { builtProgram } from '#cloud/lifecycle/built-program.js';
+import { startRecurring } from '#cloud/lifecycle/recurring.js';
+import { GarbageCollection } from '#cloud/registry/garbage-collection.js';
+import { ImageIndex } from '#cloud/registry/image-index.js';
+import { registerImage } from '#cloud/registry/register-image.js';
+import { registerModel } from '#cloud/registry/register-model.js';
+import { ActivityRepository } from '#cloud/store/activity-repository.js';
+import { BlobRepository } from '#cloud/store/blob-repository.js';
+import { ImageRepository } from '#cloud/store/image-repository.js';
+import { ModelRepository } from '#cloud/store/model-repository.js';
+import { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
+import type { Ground, Part } from './ground.js';
+
+const hourMs = 3_600_000;
+const dayMs = 24 * hourMs;
+
+/** Models, images, activities and the blobs they are made of. */
+export async function wireRegistry(ground: Ground): Promise<Part> {
+  const { config, logger, clock, shutdown, control, store, live, metrics } = ground;
+  const blobs = new BlobRepository(control);
+  const models = new ModelRepository(control);
+  const images = new ImageRepository(control);
+  const activities = new ActivityRepository(control);
+  const workspaces = new WorkspaceRepository(control);
+  const index = new ImageIndex(store, images);
+  await index.write();
+
+  const workFolder = join(config.dataDir, 'work');
+  await rm(workFolder, { recursive: true, force: true });
+  await mkdir(workFolder, { recursive: true });
+  const loadCheck = {
+    entry: builtProgram('registry/load-check/main.js'),
+    timeoutMs: config.limits.loadCheckSeconds * 1000,
+  };
+  const runner = new ActivityRunner({
+    repository: activities,
+    kinds: [
+      registerModel({
+        store,
+        blobs,
+        models,
+        clock,
+        loadCheck,
+        maxModelBytes: config.limits.maxModelBytes,
+        workFolder,
+      }),
+      registerImage({ store, blobs, images, models, index, clock }),
+    ],
+    live,
+    clock,
+    newId: randomUUID,
+    logger,
+    concurrency: config.limits.activities,
+  });
+  await runner.resume();
+  shutdown.add('activities', () => runner.stop());
+
+  const garbage = new GarbageCollection(store, blobs, clock, config.retention.blobGraceHours * hourMs);
+  shutdown.add(
+    'retention',
+    startRecurring(
+      {
+        name: 'retention',
+        everyMs: hourMs,
+        run: async () => {
+          const collected = await garbage.run({ dryRun: false });
+          if (collected.blobs > 0) logger.info(collected, 'blobs that nothing used were removed');
+          await activities.removeEndedBefore(toInstant(clock.now() - config.retention.activityDays * dayMs));
+        },
+      },
+      clock,
+      logger,
+    ),
+  );
+  metrics.gauge('flotilla_activities', 'Activities, by kind and state.', async () =>
+    (await activities.countByState()).map(({ kind, state, count }) => ({ labels: { kind, state }, value: count })),
+  );
+  return {
+    routes: [
+      workspaceRoutes({ workspaces, index, clock }),
+      blobRoutes({ store, blobs, clock, maxBlobBytes: config.limits.maxBlobBytes }),
+      modelRoutes({ models, runner, store, clock }),
+      imageRoutes({ images, models, index, runner, clock }),
+      activityRoutes({ activities, runner }),
+      eventRoutes({ live }),
+      maintenanceRoutes({ garbage }),
+    ],
+    checks: [
+      { name: 'database', check: async () => void (await sql`select 1 from workspaces`.execute(control)) },
+      { name: 'blobs', check: () => store.proveWritable() },
+    ],
+  };
+}

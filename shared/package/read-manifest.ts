@@ -1,0 +1,114 @@
+/** Reads `module.yaml`. Strict: an unknown field is an error that names the nearest valid one. */
+import type * as z from 'zod';
+import { parseDocument } from 'yaml';
+import { AppError } from '#shared/kernel/errors.js';
+import { nearest } from '#shared/kernel/names.js';
+import { canonicalJson } from '#shared/protocol/canonical-json.js';
+import { decodeJson } from '#shared/protocol/decode.js';
+import { moduleManifestSchema, notYetFields, notYetFlavors, type ModuleManifest } from './module-manifest.js';
+
+export const maxManifestBytes = 64 * 1024;
+
+/**
+ * @param where the file's path, for messages
+ * @throws AppError `module.invalid`, or `module.not-yet` for what the design knows and nobody built
+ */
+export function readModuleManifest(yamlText: string, where: string): ModuleManifest {
+  return checkModuleManifest(parseYaml(yamlText, where), where);
+}
+
+/** The manifest as it lies in an image: {@link encodeModuleManifest}. */
+export function decodeModuleManifest(bytes: Uint8Array, where: string): ModuleManifest {
+  const decoded = decodeJson(bytes, maxManifestBytes);
+  if (!decoded.ok) throw invalid(where, decoded.error.message);
+  return checkModuleManifest(decoded.value, where);
+}
+
+/** Defaults filled in, keys sorted: equal manifests are equal bytes, and still YAML. */
+export function encodeModuleManifest(manifest: ModuleManifest): Uint8Array {
+  return Buffer.from(`${canonicalJson(manifest)}\n`);
+}
+
+function checkModuleManifest(value: unknown, where: string): ModuleManifest {
+  refuseNotYet(value, where);
+  const parsed = moduleManifestSchema.safeParse(value);
+  if (!parsed.success) throw invalid(where, describe(parsed.error));
+  refuseClashes(parsed.data, where);
+  return parsed.data;
+}
+
+function parseYaml(text: string, where: string): unknown {
+  if (Buffer.byteLength(text) > maxManifestBytes) {
+    throw invalid(where, `larger than ${String(maxManifestBytes)} bytes`);
+  }
+  try {
+    const document = parseDocument(text, { uniqueKeys: true, stringKeys: true, logLevel: 'silent' });
+    const [first] = document.errors;
+    if (first !== undefined) throw invalid(where, `not YAML: ${first.message.split('\n', 1)[0] ?? ''}`);
+    return document.toJS({ maxAliasCount: 0 }) as unknown;
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    // The library throws on aliases beyond the limit and, by recursion, on very deep nesting.
+    throw new AppError('module.invalid', `${where}: not YAML that a manifest may hold (aliases, or too deep)`, {
+      cause: error,
+    });
+  }
+}
+
+function refuseNotYet(value: unknown, where: string): void {
+  if (typeof value !== 'object' || value === null) return;
+  if ('flavor' in value) {
+    const flavor = notYetFlavors.find((known) => known === value.flavor);
+    if (flavor !== undefined) {
+      throw notYet(where, `flavor "${flavor}" is not built yet; flavors are onnx and node`);
+    }
+  }
+  const field = notYetFields.find((known) => Object.hasOwn(value, known));
+  if (field !== undefined) throw notYet(where, `the field "${field}" is not built yet; leave it out`);
+}
+
+function refuseClashes(manifest: ModuleManifest, where: string): void {
+  const names = new Set<string>();
+  const files = new Set<string>();
+  for (const model of manifest.models) {
+    if (names.has(model.name)) throw invalid(where, `two models are named "${model.name}"`);
+    if (files.has(model.file)) throw invalid(where, `two models have the file ${model.file}`);
+    names.add(model.name);
+    files.add(model.file);
+  }
+}
+
+function describe(error: z.ZodError): string {
+  const shown = error.issues.slice(0, 3).map((issue) => {
+    const path = issue.path.map(String).join('.');
+    return `${path === '' ? '' : `${path}: `}${issue.code === 'unrecognized_keys' ? unknownKeys(issue) : issue.message}`;
+  });
+  return shown.join('; ');
+}
+
+function unknownKeys(issue: z.core.$ZodIssueUnrecognizedKeys): string {
+  const valid = validKeys(issue.path);
+  return issue.keys
+    .map((key) => {
+      const suggestion = nearest(key, valid);
+      return `unknown field "${key.slice(0, 64)}"${suggestion === undefined ? '' : `, did you mean "${suggestion}"?`}`;
+    })
+    .join('; ');
+}
+
+/** The fields that may stand at a place of the manifest. */
+function validKeys(path: readonly PropertyKey[]): string[] {
+  const [first, second] = path;
+  if (first === undefined) return [...new Set(moduleManifestSchema.options.flatMap((one) => Object.keys(one.shape)))];
+  if (first === 'models') return ['name', 'file'];
+  if (first === 'golden') return second === 'tolerance' ? ['absolute', 'relative'] : ['file', 'tolerance'];
+  return [];
+}
+
+function invalid(where: string, what: string): AppError {
+  return new AppError('module.invalid', `${where}: ${what}`);
+}
+
+function notYet(where: string, what: string): AppError {
+  return new AppError('module.not-yet', `${where}: ${what}`);
+}

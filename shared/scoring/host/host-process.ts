@@ -1,0 +1,149 @@
+/**
+ * What a scoring host does on its owner's words. States: empty -> loaded -> listening -> draining -> gone.
+ * The process ends only when no worker is busy; where that cannot be waited for, by SIGKILL, which unlike
+ * an ordinary exit does not run into onnxruntime's abort.
+ */
+import type { Server } from 'node:http';
+import type { FastifyInstance } from 'fastify';
+import { AppError, messageOf, toProblem } from '#shared/kernel/errors.js';
+import type { NewId } from '#shared/kernel/ids.js';
+import { errno } from '#shared/platform/atomic-file.js';
+import type { Logger } from '#shared/platform/logger.js';
+import type { FromScoringHost, HostConfig, ToScoringHost } from '../host-protocol.js';
+import { listenPrivately, type PrivateSocket } from '../private-socket.js';
+import { ConnectionDrain } from '../connection-drain.js';
+import { proveGolden } from './golden.js';
+import { createModelsServer } from './models-server.js';
+import { createScoringApp } from './scoring-app.js';
+import { ScoringHost, type ScoringHostDeps } from './scoring-host.js';
+
+export interface HostProcessDeps extends ScoringHostDeps {
+  readonly log: Logger;
+  readonly newId: NewId;
+  /** Resolves when the owner has the message, or is gone. */
+  readonly send: (message: FromScoringHost) => Promise<void>;
+  readonly exit: (code: number) => void;
+}
+
+interface Serving {
+  readonly host: ScoringHost;
+  readonly app: FastifyInstance;
+  readonly front: ConnectionDrain;
+  readonly models: { readonly drain: ConnectionDrain; readonly socket: PrivateSocket } | undefined;
+}
+
+export class HostProcess {
+  private serving: Serving | undefined;
+  private loading: Promise<void> = Promise.resolve();
+  private ending = false;
+
+  constructor(private readonly deps: HostProcessDeps) {}
+
+  async handle(message: ToScoringHost, handle: unknown): Promise<void> {
+    switch (message.type) {
+      case 'load':
+        this.loading = this.load(message.config);
+        return this.loading;
+      case 'prove':
+        return this.prove(message.module);
+      case 'listen':
+        return this.listen(handle);
+      case 'drain':
+        return this.drain();
+      case 'stats':
+        return this.deps.send(this.stats());
+      case 'labels':
+        this.serving?.host.label(message.labels);
+        return;
+    }
+  }
+
+  /** Nobody will replace or end this process any more: free the port at once, and go. */
+  async ownerGone(graceMs: number): Promise<void> {
+    if (this.ending) return;
+    this.ending = true;
+    this.serving?.front.begin();
+    const timer = setTimeout(() => process.kill(process.pid, 'SIGKILL'), graceMs);
+    await this.close(0);
+    clearTimeout(timer);
+    // Nobody reads an exit code, and a worker may be in the middle of a load.
+    process.kill(process.pid, 'SIGKILL');
+  }
+
+  private async load(config: HostConfig): Promise<void> {
+    if (this.serving) throw new Error('a host loads once');
+    const loaded = await ScoringHost.load(config, this.deps);
+    if (!loaded.ok) {
+      await this.deps.send({ type: 'load-failed', ...loaded.error });
+      return;
+    }
+    const host = loaded.value;
+    const app = await createScoringApp({ host, log: this.deps.log, newId: this.deps.newId });
+    const models = config.modelsSocket === undefined ? undefined : await serveModels(host, config.modelsSocket);
+    this.serving = { host, app, front: new ConnectionDrain(app.server), models };
+    await this.deps.send({ type: 'loaded', modules: host.all.map((module) => module.describe()) });
+  }
+
+  private async prove(name: string): Promise<void> {
+    try {
+      const module = this.serving?.host.module(name);
+      if (!module) throw new AppError('module.not-found', `no module "${name}" is loaded`);
+      await this.deps.send({ type: 'proved', module: name, vectors: await proveGolden(module) });
+    } catch (error) {
+      if (!(error instanceof AppError)) this.deps.log.error({ err: error }, 'proving failed by a bug of ours');
+      await this.deps.send({ type: 'proved', module: name, vectors: 0, problem: toProblem(error) });
+    }
+  }
+
+  private async listen(handle: unknown): Promise<void> {
+    if (!this.serving) throw new Error('a host listens once it has loaded');
+    try {
+      await listenOn(this.serving.app.server, handle);
+    } catch (error) {
+      const taken = errno(error) === 'EADDRINUSE' ? 'another process listens there' : messageOf(error);
+      const problem = { code: 'port.taken', message: `cannot listen on the port that was bound: ${taken}` } as const;
+      await this.deps.send({ type: 'listen-failed', problem });
+      return;
+    }
+    await this.deps.send({ type: 'listening' });
+  }
+
+  private async drain(): Promise<void> {
+    if (this.ending) return;
+    this.ending = true;
+    await this.loading;
+    await this.close(undefined);
+    await this.deps.send(this.stats());
+    this.deps.exit(0);
+  }
+
+  /** Connections first, then what they needed. */
+  private async close(idleMs: number | undefined): Promise<void> {
+    if (!this.serving) return;
+    const { front, models, host } = this.serving;
+    await front.finish(idleMs);
+    models?.socket.remove();
+    await models?.drain.finish(0);
+    await host.close();
+  }
+
+  private stats(): FromScoringHost {
+    return { type: 'stats', modules: this.serving?.host.takeStats() ?? {}, rssBytes: process.memoryUsage.rss() };
+  }
+}
+
+async function serveModels(host: ScoringHost, path: string): Promise<NonNullable<Serving['models']>> {
+  const server = createModelsServer(host);
+  const drain = new ConnectionDrain(server);
+  return { drain, socket: await listenPrivately(server, path) };
+}
+
+function listenOn(server: Server, handle: unknown): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(handle, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,67 @@
+/** Open Inference Protocol V2 over HTTP. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { AppError } from '#shared/kernel/errors.js';
+import type { TensorSignature } from '../codec/tensor.js';
+import { refuseOtherMethods } from './allowed-methods.js';
+import type { LoadedHostedModule } from './hosted-module.js';
+import type { ScoringHost } from './scoring-host.js';
+import { answerScore } from './score-answer.js';
+
+interface ModelParams {
+  readonly model: string;
+  readonly version?: string;
+}
+
+export function v2Routes(app: FastifyInstance, host: ScoringHost): void {
+  const get = (url: string, handler: (request: FastifyRequest, reply: FastifyReply) => unknown): void => {
+    app.get(url, handler);
+    refuseOtherMethods(app, url, ['GET', 'HEAD']);
+  };
+  get('/v2', () => ({ name: 'flotilla', version: host.version, extensions: ['binary_tensor_data'] }));
+  get('/v2/health/live', () => ({ live: true }));
+  // A host listens only once its modules are loaded, and stops listening before it stops answering.
+  get('/v2/health/ready', () => ({ ready: true }));
+  for (const base of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
+    get(base, (request) => metadata(find(host, request)));
+    get(`${base}/ready`, (request) => ({ name: find(host, request).name, ready: true }));
+    const infer = `${base}/infer`;
+    app.post(infer, async (request, reply) => {
+      await answerScore(host, find(host, request), 'v2', request, reply);
+      return reply;
+    });
+    refuseOtherMethods(app, infer, ['POST']);
+  }
+}
+
+function find(host: ScoringHost, request: FastifyRequest): LoadedHostedModule {
+  const { model, version } = request.params as ModelParams;
+  const module = host.module(model);
+  if (!module) {
+    throw new AppError(
+      'model.not-found',
+      `no model "${model}" here; this host serves ${host.names.join(', ') || 'none'}`,
+    );
+  }
+  if (version !== undefined && version !== String(module.module.version)) {
+    throw new AppError(
+      'model.not-found',
+      `no version "${version}" of model "${model}" here; this host serves version ${String(module.module.version)}`,
+    );
+  }
+  return module;
+}
+
+/** A module with user code has no tensors of its own to name: its script takes and gives what it likes. */
+function metadata(module: LoadedHostedModule): object {
+  return {
+    name: module.name,
+    versions: [String(module.module.version)],
+    platform: module.script ? 'flotilla_node' : 'onnx_onnxv1',
+    inputs: module.signature.inputs.map(describe),
+    outputs: module.signature.outputs.map(describe),
+  };
+}
+
+function describe({ name, datatype, shape }: TensorSignature): object {
+  return { name, datatype, shape: shape.map((dimension) => (typeof dimension === 'string' ? -1 : dimension)) };
+}

@@ -1,0 +1,76 @@
+/**
+ * The entry of a script host: a child process that runs one module's user code, without onnxruntime.
+ * User code that leaves a promise unhandled or throws outside a request ends the process; its owner
+ * starts it again.
+ */
+import { createLogger } from '#shared/platform/logger.js';
+import { toProblem } from '#shared/kernel/errors.js';
+import { ConnectionDrain } from '../connection-drain.js';
+import type { FromScriptHost, ScriptConfig, ToScriptHost } from '../host-protocol.js';
+import { listenPrivately, type PrivateSocket } from '../private-socket.js';
+import { ModelsClient } from './models-client.js';
+import { createScriptServer } from './script-server.js';
+import { UserScript } from './user-script.js';
+
+const log = createLogger('script-host', { level: process.env['FLOTILLA_LOG_LEVEL'] ?? 'info', pretty: false });
+process.umask(0o077);
+
+interface Running {
+  readonly models: ModelsClient;
+  readonly drain: ConnectionDrain;
+  readonly socket: PrivateSocket;
+}
+
+async function start(config: ScriptConfig): Promise<Running> {
+  const models = new ModelsClient(config.name, config.modelsSocket);
+  const moduleLog = log.child({ module: config.name });
+  const script = await UserScript.start(config, models, moduleLog);
+  const server = createScriptServer(script, config, moduleLog);
+  const drain = new ConnectionDrain(server);
+  return { models, drain, socket: await listenPrivately(server, config.socket) };
+}
+
+function send(message: FromScriptHost): void {
+  if (process.send && process.connected) process.send(message);
+}
+
+function main(): void {
+  let running: Running | undefined;
+  const handle = async (message: ToScriptHost): Promise<void> => {
+    switch (message.type) {
+      case 'start':
+        try {
+          running = await start(message.config);
+          send({ type: 'ready' });
+        } catch (error) {
+          log.error({ err: error }, 'the script did not start');
+          send({ type: 'start-failed', problem: toProblem(error) });
+        }
+        return;
+      case 'models':
+        running?.models.moveTo(message.socket);
+        return;
+      case 'drain':
+        running?.socket.remove();
+        await running?.drain.finish(1000);
+        process.exit(0);
+    }
+  };
+  process.on('message', (message: ToScriptHost) => {
+    handle(message).catch(crash);
+  });
+  // Without an owner nobody would restart or end this process.
+  process.on('disconnect', () => process.exit(0));
+  // Reach every process of the group; when this one ends is its owner's to say.
+  process.on('SIGINT', () => undefined);
+  process.on('SIGTERM', () => undefined);
+  process.on('unhandledRejection', crash);
+  process.on('uncaughtException', crash);
+}
+
+function crash(error: unknown): void {
+  log.fatal({ err: error }, 'the script left an error unhandled: this process ends');
+  process.exit(1);
+}
+
+main();

@@ -1,0 +1,74 @@
+/**
+ * How the scoring host reaches a module's script: HTTP on the script host's Unix socket, bodies streamed.
+ * A connection per request: a kept one may belong to a script host that was just replaced.
+ */
+import * as http from 'node:http';
+import type { Readable } from 'node:stream';
+import { AppError, messageOf } from '#shared/kernel/errors.js';
+
+export interface ScriptAnswer {
+  readonly status: number;
+  readonly headers: http.IncomingHttpHeaders;
+  readonly body: http.IncomingMessage;
+}
+
+export class ScriptClient {
+  constructor(
+    private readonly module: string,
+    private readonly socketPath: string,
+  ) {}
+
+  /**
+   * @param body streamed, or sent as it is
+   * @throws AppError `score.not-ready` when the script host cannot be reached, `score.failed` when it ended midway
+   */
+  post(
+    path: '/score' | '/infer',
+    headers: http.OutgoingHttpHeaders,
+    body: Readable | Uint8Array,
+  ): Promise<ScriptAnswer> {
+    return new Promise((resolve, reject) => {
+      const request = http.request({ agent: false, socketPath: this.socketPath, method: 'POST', path, headers });
+      request.once('response', (response) => {
+        resolve({ status: response.statusCode ?? 500, headers: response.headers, body: response });
+      });
+      request.once('error', (error) => {
+        reject(this.unreachable(error));
+      });
+      if (body instanceof Uint8Array) {
+        request.end(body);
+        return;
+      }
+      pump(body, request);
+    });
+  }
+
+  private unreachable(error: Error): AppError {
+    if (error instanceof AppError) return error;
+    const code = 'code' in error ? error.code : undefined;
+    if (code === 'ENOENT' || code === 'ECONNREFUSED') {
+      return new AppError('score.not-ready', `the script of module "${this.module}" is not running: try again shortly`);
+    }
+    return new AppError('score.failed', `the script of module "${this.module}" ended: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+/**
+ * Like `pipe`, but the last bytes and the end are one write. A server that has read all it needs may
+ * answer and close between the two, and the empty write that would follow fails with EPIPE, which costs
+ * us its answer.
+ */
+function pump(body: Readable, request: http.ClientRequest): void {
+  let held: Buffer | undefined;
+  body.on('data', (chunk: Buffer) => {
+    if (held && !request.write(held)) {
+      body.pause();
+      request.once('drain', () => body.resume());
+    }
+    held = chunk;
+  });
+  body.once('end', () => request.end(held));
+  body.once('error', (error) => request.destroy(error));
+}

@@ -1,0 +1,95 @@
+/**
+ * A module's script: `init(settings, context)` once, where there is one, then `run(input, context)` for
+ * each request.
+ */
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { AppError, messageOf } from '#shared/kernel/errors.js';
+import type { Logger } from '#shared/platform/logger.js';
+import type { Tensor } from '../codec/tensor.js';
+import type { ScriptConfig } from '../host-protocol.js';
+import type { ModelsClient } from './models-client.js';
+
+export interface ScriptModel {
+  /** Inputs by name: `{datatype, shape, data}`, or nested arrays. Outputs by name, data in typed arrays. */
+  infer(inputs: Readonly<Record<string, unknown>>): Promise<Record<string, Tensor>>;
+}
+
+export interface ScriptContext {
+  readonly models: Readonly<Record<string, ScriptModel>>;
+  readonly log: Logger;
+  /** Where the module's files lie. */
+  readonly folder: string;
+  readonly module: { readonly name: string; readonly version: number; readonly digest: string };
+}
+
+export interface RunContext extends ScriptContext {
+  readonly request: { readonly id: string; readonly headers: Readonly<Record<string, string | string[] | undefined>> };
+}
+
+type UserFunction = (argument: unknown, context: object) => unknown;
+
+export class UserScript {
+  private constructor(
+    private readonly userRun: UserFunction,
+    private readonly context: ScriptContext,
+  ) {}
+
+  /** @throws AppError `module.invalid` for a script that does not import, or has no `run`; `score.failed` from `init` */
+  static async start(config: ScriptConfig, models: ModelsClient, log: Logger): Promise<UserScript> {
+    const url = pathToFileURL(join(config.folder, config.entry)).href;
+    const exports = await importScript(url, config);
+    const context: ScriptContext = {
+      models: Object.fromEntries(
+        config.models.map((name) => [name, { infer: (inputs: unknown) => models.infer(name, inputs) }]),
+      ),
+      log,
+      folder: config.folder,
+      module: { name: config.name, version: config.version, digest: config.digest },
+    };
+    const run = exports['run'];
+    const init = exports['init'];
+    if (typeof run !== 'function') {
+      throw new AppError(
+        'module.invalid',
+        `${config.entry} of module "${config.name}" must export a function run(input, context)`,
+      );
+    }
+    if (init !== undefined && typeof init !== 'function') {
+      throw new AppError(
+        'module.invalid',
+        `${config.entry} of module "${config.name}" exports init, which is not a function`,
+      );
+    }
+    if (init) {
+      try {
+        await (init as UserFunction)(config.settings, context);
+      } catch (error) {
+        throw new AppError('score.failed', `init() of module "${config.name}" failed: ${messageOf(error)}`, {
+          cause: error,
+        });
+      }
+    }
+    return new UserScript(run as UserFunction, context);
+  }
+
+  /** @throws whatever the script throws */
+  async run(input: unknown, request: RunContext['request']): Promise<unknown> {
+    const context: RunContext = { ...this.context, request };
+    return this.userRun(input, context);
+  }
+}
+
+async function importScript(url: string, config: ScriptConfig): Promise<Record<string, unknown>> {
+  try {
+    return (await import(url)) as Record<string, unknown>;
+  } catch (error) {
+    throw new AppError(
+      'module.invalid',
+      `${config.entry} of module "${config.name}" does not load: ${messageOf(error)}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}

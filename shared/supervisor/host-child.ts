@@ -1,0 +1,164 @@
+/**
+ * A Node child process with a typed message channel. Invariants: the child starts with a minimal
+ * environment (nothing of ours leaks to user code); every question to it ends, by its answer or by its
+ * exit; `exited` always resolves, once, with the last lines that it wrote.
+ */
+import { fork, type ChildProcess, type SendHandle } from 'node:child_process';
+import { AppError } from '#shared/kernel/errors.js';
+import { LineTail } from './line-tail.js';
+
+export interface SpawnOptions {
+  /** Path of the built entry: `dist/shared/scoring/host/main.js` or `…/script-host/main.js`. */
+  readonly entry: string;
+  /** Added to the minimal environment. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Each line that the process writes to its standard output or error. */
+  readonly onLog: (line: string) => void;
+}
+
+export interface ExitCause {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly lastLines: readonly string[];
+}
+
+interface Waiter<From> {
+  readonly offer: (message: From) => boolean;
+  readonly fail: (cause: ExitCause) => void;
+}
+
+/** After the exit, output may still be under way in the pipes; a grandchild may hold them for ever. */
+const outputGraceMs = 500;
+
+export class HostChild<To extends object, From extends object> {
+  readonly exited: Promise<ExitCause>;
+  private readonly waiters: Waiter<From>[] = [];
+  private ended: ExitCause | undefined;
+
+  constructor(
+    private readonly name: string,
+    options: SpawnOptions,
+  ) {
+    this.child = fork(options.entry, [], {
+      env: minimalEnvironment(options.env ?? {}),
+      execArgv: [],
+      serialization: 'advanced',
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    });
+    const tail = new LineTail(options.onLog);
+    if (this.child.stdout) tail.read(this.child.stdout);
+    if (this.child.stderr) tail.read(this.child.stderr);
+    this.child.on('message', (message) => this.receive(message as From));
+    this.exited = exitOf(this.child, tail).then((cause) => this.end(cause));
+  }
+
+  private readonly child: ChildProcess;
+
+  /** Undefined when the process could not be started: `exited` says why. */
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
+  /** @throws AppError `process.failed` when the process is gone */
+  async send(message: To, handle?: SendHandle): Promise<void> {
+    if (this.ended) throw this.failure(this.ended);
+    await new Promise<void>((resolve, reject) => {
+      this.child.send(message, handle, {}, (error) => {
+        if (error === null) resolve();
+        else reject(new AppError('process.failed', `${this.name} cannot be reached`, { cause: error }));
+      });
+    });
+  }
+
+  /**
+   * The next message that `pick` accepts (returns something other than undefined for). Ask before
+   * sending the question. Questions of one kind are answered in the order in which they were asked.
+   *
+   * @throws AppError `process.failed` when the process ends first
+   */
+  next<T>(pick: (message: From) => T | undefined): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.ended) {
+        reject(this.failure(this.ended));
+        return;
+      }
+      this.waiters.push({
+        offer: (message) => {
+          const picked = pick(message);
+          if (picked === undefined) return false;
+          resolve(picked);
+          return true;
+        },
+        fail: (cause) => reject(this.failure(cause)),
+      });
+    });
+  }
+
+  /** Asks, and waits for the answer. */
+  async ask<T>(question: To, pick: (message: From) => T | undefined, handle?: SendHandle): Promise<T> {
+    const answer = this.next(pick);
+    // The answer fails as well when the process is gone; one report of it is enough.
+    const [sent, answered] = await Promise.allSettled([this.send(question, handle), answer]);
+    if (answered.status === 'fulfilled') return answered.value;
+    throw sent.status === 'rejected' ? sent.reason : answered.reason;
+  }
+
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.exited;
+  }
+
+  /** Waits for the process to end by itself, and kills it after `timeoutMs`. */
+  async endWithin(timeoutMs: number): Promise<void> {
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), timeoutMs);
+    await this.exited;
+    clearTimeout(timer);
+  }
+
+  private receive(message: From): void {
+    const index = this.waiters.findIndex((waiter) => waiter.offer(message));
+    if (index >= 0) this.waiters.splice(index, 1);
+  }
+
+  private end(cause: ExitCause): ExitCause {
+    this.ended = cause;
+    for (const waiter of this.waiters.splice(0)) waiter.fail(cause);
+    return cause;
+  }
+
+  private failure(cause: ExitCause): AppError {
+    const how = cause.signal === null ? `exit code ${String(cause.code)}` : `signal ${cause.signal}`;
+    const last = cause.lastLines.at(-1);
+    return new AppError('process.failed', `${this.name} ended (${how})${last === undefined ? '' : `: ${last}`}`, {
+      details: { code: cause.code, signal: cause.signal, lastLines: cause.lastLines },
+    });
+  }
+}
+
+/**
+ * The path to find programs by, and nothing else of ours: no NODE_OPTIONS, no HOME, no tokens.
+ * Telemetry of onnxruntime is off before it can load.
+ */
+function minimalEnvironment(extra: Readonly<Record<string, string>>): Record<string, string> {
+  const path = process.env['PATH'];
+  return { ...(path === undefined ? {} : { PATH: path }), ...extra, ORT_DISABLE_TELEMETRY: '1' };
+}
+
+function exitOf(child: ChildProcess, tail: LineTail): Promise<ExitCause> {
+  return new Promise((resolve) => {
+    let grace: NodeJS.Timeout | undefined;
+    const done = (code: number | null, signal: NodeJS.Signals | null): void => {
+      clearTimeout(grace);
+      resolve({ code, signal, lastLines: tail.lines });
+    };
+    child.once('exit', (code, signal) => {
+      grace = setTimeout(() => done(code, signal), outputGraceMs);
+    });
+    child.once('close', done);
+    child.on('error', (error) => {
+      tail.add(error.message);
+      // Emitted for a failed send or kill as well, where the process lives on.
+      if (child.pid === undefined) done(null, null);
+    });
+  });
+}

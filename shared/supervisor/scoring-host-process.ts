@@ -1,0 +1,108 @@
+/** The owner's end of a scoring host: one process that serves modules over HTTP on a handle of ours. */
+import type { SendHandle } from 'node:child_process';
+import { AppError, type Problem } from '#shared/kernel/errors.js';
+import { err, ok, type Result } from '#shared/kernel/result.js';
+import type {
+  FromScoringHost,
+  HostConfig,
+  HostModuleStats,
+  LoadedModule,
+  ToScoringHost,
+} from '#shared/scoring/host-protocol.js';
+import { HostChild, type ExitCause, type SpawnOptions } from './host-child.js';
+
+export type { ExitCause, SpawnOptions } from './host-child.js';
+
+export interface HostStats {
+  readonly modules: Readonly<Record<string, HostModuleStats>>;
+  readonly rssBytes: number;
+}
+
+export class ScoringHostProcess {
+  private readonly child: HostChild<ToScoringHost, FromScoringHost>;
+
+  private constructor(options: SpawnOptions) {
+    this.child = new HostChild('the scoring host', options);
+  }
+
+  /** Starts the process; a failure to start shows in `exited` and in the first question. */
+  static spawn(options: SpawnOptions): ScoringHostProcess {
+    return new ScoringHostProcess(options);
+  }
+
+  /** 0 when the process could not be started. */
+  get pid(): number {
+    return this.child.pid ?? 0;
+  }
+
+  get exited(): Promise<ExitCause> {
+    return this.child.exited;
+  }
+
+  /** Loads every module, or says which one failed. A host that failed to load is of no further use. */
+  load(config: HostConfig): Promise<Result<readonly LoadedModule[], { module: string; problem: Problem }>> {
+    return this.child.ask({ type: 'load', config }, (message) => {
+      if (message.type === 'loaded') return ok(message.modules);
+      if (message.type === 'load-failed') return err({ module: message.module, problem: message.problem });
+      return undefined;
+    });
+  }
+
+  /** Runs the module's golden vectors by the path of live requests. */
+  prove(module: string): Promise<Result<{ readonly vectors: number }, Problem>> {
+    return this.child.ask({ type: 'prove', module }, (message) => {
+      if (message.type !== 'proved' || message.module !== module) return undefined;
+      return message.problem === undefined ? ok({ vectors: message.vectors }) : err(message.problem);
+    });
+  }
+
+  /**
+   * Resolves once the host accepts connections on the handle.
+   *
+   * @throws AppError `port.taken` when somebody else listens there, although we could bind it
+   */
+  async listen(handle: SendHandle): Promise<void> {
+    const problem = await this.child.ask(
+      { type: 'listen' },
+      (message) => {
+        if (message.type === 'listening') return 'none' as const;
+        return message.type === 'listen-failed' ? message.problem : undefined;
+      },
+      handle,
+    );
+    if (problem !== 'none') throw new AppError(problem.code, problem.message, { details: problem.details ?? {} });
+  }
+
+  /** New provenance for every answer from now on. A host that is gone does not need it. */
+  labels(labels: Readonly<Record<string, string>>): void {
+    this.child.send({ type: 'labels', labels }).catch(ignoreGone);
+  }
+
+  /** What was counted since the last time that it was asked. */
+  stats(): Promise<HostStats> {
+    return this.child.ask({ type: 'stats' }, statsIn);
+  }
+
+  /**
+   * Answers what is under way, accepts nothing new, ends. Kills after the timeout.
+   *
+   * @returns the last stats; none of a host that ended without giving them
+   */
+  async drain(timeoutMs: number): Promise<{ readonly modules: Readonly<Record<string, HostModuleStats>> }> {
+    const last = this.child.ask({ type: 'drain' }, statsIn);
+    const [stats] = await Promise.allSettled([last, this.child.endWithin(timeoutMs)]);
+    return stats.status === 'fulfilled' ? { modules: stats.value.modules } : { modules: {} };
+  }
+
+  kill(): Promise<void> {
+    return this.child.kill();
+  }
+}
+
+function statsIn(message: FromScoringHost): HostStats | undefined {
+  return message.type === 'stats' ? { modules: message.modules, rssBytes: message.rssBytes } : undefined;
+}
+
+function ignoreGone(error: unknown): void {
+  if (!(error instanceof AppError && error.code === 'process.failed')) throw error;
+}

@@ -1,0 +1,84 @@
+/** Runs commands in process, with a home of their own and everything they write kept. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '#shared/kernel/clock.js';
+import type { CliIo } from '#cloud/cli/cli-io.js';
+import { runCli } from '#cloud/cli/run-cli.js';
+import { FlotillaClient } from '#cloud/client/flotilla-client.js';
+
+export interface CliRun {
+  readonly exit: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface CliSetup {
+  readonly url?: string;
+  readonly token?: string;
+  readonly workspace?: string;
+  readonly stdin?: string;
+  readonly isTty?: boolean;
+  readonly interrupt?: AbortController;
+  /** Gets all that was written so far to the stream that was written to. */
+  readonly onText?: (text: string) => void;
+}
+
+export class CliHarness {
+  private constructor(readonly home: string) {}
+
+  static async make(): Promise<CliHarness> {
+    return new CliHarness(await mkdtemp(join(tmpdir(), 'flotilla-cli-')));
+  }
+
+  async run(args: readonly string[], setup: CliSetup = {}): Promise<CliRun> {
+    let stdout = '';
+    let stderr = '';
+    const interrupt = setup.interrupt ?? new AbortController();
+    const io: CliIo = {
+      config: { home: this.home, url: setup.url, token: setup.token, workspace: setup.workspace },
+      stdout: {
+        write: (text) => {
+          stdout += text;
+          setup.onText?.(stdout);
+        },
+      },
+      stderr: {
+        write: (text) => {
+          stderr += text;
+          setup.onText?.(stderr);
+        },
+      },
+      stdin: pieces(setup.stdin ?? ''),
+      isTty: setup.isTty ?? false,
+      clock: systemClock,
+      random: () => 0.5,
+      version: '9.9.9',
+      signal: interrupt.signal,
+      openClient: (target) =>
+        new FlotillaClient({
+          ...target,
+          userAgent: 'flotilla/test',
+          clock: systemClock,
+          random: () => 0.5,
+          signal: interrupt.signal,
+        }),
+      runCloud: (cloudArgs, onReady) => {
+        stderr += `cloud ${cloudArgs.join(' ')}\n`;
+        onReady({ version: '9.9.9', addresses: { http: 'http://a:1' }, ownerToken: 'first-token' });
+        return Promise.resolve();
+      },
+      printCloudConfig: (cloudArgs) => Promise.resolve(`config ${cloudArgs.join(' ')}\n`),
+    };
+    const exit = await runCli(args, io);
+    return { exit, stdout, stderr };
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.home, { recursive: true, force: true });
+  }
+}
+
+async function* pieces(text: string): AsyncGenerator<Uint8Array> {
+  yield await Promise.resolve(Buffer.from(text));
+}

@@ -1,0 +1,230 @@
+/**
+ * The fleet's half of the operator API with one device whose state a test sets, behind the real
+ * schemas: what the routes accept and answer is checked as the control plane checks it.
+ */
+import type { ServerResponse } from 'node:http';
+import fastify from 'fastify';
+import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
+import type * as z from 'zod';
+import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
+import { pageOf } from '#cloud/http/schemas/common.js';
+import {
+  commandBody,
+  commandCreate,
+  deviceBody,
+  type DeviceBody,
+  devicePatch,
+  enrolmentTokenBody,
+  enrolmentTokenCreate,
+  eventBody,
+  generationBody,
+  moduleDeploy,
+} from '#cloud/http/schemas/devices.js';
+import { imageBody } from '#cloud/http/schemas/images.js';
+import { serverBody } from '#cloud/http/schemas/server.js';
+import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
+import { workspaceBody } from '#cloud/http/schemas/workspaces.js';
+
+export const at = '2026-01-02T03:04:05.678Z';
+export const digest = `sha256:${'1'.repeat(64)}`;
+export const token = 'flt_test-token';
+const publicKey = 'A'.repeat(43);
+
+export type CommandAnswer = { readonly result: z.infer<ReturnType<typeof z.json>> } | { readonly problem: Problem };
+
+export class FleetServer {
+  device: DeviceBody = {
+    name: 'cam-1',
+    workspace: 'default',
+    tags: { site: 'lab' },
+    enrolledAt: at,
+    online: true,
+    lastSeenAt: at,
+    desired: { generation: 4, modules: {} },
+    reported: { generation: 4, converged: true, modules: {} },
+  };
+  readonly commands: z.infer<typeof commandCreate>[] = [];
+  answer: CommandAnswer = { result: {} };
+  /** Without live events, streams are refused. */
+  live = true;
+  /** Called after the desired state changed, with how often the device was asked for before. */
+  onDesired: () => void = () => undefined;
+  deviceReads = 0;
+  private readonly streams = new Set<ServerResponse>();
+  private readonly app = fastify({ forceCloseConnections: true }).withTypeProvider<ZodTypeProvider>();
+  private base = '';
+
+  static async start(): Promise<FleetServer> {
+    const server = new FleetServer();
+    server.addRoutes();
+    server.base = await server.app.listen({ host: '127.0.0.1', port: 0 });
+    return server;
+  }
+
+  get url(): string {
+    return this.base;
+  }
+
+  get openStreams(): number {
+    return this.streams.size;
+  }
+
+  report(reported: Partial<DeviceBody['reported']>): void {
+    this.device = { ...this.device, reported: { ...this.device.reported, ...reported } };
+    this.emit('device.changed', this.device.name);
+  }
+
+  emit(type: string, subject: string): void {
+    for (const stream of this.streams)
+      stream.write(`event: ${type}\ndata: ${JSON.stringify({ subject, data: {} })}\n\n`);
+  }
+
+  dropStreams(how: 'end' | 'destroy'): void {
+    for (const stream of this.streams) stream[how]();
+    this.streams.clear();
+  }
+
+  async stop(): Promise<void> {
+    await this.app.close();
+  }
+
+  private addRoutes(): void {
+    const { app } = this;
+    const w = '/v1/workspaces/:workspace';
+    app.setValidatorCompiler(validatorCompiler);
+    app.setSerializerCompiler(serializerCompiler);
+    app.setErrorHandler((error, _request, reply) => {
+      const problem =
+        error instanceof AppError ? toProblem(error) : { code: 'request.invalid', message: String(error) };
+      const status = error instanceof AppError ? error.traits.status : 400;
+      return reply.code(status).send({ ...problem, requestId: 'r-1' });
+    });
+    app.addHook('onRequest', async (request) => {
+      if (request.headers.authorization !== `Bearer ${token}`) {
+        throw new AppError('auth.invalid', 'this token is not known here');
+      }
+    });
+    const trust = { director: publicKey, authority: 'a'.repeat(64) };
+    app.get('/v1/server', { schema: { response: { 200: serverBody } } }, async () => ({
+      version: '1.2.3',
+      ...trust,
+      gatewayUrl: 'https://127.0.0.1:8443',
+      brokerUrl: 'mqtts://127.0.0.1:8883',
+    }));
+    app.get('/v1/workspaces', { schema: { response: { 200: pageOf(workspaceBody) } } }, async () => ({
+      items: [
+        { name: 'default', createdAt: at },
+        { name: 'plant-2', createdAt: at },
+      ],
+    }));
+    app.get(`${w}/images/:reference`, { schema: { response: { 200: imageBody } } }, async (request) => {
+      const { reference } = request.params as { reference: string };
+      if (reference !== 'digits:1' && reference !== digest) throw new AppError('image.not-found', `no ${reference}`);
+      return {
+        ...{ name: 'digits', version: 1, digest, flavor: 'onnx' as const, layers: [], models: [], size: 1, tags: {} },
+        ...{ createdAt: at, signature: { digest, size: 1, keyIds: [] } },
+      };
+    });
+    this.addDeviceRoutes(`${w}/devices`);
+    app.post(
+      `${w}/enrolment-tokens`,
+      { schema: { body: enrolmentTokenCreate, response: { 201: enrolmentTokenBody } } },
+      async (request, reply) => {
+        const { workspace } = request.params as { workspace: string };
+        const server = { url: 'https://127.0.0.1:8443', workspace, secret: 's'.repeat(32), ...trust, expiresAt: at };
+        return reply.code(201).send(server);
+      },
+    );
+    app.get(`${w}/events`, (_request, reply) => {
+      if (!this.live) throw new AppError('internal', 'no live events today');
+      reply.hijack();
+      reply.raw.writeHead(200, { 'content-type': 'text/event-stream' });
+      reply.raw.write(': connected\n\n');
+      this.streams.add(reply.raw);
+      reply.raw.once('close', () => this.streams.delete(reply.raw));
+    });
+  }
+
+  private addDeviceRoutes(path: string): void {
+    const { app } = this;
+    const show = (device: string): DeviceBody => {
+      if (device !== this.device.name) throw new AppError('device.not-found', `there is no device ${device}`);
+      this.deviceReads += 1;
+      return this.device;
+    };
+    const paramsOf = (request: { params: unknown }): { device: string; module: string } =>
+      request.params as { device: string; module: string };
+    app.get(path, { schema: { response: { 200: pageOf(deviceBody) } } }, async () => ({ items: [this.device] }));
+    app.get(`${path}/:device`, { schema: { response: { 200: deviceBody } } }, async (request) =>
+      show(paramsOf(request).device),
+    );
+    app.patch(`${path}/:device`, { schema: { body: devicePatch, response: { 200: deviceBody } } }, async (request) => {
+      const device = show(paramsOf(request).device);
+      const tags = Object.entries({ ...device.tags, ...request.body.tags }).filter(
+        (entry): entry is [string, string] => entry[1] !== null,
+      );
+      this.device = { ...device, tags: Object.fromEntries(tags) };
+      return this.device;
+    });
+    app.post(`${path}/:device/retire`, { schema: { response: { 200: deviceBody } } }, async (request) => {
+      this.device = { ...show(paramsOf(request).device), retiredAt: at };
+      return this.device;
+    });
+    const module = `${path}/:device/modules/:module`;
+    app.put(module, { schema: { body: moduleDeploy, response: { 202: generationBody } } }, async (request, reply) => {
+      const { settings } = request.body;
+      const wanted = { name: 'digits', version: 1, digest: request.body.image, settings };
+      return reply.code(202).send(this.changeDesired({ [paramsOf(request).module]: wanted }));
+    });
+    app.delete(module, { schema: { response: { 202: generationBody } } }, async (_request, reply) =>
+      reply.code(202).send(this.changeDesired({})),
+    );
+    app.post(
+      `${path}/:device/commands`,
+      { schema: { body: commandCreate, response: { 200: commandBody } } },
+      async (request) => {
+        this.commands.push(request.body);
+        if ('problem' in this.answer) throw new AppError(this.answer.problem.code, this.answer.problem.message);
+        return { id: 'c-1', result: this.answer.result };
+      },
+    );
+    app.get(
+      `${path}/:device/telemetry`,
+      { schema: { querystring: telemetryQuery, response: { 200: telemetryBody } } },
+      async (request) => {
+        const latencyMs = { p50: 0.5, p90: 1, p99: 2, max: 12.25, mean: 0.7 };
+        const { module: only, sinceSeconds } = request.query;
+        const shown = {
+          module: only ?? 'digits',
+          version: 1,
+          digest,
+          provider: 'cpu',
+          requests: 20,
+          errors: {},
+          latencyMs,
+        };
+        return { device: 'cam-1', from: at, to: at, batches: sinceSeconds, dropped: 0, modules: [shown] };
+      },
+    );
+    app.get(`${path}/:device/events`, { schema: { response: { 200: pageOf(eventBody) } } }, async (request) => {
+      const { cursor } = request.query as { cursor?: string };
+      const page = cursor === undefined ? 1 : Number(cursor);
+      const event = {
+        device: 'cam-1',
+        at,
+        receivedAt: at,
+        level: 'info',
+        type: 'module.activated',
+        message: `page ${String(page)}`,
+      };
+      return page < 3 ? { items: [event], next: String(page + 1) } : { items: [event] };
+    });
+  }
+
+  private changeDesired(modules: DeviceBody['desired']['modules']): z.infer<typeof generationBody> {
+    const generation = this.device.desired.generation + 1;
+    this.device = { ...this.device, desired: { generation, modules } };
+    setImmediate(() => this.onDesired());
+    return { device: this.device.name, generation };
+  }
+}

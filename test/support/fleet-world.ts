@@ -1,0 +1,236 @@
+/** The fleet half of a control plane over real files and a real database, with the broker left to the test. */
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { systemClock, type Clock } from '#shared/kernel/clock.js';
+import { buildChunkMap, encodeChunkMap } from '#shared/package/chunk-map.js';
+import { digestOf } from '#shared/package/digest.js';
+import { mediaTypes } from '#shared/package/media-types.js';
+import { generateSigningKey } from '#shared/package/signing-key.js';
+import type { Digest } from '#shared/protocol/primitives.js';
+import type { DeviceAddress } from '#shared/protocol/topics.js';
+import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
+import { DeviceRepository } from '#cloud/fleet/device-repository.js';
+import { Enrolment } from '#cloud/fleet/enrolment.js';
+import { KnownDevices } from '#cloud/fleet/known-devices.js';
+import { OutboxRepository } from '#cloud/fleet/outbox-repository.js';
+import { Twin } from '#cloud/fleet/twin.js';
+import { type LiveEvent, LiveEvents } from '#cloud/live/live-events.js';
+import type { Broker, MessageHandler, PublishOptions } from '#cloud/mqtt/broker.js';
+import type { DeviceAccess } from '#cloud/mqtt/device-access.js';
+import { BlobStore } from '#cloud/store/blob-store.js';
+import { openControlDatabase, type ControlStore } from '#cloud/store/control-database.js';
+
+export const silent = pino({ level: 'silent' });
+export const capabilities = {
+  agentVersion: '0.1.0',
+  platform: 'linux-x64',
+  cpus: 2,
+  memoryBytes: 1024,
+  accelerators: [],
+  hostname: 'test',
+};
+
+/** A wall clock that only the test moves; monotonic time and sleeping are real. */
+export class SetClock implements Clock {
+  constructor(public nowMs = Date.parse('2026-01-01T00:00:00.000Z')) {}
+  now = (): number => this.nowMs;
+  monotonic = (): number => systemClock.monotonic();
+  sleep = (ms: number, signal?: AbortSignal): Promise<void> => systemClock.sleep(ms, signal);
+}
+
+/** Keeps what was published; `fail` makes it refuse. */
+export class RecordingBroker implements Broker {
+  readonly published: { topic: string; payload: Buffer; options: PublishOptions }[] = [];
+  connected = true;
+  fail: ((topic: string) => Error | undefined) | undefined;
+  private handler: MessageHandler = () => undefined;
+
+  async open(): Promise<void> {}
+  async publish(topic: string, payload: Buffer, options: PublishOptions): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    const error = this.fail?.(topic);
+    if (error) throw error;
+    this.published.push({ topic, payload, options });
+  }
+  onMessage(handler: MessageHandler): void {
+    this.handler = handler;
+  }
+  say(topic: string, message: unknown): void {
+    this.handler(topic, Buffer.from(JSON.stringify(message)));
+  }
+  isConnected(): boolean {
+    return this.connected;
+  }
+  async close(): Promise<void> {}
+
+  on(suffix: string): unknown[] {
+    return this.published
+      .filter(({ topic }) => topic.endsWith(`/${suffix}`))
+      .map(({ payload }) => JSON.parse(payload.toString()) as unknown);
+  }
+}
+
+export interface TestImage {
+  readonly digest: Digest;
+  readonly map: Digest;
+  readonly blobs: { readonly digest: Digest; readonly bytes: Buffer }[];
+}
+
+export class FleetWorld {
+  readonly director = generateSigningKey();
+  readonly live: LiveEvents;
+  readonly seen: LiveEvent[] = [];
+  readonly known = new KnownDevices([]);
+  readonly devices: DeviceRepository;
+  readonly deployments: DeploymentRepository;
+  readonly outbox: OutboxRepository;
+  readonly enrolment: Enrolment;
+  readonly twin: Twin;
+  committed = 0;
+  access: DeviceAccess = { enrolled: async () => undefined, retired: async () => undefined };
+
+  private constructor(
+    readonly folder: string,
+    readonly control: ControlStore,
+    readonly store: BlobStore,
+    readonly clock: SetClock,
+  ) {
+    this.live = new LiveEvents((error) => {
+      throw error;
+    });
+    this.live.subscribe('w', (event) => this.seen.push(event));
+    this.devices = new DeviceRepository(control);
+    this.deployments = new DeploymentRepository(control);
+    this.outbox = new OutboxRepository(control);
+    this.enrolment = new Enrolment({
+      db: control,
+      clock,
+      known: this.known,
+      live: this.live,
+      access: {
+        enrolled: (address) => this.access.enrolled(address),
+        retired: (address) => this.access.retired(address),
+      },
+    });
+    this.twin = new Twin({
+      db: control,
+      devices: this.devices,
+      deployments: this.deployments,
+      outbox: this.outbox,
+      director: this.director,
+      clock,
+      newId: randomUUID,
+      live: this.live,
+      onCommitted: () => {
+        this.committed += 1;
+      },
+    });
+  }
+
+  static async open(): Promise<FleetWorld> {
+    const folder = await mkdtemp(join(tmpdir(), 'flotilla-fleet-'));
+    const control = await openControlDatabase(join(folder, 'control.db'));
+    const store = await BlobStore.open(join(folder, 'blobs'));
+    const world = new FleetWorld(folder, control, store, new SetClock());
+    for (const name of ['w', 'other']) {
+      await control
+        .insertInto('workspaces')
+        .values({ name, createdAt: '2026-01-01T00:00:00.000Z' })
+        .execute();
+    }
+    return world;
+  }
+
+  async close(): Promise<void> {
+    await this.control.destroy();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** @returns the device's password */
+  async enrol(device: string, workspace = 'w'): Promise<string> {
+    const { secret } = await this.enrolment.createToken(workspace, 60_000, {});
+    return this.enrolment.redeem({ workspace, secret, device, tags: {}, capabilities });
+  }
+
+  /** An image of one or more layers with its chunk map, in the store and in the tables, unsigned. */
+  async addImage(name: string, version: number, layers: readonly Buffer[], workspace = 'w'): Promise<TestImage> {
+    const blobs: { digest: Digest; bytes: Buffer }[] = [];
+    const put = async (bytes: Buffer): Promise<Digest> => {
+      const { digest } = await this.store.put([bytes] as unknown as AsyncIterable<Uint8Array>, { maxBytes: 2 ** 30 });
+      blobs.push({ digest, bytes });
+      return digest;
+    };
+    for (const layer of layers) await put(layer);
+    const sources = blobs.map(({ digest, bytes }) => ({
+      digest,
+      size: bytes.length,
+      path: this.store.pathOf(digest),
+      cuts: [],
+    }));
+    const map = await put(Buffer.from(encodeChunkMap(await buildChunkMap(sources))));
+    const manifest = await put(Buffer.from(JSON.stringify({ name, version, map })));
+    const signature = await put(Buffer.from(`signature of ${manifest}`));
+    await this.control
+      .insertInto('images')
+      .values({
+        workspace,
+        name,
+        version,
+        digest: manifest,
+        manifestSize: this.sizeOf(blobs, manifest),
+        flavor: 'onnx',
+        signatureDigest: signature,
+        signatureSize: this.sizeOf(blobs, signature),
+        keyIdsJson: '[]',
+        tagsJson: '{}',
+        size: 1,
+        createdAt: '2026-01-01T00:00:00.000Z',
+        deletedAt: null,
+      })
+      .execute();
+    for (const [position, { digest, bytes }] of blobs.entries()) {
+      await this.control
+        .insertInto('imageBlobs')
+        .values({
+          workspace,
+          imageDigest: manifest,
+          digest,
+          mediaType: digest === map ? mediaTypes.chunkMap : mediaTypes.weight,
+          path: `f${String(position)}`,
+          size: bytes.length,
+          position,
+        })
+        .execute();
+    }
+    return { digest: manifest, map, blobs };
+  }
+
+  private sizeOf(blobs: TestImage['blobs'], digest: Digest): number {
+    return blobs.find((blob) => blob.digest === digest)?.bytes.length ?? 0;
+  }
+}
+
+export function bytesOf(length: number, seed: number): Buffer {
+  const bytes = Buffer.alloc(length);
+  let state = seed * 2654435761;
+  for (let i = 0; i < length; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    bytes[i] = state >>> 24;
+  }
+  return bytes;
+}
+
+export const addressOf = (device: string, workspace = 'w'): DeviceAddress => ({ workspace, device });
+export { digestOf };
+
+/** Waits for something that happens elsewhere; fails after 10 s with the description. */
+export async function eventually(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
+  const endMs = performance.now() + 10_000;
+  while (!(await check())) {
+    if (performance.now() > endMs) throw new Error(`did not happen: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

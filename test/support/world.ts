@@ -1,0 +1,122 @@
+/**
+ * A whole installation of built programs in a temporary folder: control plane, operator and agents, each
+ * a process of its own on ports that the system picked. For end-to-end tests.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort } from '#cloud/quickstart/free-port.js';
+import { Daemon, type Environment, runProgram } from '#cloud/quickstart/program.js';
+
+export const repository = join(import.meta.dirname, '../..');
+const build = join(repository, 'dist');
+
+export interface WorldOptions {
+  /** Further flags of `flotilla cloud`. */
+  readonly cloudFlags?: readonly string[];
+}
+
+export class World {
+  private readonly daemons = new Set<Daemon>();
+  cloud: Daemon | undefined;
+  ownerToken = '';
+
+  private constructor(
+    readonly folder: string,
+    readonly ports: { readonly api: number; readonly gateway: number; readonly broker: number },
+    private readonly options: WorldOptions,
+  ) {}
+
+  static async create(options: WorldOptions = {}): Promise<World> {
+    const folder = await mkdtemp(join(tmpdir(), 'flotilla-world-'));
+    const port = async (): Promise<number> => (await freePort(0)).port;
+    const world = new World(folder, { api: await port(), gateway: await port(), broker: await port() }, options);
+    return world;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${String(this.ports.api)}`;
+  }
+
+  get dataDir(): string {
+    return join(this.folder, 'cloud');
+  }
+
+  get operator(): Environment {
+    return { FLOTILLA_HOME: join(this.folder, 'operator'), HOME: this.folder };
+  }
+
+  /** Starts the control plane, again after a stop or kill, and waits until it is ready. */
+  async startCloud(): Promise<Daemon> {
+    const flags = [
+      ...['--data-dir', this.dataDir, '--http-port', String(this.ports.api)],
+      ...['--gateway-port', String(this.ports.gateway), '--broker-port', String(this.ports.broker)],
+      ...(this.options.cloudFlags ?? []),
+    ];
+    const cloud = this.start('flotilla', ['cloud', ...flags], this.operator);
+    this.cloud = cloud;
+    await cloud.until('ready', 30_000, async () => {
+      const response = await fetch(`${this.url}/readyz`).catch(() => undefined);
+      return response?.ok ? true : undefined;
+    });
+    if (this.ownerToken === '') {
+      this.ownerToken = await cloud.until('printing its owner token', 5_000, () =>
+        /\bflt_[A-Za-z0-9_-]+/.exec(cloud.output)?.[0],
+      );
+    }
+    return cloud;
+  }
+
+  /** Starts the control plane for the first time and signs the operator in. */
+  async open(): Promise<void> {
+    await this.startCloud();
+    await this.flotilla('login', this.url, '--token', this.ownerToken);
+  }
+
+  /** Runs a `flotilla` command as the operator; rejects with its output when it fails. */
+  flotilla(...args: readonly string[]): Promise<string> {
+    return runProgram({ build, name: 'flotilla', args, env: this.operator });
+  }
+
+  async flotillaJson(...args: readonly string[]): Promise<unknown> {
+    return JSON.parse(await this.flotilla(...args, '--output', 'json'));
+  }
+
+  agentEnvironment(name: string, port = 0): Environment {
+    return {
+      HOME: this.folder,
+      FLOTILLA_AGENT_STATE_DIR: join(this.folder, name),
+      FLOTILLA_AGENT_SCORING_PORT: String(port),
+      FLOTILLA_AGENT_TELEMETRY_INTERVAL_SECONDS: '1',
+    };
+  }
+
+  agentCommand(name: string, ...args: readonly string[]): Promise<string> {
+    return runProgram({ build, name: 'flotilla-agent', args, env: this.agentEnvironment(name) });
+  }
+
+  async enrol(name: string): Promise<void> {
+    const { token } = (await this.flotillaJson('device', 'token')) as { token: string };
+    await this.agentCommand(name, 'enroll', '--token', token, '--name', name, '--tag', 'site=lab');
+  }
+
+  async startAgent(name: string, port: number): Promise<Daemon> {
+    const agent = this.start('flotilla-agent', ['run'], this.agentEnvironment(name, port));
+    await agent.until('answering', 30_000, async () => {
+      const text = await this.agentCommand(name, 'status', '--output', 'json').catch(() => undefined);
+      return text === undefined ? undefined : true;
+    });
+    return agent;
+  }
+
+  start(name: 'flotilla' | 'flotilla-agent', args: readonly string[], env: Environment): Daemon {
+    const daemon = new Daemon({ build, name, args, env });
+    this.daemons.add(daemon);
+    return daemon;
+  }
+
+  async close(): Promise<void> {
+    for (const daemon of [...this.daemons].reverse()) await daemon.stop();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
