@@ -60,12 +60,19 @@ const configVariable = `${prefix}CONFIG`;
 
 /** @throws AppError `config.invalid`, naming the key, where it stands, and the nearest valid one */
 export function agentConfigFrom(sources: ConfigSources): AgentConfig {
-  const merged = { ...defaults(sources), ...fromFile(sources), ...fromEnvironment(sources.environment), ...sources.flags };
+  const merged = {
+    ...defaults(sources),
+    ...fromFile(sources),
+    ...fromEnvironment(sources.environment),
+    ...sources.flags,
+  };
   const parsed = schema.safeParse(merged);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const name = String(issue?.path[0] ?? '');
-    throw invalid(`${name}: ${issue?.message ?? 'not valid'}; set it by flag, ${variableOf(name)} or the settings file`);
+    throw invalid(
+      `${name}: ${issue?.message ?? 'not valid'}; set it by flag, ${variableOf(name)} or the settings file`,
+    );
   }
   return shape(parsed.data);
 }
@@ -118,7 +125,8 @@ function fromEnvironment(environment: ConfigSources['environment']): Record<stri
   for (const [variable, value] of Object.entries(environment)) {
     if (!variable.startsWith(prefix) || value === undefined || variable === configVariable) continue;
     const name = known.get(variable);
-    if (name === undefined) throw unknown(`environment variable ${variable}`, variable, [...known.keys(), configVariable]);
+    if (name === undefined)
+      throw unknown(`environment variable ${variable}`, variable, [...known.keys(), configVariable]);
     values[name] = value;
   }
   return values;
@@ -151,12 +159,20 @@ function isSetting(name: string): name is SettingName {
 }
 
 function variableOf(name: string): string {
-  return prefix + name.replaceAll('.', '_').replaceAll(/([a-z])([A-Z])/g, '$1_$2').toUpperCase();
+  return (
+    prefix +
+    name
+      .replaceAll('.', '_')
+      .replaceAll(/([a-z])([A-Z])/g, '$1_$2')
+      .toUpperCase()
+  );
 }
 
 function unknown(what: string, typed: string, valid: readonly string[]): AppError {
   const suggestion = nearest(typed, valid);
-  return invalid(`unknown ${what}${suggestion === undefined ? `; known are ${valid.join(', ')}` : `, did you mean ${suggestion}?`}`);
+  return invalid(
+    `unknown ${what}${suggestion === undefined ? `; known are ${valid.join(', ')}` : `, did you mean ${suggestion}?`}`,
+  );
 }
 
 function invalid(message: string): AppError {
@@ -164,6 +180,7 @@ function invalid(message: string): AppError {
 }
 
 function deepFreeze<T extends object>(value: T): T {
-  for (const inner of Object.values(value)) if (typeof inner === 'object' && inner !== null) deepFreeze(inner as object);
+  for (const inner of Object.values(value))
+    if (typeof inner === 'object' && inner !== null) deepFreeze(inner as object);
   return Object.freeze(value);
 }

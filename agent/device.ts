@@ -3,12 +3,11 @@
  * that the link, the socket and the clock make. Built by {@link createDevice}, from parts that are
  * constructed in main.ts and here alone.
  */
-import type { Clock } from '#shared/kernel/clock.js';
+import { type Clock, toInstant } from '#shared/kernel/clock.js';
+import { AppError, toProblem } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
-import type { Desired } from '#shared/protocol/desired.js';
-import type { Envelope } from '#shared/protocol/envelope.js';
 import type { Ack } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
@@ -23,7 +22,8 @@ import { CommandJournal } from '#agent/commands/command-journal.js';
 import { CommandRunner } from '#agent/commands/command-runner.js';
 import { createOperations } from '#agent/commands/operation-executors.js';
 import { BlockClient } from '#agent/link/block-client.js';
-import { DesiredInbox, requireDesired } from '#agent/link/desired-inbox.js';
+import { DesiredInbox } from '#agent/link/desired-inbox.js';
+import { KeptDesired } from '#agent/link/kept-desired.js';
 import { downloadImage } from '#agent/link/image-download.js';
 import { Reporter } from '#agent/link/reporter.js';
 import type { LocalFace } from '#agent/local/local-api.js';
@@ -35,7 +35,7 @@ import { Reconciler } from '#agent/reconcile/reconciler.js';
 import { DeviceViews } from '#agent/local/device-views.js';
 import { TrustedTime } from '#agent/link/trusted-clock.js';
 import type { HostEntries } from '#agent/serving/host-entries.js';
-import { Serving } from '#agent/serving/serving.js';
+import { causeText, Serving } from '#agent/serving/serving.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
 import { committedSetOf, CommittedState, nothingCommitted } from '#agent/store/committed-state.js';
 import { freeBytes } from '#agent/store/disk-space.js';
@@ -80,6 +80,7 @@ export interface Device {
 
 export async function createDevice(parts: DeviceParts): Promise<Device> {
   const { config, clock, random, logger, logs, identity, folder, documents, bootId, publish } = parts;
+  const stopping = new AbortController();
   const onBug = (error: unknown): void => logger.error({ err: error }, 'unexpected failure');
 
   const committed = new CommittedState(
@@ -87,7 +88,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     (await documents.readOrLose(documents.committed)) ?? nothingCommitted,
   );
   const rejections = await RejectionLog.open(documents, onBug);
-  const kept = await keptDesired(parts);
+  const keptDesired = new KeptDesired(documents, identity, clock);
+  const kept = await keptDesired.read((damage) => parts.damages.push(damage));
   const set = committedSetOf(committed.value);
   const state = new DeviceState(
     {
@@ -99,7 +101,10 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     clock,
     random,
   );
-  const versions = new KnownVersions(() => state.desired, () => committed.value);
+  const versions = new KnownVersions(
+    () => state.desired,
+    () => committed.value,
+  );
   versions.keep(set);
 
   const telemetry = await createTelemetry({
@@ -184,7 +189,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     committed,
     background,
     raise,
-    pause: (ms) => clock.sleep(ms),
+    pause: (ms) => clock.sleep(ms, stopping.signal),
   });
   const reconciler = new Reconciler({
     state,
@@ -193,7 +198,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     clock,
     random,
     onPlanned: () => reporter.wake(),
-    onFailure: (action, error) => logger.warn({ err: error, action: action.kind }, 'an action failed; it is tried again'),
+    onFailure: (action, error) =>
+      logger.warn({ err: error, action: action.kind }, 'an action failed; it is tried again'),
     onBug,
   });
   const views = new DeviceViews({
@@ -222,7 +228,10 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       clock,
       address: identity,
       director: identity.director,
-      persist: (envelope, desired) => persist(parts, envelope, desired, time),
+      persist: async (envelope, desired) => {
+        await keptDesired.write(envelope);
+        time.verified(Date.parse(desired.issuedAt));
+      },
       onAccepted: (desired, renewed) => {
         if (renewed) state.renew(desired);
         else state.accept(desired, {});
@@ -284,6 +293,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       reconciler.wake();
     },
     stop: async () => {
+      stopping.abort();
       reporter.stop();
       await reconciler.stop();
       await fetcher.stop();
@@ -304,7 +314,19 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
         void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
       }
     },
-    onDesired: (payload) => background.run(() => inbox.receive(payload)),
+    onDesired: (payload) =>
+      background.run(async () => {
+        try {
+          await inbox.receive(payload);
+        } catch (error) {
+          if (!(error instanceof AppError)) throw error;
+          // It could not be kept, hence not obeyed. It is asked for again when there may be room.
+          views.refused({ problem: toProblem(error), at: toInstant(clock.now()) });
+          reporter.wake();
+          await clock.sleep(defaultPolicy.diskRetryMs, stopping.signal);
+          if (!stopping.signal.aborted) await publish('desiredGet', { schema: 1 });
+        }
+      }),
     onReportedGet: () => reporter.wholeAsked(),
     onAck: (ack) => {
       if (ack.kind === 'reported') reporter.acknowledged(ack.bootId, ack.upTo);
@@ -318,33 +340,4 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       if (parts.link().connected) await publish('desiredGet', { schema: 1 });
     },
   };
-}
-
-/** What was accepted before, if it still verifies: a document that was changed on disk is not obeyed. */
-async function keptDesired({ documents, identity, damages }: DeviceParts): Promise<Desired | undefined> {
-  const kept = await documents.readOrLose(documents.desired);
-  if (kept === undefined) return undefined;
-  try {
-    const desired = requireDesired(kept.envelope, identity.director);
-    return desired.workspace === identity.workspace && desired.device === identity.device ? desired : undefined;
-  } catch {
-    damages.push('the kept desired document is not signed by the director; it is asked for anew');
-    return undefined;
-  }
-}
-
-async function persist(
-  { documents, clock }: DeviceParts,
-  envelope: Envelope,
-  desired: Desired,
-  time: TrustedTime,
-): Promise<void> {
-  await documents.desired.write({ envelope, acceptedAt: new Date(clock.now()).toISOString() });
-  time.verified(Date.parse(desired.issuedAt));
-}
-
-function causeText(cause: { readonly code: number | null; readonly signal: string | null; readonly lastLines: readonly string[] }): string {
-  const how = cause.signal === null ? `exit code ${String(cause.code)}` : cause.signal;
-  const last = cause.lastLines.at(-1);
-  return last === undefined ? how : `${how}: ${last.slice(0, 500)}`;
 }

@@ -88,7 +88,12 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   });
   const bootId = await documents.nextBootId(clock.now() / 1000);
   const runFolder = await makeRunFolder(folder);
-  const handle = await bindWithPatience(config.scoring.address, config.scoring.port, lock.tookOver ? orphanPatienceMs : 0, clock);
+  const handle = await bindWithPatience(
+    config.scoring.address,
+    config.scoring.port,
+    lock.tookOver ? orphanPatienceMs : 0,
+    clock,
+  );
   undo.add(() => handle.close());
 
   const device = await createDevice({
@@ -139,7 +144,11 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   const hourly = schedule(`${minute} * * * *`, () => device.hourly(), { noOverlap: true, name: 'hourly' });
   undo.add(() => hourly.destroy());
   logger.info(
-    { device: `${identity.workspace}/${identity.device}`, bootId, scoring: `${config.scoring.address}:${String(handle.port)}` },
+    {
+      device: `${identity.workspace}/${identity.device}`,
+      bootId,
+      scoring: `${config.scoring.address}:${String(handle.port)}`,
+    },
     'the agent runs',
   );
   return {

@@ -94,7 +94,12 @@ export function createExecutors(ports: ExecutorPorts): DeviceExecutors {
     startServing: async ({ set }) => {
       const opened = await openSet(set, ports, (image) => ports.images.openStaged(image));
       for (const name of opened.lost) {
-        raise({ level: 'error', type: 'module.damaged', module: name, message: 'its bytes on this disk are damaged; it is fetched again' });
+        raise({
+          level: 'error',
+          type: 'module.damaged',
+          module: name,
+          message: 'its bytes on this disk are damaged; it is fetched again',
+        });
         state.take({ kind: 'servingLost', module: name });
       }
       if (opened.lost.length > 0) return;
@@ -163,7 +168,12 @@ export function createExecutors(ports: ExecutorPorts): DeviceExecutors {
           fail(module, key, proved.error);
           return;
         }
-        raise({ level: 'info', type: 'module.proved', module, message: `${String(proved.value.vectors)} golden vectors agree` });
+        raise({
+          level: 'info',
+          type: 'module.proved',
+          module,
+          message: `${String(proved.value.vectors)} golden vectors agree`,
+        });
         state.take({ kind: 'proved', track: module, key });
       });
     },
@@ -179,9 +189,16 @@ export function createExecutors(ports: ExecutorPorts): DeviceExecutors {
       state.take({ kind: 'switched', scripts: serving.scriptsOf('current') });
       for (const [name, key] of changed) {
         const { image } = versions.require(name, key);
-        raise({ level: 'info', type: 'module.activated', module: name, message: `version ${String(image.version)} answers`, details: { digest: image.digest } });
+        raise({
+          level: 'info',
+          type: 'module.activated',
+          module: name,
+          message: `version ${String(image.version)} answers`,
+          details: { digest: image.digest },
+        });
       }
-      for (const name of removed) raise({ level: 'info', type: 'module.removed', module: name, message: 'no longer desired' });
+      for (const name of removed)
+        raise({ level: 'info', type: 'module.removed', module: name, message: 'no longer desired' });
     },
 
     commitSet: async ({ generation, set }) => {
@@ -215,7 +232,9 @@ export function createExecutors(ports: ExecutorPorts): DeviceExecutors {
       const { candidate } = state.observed;
       // While it loads or proves, the one that asked it learns of its end.
       if (candidate === undefined || candidate.state === 'starting' || candidate.proving !== undefined) return;
-      background.run(() => blame(candidate.set, { module: undefined, problem: { code: 'process.failed', message: reason } }));
+      background.run(() =>
+        blame(candidate.set, { module: undefined, problem: { code: 'process.failed', message: reason } }),
+      );
     },
     restart: async (module) => {
       state.take({ kind: 'restartAsked', module });

@@ -40,7 +40,10 @@ function createProgram(): Command {
   const program = new Command('flotilla-agent')
     .description('Runs modules on this device, as the control plane asks.')
     .version(agentVersion)
-    .option('--state-dir <folder>', 'where everything that must survive lies (default: /var/lib/flotilla-agent as root)')
+    .option(
+      '--state-dir <folder>',
+      'where everything that must survive lies (default: /var/lib/flotilla-agent as root)',
+    )
     .option('--config <file>', 'settings file, YAML (default: none, or FLOTILLA_AGENT_CONFIG)')
     .addOption(new Option('--output <form>', 'form of the answer').choices(['text', 'json']).default('text'))
     .exitOverride()
@@ -65,29 +68,31 @@ function addEnroll(program: Command): Command {
     .option('--url <url>', 'address of the device gateway, where it is not the one in the token')
     .option('--tag <key=value>', 'a tag of the device; may be repeated', collectTag, {})
     .option('--replace', 'give up the identity that this machine has', false)
-    .action(async (options: { token: string; name: string; url?: string; tag: Record<string, string>; replace: boolean }) => {
-      const global = program.opts<GlobalOptions>();
-      const config = configOf(global, {});
-      const tags = tagsSchema.safeParse(options.tag);
-      if (!tags.success) throw new AppError('request.invalid', `--tag ${describeIssues(tags.error)}`);
-      const identity = await enrol(
-        {
-          folder: stateFolder(config.stateDir),
-          token: options.token === '-' ? readFileSync(0, 'utf8') : options.token,
-          ...(options.url === undefined ? {} : { url: options.url }),
-          device: options.name,
-          tags: tags.data,
-          capabilities: readCapabilities(),
-          replace: options.replace,
-        },
-        systemClock,
-      );
-      const { workspace, device } = identity;
-      print(global, { workspace, device, broker: identity.broker.url, stateDir: config.stateDir }, () => [
-        `Enrolled as ${workspace}/${device}; the identity is in ${config.stateDir}.`,
-        `Next: flotilla-agent run${global.stateDir === undefined ? '' : ` --state-dir ${global.stateDir}`}`,
-      ]);
-    });
+    .action(
+      async (options: { token: string; name: string; url?: string; tag: Record<string, string>; replace: boolean }) => {
+        const global = program.opts<GlobalOptions>();
+        const config = configOf(global, {});
+        const tags = tagsSchema.safeParse(options.tag);
+        if (!tags.success) throw new AppError('request.invalid', `--tag ${describeIssues(tags.error)}`);
+        const identity = await enrol(
+          {
+            folder: stateFolder(config.stateDir),
+            token: options.token === '-' ? readFileSync(0, 'utf8') : options.token,
+            ...(options.url === undefined ? {} : { url: options.url }),
+            device: options.name,
+            tags: tags.data,
+            capabilities: readCapabilities(),
+            replace: options.replace,
+          },
+          systemClock,
+        );
+        const { workspace, device } = identity;
+        print(global, { workspace, device, broker: identity.broker.url, stateDir: config.stateDir }, () => [
+          `Enrolled as ${workspace}/${device}; the identity is in ${config.stateDir}.`,
+          `Next: flotilla-agent run${global.stateDir === undefined ? '' : ` --state-dir ${global.stateDir}`}`,
+        ]);
+      },
+    );
   return example(command, 'flotilla-agent enroll --token flotilla-enrol-1.… --name cam-1 --tag site=lab');
 }
 
@@ -161,10 +166,15 @@ function addLogs(program: Command): Command {
     .command('logs')
     .description('The last lines of the agent, or of one module.')
     .argument('[module]', 'of which module; without it, of the agent')
-    .option('-n, --lines <count>', 'how many lines', (text) => {
-      if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError('a number from 1 to 9999');
-      return Number(text);
-    }, 100)
+    .option(
+      '-n, --lines <count>',
+      'how many lines',
+      (text) => {
+        if (!/^[1-9]\d{0,3}$/.test(text)) throw new InvalidArgumentError('a number from 1 to 9999');
+        return Number(text);
+      },
+      100,
+    )
     .action(async (module: string | undefined, options: { lines: number }) => {
       const query = new URLSearchParams({ lines: String(options.lines), ...(module === undefined ? {} : { module }) });
       const answer = (await ask(program, `/logs?${query.toString()}`)) as { lines: string[] };
@@ -175,7 +185,7 @@ function addLogs(program: Command): Command {
 
 async function ask(program: Command, path: string): Promise<unknown> {
   const config = configOf(program.opts<GlobalOptions>(), {});
-  return await askAgent(stateFolder(config.stateDir).socket, path);
+  return askAgent(stateFolder(config.stateDir).socket, path);
 }
 
 function configOf(global: GlobalOptions, flags: AgentFlags) {
@@ -223,7 +233,9 @@ function usageMessage(error: CommanderError): string {
   if (typed === undefined) return message;
   const known = ['enroll', 'run', 'status', 'explain', 'logs', ...knownOptions];
   const suggestion = nearest(typed, known);
-  return suggestion === undefined ? `${message}; --help lists what there is` : `${message}, did you mean ${suggestion}?`;
+  return suggestion === undefined
+    ? `${message}; --help lists what there is`
+    : `${message}, did you mean ${suggestion}?`;
 }
 
 const knownOptions = [

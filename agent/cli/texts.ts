@@ -38,7 +38,9 @@ function moduleLines({ reported }: StatusView): string[] {
 
 export function explainText(view: ExplanationView): string[] {
   const waiting = view.waiting.map(({ kind, deadlineAt, ...rest }) => {
-    const about = Object.entries(rest).map(([key, value]) => `${key} ${typeof value === 'string' ? value : problemText(value)}`);
+    const about = Object.entries(rest).map(
+      ([key, value]) => `${key} ${typeof value === 'string' ? value : problemText(value)}`,
+    );
     return `  ${kind}${about.length === 0 ? '' : `: ${about.join(', ')}`}${deadlineAt === undefined ? '' : ` (until ${deadlineAt})`}`;
   });
   const plans = view.plans.filter(({ actions, failures }) => actions.length > 0 || failures.length > 0).slice(-10);
@@ -48,11 +50,17 @@ export function explainText(view: ExplanationView): string[] {
     waiting.length === 0 ? 'It waits for nothing.' : 'It waits for',
     ...waiting,
     ...(view.refusals.length === 0 ? [] : ['', 'Refused desired documents']),
-    ...view.refusals.map(({ at, generation, problem }) => `  ${at} ${generation === undefined ? '' : `generation ${String(generation)} `}${problem.code}: ${problem.message}`),
+    ...view.refusals.map(
+      ({ at, generation, problem }) =>
+        `  ${at} ${generation === undefined ? '' : `generation ${String(generation)} `}${problem.code}: ${problem.message}`,
+    ),
     ...(view.refusedCommands.length === 0 ? [] : ['', 'Refused commands']),
     ...view.refusedCommands.map(({ at, id, problem }) => `  ${at} ${id} ${problem.code}: ${problem.message}`),
     ...(plans.length === 0 ? [] : ['', 'Recent plans']),
-    ...plans.map(({ at, actions, failures }) => `  ${at} ${actions.map(actionText).join(', ')}${failures.length === 0 ? '' : `; failed: ${failures.join('; ')}`}`),
+    ...plans.map(
+      ({ at, actions, failures }) =>
+        `  ${at} ${actions.map(actionText).join(', ')}${failures.length === 0 ? '' : `; failed: ${failures.join('; ')}`}`,
+    ),
   ];
 }
 

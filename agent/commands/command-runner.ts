@@ -5,7 +5,14 @@
 import type { Clock } from '#shared/kernel/clock.js';
 import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { verifyEnvelope } from '#shared/package/dsse.js';
-import { type CommandRequest, commandRequestSchema, type CommandResponse, type Operation, type OperationArguments, type OperationResult } from '#shared/protocol/commands.js';
+import {
+  type CommandRequest,
+  commandRequestSchema,
+  type CommandResponse,
+  type Operation,
+  type OperationArguments,
+  type OperationResult,
+} from '#shared/protocol/commands.js';
 import { decodeMessage, maxMessageBytes } from '#shared/protocol/decode.js';
 import { envelopeSchema, payloadTypes } from '#shared/protocol/envelope.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
@@ -68,7 +75,10 @@ export class CommandRunner {
     if (!request.ok) return refuse(request.error);
     const { workspace, device } = request.value;
     if (workspace !== ports.address.workspace || device !== ports.address.device || request.value.id !== id) {
-      return refuse({ code: 'desired.wrong-device', message: `the command is for ${workspace}/${device}, id ${request.value.id}` });
+      return refuse({
+        code: 'desired.wrong-device',
+        message: `the command is for ${workspace}/${device}, id ${request.value.id}`,
+      });
     }
     ports.onSignedTime(Date.parse(request.value.issuedAt));
     return request.value;
@@ -101,9 +111,7 @@ export class CommandRunner {
     await this.ports.journal.begin(request.id, request);
     const timeUp = new AbortController();
     const end = new AbortController();
-    const timer = this.ports.clock
-      .sleep(Math.min(leftMs, 2 ** 31 - 1), end.signal)
-      .then(() => timeUp.abort());
+    const timer = this.ports.clock.sleep(Math.min(leftMs, 2 ** 31 - 1), end.signal).then(() => timeUp.abort());
     try {
       const signal = AbortSignal.any([timeUp.signal, this.stopping.signal]);
       const result = await this.dispatch(request, signal);
@@ -149,6 +157,9 @@ function failed(id: string, problem: Problem): CommandResponse {
   return {
     schema: 1,
     id,
-    outcome: { kind: 'failed', problem: { ...problem, ...(problem.details ? { details: { ...problem.details } } : {}) } },
+    outcome: {
+      kind: 'failed',
+      problem: { ...problem, ...(problem.details ? { details: { ...problem.details } } : {}) },
+    },
   };
 }

@@ -23,7 +23,7 @@ export function createOperations(ports: OperationPorts): OperationExecutors {
     ping: async () => ({ agentVersion, uptimeSeconds: ports.uptimeSeconds() }),
     score: async ({ module, input }, signal) => {
       requireServed(module);
-      return await score(ports.scoring, `/score/${module}`, JSON.stringify(input), signal);
+      return score(ports.scoring, `/score/${module}`, JSON.stringify(input), signal);
     },
     logs: async ({ module, lines }) => ({ lines: fitting(ports.logs(module, lines)) }),
     restart: async ({ module }) => {
@@ -95,7 +95,8 @@ function score(
 function readScored(status: number, headers: Record<string, string | string[] | undefined>, bytes: Buffer): Scored {
   const output = parseJson(bytes);
   if (status >= 400) {
-    const message = typeof output === 'object' && output !== null && !Array.isArray(output) ? output['message'] : output;
+    const message =
+      typeof output === 'object' && output !== null && !Array.isArray(output) ? output['message'] : output;
     const text = typeof message === 'string' ? message : JSON.stringify(output);
     throw new AppError(codeOf(status), text.slice(0, 2000), { details: { status } });
   }

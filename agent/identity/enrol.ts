@@ -6,13 +6,20 @@ import { request } from 'node:https';
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { AppError, isErrorCode, messageOf } from '#shared/kernel/errors.js';
 import { decodeJson, decodeMessage, maxMessageBytes } from '#shared/protocol/decode.js';
-import { controlPlaneServerName, type EnrolmentRequest, enrolmentResponseSchema, type EnrolmentResponse, parseEnrolmentToken } from '#shared/protocol/enrolment.js';
+import {
+  controlPlaneServerName,
+  type EnrolmentRequest,
+  enrolmentResponseSchema,
+  type EnrolmentResponse,
+  parseEnrolmentToken,
+} from '#shared/protocol/enrolment.js';
 import { isName } from '#shared/kernel/names.js';
 import { problemSchema } from '#shared/protocol/primitives.js';
 import type { Capabilities } from '#shared/protocol/reported.js';
 import { type Identity, identityDocument, pendingEnrolmentDocument } from '#agent/identity/identity.js';
 import { fetchPinnedAuthority } from '#agent/identity/pinned-authority.js';
-import { prepareStateFolder, type StateFolder } from '#agent/store/state-folder.js';
+import { forgetDevice, prepareStateFolder, type StateFolder } from '#agent/store/state-folder.js';
+import { takeStateLock } from '#agent/store/state-lock.js';
 
 export interface EnrolInput {
   readonly folder: StateFolder;
@@ -28,19 +35,36 @@ export interface EnrolInput {
 
 const timeoutMs = 15_000;
 
+/** @throws AppError `already.running` while a daemon uses the folder, and whatever the server says */
 export async function enrol(input: EnrolInput, clock: Clock): Promise<Identity> {
+  await prepareStateFolder(input.folder);
+  const lock = await takeStateLock(input.folder.lock);
+  try {
+    return await enrolLocked(input, clock);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
   const { folder, device } = input;
   const token = parseEnrolmentToken(input.token);
   if (!token.ok) throw new AppError('enrolment.token-invalid', `this is no enrolment token: ${token.error}`);
   if (!isName(device)) {
-    throw new AppError('request.invalid', `"${device.slice(0, 80)}" cannot name a device: use 1 to 63 of a-z, 0-9 and "-", starting with a letter or digit`);
+    throw new AppError(
+      'request.invalid',
+      `"${device.slice(0, 80)}" cannot name a device: use 1 to 63 of a-z, 0-9 and "-", starting with a letter or digit`,
+    );
   }
-  await prepareStateFolder(folder);
   const document = identityDocument(folder.identity);
   if (!input.replace) await requireNoIdentity(document, folder);
 
   const url = parseUrl(input.url ?? token.value.url);
-  const server = { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port === '' ? 443 : url.port), serverName: controlPlaneServerName };
+  const server = {
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: Number(url.port === '' ? 443 : url.port),
+    serverName: controlPlaneServerName,
+  };
   const authority = await fetchPinnedAuthority(server, token.value.authority, timeoutMs);
 
   const pending = pendingEnrolmentDocument(folder.pendingEnrolment);
@@ -58,10 +82,16 @@ export async function enrol(input: EnrolInput, clock: Clock): Promise<Identity> 
     throw cutOff === undefined ? error : explainCutOff(error, cutOff.value.device);
   });
   if (answer.director !== token.value.director) {
-    throw new AppError('enrolment.pin-mismatch', `the director's key of the server is not the one that the token pins; retire ${device} there, and get a new token`);
+    throw new AppError(
+      'enrolment.pin-mismatch',
+      `the director's key of the server is not the one that the token pins; retire ${device} there, and get a new token`,
+    );
   }
   if (answer.device !== device || answer.workspace !== token.value.workspace) {
-    throw new AppError('enrolment.pin-mismatch', `the server enrolled ${answer.workspace}/${answer.device}, not ${token.value.workspace}/${device}`);
+    throw new AppError(
+      'enrolment.pin-mismatch',
+      `the server enrolled ${answer.workspace}/${answer.device}, not ${token.value.workspace}/${device}`,
+    );
   }
   const identity: Identity = {
     schema: 1,
@@ -74,6 +104,9 @@ export async function enrol(input: EnrolInput, clock: Clock): Promise<Identity> 
     gateway: url.href,
     enrolledAt: toInstant(clock.now()),
   };
+  // Nothing of an earlier device is this one's: not its generation, nor what it has not sent yet.
+  await document.remove();
+  await forgetDevice(folder);
   await document.write(identity);
   await pending.remove();
   return identity;
@@ -94,19 +127,29 @@ async function requireNoIdentity(document: ReturnType<typeof identityDocument>, 
 }
 
 function parseUrl(text: string): URL {
-  if (!URL.canParse(text)) throw new AppError('request.invalid', `--url ${text} is not an address; it looks like https://host:port`);
+  if (!URL.canParse(text))
+    throw new AppError('request.invalid', `--url ${text} is not an address; it looks like https://host:port`);
   const url = new URL(text);
-  if (url.protocol !== 'https:') throw new AppError('request.invalid', `--url must begin with https://, not ${url.protocol}//`);
+  if (url.protocol !== 'https:')
+    throw new AppError('request.invalid', `--url must begin with https://, not ${url.protocol}//`);
   return url;
 }
 
 /** Fully verified: the pinned authority, the control plane's name, whatever address the URL has. */
-function post(server: { readonly host: string; readonly port: number; readonly serverName: string }, authority: string, body: EnrolmentRequest): Promise<EnrolmentResponse> {
+function post(
+  server: { readonly host: string; readonly port: number; readonly serverName: string },
+  authority: string,
+  body: EnrolmentRequest,
+): Promise<EnrolmentResponse> {
   const text = JSON.stringify(body);
   const where = `${server.host}:${String(server.port)}`;
   return new Promise((resolve, reject) => {
     const unreachable = (cause: unknown): void =>
-      reject(new AppError('server.unreachable', `the control plane at ${where} did not answer: ${messageOf(cause)}`, { cause }));
+      reject(
+        new AppError('server.unreachable', `the control plane at ${where} did not answer: ${messageOf(cause)}`, {
+          cause,
+        }),
+      );
     const sent = request(
       {
         host: server.host,
@@ -118,7 +161,11 @@ function post(server: { readonly host: string; readonly port: number; readonly s
         rejectUnauthorized: true,
         agent: false,
         timeout: timeoutMs,
-        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text), host: server.serverName },
+        headers: {
+          'content-type': 'application/json',
+          'content-length': Buffer.byteLength(text),
+          host: server.serverName,
+        },
       },
       (response) => {
         const parts: Buffer[] = [];
@@ -153,7 +200,10 @@ function readAnswer(status: number, bytes: Buffer, where: string): EnrolmentResp
   const json = decodeJson(bytes);
   const problem = json.ok ? problemSchema.safeParse(json.value) : undefined;
   if (problem?.success !== true || !isErrorCode(problem.data.code)) {
-    throw new AppError('server.unreachable', `what answers at ${where} is no device gateway (HTTP status ${String(status)})`);
+    throw new AppError(
+      'server.unreachable',
+      `what answers at ${where} is no device gateway (HTTP status ${String(status)})`,
+    );
   }
   throw new AppError(problem.data.code, problem.data.message, { details: { status } });
 }

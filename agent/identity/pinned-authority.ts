@@ -27,9 +27,13 @@ function presentedChain({ host, port, serverName }: PinnedServer, timeoutMs: num
   return new Promise((resolve, reject) => {
     const unreachable = (cause: unknown): void =>
       reject(
-        new AppError('server.unreachable', `cannot reach ${host}:${String(port)}: ${messageOf(cause)}; is the control plane running, and may this device reach it?`, {
-          cause,
-        }),
+        new AppError(
+          'server.unreachable',
+          `cannot reach ${host}:${String(port)}: ${messageOf(cause)}; is the control plane running, and may this device reach it?`,
+          {
+            cause,
+          },
+        ),
       );
     // Not verified here, because the authority is what we came for; the pin decides.
     const socket = connect({ host, port, servername: serverName, rejectUnauthorized: false });

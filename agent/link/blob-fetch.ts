@@ -63,7 +63,9 @@ export async function fetchBlobs(input: BlobFetch): Promise<void> {
     await input.requireRoom(left.reduce((sum, { length }) => sum + length, 0));
     for (const { digest, size } of missing) await files.create(digest, size);
 
-    const still = await reuseChunks(left, input, files, (bytes) => count({ bytesReused: progress.bytesReused + bytes }));
+    const still = await reuseChunks(left, input, files, (bytes) =>
+      count({ bytesReused: progress.bytesReused + bytes }),
+    );
     // Equal chunks are asked for once, and written to each of their places.
     const places = groupBySha(still);
     const first = [...places.values()].flatMap(([chunk]) => (chunk === undefined ? [] : [chunk]));

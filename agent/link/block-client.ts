@@ -138,11 +138,17 @@ export class BlockClient {
         this.pausedUntil = this.ports.clock.monotonic() + this.options.busyPauseMs;
         return;
       case 'notFound':
-        throw new AppError('blob.not-found', `the control plane does not have ${describe(transfer.source)} for this device`);
+        throw new AppError(
+          'blob.not-found',
+          `the control plane does not have ${describe(transfer.source)} for this device`,
+        );
       case 'outOfRange':
         throw new AppError('image.invalid', `${describe(transfer.source)} has no chunk ${String(frame.index)}`);
       case 'corrupt':
-        throw new AppError('blob.corrupt', `${describe(transfer.source)} is damaged in the control plane's store; register it again there`);
+        throw new AppError(
+          'blob.corrupt',
+          `${describe(transfer.source)} is damaged in the control plane's store; register it again there`,
+        );
     }
   }
 
@@ -155,7 +161,7 @@ export class BlockClient {
         const room = this.options.windowBytes - this.inFlight;
         // Small scraps of room are left to gather, unless nothing else is under way.
         if (room < Math.min(this.options.requestBytes, transfer.queuedBytes) && this.inFlight > 0) continue;
-        const indexes = transfer.next(Math.min(room, this.options.requestBytes), maxIndexes);
+        const indexes = transfer.next(room, this.options.requestBytes, maxIndexes);
         if (indexes.length === 0) continue;
         this.ask(transfer, indexes);
         asked = true;

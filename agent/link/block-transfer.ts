@@ -52,8 +52,8 @@ export class Transfer {
     return this.lengths.get(index) ?? 0;
   }
 
-  /** Takes from the queue as many chunks as fit, but at least not more than `maxCount`. */
-  next(maxBytes: number, maxCount: number): number[] {
+  /** Takes chunks from the queue: about `aimBytes`, but one at least, and never more than `maxBytes`. */
+  next(maxBytes: number, aimBytes: number, maxCount: number): number[] {
     const indexes: number[] = [];
     let bytes = 0;
     for (;;) {
@@ -62,7 +62,7 @@ export class Transfer {
       // What came late, from before it was asked for again, is in the queue no more.
       if (this.queued.has(index)) {
         const length = this.lengthOf(index);
-        if (bytes + length > maxBytes) return indexes;
+        if (bytes + length > maxBytes || (bytes > 0 && bytes + length > aimBytes)) return indexes;
         bytes += length;
         indexes.push(index);
         this.unqueue(index);

@@ -4,7 +4,7 @@
  * obeyed; what is refused changes nothing and is said.
  */
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
-import { AppError, type ErrorCode, type Problem } from '#shared/kernel/errors.js';
+import type { ErrorCode, Problem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import { verifyEnvelope } from '#shared/package/dsse.js';
 import { type DecodeError, decodeMessage, maxMessageBytes } from '#shared/protocol/decode.js';
@@ -82,13 +82,19 @@ export class DesiredInbox {
 }
 
 /** The checks that need no memory; those that a document on disk passes again at each start. */
-export function readDesired(payload: Uint8Array, director: string): Result<{ desired: Desired; envelope: Envelope }, Problem> {
+export function readDesired(
+  payload: Uint8Array,
+  director: string,
+): Result<{ desired: Desired; envelope: Envelope }, Problem> {
   const envelope = decodeMessage(envelopeSchema, payload, maxDesiredBytes);
   if (!envelope.ok) return err(desiredProblem(envelope.error));
   return verifyDesired(envelope.value, director);
 }
 
-export function verifyDesired(envelope: Envelope, director: string): Result<{ desired: Desired; envelope: Envelope }, Problem> {
+export function verifyDesired(
+  envelope: Envelope,
+  director: string,
+): Result<{ desired: Desired; envelope: Envelope }, Problem> {
   const verified = verifyEnvelope(envelope, payloadTypes.desired, [director]);
   if (!verified.ok) {
     return err({ code: verified.error.code, message: `the desired document is refused: ${verified.error.message}` });
@@ -101,11 +107,4 @@ export function verifyDesired(envelope: Envelope, director: string): Result<{ de
 function desiredProblem(error: DecodeError): Problem {
   const code: ErrorCode = error.code === 'message.too-large' ? 'desired.too-large' : 'desired.invalid';
   return { code, message: `the desired document is refused: ${error.message}` };
-}
-
-/** For a document that this device itself kept. */
-export function requireDesired(envelope: Envelope, director: string): Desired {
-  const read = verifyDesired(envelope, director);
-  if (read.ok) return read.value.desired;
-  throw new AppError(read.error.code, read.error.message);
 }

@@ -46,6 +46,9 @@ export interface SessionPorts {
   readonly onMessage: (channel: Channel, id: string | undefined, payload: Buffer) => void;
 }
 
+/** How long a farewell may take. */
+const goodbyeMs = 2_000;
+
 export class DeviceSession {
   private client: MqttClient | undefined;
   private readonly stopping = new AbortController();
@@ -80,7 +83,7 @@ export class DeviceSession {
   async stop(): Promise<void> {
     const { client } = this;
     if (client !== undefined && this.up) {
-      await Promise.race([this.publish('presence', this.presence(false)), this.ports.clock.sleep(2_000)]);
+      await Promise.race([this.publish('presence', this.presence(false)), this.ports.clock.sleep(goodbyeMs)]);
     }
     this.stopping.abort();
     await this.loop;
@@ -99,10 +102,15 @@ export class DeviceSession {
     return new Promise((resolve) => {
       const lost = (): void => resolve(false);
       client.once('close', lost);
-      client.publish(topic, Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength), { qos, retain }, (error) => {
-        client.removeListener('close', lost);
-        resolve(error === undefined || error === null);
-      });
+      client.publish(
+        topic,
+        Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength),
+        { qos, retain },
+        (error) => {
+          client.removeListener('close', lost);
+          resolve(error === undefined || error === null);
+        },
+      );
     });
   }
 
@@ -149,6 +157,9 @@ export class DeviceSession {
     const stop = (): void => {
       if (client.connected) client.end();
       else client.end(true);
+      // A broker that no longer answers must not keep us.
+      const giveUp = setTimeout(() => client.stream.destroy(), goodbyeMs);
+      client.once('close', () => clearTimeout(giveUp));
     };
     signal.addEventListener('abort', stop, { once: true });
     client.on('error', (error) => causes.push(explain(error)));
@@ -192,7 +203,7 @@ export class DeviceSession {
     });
     socket.setNoDelay(true);
     socket.once('secureConnect', () => socket.setNoDelay(true));
-    socket.on('error', (error) => onError(explain(error)));
+    socket.on('error', (error: Error) => onError(explain(error)));
     return socket;
   }
 
@@ -201,7 +212,7 @@ export class DeviceSession {
     const granted = await client.subscribeAsync(deviceFilters(this.options.address), { qos: 1 });
     const refused = granted.filter(({ qos }) => qos > 1).map(({ topic }) => topic);
     if (refused.length > 0) throw new Error(`the broker refused ${refused.join(', ')}`);
-    return await this.publish('presence', this.presence(true));
+    return this.publish('presence', this.presence(true));
   }
 
   private deliver(topicText: string, payload: Buffer): void {

@@ -5,7 +5,13 @@
  */
 import { AppError } from '#shared/kernel/errors.js';
 import { digestOf } from '#shared/package/digest.js';
-import { type ChunkMap, type Descriptor, type ImageManifest, chunkMapSchema, imageManifestSchema } from '#shared/package/image-schema.js';
+import {
+  type ChunkMap,
+  type Descriptor,
+  type ImageManifest,
+  chunkMapSchema,
+  imageManifestSchema,
+} from '#shared/package/image-schema.js';
 import { verifyImageSignature } from '#shared/package/image-signature.js';
 import { mediaTypes } from '#shared/package/media-types.js';
 import { maxChunkBytes, maxWholeBlobBytes } from '#shared/protocol/blocks.js';
@@ -48,9 +54,13 @@ export async function downloadImage(
   if (!signed.ok) {
     // Another envelope may stand under another digest; this one is of no use.
     await blobs.remove(image.signature.digest);
-    throw new AppError(signed.error.code, `${image.name}:${String(image.version)} is refused: ${signed.error.message}`, {
-      details: { digest: image.digest },
-    });
+    throw new AppError(
+      signed.error.code,
+      `${image.name}:${String(image.version)} is refused: ${signed.error.message}`,
+      {
+        details: { digest: image.digest },
+      },
+    );
   }
   const manifest = parseManifest(await small.fetch(image, maxImageManifestBytes, 'manifest'), image.digest);
   const mapLayer = manifest.layers.find(({ mediaType }) => mediaType === mediaTypes.chunkMap);
@@ -81,9 +91,16 @@ class SmallBlobs {
     private readonly signal: AbortSignal,
   ) {}
 
-  async fetch({ digest, size }: Pick<Descriptor, 'digest' | 'size'>, maxBytes: number, what: string): Promise<Uint8Array> {
+  async fetch(
+    { digest, size }: Pick<Descriptor, 'digest' | 'size'>,
+    maxBytes: number,
+    what: string,
+  ): Promise<Uint8Array> {
     if (size > maxBytes || size === 0) {
-      throw new AppError('image.invalid', `the ${what} ${digest} has ${String(size)} bytes; 1 to ${String(maxBytes)} are allowed`);
+      throw new AppError(
+        'image.invalid',
+        `the ${what} ${digest} has ${String(size)} bytes; 1 to ${String(maxBytes)} are allowed`,
+      );
     }
     const kept = await this.blobs.read(digest, maxBytes);
     if (kept !== undefined) return kept;

@@ -59,7 +59,14 @@ export class Reporter {
         const { sequence, base, patch } = step;
         this.take({ kind: 'sent', sequence, state, at: now });
         const at = toInstant(clock.now());
-        const report: Reported = { schema: 1, bootId, sequence, ...(base === undefined ? {} : { base }), at, state: patch };
+        const report: Reported = {
+          schema: 1,
+          bootId,
+          sequence,
+          ...(base === undefined ? {} : { base }),
+          at,
+          state: patch,
+        };
         // A failure to send ends the connection, and that brings the whole.
         void this.ports.publish(report);
       }

@@ -27,7 +27,11 @@ export interface ExplanationView {
   readonly waiting: readonly (Omit<Waiting, 'deadline'> & { readonly deadlineAt?: string })[];
   readonly refusals: readonly Refusal[];
   readonly refusedCommands: readonly { readonly id: string; readonly at: string; readonly problem: Problem }[];
-  readonly plans: readonly { readonly at: string; readonly actions: readonly unknown[]; readonly failures: readonly string[] }[];
+  readonly plans: readonly {
+    readonly at: string;
+    readonly actions: readonly unknown[];
+    readonly failures: readonly string[];
+  }[];
 }
 
 /** @param offset wall clock minus monotonic clock, now */

@@ -9,7 +9,10 @@ export async function askAgent(socketPath: string, path: string): Promise<unknow
   if (status === 200) return body;
   const problem = problemSchema.safeParse(body);
   if (problem.success && isErrorCode(problem.data.code)) throw new AppError(problem.data.code, problem.data.message);
-  throw new AppError('server.incompatible', `what answers on ${socketPath} is no agent (HTTP status ${String(status)})`);
+  throw new AppError(
+    'server.incompatible',
+    `what answers on ${socketPath} is no agent (HTTP status ${String(status)})`,
+  );
 }
 
 function get(socketPath: string, path: string): Promise<{ status: number; body: unknown }> {
@@ -28,7 +31,10 @@ function get(socketPath: string, path: string): Promise<{ status: number; body: 
       response.on('error', fail);
       response.on('end', () => {
         try {
-          resolve({ status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(parts).toString('utf8')) as unknown });
+          resolve({
+            status: response.statusCode ?? 0,
+            body: JSON.parse(Buffer.concat(parts).toString('utf8')) as unknown,
+          });
         } catch (error) {
           fail(error);
         }

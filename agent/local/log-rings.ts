@@ -2,9 +2,10 @@
  * The last lines of the agent and of each module, on disk and bounded: two files each, and the older
  * one goes when the newer one is full. A line that cannot be written is lost, never the module.
  */
-import { appendFileSync, existsSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
+import { AppError } from '#shared/kernel/errors.js';
 
 const maxBytes = 512 * 1024;
 /** Not a name that a module can have. */
@@ -26,11 +27,33 @@ export class LogRings {
     this.append(name, `${toInstant(this.clock.now())} ${line.trimEnd()}`);
   }
 
-  /** The last lines, oldest first. @param module of the agent itself when undefined */
+  /**
+   * The last lines, oldest first.
+   *
+   * @param module of the agent itself when undefined
+   * @throws AppError `module.not-found` when this device has no log of it
+   */
   read(module: string | undefined, lines: number): string[] {
     const path = this.pathOf(module ?? agentRing);
+    if (module !== undefined && !existsSync(path)) {
+      const known = this.modules();
+      throw new AppError(
+        'module.not-found',
+        `this device has no log of a module ${module}; ${known.length > 0 ? `it has ${known.join(', ')}` : 'it has had no module yet'}`,
+      );
+    }
     const text = [`${path}.1`, path].map((file) => (existsSync(file) ? readFileSync(file, 'utf8') : '')).join('');
-    return text.split('\n').filter((line) => line !== '').slice(-lines);
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .slice(-lines);
+  }
+
+  private modules(): string[] {
+    return readdirSync(this.folder)
+      .filter((name) => name.endsWith('.log') && name !== `${agentRing}.log`)
+      .map((name) => name.slice(0, -'.log'.length))
+      .sort();
   }
 
   private append(ring: string, line: string): void {

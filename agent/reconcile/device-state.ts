@@ -3,7 +3,8 @@ import type { Clock } from '#shared/kernel/clock.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Desired } from '#shared/protocol/desired.js';
 import type { Observed } from '#agent/reconcile/observed.js';
-import { type Fact, observe, type Rejection } from '#agent/reconcile/observe.js';
+import type { Fact, Rejection } from '#agent/reconcile/fact.js';
+import { observe } from '#agent/reconcile/observe.js';
 
 export class DeviceState {
   private listeners: ((fact: Fact) => void)[] = [];

@@ -209,8 +209,7 @@ function planCandidate(part: Part, desired: Desired, observed: Observed, policy:
     const { module, since } = candidate.proving;
     const deadline = since + policy.proveTimeoutMs;
     if (now < deadline) part.waiting.push({ kind: 'proving', module, deadline });
-    else
-      part.actions.push(timeout([module], `golden vectors did not finish within ${seconds(policy.proveTimeoutMs)}`));
+    else part.actions.push(timeout([module], `golden vectors did not finish within ${seconds(policy.proveTimeoutMs)}`));
     return;
   }
   const unproved = changed.find((name) => entry(observed.tracks, name)?.state !== 'proved');

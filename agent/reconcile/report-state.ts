@@ -103,6 +103,10 @@ function candidateStateOf({ state }: Track): Candidate['state'] | undefined {
   }
 }
 
-function mutable({ code, message, details }: Problem): { code: string; message: string; details?: Record<string, unknown> } {
+function mutable({ code, message, details }: Problem): {
+  code: string;
+  message: string;
+  details?: Record<string, unknown>;
+} {
   return { code, message: message.slice(0, 4096), ...(details === undefined ? {} : { details: { ...details } }) };
 }

@@ -6,7 +6,12 @@ import { bindHandle, type ListenHandle } from '#shared/supervisor/listen-handle.
 const retryMs = 250;
 
 /** @throws AppError `port.taken` */
-export async function bindWithPatience(address: string, port: number, patienceMs: number, clock: Clock): Promise<ListenHandle> {
+export async function bindWithPatience(
+  address: string,
+  port: number,
+  patienceMs: number,
+  clock: Clock,
+): Promise<ListenHandle> {
   const deadline = clock.monotonic() + patienceMs;
   for (;;) {
     try {

@@ -14,7 +14,11 @@ export interface HostEntries {
 /** @param from the URL of a file in `agent/`, `dist/agent/` or the bundle's folder */
 export function findHostEntries(from: string): HostEntries {
   return {
-    scoringHost: firstThere(from, ['./scoring/host/main.js', '../shared/scoring/host/main.js', '../dist/shared/scoring/host/main.js']),
+    scoringHost: firstThere(from, [
+      './scoring/host/main.js',
+      '../shared/scoring/host/main.js',
+      '../dist/shared/scoring/host/main.js',
+    ]),
     scriptHost: firstThere(from, [
       './scoring/script-host/main.js',
       '../shared/scoring/script-host/main.js',
@@ -27,5 +31,8 @@ function firstThere(from: string, candidates: readonly string[]): string {
   const paths = candidates.map((candidate) => fileURLToPath(new URL(candidate, from)));
   const found = paths.find((path) => existsSync(path));
   if (found !== undefined) return found;
-  throw new AppError('process.failed', `the scoring host's program is missing (looked for ${paths.join(', ')}): build first`);
+  throw new AppError(
+    'process.failed',
+    `the scoring host's program is missing (looked for ${paths.join(', ')}): build first`,
+  );
 }

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Problem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
-import { type ExitCause } from '#shared/supervisor/scoring-host-process.js';
+import type { ExitCause } from '#shared/supervisor/scoring-host-process.js';
 import { ScriptHostProcess } from '#shared/supervisor/script-host-process.js';
 import { type ModuleVersion, scriptConfigOf } from '#agent/serving/module-version.js';
 

@@ -7,7 +7,7 @@ import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { ExitCause } from '#shared/supervisor/scoring-host-process.js';
-import { type ModuleStats } from '#agent/telemetry/collector.js';
+import type { ModuleStats } from '#agent/telemetry/collector.js';
 import { HostSet, type HostSetPorts, type LoadFailure } from '#agent/serving/host-set.js';
 import type { HostEntries } from '#agent/serving/host-entries.js';
 import type { ModuleVersion } from '#agent/serving/module-version.js';
@@ -77,7 +77,7 @@ export class Serving {
   }
 
   async startScript(module: string): Promise<Result<void, Problem> | undefined> {
-    return await this.current?.scripts.get(module)?.start();
+    return this.current?.scripts.get(module)?.start();
   }
 
   async prepare(versions: readonly ModuleVersion[]): Promise<Result<void, LoadFailure>> {
@@ -85,14 +85,14 @@ export class Serving {
     const set = this.spawn(versions, this.current?.scripts ?? new Map());
     this.candidate = set;
     this.watch(set);
-    return await set.load(this.ports.labels('desired'), this.ports.maxBodyBytes);
+    return set.load(this.ports.labels('desired'), this.ports.maxBodyBytes);
   }
 
   async prove(module: string): Promise<Result<{ readonly vectors: number }, Problem>> {
     if (this.candidate === undefined) {
       return { ok: false, error: { code: 'process.failed', message: 'the candidate host is gone' } };
     }
-    return await this.candidate.prove(module);
+    return this.candidate.prove(module);
   }
 
   async discardCandidate(): Promise<void> {
@@ -130,7 +130,7 @@ export class Serving {
     const { current } = this;
     // A host that ends in this moment has no counts to give; its exit is told elsewhere.
     const none = { modules: {}, rssBytes: 0 };
-    return current === undefined ? none : await current.stats().catch(() => none);
+    return current === undefined ? none : current.stats().catch(() => none);
   }
 
   async stop(): Promise<void> {
@@ -180,4 +180,11 @@ export class Serving {
       else if (this.candidate === set) this.ports.onCandidateExit(cause);
     });
   }
+}
+
+/** How a process ended, in one line. */
+export function causeText(cause: ExitCause): string {
+  const how = cause.signal === null ? `exit code ${String(cause.code)}` : cause.signal;
+  const last = cause.lastLines.at(-1);
+  return last === undefined ? how : `${how}: ${last.slice(0, 500)}`;
 }

@@ -7,7 +7,12 @@ import { join } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import { errno } from '#shared/platform/atomic-file.js';
 import { digestFile, hexOf } from '#shared/package/digest.js';
-import { type ChunkMap, chunkMapSchema, type ImageManifest, imageManifestSchema } from '#shared/package/image-schema.js';
+import {
+  type ChunkMap,
+  chunkMapSchema,
+  type ImageManifest,
+  imageManifestSchema,
+} from '#shared/package/image-schema.js';
 import { mediaTypes } from '#shared/package/media-types.js';
 import type { ModuleManifest } from '#shared/package/module-manifest.js';
 import { decodeModuleManifest } from '#shared/package/read-manifest.js';

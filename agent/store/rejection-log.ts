@@ -1,6 +1,6 @@
 /** Versions that were refused for good, kept on disk for the generation in which they were. */
 import type { DeviceState } from '#agent/reconcile/device-state.js';
-import type { Fact, Rejection } from '#agent/reconcile/observe.js';
+import type { Fact, Rejection } from '#agent/reconcile/fact.js';
 import type { Rejections, StateDocuments } from '#agent/store/state-documents.js';
 
 export class RejectionLog {

@@ -99,10 +99,10 @@ export class StateDocuments {
   }
 
   private async highestSpooledBoot(): Promise<number> {
-    const names = [
-      ...(await readdir(this.folder.spool('telemetry'))),
-      ...(await readdir(this.folder.spool('events'))),
-    ];
-    return names.reduce((highest, name) => Math.max(highest, Number(/^(\d{16})-\d{16}\.json$/.exec(name)?.[1] ?? 0)), 0);
+    const names = [...(await readdir(this.folder.spool('telemetry'))), ...(await readdir(this.folder.spool('events')))];
+    return names.reduce(
+      (highest, name) => Math.max(highest, Number(/^(\d{16})-\d{16}\.json$/.exec(name)?.[1] ?? 0)),
+      0,
+    );
   }
 }

@@ -70,10 +70,18 @@ export async function prepareStateFolder(folder: StateFolder): Promise<void> {
   }
 }
 
+/** Clears what belongs to one device. Blobs stay, as they are named by what they are, and so does the boot counter. */
+export async function forgetDevice(folder: StateFolder): Promise<void> {
+  const documents = [folder.desired, folder.committed, folder.rejections].flatMap((path) => [path, `${path}.previous`]);
+  const folders = [folder.commands, folder.logs, folder.spool('telemetry'), folder.spool('events')];
+  for (const path of [...documents, ...folders]) await rm(path, { recursive: true, force: true });
+  await prepareStateFolder(folder);
+}
+
 /** A fresh folder for the sockets of hosts: in the state folder, or where its path is too long, elsewhere. */
 export async function makeRunFolder(folder: StateFolder): Promise<string> {
   const inside = join(folder.root, 'run');
-  if (Buffer.byteLength(inside) + 24 > maxSocketPath) return await mkdtemp(join(tmpdir(), 'flotilla-run-'));
+  if (Buffer.byteLength(inside) + 24 > maxSocketPath) return mkdtemp(join(tmpdir(), 'flotilla-run-'));
   await rm(inside, { recursive: true, force: true });
   await mkdir(inside, { mode: 0o700 });
   return inside;

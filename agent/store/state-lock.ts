@@ -1,16 +1,21 @@
 /**
- * One daemon a state folder. The lock is a file that appears by `link`, so exactly one taker makes it;
- * it names its holder by process id and start time, so that a holder that died, or whose id another
- * process has by now, does not lock the device out for ever.
+ * One daemon a state folder. A lock is a numbered file that appears by `link`, so exactly one taker
+ * makes each number; who made the highest holds the lock. Numbers only rise: whoever looked a while ago
+ * finds the number taken, or a higher one beside its own, and looks again. A file names its holder by
+ * process id and start time, so that one that died, or whose id another process has by now, does not
+ * lock the device out for ever.
  */
 import { randomUUID } from 'node:crypto';
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
-import { diskError, errno } from '#shared/platform/atomic-file.js';
+import { diskError, errno, writeFileAtomic } from '#shared/platform/atomic-file.js';
 
 const holderSchema = z.object({ pid: z.int(), started: z.string(), token: z.string() });
 type Holder = z.infer<typeof holderSchema>;
+
+const released = 'released';
 
 export interface StateLock {
   /** The one before ended without giving the lock back: what it started may still be ending. */
@@ -18,23 +23,44 @@ export interface StateLock {
   release(): Promise<void>;
 }
 
-/** @throws AppError `already.running` */
+/** @param path its folder and first name; a number is added */
 export async function takeStateLock(path: string): Promise<StateLock> {
   const mine: Holder = { pid: process.pid, started: (await startTime(process.pid)) ?? '', token: randomUUID() };
-  const text = JSON.stringify(mine);
-  const own = `${path}.${mine.token}`;
+  const own = `${path}-${mine.token}`;
   try {
-    await writeFile(own, text, { mode: 0o600 });
-    for (let attempt = 0; attempt < 10; attempt++) {
-      if (await tryLink(own, path)) return { tookOver: attempt > 0, release: () => release(path, text) };
-      await clearStale(path, own);
+    await writeFile(own, JSON.stringify(mine), { mode: 0o600 });
+    for (;;) {
+      const before = await highest(path);
+      const text = before === 0 ? released : ((await readOrUndefined(`${path}.${String(before)}`)) ?? '');
+      await refuseLiving(text);
+      const number = before + 1;
+      if (!(await tryLink(own, `${path}.${String(number)}`))) continue;
+      if ((await highest(path)) === number) {
+        await clearBelow(path, number);
+        return { tookOver: text !== released, release: () => release(`${path}.${String(number)}`) };
+      }
+      // Our look at the folder was old: others have come and gone since.
+      await rm(`${path}.${String(number)}`, { force: true });
     }
   } catch (error) {
     throw error instanceof AppError ? error : diskError(error, `cannot lock ${path}`);
   } finally {
     await rm(own, { force: true });
   }
-  throw new AppError('already.running', `${path} cannot be taken: several agents start at once; start one`);
+}
+
+async function highest(path: string): Promise<number> {
+  return Math.max(0, ...(await numbersOf(path)));
+}
+
+async function numbersOf(path: string): Promise<number[]> {
+  const start = `${basename(path)}.`;
+  const names = await readdir(dirname(path));
+  return names.filter((name) => name.startsWith(start)).map((name) => Number(name.slice(start.length)) || 0);
+}
+
+async function clearBelow(path: string, number: number): Promise<void> {
+  for (const old of await numbersOf(path)) if (old < number) await rm(`${path}.${String(old)}`, { force: true });
 }
 
 async function tryLink(own: string, path: string): Promise<boolean> {
@@ -47,31 +73,20 @@ async function tryLink(own: string, path: string): Promise<boolean> {
   }
 }
 
-async function clearStale(path: string, own: string): Promise<void> {
-  const text = await readOrUndefined(path);
-  if (text === undefined) return;
+async function refuseLiving(text: string): Promise<void> {
   const holder = parseHolder(text);
-  if (holder !== undefined && (await isAlive(holder))) {
-    throw new AppError(
-      'already.running',
-      `an agent (process ${String(holder.pid)}) runs on this state folder already: stop it, or choose another with --state-dir`,
-      { details: { pid: holder.pid } },
-    );
-  }
-  const aside = `${own}.stale`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    if (errno(error) === 'ENOENT') return;
-    throw error;
-  }
-  // Another taker was faster between our look and our rename: what we hold is its lock.
-  if ((await readOrUndefined(aside)) !== text) await tryLink(aside, path);
-  await rm(aside, { force: true });
+  if (holder === undefined || !(await isAlive(holder))) return;
+  throw new AppError(
+    'already.running',
+    `an agent (process ${String(holder.pid)}) runs on this state folder already: stop it, or choose another with --state-dir`,
+    { details: { pid: holder.pid } },
+  );
 }
 
-async function release(path: string, text: string): Promise<void> {
-  if ((await readOrUndefined(path)) === text) await rm(path, { force: true });
+/** The file stays: a number that was given is never given again. */
+async function release(path: string): Promise<void> {
+  // In another file's place, since ours may have a second name for a moment longer.
+  await writeFileAtomic(path, released);
 }
 
 async function isAlive(holder: Holder): Promise<boolean> {

@@ -44,7 +44,8 @@ export class Collector {
 
   /** The last counts of a host that was replaced: a batch of their own, since a batch names one version a module. */
   async addLast(modules: ModuleStats): Promise<void> {
-    if (Object.values(modules).every(({ requests, errors }) => requests === 0 && Object.keys(errors).length === 0)) return;
+    if (Object.values(modules).every(({ requests, errors }) => requests === 0 && Object.keys(errors).length === 0))
+      return;
     await this.spool(modules, undefined, this.ports.clock.monotonic() - this.lastAt);
   }
 

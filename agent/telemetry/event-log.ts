@@ -43,8 +43,6 @@ export class EventLog {
     const events = this.waiting;
     this.waiting = [];
     const { clock, spool, onSpooled, onError } = this.ports;
-    this.writing = this.writing
-      .then(() => spool.add({ at: toInstant(clock.now()), events }))
-      .then(onSpooled, onError);
+    this.writing = this.writing.then(() => spool.add({ at: toInstant(clock.now()), events })).then(onSpooled, onError);
   }
 }

@@ -2,7 +2,7 @@
 import type { DeviceEvent } from '#shared/protocol/stream.js';
 import type { DeviceState } from '#agent/reconcile/device-state.js';
 import { entry } from '#agent/reconcile/observed.js';
-import type { Fact } from '#agent/reconcile/observe.js';
+import type { Fact } from '#agent/reconcile/fact.js';
 
 export function watchModules(
   state: DeviceState,

@@ -4,8 +4,11 @@
  * enrolled or retired, then Mosquitto is told by SIGHUP. Mosquitto runs as the user of the control
  * plane, since the password file is for that user alone.
  *
- * The rules are weaker than the embedded broker's in two points, by what Mosquitto's ACL can say: a
- * subscription is granted and its messages withheld, and a retained message is not told from another.
+ * The rules are weaker than the embedded broker's, by what Mosquitto's files can say: a subscription is
+ * granted and its messages withheld; a retained message is not told from another; and a client id is not
+ * bound to the user, so that one device can disconnect another by taking its id, though neither hear nor
+ * speak for it. `use_username_as_clientid` would bind it, but with Mosquitto 2.0.11 a CONNECT without user
+ * name and with a connected device's id, which anybody can send, then leaves that device deaf for good.
  */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -83,7 +86,6 @@ export function mosquittoConfig(config: MosquittoConfig): string {
     'set_tcp_nodelay true',
     `listener ${String(config.port)} ${config.host}`,
     `max_connections ${String(config.maxConnections)}`,
-    'use_username_as_clientid true',
     `certfile ${config.certificateFile}`,
     `keyfile ${config.privateKeyFile}`,
     'tls_version tlsv1.2',

@@ -36,7 +36,11 @@ export class TelemetryWorkerClient implements TelemetryPort {
   ) {}
 
   static async start(options: TelemetryWorkerOptions): Promise<TelemetryWorkerClient> {
-    const worker = new Worker(options.entry, { workerData: { path: options.databasePath } });
+    const worker = new Worker(options.entry, {
+      workerData: { path: options.databasePath },
+      // The entry is built: whatever makes this process read sources must not reach it.
+      execArgv: [],
+    });
     const client = new TelemetryWorkerClient(worker, options);
     await untilReady(worker);
     client.listen();

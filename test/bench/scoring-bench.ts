@@ -1,9 +1,11 @@
 /**
  * Our scoring host over HTTP with binary tensors against the same model in a bare onnxruntime loop. Both
  * servers and the loop share one core, the client has its own (where `taskset` exists); rounds of the two
- * are interleaved, medians compared.
+ * are interleaved, medians compared. Where others use the machine meanwhile, CPU time per answer says more than
+ * rates: it is printed beside them.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { copyFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -50,8 +52,8 @@ export async function run(): Promise<void> {
     const cores = cpuPinning();
     console.log(
       cores
-        ? `client on core ${cores.client}, server and loop on core ${cores.server}; `
-        : 'taskset or a second core is missing: client and server share what there is; ',
+        ? `client on core ${cores.client}, server and loop on core ${cores.server};`
+        : 'taskset or a second core is missing: client and server share what there is;',
       `medians of ${String(rounds)} interleaved rounds of ${String(secondsPerRound)} s, batch 1`,
     );
     const ratios: Ratio[] = [];
@@ -84,14 +86,21 @@ async function measure(
   );
   const bare: number[] = [];
   const served: number[] = [];
+  const bareCpu: number[] = [];
+  const servedCpu: number[] = [];
   for (let round = -1; round < rounds; round++) {
     const seconds = round < 0 ? 0.5 : secondsPerRound;
     const limit = await loop.round(seconds);
+    const cpuBeforeMs = cpuMsOf(host.pid);
     const ours = await client.round(seconds);
+    const cpuAfterMs = cpuMsOf(host.pid);
     // The first round warms up.
-    if (round >= 0) {
-      bare.push(limit);
-      served.push(ours);
+    if (round < 0) continue;
+    bare.push(limit.rate);
+    served.push(ours.rate);
+    bareCpu.push((limit.count / (limit.cpuMs ?? Number.NaN)) * 1000);
+    if (cpuBeforeMs !== undefined && cpuAfterMs !== undefined) {
+      servedCpu.push((ours.count / (cpuAfterMs - cpuBeforeMs)) * 1000);
     }
   }
   loop.end();
@@ -103,10 +112,25 @@ async function measure(
     limit: median(bare),
     unit: '/s',
   };
-  return [subject.goal ? { ...ratio, goal: subject.goal } : ratio];
+  const byCpu = { what: '  per second of CPU', ours: median(servedCpu), limit: median(bareCpu), unit: '/s' };
+  return [subject.goal ? { ...ratio, goal: subject.goal } : ratio, ...(servedCpu.length > 0 ? [byCpu] : [])];
 }
 
-/** A process that measures one round for each line we send: seconds in, rate out. */
+interface Round {
+  readonly rate: number;
+  readonly count: number;
+  readonly cpuMs?: number;
+}
+
+/** CPU time of a process so far, as Linux tells it in ticks of 10 ms; undefined elsewhere. */
+function cpuMsOf(pid: number): number | undefined {
+  if (process.platform !== 'linux') return undefined;
+  const stat = readFileSync(`/proc/${String(pid)}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+/** A process that measures one round for each line we send. */
 class Peer {
   private readonly child: ChildProcess;
   private readonly lines: AsyncIterator<string>;
@@ -123,12 +147,11 @@ class Peer {
     this.lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   }
 
-  async round(seconds: number): Promise<number> {
+  async round(seconds: number): Promise<Round> {
     this.child.stdin?.write(`${String(seconds)}\n`);
     const line = await this.lines.next();
-    const rate = Number(line.value);
-    if (line.done === true || !(rate > 0)) throw new Error(`a benchmark process answered ${String(line.value)}`);
-    return rate;
+    if (line.done === true) throw new Error('a benchmark process ended');
+    return JSON.parse(line.value) as Round;
   }
 
   end(): void {

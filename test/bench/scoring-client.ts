@@ -1,4 +1,4 @@
-/** Keeps a number of connections busy with one binary request. A line of seconds in, answers a second out. */
+/** Keeps a number of connections busy with one binary request. A line of seconds in, a line of JSON out. */
 import * as http from 'node:http';
 import { createInterface } from 'node:readline';
 import { encodeInferRequest } from '#shared/scoring/codec/infer-request.js';
@@ -32,6 +32,6 @@ for await (const line of createInterface({ input: process.stdin })) {
     }
   };
   await Promise.all(Array.from({ length: Number(connections) }, client));
-  console.log((answers / (performance.now() - started)) * 1000);
+  console.log(JSON.stringify({ rate: (answers / (performance.now() - started)) * 1000, count: answers }));
 }
 agent.destroy();

@@ -136,10 +136,7 @@ export class FleetWorld {
     const store = await BlobStore.open(join(folder, 'blobs'));
     const world = new FleetWorld(folder, control, store, new SetClock());
     for (const name of ['w', 'other']) {
-      await control
-        .insertInto('workspaces')
-        .values({ name, createdAt: '2026-01-01T00:00:00.000Z' })
-        .execute();
+      await control.insertInto('workspaces').values({ name, createdAt: '2026-01-01T00:00:00.000Z' }).execute();
     }
     return world;
   }

@@ -1,4 +1,5 @@
 /** Tar entries as an attacker writes them: any type, path and size, with a checksum that is right. */
+import { gzipSync } from 'node:zlib';
 
 export interface HostileEntry {
   readonly path: string;
@@ -13,6 +14,28 @@ export interface HostileEntry {
 
 export function hostileTar(entries: readonly HostileEntry[], end: Uint8Array = Buffer.alloc(1024)): Buffer {
   return Buffer.concat([...entries.flatMap(entryBlocks), end]);
+}
+
+/** An extension header for the next entry, or with 'g' for all that follow. */
+export function paxHeader(records: Readonly<Record<string, string>>, type: 'x' | 'g' | 'X' = 'x'): HostileEntry {
+  return { path: 'PaxHeader/x', type, content: Buffer.from(Object.entries(records).map(paxRecord).join('')) };
+}
+
+/** Content in a member of gzip's own form, with bytes of one's choice standing at `at`. */
+export function gzipWith(content: Uint8Array, at: number, chosen: string): Buffer {
+  const plain = gzipSync(content);
+  const extra = Buffer.alloc(1024);
+  extra.write(chosen, at - 12, 'latin1');
+  const head = Buffer.from(plain.subarray(0, 10));
+  head[3] = 4;
+  return Buffer.concat([head, Buffer.from([extra.length & 0xff, extra.length >> 8]), extra, plain.subarray(10)]);
+}
+
+function paxRecord([key, value]: [string, string]): string {
+  const rest = ` ${key}=${value}\n`;
+  let length = rest.length + 1;
+  while (String(length).length + rest.length > length) length += 1;
+  return `${String(length)}${rest}`;
 }
 
 function entryBlocks(entry: HostileEntry): Buffer[] {

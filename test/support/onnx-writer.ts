@@ -97,8 +97,14 @@ export function identityModel(type: number, shape: readonly Dimension[]): Buffer
  * `layers` 3x3 convolutions with rectifiers over `[1, 3, size, size]`, then the mean of each channel:
  * about the work of MobileNet for 12 layers, 24 channels and 112 pixels.
  */
-export function convolutionModel(options: { layers: number; channels: number; size: number }): Buffer {
-  const { layers, channels, size } = options;
+export function convolutionModel(options: {
+  layers: number;
+  channels: number;
+  size: number;
+  /** Every this many layers halve the image; 0 never does: much work for little input. */
+  halveEvery?: number;
+}): Buffer {
+  const { layers, channels, size, halveEvery = 4 } = options;
   const nodes: GraphNode[] = [];
   const initializers: Initializer[] = [];
   let from = 'x';
@@ -112,7 +118,7 @@ export function convolutionModel(options: { layers: number; channels: number; si
       shape: [channels, inputs, 3, 3],
       raw: weights(count, 1 / Math.sqrt(inputs * 9), layer + 1),
     });
-    const strides = layer % 4 === 0 ? [2, 2] : [1, 1];
+    const strides = halveEvery > 0 && layer % halveEvery === 0 ? [2, 2] : [1, 1];
     nodes.push({
       op: 'Conv',
       inputs: [from, name],

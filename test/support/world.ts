@@ -12,8 +12,8 @@ export const repository = join(import.meta.dirname, '../..');
 const build = join(repository, 'dist');
 
 export interface WorldOptions {
-  /** Further flags of `flotilla cloud`. */
-  readonly cloudFlags?: readonly string[];
+  /** `external`: the control plane uses a broker on the broker port that the test starts. */
+  readonly broker?: 'embedded' | 'external';
 }
 
 export class World {
@@ -50,8 +50,10 @@ export class World {
   async startCloud(): Promise<Daemon> {
     const flags = [
       ...['--data-dir', this.dataDir, '--http-port', String(this.ports.api)],
-      ...['--gateway-port', String(this.ports.gateway), '--broker-port', String(this.ports.broker)],
-      ...(this.options.cloudFlags ?? []),
+      ...['--gateway-port', String(this.ports.gateway)],
+      ...(this.options.broker === 'external'
+        ? ['--broker-kind', 'external', '--broker-url', `mqtts://127.0.0.1:${String(this.ports.broker)}`]
+        : ['--broker-port', String(this.ports.broker)]),
     ];
     const cloud = this.start('flotilla', ['cloud', ...flags], this.operator);
     this.cloud = cloud;
@@ -60,8 +62,10 @@ export class World {
       return response?.ok ? true : undefined;
     });
     if (this.ownerToken === '') {
-      this.ownerToken = await cloud.until('printing its owner token', 5_000, () =>
-        /\bflt_[A-Za-z0-9_-]+/.exec(cloud.output)?.[0],
+      this.ownerToken = await cloud.until(
+        'printing its owner token',
+        5_000,
+        () => /\bflt_[A-Za-z0-9_-]+/.exec(cloud.output)?.[0],
       );
     }
     return cloud;

@@ -113,6 +113,37 @@ for (const { name, open, present } of kinds) {
       expect(await outcomeOf(client)).toBe('refused');
     });
 
+    it('gives a device no more by another’s client id than its own rights', async () => {
+      const client = brokers.client({ clientId: 'w/b', username: 'w/a', password: passwords.get('a') ?? '' });
+      clients.push(client);
+      const outcome = await outcomeOf(client);
+      // Mosquitto does not bind the client id: the user name alone says whose topics they are.
+      if (name === 'embedded') expect(outcome).toBe('refused');
+      else {
+        const before = heard.length;
+        await client.publishAsync(topic('b', 'reported'), 'as b', { qos: 1 });
+        await client.publishAsync(topic('a', 'reported'), 'as a', { qos: 1 });
+        await eventually('its own came', () => heard.slice(before).some(({ payload }) => payload === 'as a'));
+        expect(heard.slice(before).map(({ payload }) => payload)).not.toContain('as b');
+      }
+      client.end(true);
+    });
+
+    it('leaves a connected device undisturbed when a stranger tries its client id', async () => {
+      const device = await connectAs('a');
+      const got: string[] = [];
+      device.on('message', (_text, payload) => got.push(payload.toString()));
+      await device.subscribeAsync(topic('a', 'acks'), { qos: 1 });
+      for (const options of [{ clientId: 'w/a' }, { clientId: 'w/a', username: 'w/a', password: 'guess' }]) {
+        const stranger = brokers.client(options);
+        clients.push(stranger);
+        expect(await outcomeOf(stranger)).toBe('refused');
+      }
+      await brokers.broker.publish(topic('a', 'acks'), Buffer.from('marker'), { qos: 1, retain: false });
+      await eventually('the device still hears', () => got.includes('marker'));
+      await device.endAsync();
+    });
+
     it('never publishes a last will on a topic that is not the device’s to write', async () => {
       const admin = brokers.client({ clientId: 'wills', username: 'admin', password: brokers.adminPassword });
       clients.push(admin);

@@ -1,12 +1,13 @@
 import { mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { brotliCompressSync, gunzipSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '#shared/kernel/errors.js';
 import { PathClaims } from '#shared/package/path-claims.js';
 import { unpackArchive } from '#shared/package/unpack-archive.js';
 import { writeArchive } from '#shared/package/write-archive.js';
-import { type HostileEntry, hostileTar } from '#test/support/hostile-tar.js';
+import { gzipWith, type HostileEntry, hostileTar, paxHeader } from '#test/support/hostile-tar.js';
 import { temporaryFolder } from '#test/support/temporary-folder.js';
 
 const folder = temporaryFolder();
@@ -32,6 +33,16 @@ async function codeOf(archive: string, target: string, claims = new PathClaims()
 }
 
 const content = Buffer.from('content');
+/** Hard to compress, so that its compressed form is longer than a header. */
+const sound = hostileTar([
+  { path: 'a', content: Buffer.from(Array.from({ length: 3000 }, (_, i) => (i * i * 31) >> 3)) },
+]);
+
+/** The second last block is still taken for zeros by a reader that leaves out the checksum. */
+function withHidden(archive: Buffer): Buffer {
+  archive.write('hidden!!', archive.length - 1024 + 148, 'latin1');
+  return archive;
+}
 
 describe('unpacking an archive', () => {
   it('gives the files, read-only', async () => {
@@ -98,6 +109,60 @@ describe('unpacking an archive', () => {
         { path: 'y', content },
       ],
     ],
+    ['an extension header that gives a path with ..', [paxHeader({ path: '../out' }), { path: 'y', content }]],
+    ['an extension header that gives a good path', [paxHeader({ path: 'good' }), { path: 'y', content }]],
+    ['an extension header that gives another size', [paxHeader({ size: '0' }), { path: 'y', content }]],
+    ['an extension header that makes a link', [paxHeader({ type: 'SymbolicLink', linkpath: '/etc' }), { path: 'y' }]],
+    ['an extension header of the old form', [paxHeader({ path: '../out' }, 'X'), { path: 'y', content }]],
+    ['an extension header for all entries', [paxHeader({ path: '../out', size: '0' }, 'g'), { path: 'y', content }]],
+    [
+      'an extension header larger than any buffer',
+      [
+        { path: 'x', type: 'x', size: 0o77777777777 },
+        { path: 'y', content },
+      ],
+    ],
+    [
+      'an extension header without content',
+      [
+        { path: 'x', type: 'x' },
+        { path: 'y', content },
+      ],
+    ],
+    [
+      'a long name of one byte',
+      [
+        { path: '././@LongLink', type: 'L', content: Buffer.from('/') },
+        { path: 'y', content },
+      ],
+    ],
+    [
+      'a long name of GNU tar in the old form',
+      [
+        { path: '././@LongLink', type: 'N', content: Buffer.from('../out\0') },
+        { path: 'y', content },
+      ],
+    ],
+    [
+      'a long link of GNU tar',
+      [
+        { path: '././@LongLink', type: 'K', content: Buffer.from('/etc/passwd\0') },
+        { path: 'y', type: '2', link: 'x' },
+      ],
+    ],
+    [
+      'a long link of GNU tar, before a file',
+      [
+        { path: '././@LongLink', type: 'K', content: Buffer.from('/etc/passwd\0') },
+        { path: 'y', content },
+      ],
+    ],
+    ['a file that names a target', [{ path: 'y', content, link: '/etc/passwd' }]],
+    ['a folder of GNU tar that lists its files', [{ path: 'd', type: 'D', content: Buffer.from('Yout\0\0') }]],
+    ['a type that nobody knows', [{ path: 'y', type: 'Z', content }]],
+    ['a letter outside ASCII', [{ path: 'é', content }]],
+    ['a file whose name ends in a slash', [{ path: 'a/', content }]],
+    ['no size', [{ path: 'a', size: '' }]],
     ['a sparse file', [{ path: 'out', type: 'S', content }]],
     [
       'one file twice',
@@ -152,9 +217,18 @@ describe('unpacking an archive', () => {
     ['too many entries', Array.from({ length: 21 }, (_, index) => ({ path: `f${String(index)}` }))],
     ['too large an entry', [{ path: 'a', content: Buffer.alloc(4097) }]],
     ['too many bytes together', ['a', 'b', 'c'].map((path) => ({ path, content: Buffer.alloc(4000) }))],
+    ['too many folders', Array.from({ length: 21 }, (_, index) => ({ path: `d${String(index)}`, type: '5' }))],
     ['a claim of eight gigabytes', [{ path: 'a', content, size: 0o77777777777 }]],
   ])('with %s is refused as too large', async (_what, entries) => {
     expect((await unpack(hostileTar(entries))).code).toBe('archive.too-large');
+  });
+
+  it('with an extension header is refused by its name, before what follows is looked at', async () => {
+    const archive = folder('named.tar');
+    await writeFile(archive, hostileTar([paxHeader({ path: '../out' }), { path: '../y', content }]));
+    await expect(unpackArchive(archive, folder(), new PathClaims(), limits)).rejects.toThrow(
+      'the archive holds "PaxHeader/x", which is an extension header; only files and folders are taken',
+    );
   });
 
   it('that ends before its entry does is refused before a byte is written', async () => {
@@ -174,6 +248,19 @@ describe('unpacking an archive', () => {
     expect(await readdir(join(outer, 'inside'))).toEqual([]);
   });
 
+  it('compressed to a thousandth is refused before it is inflated', async () => {
+    const bomb = gzipWith(
+      hostileTar([{ path: 'a', content: Buffer.alloc(4096) }], Buffer.alloc(2 ** 25)),
+      257,
+      'ustar',
+    );
+    expect(gunzipSync(bomb).length).toBeGreaterThan(2 ** 25);
+    const { code, outer } = await unpack(bomb);
+    expect([code, await readdir(join(outer, 'inside'))]).toEqual(['archive.unsafe', []]);
+    const again = unpackArchive(join(outer, 'archive.tar'), join(outer, 'inside'), new PathClaims(), limits);
+    await expect(again).rejects.toThrow('the archive is no plain tar');
+  });
+
   it('that is nothing but a gigabyte of zeros is refused', async () => {
     const archive = folder('zeros.tar');
     const file = await open(archive, 'w');
@@ -190,7 +277,16 @@ describe('unpacking an archive', () => {
       'followed by another',
       Buffer.concat([hostileTar([{ path: 'a', content }]), hostileTar([{ path: 'b', content }])]),
     ],
-    ['compressed', Buffer.concat([Buffer.from([0x1f, 0x8b, 8]), Buffer.alloc(2045)])],
+    [
+      'followed by an entry after one zero block',
+      Buffer.concat([hostileTar([{ path: 'a', content }], Buffer.alloc(512)), hostileTar([{ path: 'b', content }])]),
+    ],
+    ['ended by a block that hides bytes in its checksum', withHidden(hostileTar([{ path: 'a', content }]))],
+    ['compressed by gzip', gzipSync(sound)],
+    ['compressed by gzip, and looks like a tar', gzipWith(sound, 257, 'ustar\u000000')],
+    ['compressed by brotli', brotliCompressSync(sound)],
+    ['as long as a header and compressed by zstd', Buffer.concat([Buffer.from([0x28, 0xb5, 0x2f, 0xfd]), sound])],
+    ['compressed, or claims to be,', Buffer.concat([Buffer.from([0x1f, 0x8b, 8]), Buffer.alloc(2045)])],
   ])('that is %s is refused', async (_what, archive) => {
     expect((await unpack(archive)).code).toBe('archive.unsafe');
   });
@@ -199,6 +295,22 @@ describe('unpacking an archive', () => {
     const claims = new PathClaims();
     claims.claimFile('module.yaml');
     expect((await unpack(hostileTar([{ path: 'MODULE.yaml', content }]), claims)).code).toBe('archive.unsafe');
+  });
+
+  it('of any files that we write gives them back', async () => {
+    const path = fc.stringMatching(/^[a-z]{1,8}(\/[a-z]{1,8}){0,2}$/);
+    const bytes = fc.uint8Array({ maxLength: 1200 });
+    await fc.assert(
+      fc.asyncProperty(fc.dictionary(path, bytes, { maxKeys: 6 }), async (files) => {
+        const given = Object.entries(files).map(([name, content]) => ({ path: `${name}.txt`, bytes: content }));
+        const { code, outer } = await unpack(await writeArchive(given));
+        expect(code).toBe('unpacked');
+        for (const file of given) {
+          expect(Buffer.from(file.bytes).equals(await readFile(join(outer, 'inside', file.path)))).toBe(true);
+        }
+      }),
+      { numRuns: 50 },
+    );
   });
 
   it('of any damaged archive gives files or an AppError', async () => {

@@ -96,6 +96,14 @@ describe('a document after a cut', () => {
     expect(await document.read()).toEqual({ value: { value: 'old' }, recovered: true });
   });
 
+  it('never makes a damaged file the predecessor of the next', async () => {
+    const { path, document } = await writtenTwice();
+    await writeFile(path, 'damaged');
+    await document.write({ value: 'third' });
+    await writeFile(path, 'damaged again');
+    expect(await document.read()).toEqual({ value: { value: 'old' }, recovered: true });
+  });
+
   it('says that the state is corrupt, and where, when nothing can be read', async () => {
     const { path, document } = await writtenTwice();
     await writeFile(path, '{}');

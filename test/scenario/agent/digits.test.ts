@@ -60,7 +60,12 @@ describe('a device that gets the digits module', () => {
   it('fetches, proves and serves it, and reports so', async () => {
     cloud.publishDesired(cloud.desiredOf(1, { digits: first.module }));
     await until('converged', () => cloud.state.converged && cloud.state.generation === 1);
-    expect(digit()?.active).toMatchObject({ digest: first.image.digest, version: 1, state: 'running', provider: 'cpu' });
+    expect(digit()?.active).toMatchObject({
+      digest: first.image.digest,
+      version: 1,
+      state: 'running',
+      provider: 'cpu',
+    });
     const answer = await score();
     expect(answer.status).toBe(200);
     expect(answer.headers.get('flotilla-generation')).toBe('1');
@@ -71,7 +76,10 @@ describe('a device that gets the digits module', () => {
     const arguments_ = { module: 'digits', input: input as never };
     cloud.command('score-1', { operation: 'score', arguments: arguments_ });
     await until('an answer', () => cloud.responses.some(({ id }) => id === 'score-1'));
-    expect(cloud.responses.find(({ id }) => id === 'score-1')?.outcome).toMatchObject({ kind: 'done', result: { status: 200 } });
+    expect(cloud.responses.find(({ id }) => id === 'score-1')?.outcome).toMatchObject({
+      kind: 'done',
+      result: { status: 200 },
+    });
     cloud.command('score-1', { operation: 'score', arguments: arguments_ });
     await until('the same answer', () => cloud.responses.filter(({ id }) => id === 'score-1').length === 2);
     const [one, two] = cloud.responses.filter(({ id }) => id === 'score-1');
@@ -131,8 +139,15 @@ describe('a device that gets the digits module', () => {
   it('rejects an image whose signature is of another name, and goes on with what it has', async () => {
     const layout = join(folder, 'layout-renamed');
     cloud.layouts.push(layout);
-    const renamed = await buildModule({ moduleFolder: digits, layout, publisher: cloud.publisher, signedName: 'other' });
-    cloud.publishDesired(cloud.desiredOf(4, { digits: { ...renamed.module, image: { ...renamed.image, version: 3 } } }));
+    const renamed = await buildModule({
+      moduleFolder: digits,
+      layout,
+      publisher: cloud.publisher,
+      signedName: 'other',
+    });
+    cloud.publishDesired(
+      cloud.desiredOf(4, { digits: { ...renamed.module, image: { ...renamed.image, version: 3 } } }),
+    );
     await until('rejected', () => digit()?.candidate?.state === 'rejected');
     expect(digit()?.candidate?.reason?.code).toBe('signature.invalid');
     expect(digit()?.active).toMatchObject({ version: 2, state: 'running' });
@@ -180,7 +195,9 @@ describe('a device that gets the digits module', () => {
     await until('converged', () => cloud.state.converged && cloud.state.generation === 6, 30_000);
     await until('the offline request', () =>
       cloud.stored.telemetry.some(
-        (batch) => batch.bootId === 3 && ((batch['modules'] as Record<string, { requests: number }>)['digits']?.requests ?? 0) > 0,
+        (batch) =>
+          batch.bootId === 3 &&
+          ((batch['modules'] as Record<string, { requests: number }>)['digits']?.requests ?? 0) > 0,
       ),
     );
     expect(cloud.gaps.telemetry).toBe(0);

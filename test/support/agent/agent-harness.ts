@@ -73,7 +73,12 @@ export async function buildModule(input: {
     ...(input.goldenFile === undefined ? {} : { goldenFile: input.goldenFile }),
     log: () => undefined,
   });
-  const statement = { schema: 1, digest: built.digest, name: input.signedName ?? built.name, flavor: built.flavor } as const;
+  const statement = {
+    schema: 1,
+    digest: built.digest,
+    name: input.signedName ?? built.name,
+    flavor: built.flavor,
+  } as const;
   const signature = await writeBlob(input.layout, encodeEnvelope(signImage(statement, input.publisher)));
   const image: ImageReference = {
     name: built.name,

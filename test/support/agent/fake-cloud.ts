@@ -7,13 +7,25 @@ import { createServer as createTlsServer, type Server } from 'node:tls';
 import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { Aedes, type AedesPublishPacket, type Client } from 'aedes';
-import { createAuthority, createServerCertificate, fingerprintOf, type KeyedCertificate } from '#cloud/trust/certificates.js';
+import {
+  createAuthority,
+  createServerCertificate,
+  fingerprintOf,
+  type KeyedCertificate,
+} from '#cloud/trust/certificates.js';
 import { toInstant } from '#shared/kernel/clock.js';
 import { decodeChunkMap, flattenChunks } from '#shared/package/chunk-map.js';
 import { signEnvelope } from '#shared/package/dsse.js';
 import { blobPath } from '#shared/package/oci-layout.js';
 import { generateSigningKey, type SigningKey } from '#shared/package/signing-key.js';
-import { type BlocksRequest, blocksRequestSchema, type BlockFrame, encodeFrame, maxChunkBytes, maxUnacknowledgedBytes } from '#shared/protocol/blocks.js';
+import {
+  type BlocksRequest,
+  blocksRequestSchema,
+  type BlockFrame,
+  encodeFrame,
+  maxChunkBytes,
+  maxUnacknowledgedBytes,
+} from '#shared/protocol/blocks.js';
 import type { CommandRequest, CommandResponse } from '#shared/protocol/commands.js';
 import { encodeMessage } from '#shared/protocol/decode.js';
 import type { Desired, DesiredModule, ImageReference } from '#shared/protocol/desired.js';
@@ -23,7 +35,15 @@ import type { Presence } from '#shared/protocol/presence.js';
 import type { Digest } from '#shared/protocol/primitives.js';
 import { applyPatch, emptyReportedState, type Reported, type ReportedState } from '#shared/protocol/reported.js';
 import { judgeSequence, type StreamKind } from '#shared/protocol/stream.js';
-import { buildTopic, type Channel, channels, type DeviceAddress, mayDevicePublish, mayDeviceSubscribe, parseTopic } from '#shared/protocol/topics.js';
+import {
+  buildTopic,
+  type Channel,
+  channels,
+  type DeviceAddress,
+  mayDevicePublish,
+  mayDeviceSubscribe,
+  parseTopic,
+} from '#shared/protocol/topics.js';
 
 export const address: DeviceAddress = { workspace: 'lab', device: 'cam-1' };
 export const devicePassword = 'a device password of some length, secret';
@@ -144,9 +164,21 @@ export class FakeCloud {
     this.publish('desired', signEnvelope(payloadTypes.desired, encodeMessage(desired), key));
   }
 
-  command(id: string, rest: Pick<CommandRequest, 'operation' | 'arguments'>, deadlineMs = 10_000, key = this.director): void {
+  command(
+    id: string,
+    rest: Pick<CommandRequest, 'operation' | 'arguments'>,
+    deadlineMs = 10_000,
+    key = this.director,
+  ): void {
     const now = Date.now();
-    const request = { schema: 1, id, ...address, issuedAt: toInstant(now), deadline: toInstant(now + deadlineMs), ...rest };
+    const request = {
+      schema: 1,
+      id,
+      ...address,
+      issuedAt: toInstant(now),
+      deadline: toInstant(now + deadlineMs),
+      ...rest,
+    };
     this.publish('commandRequest', signEnvelope(payloadTypes.command, encodeMessage(request), key), id);
   }
 
@@ -188,7 +220,11 @@ export class FakeCloud {
       case 'desiredGet':
         this.desiredGets += 1;
         break;
-      default:
+      case 'desired':
+      case 'reportedGet':
+      case 'acks':
+      case 'commandRequest':
+      case 'blocksData':
         throw new Error(`not from a device: ${packet.topic}`);
     }
   }
@@ -196,7 +232,10 @@ export class FakeCloud {
   private takeReport(report: Reported): void {
     this.reports.push(report);
     if (!this.acknowledgeReports) return;
-    if (report.base !== undefined && (report.bootId !== this.reportedAt.bootId || report.base !== this.reportedAt.sequence)) {
+    if (
+      report.base !== undefined &&
+      (report.bootId !== this.reportedAt.bootId || report.base !== this.reportedAt.sequence)
+    ) {
       this.publish('reportedGet', { schema: 1 });
       return;
     }
@@ -249,7 +288,13 @@ export class FakeCloud {
       const bytes = await this.blob(request.source.digest);
       if (bytes === undefined) return { ...none, status: 'notFound' };
       const offset = index * maxChunkBytes;
-      return { ...none, status: 'ok', offset, total: bytes.length, bytes: bytes.subarray(offset, offset + maxChunkBytes) };
+      return {
+        ...none,
+        status: 'ok',
+        offset,
+        total: bytes.length,
+        bytes: bytes.subarray(offset, offset + maxChunkBytes),
+      };
     }
     const map = await this.blob(request.source.map);
     if (map === undefined) return { ...none, status: 'notFound' };
@@ -257,7 +302,12 @@ export class FakeCloud {
     if (chunk === undefined) return { ...none, status: 'outOfRange' };
     const blob = await this.blob(chunk.blob);
     if (blob === undefined) return { ...none, status: 'notFound' };
-    return { ...none, status: 'ok', offset: chunk.offset, bytes: blob.subarray(chunk.offset, chunk.offset + chunk.length) };
+    return {
+      ...none,
+      status: 'ok',
+      offset: chunk.offset,
+      bytes: blob.subarray(chunk.offset, chunk.offset + chunk.length),
+    };
   }
 
   private readonly blobs = new Map<Digest, Buffer>();

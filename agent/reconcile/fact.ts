@@ -1,0 +1,51 @@
+/** What can happen to the device, as plain data: the only way in which what is observed changes. */
+import type { Problem } from '#shared/kernel/errors.js';
+import type { Desired } from '#shared/protocol/desired.js';
+import type { Progress, ServingSet, VersionKey } from '#agent/reconcile/observed.js';
+
+/** A rejection that was kept on disk: it counts for its generation only. */
+export interface Rejection {
+  readonly key: VersionKey;
+  readonly problem: Problem;
+}
+
+export interface AtTrack {
+  readonly track: string;
+  readonly key: VersionKey;
+}
+
+export type Fact =
+  | {
+      readonly kind: 'desiredAccepted';
+      readonly desired: Desired;
+      readonly rejections: Readonly<Record<string, Rejection>>;
+    }
+  | ({ readonly kind: 'fetchStarted' } & AtTrack)
+  | ({ readonly kind: 'fetchProgressed'; readonly progress: Progress } & AtTrack)
+  | ({ readonly kind: 'staged' } & AtTrack)
+  /** The download ended, or the version could not be loaded or proved; the problem's code says if it is for good. */
+  | ({ readonly kind: 'versionFailed'; readonly problem: Problem } & AtTrack)
+  | ({ readonly kind: 'fetchCancelled' } & AtTrack)
+  | ({ readonly kind: 'versionLost' } & AtTrack)
+  | { readonly kind: 'servingStarting' }
+  | { readonly kind: 'servingStarted'; readonly scripts: readonly string[] }
+  /** The incumbent set without a module that could not be loaded again. */
+  | { readonly kind: 'servingLost'; readonly module: string }
+  | { readonly kind: 'hostExited'; readonly clean: boolean; readonly reason: string }
+  | { readonly kind: 'scriptStarting'; readonly module: string }
+  | { readonly kind: 'scriptStarted'; readonly module: string }
+  | { readonly kind: 'scriptExited'; readonly module: string; readonly clean: boolean; readonly reason: string }
+  | { readonly kind: 'gaveUp'; readonly process: 'host' | { readonly script: string }; readonly reason: string }
+  /** A person asks for another try. */
+  | { readonly kind: 'restartAsked'; readonly module: string }
+  | { readonly kind: 'candidateStarting'; readonly set: ServingSet }
+  | { readonly kind: 'candidateLoaded' }
+  | { readonly kind: 'candidateGone' }
+  | ({ readonly kind: 'provingStarted' } & AtTrack)
+  | ({ readonly kind: 'proved' } & AtTrack)
+  | { readonly kind: 'switched'; readonly scripts: readonly string[] }
+  | { readonly kind: 'committed'; readonly generation: number; readonly set: ServingSet }
+  | { readonly kind: 'retiredDraining' }
+  | { readonly kind: 'retiredDropped' }
+  | { readonly kind: 'linkChanged'; readonly up: boolean }
+  | { readonly kind: 'garbageChanged'; readonly due: boolean };

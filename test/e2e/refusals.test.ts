@@ -1,0 +1,128 @@
+import { cp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '#cloud/quickstart/free-port.js';
+import type { Daemon } from '#cloud/quickstart/program.js';
+import { exportPrivateKeyPem, generateSigningKey } from '#shared/package/signing-key.js';
+import { repository, World } from '../support/world.js';
+
+const module = join(repository, 'modules/digits');
+
+interface Image {
+  readonly digest: string;
+  readonly layers: readonly { readonly digest: string; readonly path: string }[];
+}
+
+describe('what a device refuses, with the reason in its own explain', () => {
+  let world: World;
+  let port: number;
+  let agent: Daemon;
+  const explain = (): Promise<string> => world.agentCommand('cam-1', 'explain');
+  const explained = (pattern: RegExp): Promise<string> =>
+    agent.until(`explaining ${String(pattern)}`, 30_000, async () => {
+      const text = await explain();
+      return pattern.test(text) ? text : undefined;
+    });
+  const version = async (): Promise<string | null> => {
+    const response = await fetch(`http://127.0.0.1:${String(port)}/v2/models/digits/infer`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: await readFile(join(module, 'fixtures/digit.json')),
+    });
+    return response.headers.get('flotilla-version');
+  };
+  const control = (name: string): string => join(world.dataDir, name);
+
+  beforeAll(async () => {
+    world = await World.create();
+    port = (await freePort(0)).port;
+    await world.open();
+    await world.flotilla('image', 'build', module);
+    await world.enrol('cam-1');
+    agent = await world.startAgent('cam-1', port);
+    await world.flotilla('deploy', 'digits:1', '--device', 'cam-1', '--timeout', '60s');
+  });
+  afterAll(() => world.close());
+
+  it('an image that a publisher signed whom it was not enrolled with', async () => {
+    // The same operator's token, another person's publisher key: what a thief of the control plane has.
+    const mine = join(world.folder, 'operator/keys');
+    await rename(mine, `${mine}-mine`);
+    const copy = join(world.folder, 'other');
+    await cp(module, copy, { recursive: true });
+    await cp(join(module, 'model-v2.onnx'), join(copy, 'model.onnx'));
+    await cp(join(module, 'golden-v2.json'), join(copy, 'golden.json'));
+    const image = (await world.flotillaJson('image', 'build', copy)) as { version: number };
+    await rm(mine, { recursive: true });
+    await rename(`${mine}-mine`, mine);
+
+    const name = `digits:${String(image.version)}`;
+    await expect(world.flotilla('deploy', name, '--device', 'cam-1', '--timeout', '60s')).rejects.toThrow(
+      /signature\.unknown-key/,
+    );
+    expect(await explain()).toMatch(/publisher|signature\.unknown-key/);
+    expect(await version()).toBe('1');
+  });
+
+  it('an image whose bytes were changed in the store', async () => {
+    const copy = join(world.folder, 'tampered');
+    await cp(module, copy, { recursive: true });
+    const manifest = await readFile(join(copy, 'module.yaml'), 'utf8');
+    await writeFile(join(copy, 'module.yaml'), manifest.replace('Recognises', 'Truly recognises'));
+    await cp(join(module, 'model-v2.onnx'), join(copy, 'model.onnx'));
+    await cp(join(module, 'golden-v2.json'), join(copy, 'golden.json'));
+    const image = (await world.flotillaJson('image', 'build', copy)) as Image & { version: number };
+    const weights = image.layers.find(({ path }) => path.endsWith('.onnx'));
+    const path = join(await blobFolder(world.dataDir), (weights?.digest ?? '').replace('sha256:', ''));
+    const bytes = await readFile(path);
+    bytes[bytes.length - 100] = (bytes[bytes.length - 100] ?? 0) ^ 1;
+    await rm(path);
+    await writeFile(path, bytes);
+
+    await world.flotilla('deploy', `digits:${String(image.version)}`, '--device', 'cam-1', '--no-wait');
+    await explained(/blob\.(corrupt|not-found|digest-mismatch)|damaged/);
+    expect(await version()).toBe('1');
+  });
+
+  it('a desired document that another director key signed', async () => {
+    await world.cloud?.stop();
+    const key = control('keys/director.pem');
+    const rightful = await readFile(key);
+    await writeFile(key, exportPrivateKeyPem(generateSigningKey()), { mode: 0o600 });
+    await world.startCloud();
+    await world.flotilla('undeploy', 'digits', '--device', 'cam-1', '--no-wait');
+    await explained(/signature\.unknown-key/);
+    expect(await version()).toBe('1');
+
+    await world.cloud?.stop();
+    await writeFile(key, rightful, { mode: 0o600 });
+    await world.startCloud();
+    await world.flotilla('deploy', 'digits:1', '--device', 'cam-1', '--timeout', '60s');
+  });
+
+  it('an older generation, as a control plane restored from a backup sends it; and then goes on above it', async () => {
+    await world.cloud?.stop();
+    const backup = join(world.folder, 'backup');
+    await cp(world.dataDir, backup, { recursive: true });
+    await world.startCloud();
+    await world.flotilla('undeploy', 'digits', '--device', 'cam-1', '--timeout', '60s');
+    await world.flotilla('deploy', 'digits:1', '--device', 'cam-1', '--timeout', '60s');
+    await world.cloud?.stop();
+    await rm(world.dataDir, { recursive: true });
+    await rename(backup, world.dataDir);
+    await world.startCloud();
+    await explained(/desired\.older-generation/);
+    expect(await version()).toBe('1');
+
+    await world.flotilla('undeploy', 'digits', '--device', 'cam-1', '--timeout', '60s');
+    expect(await version()).toBeNull();
+  });
+});
+
+async function blobFolder(dataDir: string): Promise<string> {
+  for (const name of await readdir(dataDir)) {
+    const folder = join(dataDir, name, 'blobs/sha256');
+    if (await readdir(folder).catch(() => undefined)) return folder;
+  }
+  return join(dataDir, 'blobs/sha256');
+}

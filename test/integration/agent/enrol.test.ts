@@ -1,0 +1,172 @@
+import { mkdtemp, readFile, stat, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { enrol } from '#agent/identity/enrol.js';
+import { identityDocument } from '#agent/identity/identity.js';
+import { readCapabilities } from '#agent/identity/capabilities.js';
+import { stateFolder, type StateFolder } from '#agent/store/state-folder.js';
+import { takeStateLock } from '#agent/store/state-lock.js';
+import { systemClock } from '#shared/kernel/clock.js';
+import { generateSigningKey } from '#shared/package/signing-key.js';
+import {
+  controlPlaneServerName,
+  enrolmentRequestSchema,
+  type EnrolmentToken,
+  formatEnrolmentToken,
+} from '#shared/protocol/enrolment.js';
+import { removeFolder } from '#test/support/agent/agent-harness.js';
+import { FakeCloud } from '#test/support/agent/fake-cloud.js';
+
+describe('enrolment', () => {
+  let cloud: FakeCloud;
+  let other: FakeCloud;
+  let gateway: Server;
+  let url: string;
+  let folder: StateFolder;
+  let answer: (body: string) => { status: number; body: unknown } | undefined;
+  const bodies: string[] = [];
+
+  beforeAll(async () => {
+    cloud = await FakeCloud.start();
+    other = await FakeCloud.start();
+    gateway = createServer(cloud.serverTls, (request, response) => {
+      let text = '';
+      request.on('data', (part: Buffer) => {
+        text += part.toString();
+      });
+      request.on('end', () => {
+        bodies.push(text);
+        const reply = answer(text);
+        if (reply === undefined) request.socket.destroy();
+        else response.writeHead(reply.status, { 'content-type': 'application/json' }).end(JSON.stringify(reply.body));
+      });
+    });
+    await new Promise<void>((resolve) => gateway.listen(0, '127.0.0.1', resolve));
+    url = `https://127.0.0.1:${String((gateway.address() as AddressInfo).port)}`;
+  });
+  afterAll(async () => {
+    gateway.closeAllConnections();
+    await new Promise((resolve) => gateway.close(resolve));
+    await cloud.close();
+    await other.close();
+  });
+  beforeEach(async () => {
+    bodies.length = 0;
+    folder = stateFolder(await mkdtemp(join(tmpdir(), 'fe-')));
+    answer = (text) => {
+      const body = enrolmentRequestSchema.parse(JSON.parse(text));
+      return { status: 201, body: { ...good(), workspace: body.workspace, device: body.device } };
+    };
+  });
+  afterEach(() => removeFolder(folder.root));
+
+  const good = () => ({
+    workspace: 'lab',
+    device: 'cam-1',
+    secret: 's'.repeat(43),
+    broker: { url: cloud.brokerUrl, serverName: controlPlaneServerName, authority: cloud.authorityPem },
+    director: cloud.director.publicKey,
+  });
+  const token = (change: Partial<EnrolmentToken> = {}): string =>
+    formatEnrolmentToken({
+      url,
+      workspace: 'lab',
+      secret: 't'.repeat(43),
+      authority: cloud.authorityPin,
+      director: cloud.director.publicKey,
+      publishers: [cloud.publisher.publicKey],
+      ...change,
+    });
+  const go = (text: string, more: { url?: string; device?: string; replace?: boolean } = {}) =>
+    enrol(
+      {
+        folder,
+        token: text,
+        device: 'cam-1',
+        tags: { site: 'lab' },
+        capabilities: readCapabilities(),
+        replace: false,
+        ...more,
+      },
+      systemClock,
+    );
+  const identity = async () => (await identityDocument(folder.identity).read())?.value;
+
+  it('leaves an identity that only its owner can read, and nothing pending', async () => {
+    await go(token());
+    expect(await identity()).toMatchObject({
+      workspace: 'lab',
+      device: 'cam-1',
+      publishers: [cloud.publisher.publicKey],
+    });
+    expect((await stat(folder.identity)).mode & 0o777).toBe(0o600);
+    await expect(stat(folder.pendingEnrolment)).rejects.toThrow();
+    expect(JSON.parse(bodies[0] ?? '')).toMatchObject({ tags: { site: 'lab' }, device: 'cam-1' });
+  });
+
+  it('tells the token to nobody but the server that the token pins', async () => {
+    await expect(go(token({ authority: other.authorityPin }))).rejects.toMatchObject({
+      code: 'enrolment.pin-mismatch',
+    });
+    expect(bodies).toEqual([]);
+    expect(await identity()).toBeUndefined();
+  });
+
+  it('refuses a server whose director is another than the token pins', async () => {
+    await expect(go(token({ director: generateSigningKey().publicKey }))).rejects.toMatchObject({
+      code: 'enrolment.pin-mismatch',
+    });
+    expect(await identity()).toBeUndefined();
+  });
+
+  it.each(['enrolment.token-expired', 'enrolment.token-used', 'device.exists'] as const)(
+    'passes on what the server says: %s',
+    async (code) => {
+      answer = () => ({ status: 401, body: { code, message: 'so it is' } });
+      await expect(go(token())).rejects.toMatchObject({ code, message: 'so it is' });
+      expect(await identity()).toBeUndefined();
+    },
+  );
+
+  it('refuses a malformed token before it speaks to anyone', async () => {
+    await expect(go(token().slice(0, -9))).rejects.toMatchObject({ code: 'enrolment.token-invalid' });
+    await expect(go('abc')).rejects.toMatchObject({ code: 'enrolment.token-invalid' });
+    await expect(go(token(), { device: 'Cam 1' })).rejects.toMatchObject({ code: 'request.invalid' });
+    expect(bodies).toEqual([]);
+  });
+
+  it('that was cut off after the token was used says what to do at the next try', async () => {
+    answer = () => undefined;
+    await expect(go(token())).rejects.toMatchObject({ code: 'server.unreachable' });
+    answer = () => ({ status: 401, body: { code: 'enrolment.token-used', message: 'used' } });
+    await expect(go(token())).rejects.toThrow('flotilla device retire cam-1');
+  });
+
+  it('does not give up an identity unless it is told to, but mends a damaged one', async () => {
+    await go(token());
+    await expect(go(token())).rejects.toMatchObject({ code: 'device.exists' });
+    await go(token(), { device: 'cam-2', replace: true });
+    expect(await identity()).toMatchObject({ device: 'cam-2' });
+    await writeFile(folder.identity, (await readFile(folder.identity, 'utf8')).slice(0, 40));
+    await go(token());
+    expect(await identity()).toMatchObject({ device: 'cam-1' });
+  });
+
+  it('leaves nothing of an earlier device, and waits for no running agent', async () => {
+    await go(token());
+    await writeFile(folder.committed, 'of cam-1');
+    await go(token(), { device: 'cam-2', replace: true });
+    await expect(stat(folder.committed)).rejects.toThrow();
+    const lock = await takeStateLock(folder.lock);
+    await expect(go(token(), { replace: true })).rejects.toMatchObject({ code: 'already.running' });
+    await lock.release();
+  });
+
+  it('says so when nobody answers', async () => {
+    await expect(go(token(), { url: 'https://127.0.0.1:1' })).rejects.toMatchObject({ code: 'server.unreachable' });
+    await expect(go(token(), { url: 'http://127.0.0.1:1' })).rejects.toMatchObject({ code: 'request.invalid' });
+  });
+});

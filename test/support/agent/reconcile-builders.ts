@@ -1,0 +1,160 @@
+/** Desired documents and images for plans, and a device that does what it is told, in memory. */
+import type { Desired, DesiredModule, ImageReference } from '#shared/protocol/desired.js';
+import type { Problem } from '#shared/kernel/errors.js';
+import type { Action } from '#agent/reconcile/action.js';
+import { entry, nothingObserved, type Observed, sameSet, versionKeyOf } from '#agent/reconcile/observed.js';
+import type { Fact } from '#agent/reconcile/fact.js';
+import { observe } from '#agent/reconcile/observe.js';
+import { planDevice, type Plan } from '#agent/reconcile/plan.js';
+import { defaultPolicy } from '#agent/reconcile/policy.js';
+
+export function digestNumber(number: number): string {
+  return `sha256:${number.toString(16).padStart(64, '0')}`;
+}
+
+export function imageNumber(number: number, name = 'digits'): ImageReference {
+  const signature = { digest: digestNumber(number + 1_000_000), size: 300 };
+  return { name, version: number, digest: digestNumber(number), size: 1000, signature };
+}
+
+export function moduleNumber(number: number): DesiredModule {
+  return {
+    image: imageNumber(number),
+    settings: {},
+    policy: { restart: 'always', maxRestarts: 20, windowSeconds: 600 },
+  };
+}
+
+export function desiredOf(
+  generation: number,
+  modules: Record<string, DesiredModule>,
+  prefetch: ImageReference[] = [],
+): Desired {
+  return {
+    schema: 1,
+    workspace: 'lab',
+    device: 'cam-1',
+    generation,
+    issuedAt: '2026-01-01T00:00:00.000Z',
+    expiresAt: '2027-01-01T00:00:00.000Z',
+    modules,
+    prefetch,
+  };
+}
+
+/** How an image behaves when it is fetched or proved. */
+export type Fate = 'good' | 'rejected' | 'flaky' | 'crashes';
+
+const rejection: Problem = { code: 'golden.mismatch', message: 'differs' };
+const failure: Problem = { code: 'score.timeout', message: 'slow' };
+
+/** A device whose every action has its outcome at once. */
+export class SimulatedDevice {
+  observed: Observed = { ...nothingObserved, linkUp: true };
+  desired: Desired | undefined;
+  now = 0;
+  /** What was done, for properties to look at. */
+  readonly done: { readonly action: Action; readonly before: Observed }[] = [];
+  private readonly flakes = new Map<string, number>();
+
+  constructor(private readonly fateOf: (digest: string) => Fate) {}
+
+  accept(desired: Desired): void {
+    this.desired = desired;
+    this.take({ kind: 'desiredAccepted', desired, rejections: {} });
+  }
+
+  plan(): Plan {
+    return planDevice({ desired: this.desired, observed: this.observed, policy: defaultPolicy, now: this.now });
+  }
+
+  /** Plans and acts until converged, or nothing is left but to wait for something that will not come. */
+  settle(maxRounds: number): { readonly rounds: number; readonly plan: Plan } {
+    for (let rounds = 1; rounds <= maxRounds; rounds++) {
+      const plan = this.plan();
+      for (const action of plan.actions) this.act(action);
+      if (plan.actions.length > 0) continue;
+      const deadlines = plan.waiting.flatMap((one) => ('deadline' in one ? [one.deadline] : []));
+      if (deadlines.length === 0) return { rounds, plan };
+      this.now = Math.max(this.now, Math.min(...deadlines));
+    }
+    throw new Error(`not settled after ${String(maxRounds)} rounds: ${JSON.stringify(this.plan())}`);
+  }
+
+  take(fact: Fact): void {
+    this.observed = observe(this.observed, fact, { at: this.now, random: 0.5 });
+  }
+
+  act(action: Action): void {
+    this.done.push({ action, before: this.observed });
+    this.now += 1;
+    switch (action.kind) {
+      case 'startFetch': {
+        const { track, key, image } = action;
+        this.take({ kind: 'fetchStarted', track, key });
+        if (this.fateOf(image.digest) === 'flaky' && this.flake(`fetch ${image.digest}`)) {
+          this.take({ kind: 'versionFailed', track, key, problem: { code: 'blob.not-found', message: 'not yet' } });
+        } else this.take({ kind: 'staged', track, key });
+        return;
+      }
+      case 'cancelFetch': {
+        const key = entry(this.observed.tracks, action.track)?.key;
+        if (key !== undefined) this.take({ kind: 'fetchCancelled', track: action.track, key });
+        return;
+      }
+      case 'startServing':
+        this.take({ kind: 'servingStarting' });
+        this.take({ kind: 'servingStarted', scripts: [] });
+        return;
+      case 'startScript':
+        this.take({ kind: 'scriptStarting', module: action.module });
+        this.take({ kind: 'scriptStarted', module: action.module });
+        return;
+      case 'giveUp':
+        this.take({ kind: 'gaveUp', process: action.process, reason: action.reason });
+        return;
+      case 'prepareSet':
+        this.take({ kind: 'candidateStarting', set: action.set });
+        this.take({ kind: 'candidateLoaded' });
+        return;
+      case 'discardCandidate':
+        this.take({ kind: 'candidateGone' });
+        return;
+      case 'prove':
+        this.prove(action.module, action.key);
+        return;
+      case 'switchSet':
+        if (this.observed.candidate === undefined || !sameSet(this.observed.candidate.set, action.set)) return;
+        this.take({ kind: 'switched', scripts: [] });
+        return;
+      case 'commitSet':
+        this.take({ kind: 'committed', generation: action.generation, set: action.set });
+        return;
+      case 'dropRetired':
+        this.take({ kind: 'retiredDraining' });
+        this.take({ kind: 'retiredDropped' });
+        return;
+      case 'collectGarbage':
+        this.take({ kind: 'garbageChanged', due: false });
+    }
+  }
+
+  private prove(track: string, key: string): void {
+    this.take({ kind: 'provingStarted', track, key });
+    const digest = entry(this.observed.tracks, track)?.image.digest ?? '';
+    const fate = this.fateOf(digest);
+    if (fate === 'rejected') this.take({ kind: 'versionFailed', track, key, problem: rejection });
+    else if ((fate === 'flaky' || fate === 'crashes') && this.flake(`prove ${digest}`)) {
+      this.take({ kind: 'versionFailed', track, key, problem: failure });
+    } else this.take({ kind: 'proved', track, key });
+  }
+
+  /** Fails twice, then works. */
+  private flake(what: string): boolean {
+    const times = (this.flakes.get(what) ?? 0) + 1;
+    this.flakes.set(what, times);
+    return times <= 2;
+  }
+}
+
+export { versionKeyOf };
