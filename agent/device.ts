@@ -83,6 +83,11 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   const stopping = new AbortController();
   const onBug = (error: unknown): void => logger.error({ err: error }, 'unexpected failure');
 
+  const onHeldUp = (error: unknown): void => {
+    if (error instanceof AppError) logger.warn({ problem: toProblem(error) }, 'not on disk; it is tried again');
+    else onBug(error);
+  };
+
   const committed = new CommittedState(
     documents.committed,
     (await documents.readOrLose(documents.committed)) ?? nothingCommitted,
@@ -116,7 +121,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     generation: () => state.desired?.generation ?? committed.value.generation,
     hostStats: () => serving.stats(),
     publish,
-    onError: onBug,
+    onError: onHeldUp,
   });
   const { raise } = telemetry;
   for (const damage of parts.damages) raise({ level: 'error', type: 'state.damaged', message: damage });
@@ -271,7 +276,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       logger.warn({ id, problem }, 'command refused');
       raise({ level: 'warn', type: 'command.refused', message: problem.message, details: { code: problem.code, id } });
     },
-    onError: onBug,
+    onError: onHeldUp,
   });
 
   state.onChange((fact) => {

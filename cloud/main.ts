@@ -9,6 +9,7 @@ import { openApi } from './wiring/api-wiring.js';
 import { wireFleet } from './wiring/fleet-wiring.js';
 import { layGround } from './wiring/ground.js';
 import { wireRegistry } from './wiring/registry-wiring.js';
+import { openTelemetry } from './wiring/telemetry-wiring.js';
 
 export interface CloudAddresses {
   /** Base URL of the operator API. */
@@ -30,8 +31,9 @@ export async function startCloud(config: CloudConfig, logger: Logger, version: s
   const shutdown = new Shutdown(logger);
   try {
     const ground = await layGround(config, logger, shutdown);
-    const registry = await wireRegistry(ground);
-    const fleet = await wireFleet(ground, version);
+    const telemetry = await openTelemetry(ground);
+    const registry = await wireRegistry(ground, telemetry);
+    const fleet = await wireFleet(ground, version, telemetry);
     const api = await openApi(ground, version, [registry, fleet]);
     return { addresses: { http: api.url, ...fleet.addresses }, ownerToken: api.ownerToken, stop: () => shutdown.run() };
   } catch (error) {

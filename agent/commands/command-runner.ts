@@ -103,12 +103,23 @@ export class CommandRunner {
             message: 'the agent was restarted while this command ran; whether it took effect is not known',
           })
         : await this.execute(request, leftMs);
-    await journal.answer(response);
+    try {
+      await journal.answer(response);
+    } catch (error) {
+      // What it did is done: better an answer that a restart forgets than none.
+      if (!(error instanceof AppError)) throw error;
+      this.ports.onError(error);
+    }
     if (Date.parse(request.deadline) > trustedNow()) await respond(response);
   }
 
   private async execute(request: CommandRequest, leftMs: number): Promise<CommandResponse> {
-    await this.ports.journal.begin(request.id, request);
+    try {
+      await this.ports.journal.begin(request.id, request);
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      return failed(request.id, toProblem(error));
+    }
     const timeUp = new AbortController();
     const end = new AbortController();
     const timer = this.ports.clock.sleep(Math.min(leftMs, 2 ** 31 - 1), end.signal).then(() => timeUp.abort());

@@ -18,7 +18,14 @@ export async function bindWithPatience(
       return bindHandle(address, port);
     } catch (error) {
       const taken = error instanceof AppError && error.code === 'port.taken';
-      if (!taken || clock.monotonic() >= deadline) throw error;
+      if (!taken) throw error;
+      if (clock.monotonic() >= deadline) {
+        const { message, details } = error;
+        throw new AppError('port.taken', `${message}; it is set by --scoring-port or FLOTILLA_AGENT_SCORING_PORT`, {
+          details,
+          cause: error,
+        });
+      }
       await clock.sleep(retryMs);
     }
   }

@@ -32,7 +32,7 @@ export async function takeStateLock(path: string): Promise<StateLock> {
     for (;;) {
       const before = await highest(path);
       const text = before === 0 ? released : ((await readOrUndefined(`${path}.${String(before)}`)) ?? '');
-      await refuseLiving(text);
+      await refuseLiving(text, dirname(path));
       const number = before + 1;
       if (!(await tryLink(own, `${path}.${String(number)}`))) continue;
       if ((await highest(path)) === number) {
@@ -73,12 +73,12 @@ async function tryLink(own: string, path: string): Promise<boolean> {
   }
 }
 
-async function refuseLiving(text: string): Promise<void> {
+async function refuseLiving(text: string, folder: string): Promise<void> {
   const holder = parseHolder(text);
   if (holder === undefined || !(await isAlive(holder))) return;
   throw new AppError(
     'already.running',
-    `an agent (process ${String(holder.pid)}) runs on this state folder already: stop it, or choose another with --state-dir`,
+    `an agent (process ${String(holder.pid)}) runs on the state folder ${folder} already: stop it, or choose another folder with --state-dir`,
     { details: { pid: holder.pid } },
   );
 }
@@ -86,7 +86,12 @@ async function refuseLiving(text: string): Promise<void> {
 /** The file stays: a number that was given is never given again. */
 async function release(path: string): Promise<void> {
   // In another file's place, since ours may have a second name for a moment longer.
-  await writeFileAtomic(path, released);
+  try {
+    await writeFileAtomic(path, released);
+  } catch (error) {
+    // On a full disk the file goes on naming a process that ends now: the next start sees that it is gone.
+    if (!(error instanceof AppError && error.code === 'disk.full')) throw error;
+  }
 }
 
 async function isAlive(holder: Holder): Promise<boolean> {

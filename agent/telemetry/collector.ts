@@ -1,8 +1,12 @@
-/** Every interval: what the hosts counted and how the machine does, as one batch into the spool. */
+/**
+ * Every interval: what the hosts counted and how the machine does, as one batch into the spool. What the
+ * spool has no room for waits in memory and goes first when there is some.
+ */
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { HostModuleStats } from '#shared/scoring/host-protocol.js';
 import type { ModuleMetrics, SystemMetrics } from '#shared/protocol/stream.js';
+import { type BatchContent, joinBatches } from '#agent/telemetry/batch-content.js';
 import type { Spool } from '#agent/telemetry/spool.js';
 
 export type ModuleStats = Readonly<Record<string, HostModuleStats>>;
@@ -21,6 +25,8 @@ export class Collector {
   private readonly flight: SingleFlight;
   private timer: NodeJS.Timeout | undefined;
   private lastAt: number;
+  private unspooled: BatchContent[] = [];
+  private writing: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly ports: CollectorPorts,
@@ -60,15 +66,39 @@ export class Collector {
   }
 
   private async spool(modules: ModuleStats, system: SystemMetrics | undefined, intervalMs: number): Promise<void> {
-    const { clock, spool, generation, onSpooled } = this.ports;
-    await spool.add({
+    const { clock, generation, onError } = this.ports;
+    this.keep({
       at: toInstant(clock.now()),
       intervalMs: Math.max(0, intervalMs),
       generation: generation(),
       modules: Object.fromEntries(Object.entries(modules).map(([name, stats]) => [name, metricsOf(stats)])),
       ...(system === undefined ? {} : { system }),
     });
-    onSpooled();
+    this.writing = this.writing.then(() => this.write()).catch(onError);
+    await this.writing;
+  }
+
+  private keep(content: BatchContent): void {
+    const last = this.unspooled.at(-1);
+    const joined = last === undefined ? undefined : joinBatches(last, content);
+    if (joined === undefined) this.unspooled.push(content);
+    else this.unspooled[this.unspooled.length - 1] = joined;
+  }
+
+  /** What is being written is no longer in `unspooled`, so that nothing is joined to it; a failure puts it back. */
+  private async write(): Promise<void> {
+    for (let content = this.unspooled.shift(); content !== undefined; content = this.unspooled.shift()) {
+      try {
+        await this.ports.spool.add({ ...content });
+      } catch (error) {
+        const next = this.unspooled.shift();
+        const joined = next === undefined ? undefined : joinBatches(content, next);
+        if (joined !== undefined) this.unspooled.unshift(joined);
+        else this.unspooled.unshift(content, ...(next === undefined ? [] : [next]));
+        throw error;
+      }
+      this.ports.onSpooled();
+    }
   }
 }
 

@@ -17,10 +17,12 @@ export class EventLog {
   private waiting: DeviceEvent[] = [];
   private timer: NodeJS.Timeout | undefined;
   private writing: Promise<void> = Promise.resolve();
+  private stopped = false;
 
   constructor(
     private readonly ports: EventLogPorts,
     private readonly gatherMs = 300,
+    private readonly retryMs = 10_000,
   ) {}
 
   raise(event: Omit<DeviceEvent, 'at'>): void {
@@ -30,8 +32,9 @@ export class EventLog {
     else this.timer ??= setTimeout(() => this.cut(), this.gatherMs);
   }
 
-  /** Everything raised so far is on disk when it resolves. */
-  async flush(): Promise<void> {
+  /** Everything raised so far is on disk when it resolves, or given up for want of room. */
+  async stop(): Promise<void> {
+    this.stopped = true;
     this.cut();
     await this.writing;
   }
@@ -43,6 +46,18 @@ export class EventLog {
     const events = this.waiting;
     this.waiting = [];
     const { clock, spool, onSpooled, onError } = this.ports;
-    this.writing = this.writing.then(() => spool.add({ at: toInstant(clock.now()), events })).then(onSpooled, onError);
+    this.writing = this.writing
+      .then(() => spool.add({ at: toInstant(clock.now()), events }))
+      .then(onSpooled, (error: unknown) => {
+        onError(error);
+        this.putBack(events);
+      });
+  }
+
+  /** On a full disk the latest stay, and are tried again: with the next event, and after a while. */
+  private putBack(events: readonly DeviceEvent[]): void {
+    if (this.stopped) return;
+    this.waiting = [...events, ...this.waiting].slice(-maxEvents);
+    this.timer ??= setTimeout(() => this.cut(), this.retryMs);
   }
 }

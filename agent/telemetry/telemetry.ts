@@ -84,7 +84,7 @@ export async function createTelemetry(parts: TelemetryParts): Promise<Telemetry>
     sizes: () => ({ telemetry: spools.telemetry.size, events: spools.events.size }),
     stopCollecting: () => collector.stop(),
     stop: async () => {
-      await events.flush();
+      await events.stop();
       await senders.telemetry.stop();
       await senders.events.stop();
     },

@@ -62,7 +62,8 @@ function notHeardOf(device: DeviceBody, target: DeployTarget): Verdict {
 }
 
 function judgeRemoval(device: DeviceBody, target: DeployTarget, report: ModuleReport | undefined): Verdict {
-  if (report === undefined) {
+  // Gone from the list is not enough: the replaced host may still finish what its clients sent.
+  if (report === undefined && isSettled(device.reported, target.module)) {
     return {
       kind: 'done',
       text: `${target.module} is gone from ${device.name} (generation ${String(target.generation)})`,
@@ -113,9 +114,8 @@ function judgeActive(device: DeviceBody, module: string, active: NonNullable<Mod
     case 'restarting':
       return progress(`${version} is restarting on the device`);
     case 'running': {
-      // The same digest may already run with older settings, so running alone is not enough, unless
-      // what the device still works on can only be another module that will not settle.
-      if (!device.reported.converged && !anotherIsStuck(device.reported, module)) {
+      // The same digest may already run with older settings, so running alone is not enough.
+      if (!isSettled(device.reported, module)) {
         return progress(`${version} is being switched to`);
       }
       const provider = active.provider === undefined ? '' : ` on ${active.provider}`;
@@ -124,7 +124,9 @@ function judgeActive(device: DeviceBody, module: string, active: NonNullable<Mod
   }
 }
 
-function anotherIsStuck(reported: ReportedState, module: string): boolean {
+/** The device has converged, or what it still works on can only be another module that will not settle. */
+function isSettled(reported: ReportedState, module: string): boolean {
+  if (reported.converged) return true;
   return Object.entries(reported.modules).some(
     ([name, { active, candidate }]) =>
       name !== module &&

@@ -1,5 +1,5 @@
 /** One command line in, one exit code out. Usage errors are AppErrors like all others. */
-import type { Command, CommanderError } from 'commander';
+import { type Command, type CommanderError, Help, type Option } from 'commander';
 import { AppError } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
 import type { CliIo } from './cli-io.js';
@@ -34,7 +34,7 @@ export async function runCli(args: readonly string[], io: CliIo): Promise<number
       // Told once, by the catch below.
       outputError: () => undefined,
     });
-    command.configureHelp({ showGlobalOptions: true });
+    command.configureHelp({ showGlobalOptions: true, optionDescription });
   }
   const format = (): OutputFormat => (program.opts<{ output?: string }>().output === 'json' ? 'json' : 'text');
   try {
@@ -46,6 +46,13 @@ export async function runCli(args: readonly string[], io: CliIo): Promise<number
     if (io.signal.aborted) return interruptedExit;
     return error instanceof AppError ? error.traits.exit : bugExit;
   }
+}
+
+/** An empty default says nothing to a reader. */
+function optionDescription(this: Help, option: Option): string {
+  const { defaultValue } = option as { readonly defaultValue: unknown };
+  const isEmpty = defaultValue === '' || (Array.isArray(defaultValue) && defaultValue.length === 0);
+  return isEmpty ? option.description : Help.prototype.optionDescription.call(this, option);
 }
 
 function endOfParse({ reason, command }: ParserExit, args: readonly string[], io: CliIo, format: OutputFormat): number {

@@ -40,3 +40,15 @@ export function judgeReported(report: Reported, stored: StoredReport): ReportJud
   }
   return { kind: 'store', state: parsed.data };
 }
+
+/**
+ * The generation above which our document must be issued again, when the device says that it has gone
+ * past the one we hold: it reflects a newer one, or it refused ours as old or as a second of its number.
+ */
+export function overtakenAt(state: ReportedState, desiredGeneration: number): number | undefined {
+  if (state.generation > desiredGeneration) return state.generation;
+  const refused = state.refused;
+  if (refused?.generation !== desiredGeneration) return undefined;
+  const { code } = refused.problem;
+  return code === 'desired.same-generation' || code === 'desired.older-generation' ? desiredGeneration : undefined;
+}

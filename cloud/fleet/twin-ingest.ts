@@ -16,7 +16,7 @@ import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { Counter } from '#cloud/http/metrics.js';
 import type { BackgroundTasks } from './background-tasks.js';
 import type { Database, DeviceRepository } from './device-repository.js';
-import { judgeReported } from './reported-judgement.js';
+import { judgeReported, overtakenAt } from './reported-judgement.js';
 
 type Said =
   | { readonly kind: 'reported'; readonly address: DeviceAddress; readonly report: Reported }
@@ -27,6 +27,8 @@ interface Effect {
   readonly address: DeviceAddress;
   readonly reply?: { readonly channel: Extract<Channel, 'acks' | 'reportedGet'>; readonly message: unknown };
   readonly changed: boolean;
+  /** See {@link overtakenAt}. */
+  readonly overtakenAt?: number | undefined;
 }
 
 export interface TwinIngestOptions {
@@ -38,6 +40,8 @@ export interface TwinIngestOptions {
   readonly logger: Logger;
   readonly tasks: BackgroundTasks;
   readonly ignored: Counter;
+  /** The database is behind this device: its desired state must be issued again, above. */
+  readonly onOvertaken: (address: DeviceAddress, generation: number) => Promise<void>;
 }
 
 const batchSize = 256;
@@ -129,10 +133,15 @@ export class TwinIngest {
           reportedBootId: report.bootId,
           reportedSequence: report.sequence,
           reportedAt: toInstant(this.options.clock.now()),
-          // A restored backup may be behind the device: the next deployment must be above what it has.
+          // A restored backup may be behind the device: what is issued next must be above what it has.
           desiredGeneration: Math.max(device.desiredGeneration, judgement.state.generation),
         });
-        return { address, reply: ackOf(report.bootId, report.sequence), changed: true };
+        return {
+          address,
+          reply: ackOf(report.bootId, report.sequence),
+          changed: true,
+          overtakenAt: overtakenAt(judgement.state, device.desiredGeneration),
+        };
       case 'duplicate':
         return { address, reply: ackOf(stored.bootId, stored.sequence), changed: false };
       case 'gap':
@@ -163,7 +172,16 @@ export class TwinIngest {
     return { address, changed: (device.online === 1) !== presence.online };
   }
 
-  private follow({ address, reply, changed }: Effect): void {
+  private follow({ address, reply, changed, overtakenAt: generation }: Effect): void {
+    if (generation !== undefined) {
+      this.options.logger.warn(
+        { ...address },
+        'the device is ahead of the database; its desired state is issued again',
+      );
+      this.options.tasks.run(`issue desired state again to ${address.device}`, () =>
+        this.options.onOvertaken(address, generation),
+      );
+    }
     if (changed) {
       this.options.live.publish({
         workspace: address.workspace,

@@ -126,33 +126,30 @@ export class Twin {
     return openStoredDesired(side.envelope).generation === side.generation ? side.envelope : undefined;
   }
 
+  /**
+   * For a device that accepts nothing up to generation `above`, as when a restored backup is behind it:
+   * what the database says is issued again, above that. Does nothing when the document is above already.
+   */
+  async reissue(address: DeviceAddress, above: number): Promise<void> {
+    const { db, devices } = this.options;
+    const reissued = await db.transaction().execute(async (transaction) => {
+      const side = await devices.within(transaction).findDesired(address);
+      if (!side?.envelope || openStoredDesired(side.envelope).generation > above) return false;
+      await this.issue(transaction, address, side.generation, Math.max(side.generation, above) + 1);
+      return true;
+    });
+    if (reissued) this.options.onCommitted();
+  }
+
   private async change(
     address: DeviceAddress,
     module: string,
     edit: (transaction: Database, generation: number) => Promise<void>,
   ): Promise<number> {
-    const { db, devices, deployments, outbox, director, clock } = this.options;
-    const generation = await db.transaction().execute(async (transaction) => {
+    const generation = await this.options.db.transaction().execute(async (transaction) => {
       const device = await this.requireDevice(transaction, address);
-      const next = device.desiredGeneration + 1;
-      await edit(transaction, next);
-      const current = await deployments.within(transaction).listCurrent(address.workspace, [address.device]);
-      const modules = current.get(address.device) ?? [];
-      const document = composeDesired({ ...address, generation: next, nowMs: clock.now(), modules });
-      const envelope = sealDesired(document, director);
-      const written = await devices.within(transaction).compareAndSetDesired(address, device.desiredGeneration, {
-        generation: next,
-        envelope,
-        expiresAt: document.expiresAt,
-      });
-      if (!written) {
-        throw new AppError(
-          'desired.conflict',
-          `${address.device} was changed by somebody else at the same moment: look at it, then try again`,
-        );
-      }
-      await outbox.within(transaction).add(this.messageFor(address, envelope));
-      return next;
+      await edit(transaction, device.desiredGeneration + 1);
+      return this.issue(transaction, address, device.desiredGeneration, device.desiredGeneration + 1);
     });
     this.options.onCommitted();
     this.options.live.publish({
@@ -161,6 +158,31 @@ export class Twin {
       subject: address.device,
       data: { device: address.device, module, generation },
     });
+    return generation;
+  }
+
+  /** Signs and writes what is deployed now as `generation`, by compare-and-set on `from`. @returns the generation */
+  private async issue(
+    transaction: Database,
+    address: DeviceAddress,
+    from: number,
+    generation: number,
+  ): Promise<number> {
+    const { devices, deployments, outbox, director, clock } = this.options;
+    const current = await deployments.within(transaction).listCurrent(address.workspace, [address.device]);
+    const modules = current.get(address.device) ?? [];
+    const document = composeDesired({ ...address, generation, nowMs: clock.now(), modules });
+    const envelope = sealDesired(document, director);
+    const written = await devices
+      .within(transaction)
+      .compareAndSetDesired(address, from, { generation, envelope, expiresAt: document.expiresAt });
+    if (!written) {
+      throw new AppError(
+        'desired.conflict',
+        `${address.device} was changed by somebody else at the same moment: look at it, then try again`,
+      );
+    }
+    await outbox.within(transaction).add(this.messageFor(address, envelope));
     return generation;
   }
 

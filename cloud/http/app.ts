@@ -26,6 +26,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** Answers without a token. */
     public?: boolean;
+    /** Takes a body of plain bytes, or answers with one; for the documentation, as nothing is to be validated. */
+    bytes?: 'body' | 'answer';
   }
 }
 

@@ -8,18 +8,20 @@ import { AppError, messageOf } from '#shared/kernel/errors.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { sha256Hex } from '#shared/package/digest.js';
 import {
-  type BlockFrame,
   type BlocksRequest,
   type BlockStatus,
   blocksRequestSchema,
   encodeFrame,
+  frameHeaderBytes,
   maxChunkBytes,
   maxWholeBlobBytes,
+  writeFrameHeader,
 } from '#shared/protocol/blocks.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import type { Digest } from '#shared/protocol/primitives.js';
 import { buildTopic, channels, clientIdOf, type DeviceAddress } from '#shared/protocol/topics.js';
 import type { Counter } from '#cloud/http/metrics.js';
+import { BlobHandles } from './blob-handles.js';
 import type { Allowance } from './block-allowance.js';
 import { BlockCredit } from './block-credit.js';
 import type { Broker } from './broker.js';
@@ -28,7 +30,7 @@ import { Semaphore } from './semaphore.js';
 
 export interface BlockStorage {
   size(digest: Digest): Promise<number | undefined>;
-  readRange(digest: Digest, offset: number, length: number): Promise<Buffer>;
+  pathOf(digest: Digest): string;
   readAll(digest: Digest, maxBytes: number): Promise<Buffer>;
 }
 
@@ -62,7 +64,10 @@ interface Lane {
   readonly credit: BlockCredit;
   readonly slots: Semaphore;
   readonly waiting: BlocksRequest[];
-  running: Promise<void> | undefined;
+  /** True while one run of `work` takes from `waiting`. */
+  working: boolean;
+  /** Frames and runs under way. */
+  readonly under: Set<Promise<void>>;
 }
 
 const framesPerDevice = 16;
@@ -74,8 +79,10 @@ export class BlockServer {
   private readonly lanes = new Map<string, Lane>();
   private readonly slots = new Semaphore(framesInAll);
   private readonly maps: ChunkMapCache;
+  private readonly handles: BlobHandles;
 
   constructor(private readonly options: BlockServerOptions) {
+    this.handles = new BlobHandles((digest) => options.storage.pathOf(digest));
     this.maps = new ChunkMapCache((digest, maxBytes) => options.storage.readAll(digest, maxBytes));
   }
 
@@ -88,30 +95,36 @@ export class BlockServer {
       return;
     }
     lane.waiting.push(request.value);
-    lane.running ??= this.work(lane).finally(() => {
-      lane.running = undefined;
-    });
+    if (!lane.working) this.track(lane, this.work(lane));
   }
 
   async idle(): Promise<void> {
-    for (const lane of this.lanes.values()) await lane.running;
+    for (const lane of this.lanes.values()) while (lane.under.size > 0) await Promise.all(lane.under);
   }
 
+  /** Answers what has come, then lets go of the files. */
+  async close(): Promise<void> {
+    await this.idle();
+    this.handles.close();
+  }
+
+  private track(lane: Lane, task: Promise<void>): void {
+    lane.under.add(task);
+    void task.finally(() => lane.under.delete(task));
+  }
+
+  /** Ends only when nothing waits, and says so in the same instant: a request that comes then starts the next run. */
   private async work(lane: Lane): Promise<void> {
-    const sending = new Set<Promise<void>>();
+    lane.working = true;
     for (let request = lane.waiting.shift(); request; request = lane.waiting.shift()) {
       lane.credit.note(request.session, request.acknowledged);
       const source = await this.sourceOf(lane.address, request);
       for (const index of request.indexes) {
         await lane.slots.acquire();
-        const sent = this.answer(lane, request.request, index, this.withinCredit(lane, source(index))).finally(() => {
-          lane.slots.release();
-          sending.delete(sent);
-        });
-        sending.add(sent);
+        this.track(lane, this.answer(lane, request.request, index, this.withinCredit(lane, source(index))));
       }
     }
-    await Promise.all(sending);
+    lane.working = false;
   }
 
   private withinCredit(lane: Lane, piece: Piece): Piece {
@@ -161,34 +174,33 @@ export class BlockServer {
     await this.slots.acquire();
     try {
       const frame = await this.frameOf(lane, request, index, piece);
-      const payload = encodeFrame(frame);
-      await this.options.broker.publish(
-        lane.topic,
-        Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength),
-        channels.blocksData,
-      );
-      if (frame.bytes.length > 0) this.options.served.add({}, frame.bytes.length);
+      await this.options.broker.publish(lane.topic, frame, channels.blocksData);
+      const bytes = frame.length - frameHeaderBytes;
+      if (bytes > 0) this.options.served.add({}, bytes);
     } catch (error) {
       this.options.logger.debug({ device: lane.address.device, reason: messageOf(error) }, 'a block was not sent');
     } finally {
       this.slots.release();
+      lane.slots.release();
     }
   }
 
-  private async frameOf(lane: Lane, request: number, index: number, piece: Piece): Promise<BlockFrame> {
+  private async frameOf(lane: Lane, request: number, index: number, piece: Piece): Promise<Buffer> {
     if (piece.kind === 'refused') return emptyFrame(request, index, piece.status);
     try {
-      const bytes =
-        piece.length === 0
-          ? Buffer.alloc(0)
-          : await this.options.storage.readRange(piece.blob, piece.offset, piece.length);
+      // Read where the frame wants it: the bytes are not copied again before the socket.
+      const frame = Buffer.allocUnsafe(frameHeaderBytes + piece.length);
+      const bytes = frame.subarray(frameHeaderBytes);
+      await this.handles.readInto(bytes, piece.blob, piece.offset);
       if (piece.sha256 !== undefined && sha256Hex(bytes) !== piece.sha256) {
+        this.handles.forget(piece.blob);
         throw new AppError(
           'blob.corrupt',
           `chunk ${String(index)} of blob ${piece.blob} is damaged on disk: upload it again`,
         );
       }
-      return { request, status: 'ok', index, offset: piece.offset, total: piece.total, bytes };
+      writeFrameHeader(frame, { request, status: 'ok', index, offset: piece.offset, total: piece.total });
+      return frame;
     } catch (error) {
       return emptyFrame(request, index, this.statusOf(error, lane.address));
     }
@@ -212,7 +224,8 @@ export class BlockServer {
       credit: new BlockCredit(),
       slots: new Semaphore(framesPerDevice),
       waiting: [],
-      running: undefined,
+      working: false,
+      under: new Set(),
     };
     this.lanes.set(key, lane);
     if (this.lanes.size > maxLanes) this.forgetIdleLane();
@@ -221,7 +234,7 @@ export class BlockServer {
 
   private forgetIdleLane(): void {
     for (const [key, lane] of this.lanes) {
-      if (lane.running) continue;
+      if (lane.under.size > 0) continue;
       this.lanes.delete(key);
       return;
     }
@@ -232,6 +245,6 @@ function refuseWith(status: BlockStatus): Source {
   return () => ({ kind: 'refused', status });
 }
 
-function emptyFrame(request: number, index: number, status: BlockStatus): BlockFrame {
-  return { request, status, index, offset: 0, total: 0, bytes: new Uint8Array(0) };
+function emptyFrame(request: number, index: number, status: BlockStatus): Buffer {
+  return Buffer.from(encodeFrame({ request, status, index, offset: 0, total: 0, bytes: new Uint8Array(0) }));
 }

@@ -218,7 +218,7 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
       if (chunk === null) return null;
       const limit = this.identities.has(client) ? maxPacketBytes : maxPacketBytesBeforeConnect;
       const verdict = guard.inspect(chunk, limit);
-      if (verdict !== undefined) return chunk;
+      if (verdict === 'pass') return chunk;
       this.options.logger.warn({ clientId: client.id, limit, verdict }, 'connection cut for its packet');
       socket.destroy();
       return null;

@@ -67,12 +67,15 @@ export interface MosquittoConfig {
   readonly privateKeyFile: string;
   readonly pidFile: string;
   readonly maxConnections: number;
+  /** Is the control plane root? Then Mosquitto must stay so too, to read these files. */
+  readonly asRoot: boolean;
 }
 
 /** A whole configuration: `mosquitto -c <file>` serves with it. */
 export function mosquittoConfig(config: MosquittoConfig): string {
   return `${[
     '# Written by Flotilla; changes are lost. Use it as it is, or copy what you need.',
+    ...(config.asRoot ? ['user root'] : []),
     'per_listener_settings false',
     'allow_anonymous false',
     `password_file ${join(config.folder, 'passwords')}`,

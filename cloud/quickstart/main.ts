@@ -33,8 +33,9 @@ async function main(): Promise<number> {
   const scratch = await mkdtemp(join(tmpdir(), 'flotilla-quickstart-'));
   const daemons: Daemon[] = [];
   const interrupted = new Promise<'interrupted'>((resolve) => {
-    process.once('SIGINT', () => resolve('interrupted'));
-    process.once('SIGTERM', () => resolve('interrupted'));
+    // Listening to the end: npm passes on the Ctrl-C that the terminal has sent already.
+    process.on('SIGINT', () => resolve('interrupted'));
+    process.on('SIGTERM', () => resolve('interrupted'));
   });
   const steps = new Steps(write);
   try {

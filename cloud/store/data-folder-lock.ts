@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import Database from 'libsql';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { diskError } from '#shared/platform/atomic-file.js';
+import { storeError } from './sqlite.js';
 
 export interface DataFolderLock {
   release(): void;
@@ -36,6 +37,8 @@ export async function lockDataFolder(folder: string): Promise<DataFolderLock> {
         { cause: error },
       );
     }
-    throw new AppError('disk.failed', `cannot lock ${path}: ${messageOf(error)}`, { cause: error });
+    throw (
+      storeError(error) ?? new AppError('disk.failed', `cannot lock ${path}: ${messageOf(error)}`, { cause: error })
+    );
   }
 }

@@ -1,7 +1,7 @@
 /** One SQLite file through libsql and Kysely's own dialect. */
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Kysely, SqliteDialect } from 'kysely';
+import { type DatabaseConnection, type Driver, Kysely, SqliteDialect, SqliteDriver } from 'kysely';
 import Database from 'libsql';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { migrate, type Migration } from './migrate.js';
@@ -14,13 +14,34 @@ export interface SqliteOptions {
 
 export async function openSqlite<T>(path: string, options: SqliteOptions): Promise<Kysely<T>> {
   await mkdir(dirname(path), { recursive: true });
-  const db = new Kysely<T>({ dialect: new SqliteDialect({ database: connect(path, options.synchronous) }) });
+  const db = new Kysely<T>({ dialect: new StoreDialect(connect(path, options.synchronous)) });
   try {
     await migrate(db, options.migrations, path);
     return db;
   } catch (error) {
     await db.destroy();
     throw storeError(error) ?? error;
+  }
+}
+
+class StoreDialect extends SqliteDialect {
+  constructor(private readonly database: Database.Database) {
+    super({ database });
+  }
+
+  override createDriver(): Driver {
+    return new StoreDriver(this.database);
+  }
+}
+
+/** SQLite itself undoes a transaction that a full disk stops; to undo it again would fail, and hide the reason. */
+class StoreDriver extends SqliteDriver {
+  constructor(private readonly database: Database.Database) {
+    super({ database });
+  }
+
+  override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {
+    if (this.database.inTransaction) await super.rollbackTransaction(connection);
   }
 }
 

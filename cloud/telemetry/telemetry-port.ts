@@ -72,5 +72,7 @@ export interface TelemetryPort {
   events(question: EventsQuestion): Promise<EventsAnswer>;
   /** Removes rows received before the instant; marks stay. @returns rows removed */
   prune(beforeMs: number): Promise<number>;
+  /** Removes all that devices of the workspace ever said, marks included: a later one of this name starts anew. */
+  eraseWorkspace(workspace: string): Promise<void>;
   close(): Promise<void>;
 }

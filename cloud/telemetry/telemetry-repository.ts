@@ -50,6 +50,17 @@ export class TelemetryRepository implements TelemetryPort {
     return removed;
   }
 
+  /** What was said goes first: while a mark stands, nothing of what it covers is stored again. */
+  async eraseWorkspace(workspace: string): Promise<void> {
+    for (const table of [...tables, 'streamMarks'] as const) {
+      for (;;) {
+        const result = await sql`delete from ${sql.table(table)} where rowid in (
+          select rowid from ${sql.table(table)} where workspace = ${workspace} limit ${rowsPerPrune})`.execute(this.db);
+        if (Number(result.numAffectedRows ?? 0n) < rowsPerPrune) break;
+      }
+    }
+  }
+
   async close(): Promise<void> {
     await this.db.destroy();
   }

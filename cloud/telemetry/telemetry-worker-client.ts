@@ -63,6 +63,10 @@ export class TelemetryWorkerClient implements TelemetryPort {
     return (await this.call({ kind: 'prune', beforeMs })) as number;
   }
 
+  async eraseWorkspace(workspace: string): Promise<void> {
+    await this.call({ kind: 'eraseWorkspace', workspace });
+  }
+
   async close(): Promise<void> {
     if (this.closing) return;
     const exited = new Promise<void>((resolve) => this.worker.once('exit', () => resolve()));

@@ -7,6 +7,7 @@ export type WorkerCall =
   | { readonly kind: 'telemetry'; readonly question: TelemetryQuestion }
   | { readonly kind: 'events'; readonly question: EventsQuestion }
   | { readonly kind: 'prune'; readonly beforeMs: number }
+  | { readonly kind: 'eraseWorkspace'; readonly workspace: string }
   | { readonly kind: 'close' };
 
 export interface WorkerRequest {

@@ -43,6 +43,8 @@ async function perform(call: WorkerCall): Promise<unknown> {
       return store.events(call.question);
     case 'prune':
       return store.prune(call.beforeMs);
+    case 'eraseWorkspace':
+      return store.eraseWorkspace(call.workspace);
     case 'close':
       await store.close();
       return undefined;

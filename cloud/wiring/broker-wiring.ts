@@ -111,6 +111,7 @@ async function wireExternal(
       privateKeyFile: identity.serverPrivateKeyFile,
       pidFile: pidFile ?? join(folder, 'mosquitto.pid'),
       maxConnections,
+      asRoot: process.getuid?.() === 0,
     }),
     { mode: 0o600 },
   );

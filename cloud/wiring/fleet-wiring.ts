@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { toInstant } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { BackgroundTasks } from '#cloud/fleet/background-tasks.js';
@@ -27,12 +26,11 @@ import { deviceRoutes } from '#cloud/http/routes/device-routes.js';
 import { deviceTelemetryRoutes } from '#cloud/http/routes/device-telemetry-routes.js';
 import { enrolmentTokensRoutes } from '#cloud/http/routes/enrolment-tokens-routes.js';
 import { serverRoutes } from '#cloud/http/routes/server-routes.js';
-import { builtProgram } from '#cloud/lifecycle/built-program.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { BlockAllowance } from '#cloud/mqtt/block-allowance.js';
 import { BlockServer } from '#cloud/mqtt/block-server.js';
 import { TelemetryIngest } from '#cloud/telemetry/telemetry-ingest.js';
-import { TelemetryWorkerClient } from '#cloud/telemetry/telemetry-worker-client.js';
+import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import { ensureInstallationIdentity, type InstallationIdentity } from '#cloud/trust/installation-identity.js';
 import { reachableHost, wireBroker, type WiredBroker } from './broker-wiring.js';
 import type { Ground, Part } from './ground.js';
@@ -46,26 +44,14 @@ const dayMs = 24 * hourMs;
 const outboxRetryMs = 1_000;
 const renewalsPerStep = 200;
 
-export async function wireFleet(ground: Ground, version: string): Promise<FleetPart> {
-  const { config, logger, clock, shutdown, control, live, metrics } = ground;
+export async function wireFleet(ground: Ground, version: string, telemetry: TelemetryPort): Promise<FleetPart> {
+  const { logger, clock, shutdown, control, live, metrics } = ground;
   const identity = await ensureIdentity(ground);
   const devices = new DeviceRepository(control);
   const deployments = new DeploymentRepository(control);
   const outboxRows = new OutboxRepository(control);
   const known = new KnownDevices(await devices.listEnrolled());
   await devices.markAllOffline();
-
-  const telemetry = await TelemetryWorkerClient.start({
-    entry: pathToFileURL(builtProgram('telemetry/telemetry-worker.js')),
-    databasePath: join(config.dataDir, 'telemetry.db'),
-    onFailure: (error) => {
-      // A bug in our own code: end, and be started anew, rather than go on half.
-      setImmediate(() => {
-        throw error;
-      });
-    },
-  });
-  shutdown.add('telemetry store', () => telemetry.close());
 
   const wired = await wireBroker(ground, devices, identity);
   const { broker, access } = wired;
@@ -87,7 +73,17 @@ export async function wireFleet(ground: Ground, version: string): Promise<FleetP
     live,
     onCommitted,
   });
-  const ingest = new TwinIngest({ db: control, devices, broker, live, clock, logger, tasks, ignored });
+  const ingest = new TwinIngest({
+    db: control,
+    devices,
+    broker,
+    live,
+    clock,
+    logger,
+    tasks,
+    ignored,
+    onOvertaken: (address, generation) => twin.reissue(address, generation),
+  });
   const telemetryIngest = new TelemetryIngest({
     store: telemetry,
     broker,
@@ -127,7 +123,7 @@ export async function wireFleet(ground: Ground, version: string): Promise<FleetP
   });
   broker.onMessage((topic, payload) => messages.handle(topic, payload));
   shutdown.add('messages under way', async () => {
-    await Promise.all([ingest.idle(), telemetryIngest.idle(), blocks.idle()]);
+    await Promise.all([ingest.idle(), telemetryIngest.idle(), blocks.close()]);
     await tasks.idle();
   });
   await broker.open();
@@ -212,7 +208,7 @@ function keepUp(
   { config, clock, logger, shutdown }: Ground,
   twin: Twin,
   enrolment: Enrolment,
-  telemetry: TelemetryWorkerClient,
+  telemetry: TelemetryPort,
 ): void {
   const run = async (): Promise<void> => {
     while ((await twin.renewExpiring(renewalsPerStep)) > 0);

@@ -22,13 +22,14 @@ import { BlobRepository } from '#cloud/store/blob-repository.js';
 import { ImageRepository } from '#cloud/store/image-repository.js';
 import { ModelRepository } from '#cloud/store/model-repository.js';
 import { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
+import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { Ground, Part } from './ground.js';
 
 const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 
 /** Models, images, activities and the blobs they are made of. */
-export async function wireRegistry(ground: Ground): Promise<Part> {
+export async function wireRegistry(ground: Ground, telemetry: Pick<TelemetryPort, 'eraseWorkspace'>): Promise<Part> {
   const { config, logger, clock, shutdown, control, store, live, metrics } = ground;
   const blobs = new BlobRepository(control);
   const models = new ModelRepository(control);
@@ -90,7 +91,7 @@ export async function wireRegistry(ground: Ground): Promise<Part> {
   );
   return {
     routes: [
-      workspaceRoutes({ workspaces, index, clock }),
+      workspaceRoutes({ workspaces, index, telemetry, clock }),
       blobRoutes({ store, blobs, clock, maxBlobBytes: config.limits.maxBlobBytes }),
       modelRoutes({ models, runner, store, clock }),
       imageRoutes({ images, models, index, runner, clock }),

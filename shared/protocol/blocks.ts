@@ -70,16 +70,22 @@ export const maxFrameBytes = frameHeaderBytes + maxChunkBytes;
 
 export function encodeFrame(frame: BlockFrame): Uint8Array {
   const out = new Uint8Array(frameHeaderBytes + frame.bytes.length);
-  const view = new DataView(out.buffer);
+  out.set(frame.bytes, frameHeaderBytes);
+  writeFrameHeader(out, frame);
+  return out;
+}
+
+/** Completes a frame whose bytes stand in `out` already, from `frameHeaderBytes` to its end: read there, not copied. */
+export function writeFrameHeader(out: Uint8Array, frame: Omit<BlockFrame, 'bytes'>): void {
+  const view = new DataView(out.buffer, out.byteOffset, out.byteLength);
   view.setUint8(0, frameVersion);
   view.setUint8(1, blockStatus[frame.status]);
+  view.setUint16(2, 0);
   view.setUint32(4, frame.request);
   view.setUint32(8, frame.index);
   view.setBigUint64(12, BigInt(frame.offset));
   view.setBigUint64(20, BigInt(frame.total));
-  view.setUint32(28, frame.bytes.length);
-  out.set(frame.bytes, frameHeaderBytes);
-  return out;
+  view.setUint32(28, out.length - frameHeaderBytes);
 }
 
 /** The bytes of the result are a view on the input. */

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { appendFile, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '#cloud/quickstart/free-port.js';
@@ -61,8 +61,6 @@ describe.each(['embedded', 'mosquitto'] as const)('the wire of a deployment over
         await world.cloud?.until('writing the configuration', 20_000, async () =>
           (await readFile(configuration).catch(() => undefined)) ? true : undefined,
         );
-        // Started by root, Mosquitto would change to a user that may not read the files.
-        if (process.getuid?.() === 0) await appendFile(configuration, 'user root\n');
         mosquitto = spawn(findTool('mosquitto') ?? 'mosquitto', ['-c', configuration], { stdio: 'ignore' });
         await opening;
       } else {

@@ -95,9 +95,9 @@ export async function openMosquitto(world: FleetWorld): Promise<BrokerWorld> {
     privateKeyFile: identity.serverPrivateKeyFile,
     pidFile,
     maxConnections: 100,
+    asRoot: process.getuid?.() === 0,
   });
-  // Started by root, Mosquitto would change to a user that may not read the files.
-  await writeFile(config, `${lines}${process.getuid?.() === 0 ? 'user root\n' : ''}`);
+  await writeFile(config, lines);
   const child = spawn(program, ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.on('data', (data: Buffer) => {
@@ -163,7 +163,7 @@ async function settle(pidFile: string): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, 200));
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();

@@ -14,6 +14,8 @@ const build = join(repository, 'dist');
 export interface WorldOptions {
   /** `external`: the control plane uses a broker on the broker port that the test starts. */
   readonly broker?: 'embedded' | 'external';
+  /** Settings of every agent, above those of the world. */
+  readonly agents?: Environment;
 }
 
 export class World {
@@ -92,6 +94,7 @@ export class World {
       FLOTILLA_AGENT_STATE_DIR: join(this.folder, name),
       FLOTILLA_AGENT_SCORING_PORT: String(port),
       FLOTILLA_AGENT_TELEMETRY_INTERVAL_SECONDS: '1',
+      ...this.options.agents,
     };
   }
 

@@ -1,6 +1,6 @@
 /** `flotilla cloud`: the control plane daemon, in the foreground. */
 import { Command } from 'commander';
-import { cloudSettings } from '#cloud/config.js';
+import { type CloudConfig, cloudSettings, loadConfig } from '#cloud/config.js';
 import type { CliIo, CloudReady } from '../cli-io.js';
 import { withExamples } from '../help.js';
 import { formatFields } from '../output.js';
@@ -9,12 +9,15 @@ import { outputOf } from '../session.js';
 export function cloudCommand(io: CliIo): Command {
   const command = new Command('cloud')
     .description('Run the control plane in the foreground; the first start prints the owner token, once.')
-    .option('--config <file>', 'YAML file of settings; flags and FLOTILLA_* variables go before it')
+    .option('--config <file>', 'YAML file of settings (FLOTILLA_CONFIG); flags and variables win over it')
     .option('--print-config', 'print the configuration that the flags, environment and file make, and end');
   const flags = new Map<string, string>();
+  const defaults = loadConfig({ flags: {}, environment: {} });
   for (const setting of cloudSettings()) {
-    command.option(`--${setting.flag} <value>`, `${setting.description} (${setting.variable})`, (value: string) => {
-      flags.set(setting.flag, value);
+    const { flag, description, variable, path } = setting;
+    const facts = [variable, ...defaultText(defaults, path)].join(', ');
+    command.option(`--${flag} <value>`, `${description} (${facts})`, (value: string) => {
+      flags.set(flag, value);
       return value;
     });
   }
@@ -25,6 +28,12 @@ export function cloudCommand(io: CliIo): Command {
     else await io.runCloud(args, (ready) => outputOf(io, command).item(ready, () => describeReady(ready)));
   });
   return withExamples(command, 'flotilla cloud', 'flotilla cloud --data-dir /var/lib/flotilla --http-port 9000');
+}
+
+/** What holds where nothing is said, if there is something. */
+function defaultText(defaults: CloudConfig, path: string): string[] {
+  const value = path.split('.').reduce<unknown>((at, key) => (Object(at) as Record<string, unknown>)[key], defaults);
+  return typeof value === 'string' || typeof value === 'number' ? [`default: ${String(value)}`] : [];
 }
 
 function describeReady({ version, addresses, ownerToken }: CloudReady): string {

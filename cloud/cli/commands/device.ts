@@ -126,7 +126,7 @@ function eventsCommand(io: CliIo): Command {
 
 function retireCommand(io: CliIo): Command {
   const command = new Command('retire')
-    .description('Let a device in no more: its identity is void from now on.')
+    .description('Shut a device out for good: its identity is void from now on, its name is not used again.')
     .argument('<device>')
     .action(async (text: string) => {
       const device = parseName(text, 'device');

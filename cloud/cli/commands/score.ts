@@ -39,8 +39,8 @@ export function scoreCommand(io: CliIo): Command {
     });
   return withExamples(
     command,
-    'flotilla score --device cam-1 --module digits --input modules/digits/fixtures/digit-7.json',
-    'jq .request input.json | flotilla score --device cam-1 --module digits --input -',
+    'flotilla score --device cam-1 --module digits --input modules/digits/fixtures/digit.json',
+    "jq '.[0].request' modules/digits/golden.json | flotilla score --device cam-1 --module digits --input -",
   );
 }
 

@@ -15,7 +15,7 @@ export function workspaceCommand(io: CliIo): Command {
   for (const command of [createCommand(io), listCommand(io), deleteCommand(io), useCommand(io)]) {
     group.addCommand(command);
   }
-  return withExamples(group, 'flotilla workspace list');
+  return withExamples(group, 'flotilla workspace list', 'flotilla workspace use plant-2');
 }
 
 function createCommand(io: CliIo): Command {

@@ -16,10 +16,35 @@ export async function addDocumentation(app: App, version: string): Promise<void>
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
       security: [{ token: [] }],
     },
-    transform: jsonSchemaTransform,
+    transform: (input) => {
+      const described = jsonSchemaTransform(input);
+      return { ...described, schema: withBytes(described.schema, input.route.config?.bytes) };
+    },
   });
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, uiConfig: { persistAuthorization: false } });
   app.get('/openapi.json', { config: { public: true }, schema: { hide: true } }, async (_request, reply) =>
     reply.type('application/json; charset=utf-8').send(JSON.stringify(app.swagger())),
   );
+}
+
+const octets = { content: { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } } };
+
+/** Says where a route takes or gives bytes that no schema checks. */
+function withBytes<T extends object>(schema: T, bytes: 'body' | 'answer' | undefined): T {
+  switch (bytes) {
+    case undefined:
+      return schema;
+    case 'body':
+      return { ...schema, body: octets };
+    case 'answer': {
+      const answers: unknown = Reflect.get(schema, 'response');
+      const response = {
+        200: { description: 'The bytes', ...octets },
+        206: { description: 'The part of the bytes that Range asks for', ...octets },
+        304: { description: 'If-None-Match names the digest of these bytes', type: 'null' },
+        ...(typeof answers === 'object' ? answers : {}),
+      };
+      return { ...schema, response };
+    }
+  }
 }

@@ -41,7 +41,11 @@ export function blobRoutes({ store, blobs, clock, maxBlobBytes }: BlobRouteDeps)
 
     app.get(
       path,
-      { exposeHeadRoute: false, schema: { tags, summary: 'The bytes of a blob; takes Range', params } },
+      {
+        exposeHeadRoute: false,
+        config: { bytes: 'answer' },
+        schema: { tags, summary: 'The bytes of a blob; takes Range', params },
+      },
       async (request, reply) => {
         const { workspace, digest } = request.params;
         if ((await blobs.find(workspace, digest)) === undefined) throw unknownBlob(digest);
@@ -52,6 +56,7 @@ export function blobRoutes({ store, blobs, clock, maxBlobBytes }: BlobRouteDeps)
     app.put(
       path,
       {
+        config: { bytes: 'body' },
         schema: {
           tags,
           summary: 'Upload a blob as application/octet-stream; refused unless the bytes have this digest',

@@ -129,6 +129,7 @@ export function modelRoutes({ models, runner, store, clock }: ModelRouteDeps): R
     app.route({
       method: ['GET', 'HEAD'],
       url: `${versionPath}/files/*`,
+      config: { bytes: 'answer' },
       schema: { tags, summary: 'A file of a model version; takes Range', params: fileParams },
       handler: async (request, reply) => {
         const { '*': filePath, ...key } = request.params;

@@ -3,6 +3,7 @@ import { AppError } from '#shared/kernel/errors.js';
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { requireInstallation } from '#cloud/auth/authenticator.js';
 import type { ImageIndex } from '#cloud/registry/image-index.js';
+import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
 import type { Routes } from '../app.js';
 import { unknownWorkspace } from '../plugins/authentication.js';
@@ -12,12 +13,13 @@ import { workspaceBody, workspaceCreate } from '../schemas/workspaces.js';
 export interface WorkspaceRouteDeps {
   readonly workspaces: WorkspaceRepository;
   readonly index: ImageIndex;
+  readonly telemetry: Pick<TelemetryPort, 'eraseWorkspace'>;
   readonly clock: Clock;
 }
 
 const tags = ['workspaces'];
 
-export function workspaceRoutes({ workspaces, index, clock }: WorkspaceRouteDeps): Routes {
+export function workspaceRoutes({ workspaces, index, telemetry, clock }: WorkspaceRouteDeps): Routes {
   return (app) => {
     app.get(
       '/v1/workspaces',
@@ -48,6 +50,8 @@ export function workspaceRoutes({ workspaces, index, clock }: WorkspaceRouteDeps
       async (request, reply) => {
         if (request.principal) requireInstallation(request.principal);
         const workspace = { name: request.body.name, createdAt: toInstant(clock.now()) };
+        // The erasure of an earlier one of this name may have been cut off.
+        if (!(await workspaces.exists(workspace.name))) await telemetry.eraseWorkspace(workspace.name);
         if (!(await workspaces.insert(workspace))) {
           throw new AppError('workspace.exists', `there is a workspace "${workspace.name}" already`);
         }
@@ -72,6 +76,7 @@ export function workspaceRoutes({ workspaces, index, clock }: WorkspaceRouteDeps
           );
         }
         await index.write();
+        await telemetry.eraseWorkspace(workspace);
         return reply.code(204).send(null);
       },
     );

@@ -40,8 +40,19 @@ export function signatureOf(values: readonly ort.InferenceSession.ValueMetadata[
         `tensor "${value.name}" of the model has type ${value.type}, which is not served`,
       );
     }
+    if (datatype === 'FP16' && !exchangesHalfFloats()) {
+      throw new AppError(
+        'model.unloadable',
+        `tensor "${value.name}" of the model is FP16, which onnxruntime-node cannot exchange on Node ${process.versions.node}: run on Node 20 or 22, or export the model with FP32 inputs and outputs`,
+      );
+    }
     return { name: value.name, datatype, shape: [...value.shape] };
   });
+}
+
+/** Where the runtime has a Float16Array of its own (Node 24), the binding reads and writes no bytes of it. */
+function exchangesHalfFloats(): boolean {
+  return Reflect.get(globalThis, 'Float16Array') === undefined;
 }
 
 export function toOnnx(tensor: Tensor): ort.Tensor {
@@ -50,8 +61,6 @@ export function toOnnx(tensor: Tensor): ort.Tensor {
     refuseCutStrings(tensor.name, strings);
     return new ort.Tensor('string', strings, tensor.shape);
   }
-  if (tensor.datatype === 'FP16')
-    return new ort.Tensor('float16', halfFloats(tensor.data as Uint16Array), tensor.shape);
   return new ort.Tensor(typeNames[tensor.datatype], tensor.data as ort.Tensor['data'], tensor.shape);
 }
 
@@ -61,13 +70,6 @@ function refuseCutStrings(name: string, strings: readonly string[]): void {
   if (index >= 0) {
     throw invalidInput(`input "${name}": element ${String(index)} has a null character, which the model cannot take`);
   }
-}
-
-/** Where the runtime has a Float16Array of its own (Node 24), the library insists on it. */
-function halfFloats(bits: Uint16Array): Uint16Array {
-  const native: unknown = Reflect.get(globalThis, 'Float16Array');
-  if (typeof native !== 'function') return bits;
-  return Reflect.construct(native, [bits.buffer, bits.byteOffset, bits.length]) as Uint16Array;
 }
 
 /** Reads the data once and lets go of the library's tensor. */

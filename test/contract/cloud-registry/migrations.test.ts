@@ -119,4 +119,28 @@ describe('a failing disk', () => {
     await expect(openControlDatabase(folder('junk.db'))).rejects.toMatchObject({ code: 'state.corrupt' });
     expect(storeError(new Error('something else'))).toBeUndefined();
   });
+
+  it('that is full in the middle of a transaction undoes it whole, says so, and goes on when there is room', async () => {
+    const db = await openSqlite<never>(folder('full-transaction.db'), {
+      synchronous: 'FULL',
+      migrations: [add('1', 'create table a (x text)')],
+    });
+    const insertTwo = (bytes: number): Promise<void> =>
+      db.transaction().execute(async (transaction) => {
+        await sql`insert into a values ('small')`.execute(transaction);
+        await sql`insert into a values (${'x'.repeat(bytes)})`.execute(transaction);
+      });
+    const count = async (): Promise<number | undefined> =>
+      (await sql<{ rows: number }>`select count(*) as rows from a`.execute(db)).rows[0]?.rows;
+    await sql`pragma max_page_count = 20`.execute(db);
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const failure: unknown = await insertTwo(200_000).catch((error: unknown) => error);
+      expect(storeError(failure)?.code).toBe('disk.full');
+      expect(await count()).toBe(0);
+    }
+    await sql`pragma max_page_count = 10000`.execute(db);
+    await insertTwo(200_000);
+    expect(await count()).toBe(2);
+    await db.destroy();
+  });
 });

@@ -82,11 +82,14 @@ describe('a shutdown', () => {
     expect(code).toBe(0);
   });
 
-  it('that hangs is cut short by a second signal', async () => {
+  it('that hangs is cut short by a second signal, but not by an echo of the first', async () => {
     const { child, output } = start(main('await new Promise(() => {});'));
     await until(() => output().stdout.includes('up'));
-    child.kill('SIGTERM');
+    child.kill('SIGINT');
     await until(() => output().stdout.includes('stopping'));
+    child.kill('SIGINT');
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    expect(child.exitCode).toBeNull();
     child.kill('SIGINT');
     const [code] = (await once(child, 'close')) as [number | null];
     expect(code).toBe(130);

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CommandJournal } from '#agent/commands/command-journal.js';
@@ -124,5 +124,30 @@ describe('a direct command', () => {
     await until('answered', () => responses.length === 2);
     const codes = responses.map(({ id, outcome }) => [id, outcome.kind === 'failed' ? outcome.problem.code : 'done']);
     expect(Object.fromEntries(codes)).toEqual({ a: 'message.too-large', b: 'module.not-found' });
+  });
+
+  it('that cannot be recorded is not run, and says so; recorded too late it is answered all the same', async () => {
+    // Where there is no folder every write fails, as on a full disk.
+    const failWrites = async (): Promise<void> => {
+      await rename(folder, `${folder}-away`);
+      await writeFile(folder, '');
+    };
+    const { runner, responses, runs } = await start({
+      logs: async () => {
+        await failWrites();
+        return { lines: ['done'] };
+      },
+    });
+    await failWrites();
+    runner.receive('c-1', request('c-1'));
+    await until('answered', () => responses.length === 1);
+    expect(runs).toEqual([]);
+    expect(responses[0]).toMatchObject({ outcome: { kind: 'failed', problem: { code: 'disk.failed' } } });
+
+    await rm(folder);
+    await rename(`${folder}-away`, folder);
+    runner.receive('c-2', request('c-2', { operation: 'logs', arguments: { lines: 1 } }));
+    await until('answered', () => responses.length === 2);
+    expect(responses[1]).toMatchObject({ outcome: { kind: 'done', result: { lines: ['done'] } } });
   });
 });

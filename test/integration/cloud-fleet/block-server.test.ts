@@ -12,7 +12,15 @@ import { restartPolicySchema } from '#shared/protocol/desired.js';
 import { Metrics } from '#cloud/http/metrics.js';
 import { BlockAllowance } from '#cloud/mqtt/block-allowance.js';
 import { BlockServer } from '#cloud/mqtt/block-server.js';
-import { addressOf, bytesOf, FleetWorld, RecordingBroker, silent, type TestImage } from '#test/support/fleet-world.js';
+import {
+  addressOf,
+  bytesOf,
+  eventually,
+  FleetWorld,
+  RecordingBroker,
+  silent,
+  type TestImage,
+} from '#test/support/fleet-world.js';
 
 const policy = restartPolicySchema.parse({});
 const d = addressOf('d');
@@ -145,6 +153,29 @@ describe('the block server', () => {
     expect(statuses(await ask(chunks(), [2, 3, 4]))).toEqual(['ok', 'corrupt', 'ok']);
     await writeFile(world.store.pathOf(image.blobs[0]?.digest ?? ''), layer.subarray(0, maxChunkBytes));
     expect(statuses(await ask(chunks(), [0, 4]))).toEqual(['ok', 'corrupt']);
+    // Uploaded again, the blob is served again at once, though the damaged file was open.
+    await world.store.put([layer] as unknown as AsyncIterable<Uint8Array>, { maxBytes: 2 ** 30 });
+    expect(statuses(await ask(chunks(), [3, 4], { session: 2 }))).toEqual(['ok', 'ok']);
+  });
+
+  it('answers every request however they overlap with the answers to others', async () => {
+    let asked = 0;
+    for (let round = 0; round < 40; round++) {
+      for (let n = 0; n < 3; n++, asked++) {
+        const message = {
+          schema: 1,
+          request: 1_000_000 + asked,
+          session: 1_000 + asked,
+          acknowledged: 0,
+          source: chunks(),
+          indexes: [asked % 21],
+        };
+        server.take(d, Buffer.from(encodeMessage(message)));
+        await new Promise((resolve) => setTimeout(resolve, round % 4));
+      }
+    }
+    // Nothing further comes that could wake what was forgotten.
+    await eventually('all were answered', () => broker.published.length === asked);
   });
 
   it('drops what is no request', async () => {

@@ -30,7 +30,17 @@ describe('what devices say', () => {
     tasks = new BackgroundTasks(silent);
     const ignored = metrics.counter('ignored', 'ignored');
     const { control: db, devices, live, clock } = world;
-    ingest = new TwinIngest({ db, devices, broker, live, clock, logger: silent, tasks, ignored });
+    ingest = new TwinIngest({
+      db,
+      devices,
+      broker,
+      live,
+      clock,
+      logger: silent,
+      tasks,
+      ignored,
+      onOvertaken: (address, generation) => world.twin.reissue(address, generation),
+    });
     commands = new CommandService({ devices, broker, director: world.director, clock, newId: randomUUID, ignored });
     const unused = { take: () => undefined } as never;
     const messages = new DeviceMessages({
@@ -87,6 +97,22 @@ describe('what devices say', () => {
       expect(await world.twin.deploy(d, 'm', { image: 'digits:1', settings: {}, policy })).toBe(31);
       await report(2, { generation: 2 });
       expect((await world.devices.find(d))?.desiredGeneration).toBe(31);
+    });
+
+    it('brings the document that a restored backup has again, above what the device has', async () => {
+      await world.addImage('digits', 1, [bytesOf(10, 1)]);
+      const policy = restartPolicySchema.parse({});
+      await world.twin.deploy(d, 'm', { image: 'digits:1', settings: {}, policy });
+      await report(1, { generation: 1, converged: true });
+      expect((await world.devices.find(d))?.desiredGeneration).toBe(1);
+
+      await report(2, { generation: 7 });
+      expect((await world.devices.find(d))?.desiredGeneration).toBe(8);
+      expect(await world.twin.storedDesired(d)).toBeDefined();
+      const problem = { code: 'desired.same-generation', message: 'other content' };
+      await report(3, { generation: 7, refused: { generation: 8, problem, at } });
+      await report(4, { generation: 7, refused: { generation: 8, problem, at } });
+      expect((await world.devices.find(d))?.desiredGeneration).toBe(9);
     });
 
     it('arrives in order when many come at once', async () => {

@@ -184,6 +184,7 @@ describe('telemetry on its way to the store', () => {
       },
       telemetry: () => Promise.reject(new Error('unused')),
       events: () => Promise.reject(new Error('unused')),
+      eraseWorkspace: async () => undefined,
       prune: async () => 0,
       close: async () => undefined,
     };

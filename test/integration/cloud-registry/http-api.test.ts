@@ -2,6 +2,8 @@ import { rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hashOfToken } from '#cloud/auth/owner-token.js';
+import { encodeMessage } from '#shared/protocol/decode.js';
+import { exampleOf } from '#test/support/examples.js';
 import { temporaryFolder } from '#test/support/temporary-folder.js';
 import { fixture, startRegistry, type RegistryHarness } from '#test/support/cloud-registry/registry-harness.js';
 
@@ -243,6 +245,36 @@ describe('workspaces', () => {
     expect((await cloud.request('DELETE', '/v1/workspaces/lab')).body['code']).toBe('workspace.not-found');
   });
 
+  it('take what their devices said with them when they are deleted, and nothing of others', async () => {
+    const said = (workspace: string, bootId: number): Promise<unknown> =>
+      cloud.telemetry.ingest(
+        (['telemetry', 'events'] as const).map((kind) => {
+          const payload = encodeMessage({ ...(exampleOf(kind) as object), bootId, sequence: 1 });
+          return { workspace, device: 'cam-1', receivedAt: 1, kind, payload };
+        }),
+      );
+    const rows = async (workspace: string): Promise<number> => {
+      const address = { workspace, device: 'cam-1' };
+      const { modules, batches } = await cloud.telemetry.telemetry({ ...address, fromMs: 0 });
+      const { events } = await cloud.telemetry.events({ ...address, limit: 10 });
+      return modules.length + batches + events.length;
+    };
+    for (const name of ['going', 'staying']) {
+      await cloud.request('POST', '/v1/workspaces', { name });
+      await said(name, 1);
+    }
+    expect(await rows('going')).toBe(3);
+    expect((await cloud.request('DELETE', '/v1/workspaces/going')).status).toBe(204);
+    expect(await rows('going')).toBe(0);
+    expect(await rows('staying')).toBe(3);
+
+    // What an erasure that was cut off left, marks included, is not there for the next of the name.
+    await said('going', 2);
+    await cloud.request('POST', '/v1/workspaces', { name: 'going' });
+    expect(await rows('going')).toBe(0);
+    expect(await said('going', 1)).toMatchObject({ counts: { stored: 2 } });
+  });
+
   it('that hold something are not deleted, and say how much', async () => {
     await cloud.register('keep', { 'm.onnx': fixture('add-one.onnx') });
     const { status, body } = await cloud.request('DELETE', '/v1/workspaces/default');
@@ -272,6 +304,23 @@ describe('the documentation', () => {
     const register = paths['/v1/workspaces/{workspace}/models']?.['post'];
     expect(JSON.stringify(register)).toContain('"files"');
     expect(Object.keys(register?.responses ?? {})).toEqual(expect.arrayContaining(['202', '4XX', '5XX']));
+  });
+
+  it('says where bytes are taken and given', async () => {
+    const { body } = await cloud.request('GET', '/openapi.json');
+    const paths = body['paths'] as Record<
+      string,
+      Record<string, { requestBody?: unknown; responses: Record<string, { content?: unknown }> }>
+    >;
+    const octets = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } };
+    const blob = paths['/v1/workspaces/{workspace}/blobs/{digest}'];
+    expect(blob?.['put']?.requestBody).toMatchObject({ content: octets });
+    expect(blob?.['put']?.responses['201']?.content).toHaveProperty('application/json');
+    expect(blob?.['get']?.responses['200']?.content).toEqual(octets);
+    expect(blob?.['get']?.responses['206']?.content).toEqual(octets);
+    expect(Object.keys(blob?.['get']?.responses ?? {})).toEqual(expect.arrayContaining(['304', '4XX', '5XX']));
+    const file = paths['/v1/workspaces/{workspace}/models/{name}/versions/{version}/files/{*}'];
+    expect(file?.['get']?.responses['200']?.content).toEqual(octets);
   });
 
   it('is served as pages that may run their own scripts only', async () => {

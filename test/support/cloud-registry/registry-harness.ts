@@ -13,6 +13,7 @@ import { loadConfig } from '#cloud/config.js';
 import { Shutdown } from '#cloud/lifecycle/shutdown.js';
 import { openApi } from '#cloud/wiring/api-wiring.js';
 import { layGround, type Ground } from '#cloud/wiring/ground.js';
+import { TelemetryRepository } from '#cloud/telemetry/telemetry-repository.js';
 import { wireRegistry } from '#cloud/wiring/registry-wiring.js';
 
 export const fixture = (...parts: string[]): string => join(import.meta.dirname, '../../fixtures/models', ...parts);
@@ -30,6 +31,7 @@ export interface RegistryHarness {
   readonly url: string;
   readonly token: string;
   readonly ground: Ground;
+  readonly telemetry: TelemetryRepository;
   request(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
   /** Path below `/v1/workspaces/default`. */
   w(method: string, path: string, body?: unknown): Promise<Answer>;
@@ -55,16 +57,20 @@ export async function startRegistry(dataDir: string, flags: Record<string, strin
   const shutdown = new Shutdown(logger);
   const config = loadConfig({ flags: { 'data-dir': dataDir, 'http-port': '0', ...flags }, environment: {} });
   let ground: Ground;
+  let telemetry: TelemetryRepository;
   let api: Awaited<ReturnType<typeof openApi>>;
   try {
     ground = await layGround(config, logger, shutdown);
-    api = await openApi(ground, '0.0.0', [await wireRegistry(ground)]);
+    const store = await TelemetryRepository.open(join(dataDir, 'telemetry.db'));
+    shutdown.add('telemetry store', () => store.close());
+    telemetry = store;
+    api = await openApi(ground, '0.0.0', [await wireRegistry(ground, store)]);
   } catch (error) {
     await shutdown.run();
     throw error;
   }
   const token = api.ownerToken ?? '';
-  return new Harness(api.url, token, ground, () => shutdown.run());
+  return new Harness(api.url, token, ground, telemetry, () => shutdown.run());
 }
 
 class Harness implements RegistryHarness {
@@ -72,6 +78,7 @@ class Harness implements RegistryHarness {
     readonly url: string,
     public token: string,
     readonly ground: Ground,
+    readonly telemetry: TelemetryRepository,
     readonly stop: () => Promise<void>,
   ) {}
 

@@ -157,8 +157,11 @@ describe('a deployment has failed', () => {
 });
 
 describe('a removal', () => {
-  it('is done when the device no longer reports the module', () => {
-    expect(judgeDeployment(device({ desiredDigest: undefined }), gone).kind).toBe('done');
+  it('is done when the device no longer reports the module and has converged', () => {
+    expect(judgeDeployment(device({ desiredDigest: undefined, converged: true }), gone).kind).toBe('done');
+  });
+  it('goes on while the host that answered for the module still drains', () => {
+    expect(judgeDeployment(device({ desiredDigest: undefined }), gone).kind).toBe('progress');
   });
   it('goes on while the module is reported, or the device has not heard of it', () => {
     const still = device({ desiredDigest: undefined, modules: { digits: running } });

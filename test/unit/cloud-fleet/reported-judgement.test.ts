@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { emptyReportedState, type Reported } from '#shared/protocol/reported.js';
-import { judgeReported, maxReportedGeneration } from '#cloud/fleet/reported-judgement.js';
+import { judgeReported, maxReportedGeneration, overtakenAt } from '#cloud/fleet/reported-judgement.js';
 
 const stored = { bootId: 3, sequence: 5, state: { ...emptyReportedState, generation: 4 } };
 const report = (change: Partial<Reported>): Reported => ({
@@ -49,5 +49,25 @@ describe('judgeReported', () => {
 
   it('refuses a generation that would leave none above it', () => {
     expect(judgeReported(report({ state: { generation: maxReportedGeneration + 1 } }), stored).kind).toBe('refuse');
+  });
+});
+
+describe('overtakenAt', () => {
+  const refused = (generation: number, code: string) => ({
+    ...emptyReportedState,
+    generation: 4,
+    refused: { generation, problem: { code, message: '' }, at: '2026-01-01T00:00:00.000Z' },
+  });
+
+  it.each([
+    ['a device that reflects a newer generation', { ...emptyReportedState, generation: 9 }, 9],
+    ['a device that refused our document as older', refused(5, 'desired.older-generation'), 5],
+    ['a device that refused our document as a second of its number', refused(5, 'desired.same-generation'), 5],
+    ['a device that reflects ours', { ...emptyReportedState, generation: 5 }, undefined],
+    ['a device that is on its way to ours', { ...emptyReportedState, generation: 3 }, undefined],
+    ['a device that refused an earlier document', refused(4, 'desired.older-generation'), undefined],
+    ['a device that refused ours for its signature', refused(5, 'signature.invalid'), undefined],
+  ])('for %s', (_what, state, expected) => {
+    expect(overtakenAt(state, 5)).toBe(expected);
   });
 });
