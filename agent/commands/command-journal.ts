@@ -78,14 +78,19 @@ export class CommandJournal {
   }
 
   /**
-   * The oldest go. A command that went is still not run again: its deadline is earlier than that of
-   * everything kept, and the trusted time never goes back behind an issue time that was seen.
+   * The oldest go, but none that could still be in time. A command that went is not run again: the
+   * latest issue time, which is kept and which the trusted time never goes back behind, is past its
+   * deadline.
    */
   private async prune(): Promise<void> {
     const answered = [...this.entries].filter(([, entry]) => entry.response !== undefined);
     const surplus = answered.length - keptAnswered;
     if (surplus <= 0) return;
-    const oldest = answered.sort(([, a], [, b]) => (a.deadline < b.deadline ? -1 : 1)).slice(0, surplus);
+    const knownMs = this.latestIssuedAt ?? Number.NEGATIVE_INFINITY;
+    const oldest = answered
+      .sort(([, a], [, b]) => (a.deadline < b.deadline ? -1 : 1))
+      .slice(0, surplus)
+      .filter(([, { deadline }]) => Date.parse(deadline) <= knownMs);
     for (const [id] of oldest) {
       await documentAt(this.folder, id).remove();
       await rm(join(this.folder, `${id}.json.new`), { force: true });

@@ -4,7 +4,7 @@ import { JsonDocument } from '#shared/platform/atomic-file.js';
 import { publicKeySchema } from '#shared/protocol/enrolment.js';
 import { instantSchema, nameSchema } from '#shared/protocol/primitives.js';
 
-export const identitySchema = z.object({
+const identitySchema = z.object({
   schema: z.literal(1),
   workspace: nameSchema,
   device: nameSchema,
@@ -23,7 +23,7 @@ export function identityDocument(path: string): JsonDocument<Identity> {
 }
 
 /** Written before the request that uses up the token, gone once its answer is on disk. */
-export const pendingEnrolmentSchema = z.object({
+const pendingEnrolmentSchema = z.object({
   workspace: nameSchema,
   device: nameSchema,
   gateway: z.url(),

@@ -82,7 +82,7 @@ export class DesiredInbox {
 }
 
 /** The checks that need no memory; those that a document on disk passes again at each start. */
-export function readDesired(
+function readDesired(
   payload: Uint8Array,
   director: string,
 ): Result<{ desired: Desired; envelope: Envelope }, Problem> {

@@ -15,6 +15,7 @@ import { AppError, messageOf } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { encodeMessage } from '#shared/protocol/decode.js';
+import { FrameGuard, maxPacketBytes } from '#shared/protocol/frame-guard.js';
 import type { Presence } from '#shared/protocol/presence.js';
 import {
   buildTopic,
@@ -204,6 +205,13 @@ export class DeviceSession {
     socket.setNoDelay(true);
     socket.once('secureConnect', () => socket.setNoDelay(true));
     socket.on('error', (error: Error) => onError(explain(error)));
+    // A broker may be in the wrong hands: mqtt.js would collect what it announces, whatever its size.
+    const guard = new FrameGuard();
+    socket.on('data', (chunk: Buffer) => {
+      if (guard.inspect(chunk, maxPacketBytes) === 'pass' || socket.destroyed) return;
+      onError('the broker announced a packet that is malformed, or larger than any that belongs here');
+      socket.destroy();
+    });
     return socket;
   }
 

@@ -4,24 +4,18 @@
  * blobs; by the chunk map each chunk. Nothing is kept under its name before that.
  */
 import { AppError } from '#shared/kernel/errors.js';
+import { checkChunkMap, checkManifest, chunkMapLayer, maxImageManifestBytes } from '#shared/package/check-image.js';
+import { maxChunkMapBytes } from '#shared/package/chunk-map.js';
 import { digestOf } from '#shared/package/digest.js';
-import {
-  type ChunkMap,
-  type Descriptor,
-  type ImageManifest,
-  chunkMapSchema,
-  imageManifestSchema,
-} from '#shared/package/image-schema.js';
+import type { Descriptor } from '#shared/package/image-schema.js';
 import { verifyImageSignature } from '#shared/package/image-signature.js';
-import { mediaTypes } from '#shared/package/media-types.js';
-import { maxChunkBytes, maxWholeBlobBytes } from '#shared/protocol/blocks.js';
-import { decodeMessage } from '#shared/protocol/decode.js';
+import { maxChunkBytes } from '#shared/protocol/blocks.js';
 import type { ImageReference } from '#shared/protocol/desired.js';
 import type { Digest } from '#shared/protocol/primitives.js';
 import type { Progress } from '#agent/reconcile/observed.js';
 import type { BlobCache } from '#agent/store/blob-cache.js';
 import { type FreeBytes, requireRoom } from '#agent/store/disk-space.js';
-import { type ImageStore, maxImageManifestBytes } from '#agent/store/image-store.js';
+import type { ImageStore } from '#agent/store/image-store.js';
 import type { BlockClient } from '#agent/link/block-client.js';
 import { fetchBlobs } from '#agent/link/blob-fetch.js';
 
@@ -62,11 +56,9 @@ export async function downloadImage(
       },
     );
   }
-  const manifest = parseManifest(await small.fetch(image, maxImageManifestBytes, 'manifest'), image.digest);
-  const mapLayer = manifest.layers.find(({ mediaType }) => mediaType === mediaTypes.chunkMap);
-  if (mapLayer === undefined) throw new AppError('image.invalid', `${image.digest} has no chunk map`);
-  const map = parseMap(await small.fetch(mapLayer, maxWholeBlobBytes, 'chunk map'), mapLayer.digest);
-  requireSameBlobs(manifest, map, image.digest);
+  const manifest = checkManifest(await small.fetch(image, maxImageManifestBytes, 'manifest'), image.digest);
+  const mapLayer = chunkMapLayer(manifest);
+  const map = checkChunkMap(manifest, await small.fetch(mapLayer, maxChunkMapBytes, 'chunk map'));
 
   await fetchBlobs({
     map,
@@ -124,32 +116,5 @@ class SmallBlobs {
     }
     await this.blobs.put(digest, bytes);
     return bytes;
-  }
-}
-
-function parseManifest(bytes: Uint8Array, digest: Digest): ImageManifest {
-  const parsed = decodeMessage(imageManifestSchema, bytes, maxImageManifestBytes);
-  if (parsed.ok) return parsed.value;
-  throw new AppError('image.invalid', `${digest} is not an image manifest: ${parsed.error.message}`);
-}
-
-function parseMap(bytes: Uint8Array, digest: Digest): ChunkMap {
-  const parsed = decodeMessage(chunkMapSchema, bytes, maxWholeBlobBytes);
-  if (parsed.ok) return parsed.value;
-  throw new AppError('image.invalid', `${digest} is not a chunk map: ${parsed.error.message}`);
-}
-
-/** The map must list every blob of the manifest, whole, and no other. */
-function requireSameBlobs(manifest: ImageManifest, map: ChunkMap, image: Digest): void {
-  const wanted = new Map(
-    [manifest.config, ...manifest.layers]
-      .filter(({ mediaType }) => mediaType !== mediaTypes.chunkMap)
-      .map(({ digest, size }) => [digest, size]),
-  );
-  const sum = (chunks: readonly { readonly length: number }[]): number =>
-    chunks.reduce((bytes, { length }) => bytes + length, 0);
-  const fits = map.blobs.every((blob) => wanted.get(blob.digest) === blob.size && sum(blob.chunks) === blob.size);
-  if (!fits || new Set(map.blobs.map(({ digest }) => digest)).size !== wanted.size) {
-    throw new AppError('image.invalid', `the chunk map of ${image} does not list the blobs of its manifest`);
   }
 }

@@ -139,7 +139,7 @@ function nextFetchStep(id: string, track: Track, linkUp: boolean, policy: Policy
 }
 
 /** What should answer with what is ready now: new versions where they are, incumbents elsewhere. */
-export function nextSet(desired: Desired, observed: Observed): ServingSet {
+function nextSet(desired: Desired, observed: Observed): ServingSet {
   const set: Record<string, string> = {};
   for (const [name, key] of Object.entries(desiredSetOf(desired)).sort(byName)) {
     const incumbent = entry(observed.serving.set, name);

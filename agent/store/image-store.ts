@@ -6,13 +6,9 @@ import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import { errno } from '#shared/platform/atomic-file.js';
+import { checkManifest, maxImageManifestBytes } from '#shared/package/check-image.js';
 import { digestFile, hexOf } from '#shared/package/digest.js';
-import {
-  type ChunkMap,
-  chunkMapSchema,
-  type ImageManifest,
-  imageManifestSchema,
-} from '#shared/package/image-schema.js';
+import { type ChunkMap, chunkMapSchema, type ImageManifest } from '#shared/package/image-schema.js';
 import { mediaTypes } from '#shared/package/media-types.js';
 import type { ModuleManifest } from '#shared/package/module-manifest.js';
 import { decodeModuleManifest } from '#shared/package/read-manifest.js';
@@ -21,8 +17,6 @@ import { maxWholeBlobBytes } from '#shared/protocol/blocks.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import type { Digest } from '#shared/protocol/primitives.js';
 import type { BlobCache } from '#agent/store/blob-cache.js';
-
-export const maxImageManifestBytes = 4 * 1024 * 1024;
 
 export class ImageStore {
   constructor(
@@ -34,12 +28,16 @@ export class ImageStore {
     return join(this.modulesFolder, hexOf(image));
   }
 
-  /** @returns undefined when it is not here, or no longer readable */
+  /** @returns undefined when it is not here, no longer readable, or not of the form that may be unpacked */
   async manifestOf(image: Digest): Promise<ImageManifest | undefined> {
     const bytes = await this.blobs.read(image, maxImageManifestBytes);
     if (bytes === undefined) return undefined;
-    const parsed = decodeMessage(imageManifestSchema, bytes, maxImageManifestBytes);
-    return parsed.ok ? parsed.value : undefined;
+    try {
+      return checkManifest(bytes, image);
+    } catch (error) {
+      if (error instanceof AppError) return undefined;
+      throw error;
+    }
   }
 
   async chunkMapOf(manifest: ImageManifest): Promise<ChunkMap | undefined> {

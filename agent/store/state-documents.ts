@@ -23,7 +23,7 @@ const ownProblemSchema = problemSchema.transform(
 const acceptedDesiredSchema = z.object({ envelope: envelopeSchema, acceptedAt: instantSchema });
 export type AcceptedDesired = z.infer<typeof acceptedDesiredSchema>;
 
-export const committedModuleSchema = z.object({
+const committedModuleSchema = z.object({
   desired: desiredModuleSchema,
   /** What came over the network for it, kept for the report. */
   numbers: z.record(z.string(), z.number()).default({}),

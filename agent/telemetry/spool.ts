@@ -110,9 +110,14 @@ export class Spool {
     });
   }
 
-  /** The control plane has stored everything of this boot up to there. */
+  /**
+   * The control plane has stored everything of this boot up to there. When that is less than it said
+   * before, as after a restored backup, what lies between went with the acknowledgement: it counts as
+   * dropped, so that the rest is taken.
+   */
   acknowledge(bootId: number, upTo: number): Promise<void> {
     return this.inTurn(async () => {
+      await this.explainGap(bootId, upTo);
       const stored = this.batches.filter((batch) => batch.bootId === bootId && batch.sequence <= upTo);
       for (const batch of stored) await this.remove(batch);
       const from = this.drops.get(bootId);
@@ -121,6 +126,13 @@ export class Spool {
         await this.writeDrops();
       }
     });
+  }
+
+  private async explainGap(bootId: number, upTo: number): Promise<void> {
+    const first = this.batches.find((batch) => batch.bootId === bootId);
+    if (first === undefined || first.sequence <= upTo + 1 || (this.drops.get(bootId) ?? Infinity) <= upTo + 1) return;
+    this.drops.set(bootId, upTo + 1);
+    await this.writeDrops();
   }
 
   private async makeRoom(bytes: number): Promise<void> {

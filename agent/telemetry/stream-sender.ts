@@ -18,7 +18,7 @@ export interface SenderOptions {
   readonly patienceMs: number;
 }
 
-export const defaultSenderOptions: SenderOptions = { window: 16, patienceMs: 15_000 };
+const defaultSenderOptions: SenderOptions = { window: 16, patienceMs: 15_000 };
 
 export class StreamSender {
   private readonly flight: SingleFlight;

@@ -14,6 +14,8 @@ export interface CloudProcessOptions {
 
 export async function runCloud(args: readonly string[], options: CloudProcessOptions): Promise<void> {
   const { config } = await readCloudArguments(args);
+  // The data folder may have been made by someone else, for all to read: the databases in it are not.
+  process.umask(0o077);
   const logger = createLogger('flotilla', { level: config.logLevel, pretty: options.pretty });
   const cloud = await startCloud(config, logger, options.version);
   const { ownerToken } = cloud;

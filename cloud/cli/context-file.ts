@@ -2,12 +2,12 @@
  * `context.json`: the control planes that this user has logged in to, with their tokens; hence 0600.
  * Which of them a command talks to is decided by `chooseTarget`, purely.
  */
-import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
-import { diskError, errno, writeFileAtomic } from '#shared/platform/atomic-file.js';
+import { writeFileAtomic } from '#shared/platform/atomic-file.js';
+import { makePrivateFolder, readTextIfPresent } from '#shared/platform/private-file.js';
 import { describeIssues } from '#shared/protocol/decode.js';
 import { nameSchema } from '#shared/protocol/primitives.js';
 import type { CliConfig } from './cli-config.js';
@@ -32,14 +32,8 @@ export function contextPath(home: string): string {
 /** Undefined before the first login. */
 export async function readContextFile(home: string): Promise<ContextFile | undefined> {
   const path = contextPath(home);
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (errno(error) === 'ENOENT') return undefined;
-    throw diskError(error, `cannot read ${path}`);
-  }
-  return parseContextFile(text, path);
+  const text = await readTextIfPresent(path);
+  return text === undefined ? undefined : parseContextFile(text, path);
 }
 
 export function parseContextFile(text: string, path: string): ContextFile {
@@ -62,14 +56,6 @@ export async function writeContextFile(home: string, file: ContextFile): Promise
   const path = contextPath(home);
   await makePrivateFolder(dirname(path));
   await writeFileAtomic(path, `${JSON.stringify(file, null, 2)}\n`, { mode: 0o600 });
-}
-
-export async function makePrivateFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw diskError(error, `cannot make ${path}`);
-  }
 }
 
 export interface Target {

@@ -28,7 +28,7 @@ const byRetry = {
   never: undefined,
 } as const;
 
-export function nextStepOf(error: AppError, usage?: string): string | undefined {
+function nextStepOf(error: AppError, usage?: string): string | undefined {
   if (usage !== undefined) return usage;
   return nextSteps[error.code] ?? byRetry[error.traits.retry];
 }

@@ -12,7 +12,7 @@ import {
   type SigningKey,
 } from '#shared/package/signing-key.js';
 import { diskError, errno, writeFileAtomic } from '#shared/platform/atomic-file.js';
-import { makePrivateFolder } from './context-file.js';
+import { makePrivateFolder } from '#shared/platform/private-file.js';
 
 export function publisherKeyPath(home: string): string {
   return join(home, 'keys', 'publisher.pem');

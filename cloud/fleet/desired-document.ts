@@ -1,5 +1,5 @@
 /** What a device should run, from rows to the document that the director signs. Pure. */
-import { type Desired, desiredSchema, type RestartPolicy } from '#shared/protocol/desired.js';
+import { type Desired, desiredSchema, type ImageReference, type RestartPolicy } from '#shared/protocol/desired.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import { toInstant } from '#shared/kernel/clock.js';
 
@@ -64,8 +64,7 @@ export function renewDesired(desired: Desired, nowMs: number): Desired {
   return { ...desired, issuedAt: toInstant(issuedMs), expiresAt: toInstant(issuedMs + desiredLifetimeMs) };
 }
 
-/** Manifests of all images a document names: what the device may fetch. */
-export function imagesOf(desired: Desired): string[] {
-  const images = [...Object.values(desired.modules).map(({ image }) => image), ...desired.prefetch];
-  return [...new Set(images.map(({ digest }) => digest))];
+/** All images a document names: what the device may fetch. */
+export function imagesOf(desired: Desired): ImageReference[] {
+  return [...Object.values(desired.modules).map(({ image }) => image), ...desired.prefetch];
 }

@@ -6,7 +6,14 @@
 import { decodeMessage, maxMessageBytes } from '#shared/protocol/decode.js';
 import { presenceSchema } from '#shared/protocol/presence.js';
 import { reportedSchema } from '#shared/protocol/reported.js';
-import { buildTopic, channels, type DeviceAddress, parseTopic, type Topic } from '#shared/protocol/topics.js';
+import {
+  buildTopic,
+  channels,
+  clientIdOf,
+  type DeviceAddress,
+  parseTopic,
+  type Topic,
+} from '#shared/protocol/topics.js';
 import type { Broker } from '#cloud/mqtt/broker.js';
 import type { BlockServer } from '#cloud/mqtt/block-server.js';
 import type { TelemetryIngest } from '#cloud/telemetry/telemetry-ingest.js';
@@ -30,6 +37,9 @@ export interface DeviceMessagesOptions {
 }
 
 export class DeviceMessages {
+  /** Devices that are being answered, and whether they have asked again since: a flood costs two answers. */
+  private readonly answering = new Map<string, { again: boolean }>();
+
   constructor(private readonly options: DeviceMessagesOptions) {}
 
   handle(topicText: string, payload: Buffer): void {
@@ -41,21 +51,21 @@ export class DeviceMessages {
   }
 
   private dispatch(topic: Topic, payload: Buffer): void {
-    const { ingest, telemetry, commands, blocks, tasks } = this.options;
+    const { ingest, telemetry, commands, blocks } = this.options;
     const address = { workspace: topic.workspace, device: topic.device };
     switch (topic.channel) {
       case 'desiredGet':
-        tasks.run('desired/get', () => this.answerDesired(address));
+        this.wantsDesired(address);
         return;
       case 'reported': {
         const report = decodeMessage(reportedSchema, payload);
-        if (report.ok) ingest.take({ kind: 'reported', address, report: report.value });
+        if (report.ok) ingest.take({ kind: 'reported', address, report: report.value }, payload.length);
         else this.ignore('malformed');
         return;
       }
       case 'presence': {
         const presence = decodeMessage(presenceSchema, payload);
-        if (presence.ok) ingest.take({ kind: 'presence', address, presence: presence.value });
+        if (presence.ok) ingest.take({ kind: 'presence', address, presence: presence.value }, payload.length);
         else this.ignore('malformed');
         return;
       }
@@ -76,6 +86,27 @@ export class DeviceMessages {
       case 'blocksData':
         this.ignore('not-a-device-topic');
     }
+  }
+
+  private wantsDesired(address: DeviceAddress): void {
+    const key = clientIdOf(address);
+    const known = this.answering.get(key);
+    if (known) {
+      known.again = true;
+      return;
+    }
+    const turn = { again: false };
+    this.answering.set(key, turn);
+    this.options.tasks.run('desired/get', async () => {
+      try {
+        do {
+          turn.again = false;
+          await this.answerDesired(address);
+        } while (turn.again);
+      } finally {
+        this.answering.delete(key);
+      }
+    });
   }
 
   /** Not retained: the retained copy is the outbox's alone, so that an answer never puts an older one back. */

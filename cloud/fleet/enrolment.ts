@@ -63,12 +63,7 @@ export class Enrolment {
     await db.transaction().execute((transaction) => this.create(transaction, order, secretHash));
     known.add(address);
     await access.enrolled(address);
-    live.publish({
-      workspace: address.workspace,
-      type: 'device.changed',
-      subject: address.device,
-      data: { device: address.device },
-    });
+    live.deviceChanged(address);
     return password;
   }
 

@@ -1,4 +1,5 @@
 /** What to do with a report, given what is stored. Pure. */
+import { maxMessageBytes } from '#shared/protocol/decode.js';
 import {
   applyPatch,
   emptyReportedState,
@@ -35,6 +36,10 @@ export function judgeReported(report: Reported, stored: StoredReport): ReportJud
   const from = report.base === undefined ? emptyReportedState : stored.state;
   const parsed = reportedStateSchema.safeParse(applyPatch(from, report.state));
   if (!parsed.success) return { kind: 'refuse', reason: 'the whole is not a reported state' };
+  // A device must be able to say the whole in one message: diffs that make more of it never end.
+  if (JSON.stringify(parsed.data).length > maxMessageBytes) {
+    return { kind: 'refuse', reason: 'the whole is larger than a message' };
+  }
   if (parsed.data.generation > maxReportedGeneration) {
     return { kind: 'refuse', reason: 'its generation is beyond reason' };
   }

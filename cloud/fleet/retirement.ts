@@ -21,11 +21,6 @@ export class Retirement {
     await twin.retire(address);
     known.remove(address);
     await access.retired(address);
-    live.publish({
-      workspace: address.workspace,
-      type: 'device.changed',
-      subject: address.device,
-      data: { device: address.device },
-    });
+    live.deviceChanged(address);
   }
 }

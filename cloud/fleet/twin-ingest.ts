@@ -45,11 +45,13 @@ export interface TwinIngestOptions {
 }
 
 const batchSize = 256;
-/** Beyond it a flood is dropped: reports come again. */
+/** Beyond this, and beyond so many bytes, a flood is dropped: reports come again. */
 const maxWaiting = 50_000;
+const maxWaitingBytes = 64 * 1024 * 1024;
 
 export class TwinIngest {
-  private waiting: Said[] = [];
+  private waiting: { readonly said: Said; readonly bytes: number }[] = [];
+  private waitingBytes = 0;
   private readonly flight: SingleFlight;
 
   constructor(private readonly options: TwinIngestOptions) {
@@ -59,12 +61,14 @@ export class TwinIngest {
     );
   }
 
-  take(said: Said): void {
-    if (this.waiting.length >= maxWaiting) {
+  /** @param bytes size of the message that said it */
+  take(said: Said, bytes: number): void {
+    if (this.waiting.length >= maxWaiting || this.waitingBytes + bytes > maxWaitingBytes) {
       this.options.ignored.add({ reason: 'overload' });
       return;
     }
-    this.waiting.push(said);
+    this.waitingBytes += bytes;
+    this.waiting.push({ said, bytes });
     this.flight.wake();
   }
 
@@ -74,7 +78,8 @@ export class TwinIngest {
 
   private async drain(): Promise<void> {
     while (this.waiting.length > 0) {
-      const batch = this.waiting.splice(0, batchSize);
+      const taken = this.waiting.splice(0, batchSize);
+      const batch = taken.map(({ said }) => said);
       let effects: Effect[];
       try {
         effects = await this.store(batch);
@@ -83,6 +88,7 @@ export class TwinIngest {
         this.options.logger.warn({ reason: messageOf(error) }, 'a batch of reports was not stored; trying one by one');
         effects = await this.storeEach(batch);
       }
+      this.waitingBytes -= taken.reduce((sum, { bytes }) => sum + bytes, 0);
       for (const effect of effects) this.follow(effect);
     }
   }

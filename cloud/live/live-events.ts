@@ -1,4 +1,5 @@
 /** What changed, for whoever watches now. Nothing is kept: the database answers what was missed. */
+import type { DeviceAddress } from '#shared/protocol/topics.js';
 
 export type LiveEventType = 'activity.changed' | 'device.changed' | 'device.event' | 'deployment.changed';
 
@@ -26,6 +27,10 @@ export class LiveEvents {
         this.onError(error);
       }
     }
+  }
+
+  deviceChanged({ workspace, device }: DeviceAddress): void {
+    this.publish({ workspace, type: 'device.changed', subject: device, data: { device } });
   }
 
   /** @returns the function that ends the subscription */

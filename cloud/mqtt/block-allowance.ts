@@ -3,6 +3,7 @@
  * The generation is read at every request, so a change counts at once; the rest is cached.
  */
 import { mediaTypes } from '#shared/package/media-types.js';
+import type { ImageReference } from '#shared/protocol/desired.js';
 import { clientIdOf, type DeviceAddress } from '#shared/protocol/topics.js';
 import { imagesOf } from '#cloud/fleet/desired-document.js';
 import { openStoredDesired } from '#cloud/fleet/desired-envelope.js';
@@ -44,8 +45,8 @@ export class BlockAllowance {
     if (known?.generation === desired.generation) return known.allowance;
 
     const images: ImageBlobs[] = [];
-    for (const digest of imagesOf(openStoredDesired(desired.envelope))) {
-      images.push(await this.blobsOf(address.workspace, digest));
+    for (const image of imagesOf(openStoredDesired(desired.envelope))) {
+      images.push(await this.blobsOf(address.workspace, image));
     }
     const allowance: Allowance = {
       mayFetch: (digest) => images.some(({ all }) => all.has(digest)),
@@ -55,8 +56,9 @@ export class BlockAllowance {
     return allowance;
   }
 
-  private async blobsOf(workspace: string, imageDigest: string): Promise<ImageBlobs> {
-    const key = `${workspace}/${imageDigest}`;
+  /** By signature too: a further publisher's signature is a further blob of the same image. */
+  private async blobsOf(workspace: string, { digest: imageDigest, signature }: ImageReference): Promise<ImageBlobs> {
+    const key = `${workspace}/${imageDigest}/${signature.digest}`;
     const known = this.images.get(key);
     if (known) return known;
     const rows = await this.deployments.listImageBlobs(workspace, imageDigest);

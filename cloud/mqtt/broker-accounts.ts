@@ -1,9 +1,9 @@
 /** The passwords of the two users that are no devices, made at first start and kept in one 0600 file each. */
 import { join } from 'node:path';
 import * as z from 'zod';
-import { mkdir, readFile } from 'node:fs/promises';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
-import { diskError, errno, writeFileAtomic } from '#shared/platform/atomic-file.js';
+import { writeFileAtomic } from '#shared/platform/atomic-file.js';
+import { makePrivateFolder, readTextIfPresent } from '#shared/platform/private-file.js';
 import { newSecret } from './broker-password.js';
 
 const accountSchema = z.object({ user: z.string().min(1), password: z.string().min(16) });
@@ -15,23 +15,14 @@ export async function ensureBrokerAccount(folder: string, user: string): Promise
   const found = await readAccount(path);
   if (found) return found;
   const account = { user, password: newSecret() };
-  try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw diskError(error, `cannot make ${folder}`);
-  }
+  await makePrivateFolder(folder);
   await writeFileAtomic(path, `${JSON.stringify(account)}\n`, { mode: 0o600 });
   return account;
 }
 
 async function readAccount(path: string): Promise<BrokerAccount | undefined> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (errno(error) === 'ENOENT') return undefined;
-    throw diskError(error, `cannot read ${path}`);
-  }
+  const text = await readTextIfPresent(path);
+  if (text === undefined) return undefined;
   try {
     return accountSchema.parse(JSON.parse(text));
   } catch (error) {

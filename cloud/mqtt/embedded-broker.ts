@@ -14,7 +14,7 @@ import type { Broker, MessageHandler, PublishOptions } from './broker.js';
 import { type Identity, mayPublish, maySubscribe, type WillClaim } from './broker-access.js';
 import type { BrokerAuthenticator, RefusalReason } from './broker-authenticator.js';
 import type { DeviceAccess } from './device-access.js';
-import { FrameGuard, maxPacketBytes, maxPacketBytesBeforeConnect } from './frame-guard.js';
+import { FrameGuard, maxPacketBytes, maxPacketBytesBeforeConnect } from '#shared/protocol/frame-guard.js';
 
 export interface EmbeddedBrokerOptions {
   readonly host: string;
@@ -31,6 +31,8 @@ export interface EmbeddedBrokerOptions {
 
 /** Messages under way at once; beyond it everything waits for the slowest reader. */
 const concurrency = 10_000;
+/** What the agent subscribes to is a handful; topics of commands that never were must not fill our memory. */
+const maxFiltersPerDevice = 64;
 /** A reader that takes nothing for so long is cut off. */
 const drainTimeoutMs = 1000;
 
@@ -42,6 +44,8 @@ const returnCodes = { identifier: 2, credentials: 4, 'not-authorized': 5 } as co
 export class EmbeddedBroker implements Broker, DeviceAccess {
   private readonly identities = new WeakMap<Client, Identity>();
   private readonly wills = new WeakMap<Client, WillClaim>();
+  /** Every filter that a connection was ever granted. */
+  private readonly filters = new WeakMap<Client, Set<string>>();
   private readonly sessions = new Map<string, Client>();
   private readonly sockets = new Set<Socket>();
   private handler: MessageHandler = () => undefined;
@@ -172,7 +176,7 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
     };
     aedes.authorizeSubscribe = (client, subscription, done) => {
       const identity = this.identities.get(client);
-      if (identity && maySubscribe(identity, subscription.topic)) {
+      if (identity && maySubscribe(identity, subscription.topic) && this.mayAddFilter(client, subscription.topic)) {
         done(null, subscription);
         return;
       }
@@ -191,6 +195,13 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
     aedes.on('connectionError', (_client, error) => {
       this.options.logger.debug({ reason: error.message }, 'connection ended before it was accepted');
     });
+  }
+
+  private mayAddFilter(client: Client, filter: string): boolean {
+    const granted = this.filters.get(client) ?? new Set<string>();
+    this.filters.set(client, granted);
+    if (granted.size < maxFiltersPerDevice) granted.add(filter);
+    return granted.has(filter);
   }
 
   private installSocketLimits(): void {

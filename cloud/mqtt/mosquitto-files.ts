@@ -10,15 +10,16 @@
  * speak for it. `use_username_as_clientid` would bind it, but with Mosquitto 2.0.11 a CONNECT without user
  * name and with a connected device's id, which anybody can send, then leaves that device deaf for good.
  */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { errno, writeFileAtomic } from '#shared/platform/atomic-file.js';
 import type { Logger } from '#shared/platform/logger.js';
+import { makePrivateFolder } from '#shared/platform/private-file.js';
 import { channelNames, channels, clientIdOf, type Sender, topicRoot } from '#shared/protocol/topics.js';
 import { adminUser } from './broker-access.js';
 import type { DeviceAccess, DeviceCredential } from './device-access.js';
-import { maxPacketBytes } from './frame-guard.js';
+import { maxPacketBytes } from '#shared/protocol/frame-guard.js';
 
 export interface MosquittoAccounts {
   /** User name of the control plane. */
@@ -134,7 +135,7 @@ export class MosquittoFiles implements DeviceAccess {
 
   private async writeOnce(): Promise<void> {
     const { folder, accounts } = this.options;
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makePrivateFolder(folder);
     await writeFileAtomic(join(folder, 'acl'), aclFile(accounts.cloudUser), { mode: 0o600 });
     await writeFileAtomic(join(folder, 'passwords'), passwordFile(accounts, await this.options.listDevices()), {
       mode: 0o600,

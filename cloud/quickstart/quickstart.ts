@@ -286,7 +286,9 @@ function describeNext(next: {
   write('  npx flotilla logs cam-1 digits');
   write('  npx flotilla undeploy digits --device cam-2');
   for (const one of devices) {
-    write(`  curl http://127.0.0.1:${String(one.port)}/v2/models/digits/infer --json @modules/digits/fixtures/digit.json`);
+    write(
+      `  curl http://127.0.0.1:${String(one.port)}/v2/models/digits/infer --json @modules/digits/fixtures/digit.json`,
+    );
   }
   const [first] = devices;
   if (first) write(`  npx flotilla-agent explain --state-dir ${first.env['FLOTILLA_AGENT_STATE_DIR'] ?? ''}`);

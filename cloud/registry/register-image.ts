@@ -3,6 +3,10 @@ import { Readable } from 'node:stream';
 import { AppError } from '#shared/kernel/errors.js';
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { encodeEnvelope, maxSignatureBytes } from '#shared/package/image-signature.js';
+import { joinSignatures } from '#shared/package/dsse.js';
+import { decodeMessage } from '#shared/protocol/decode.js';
+import { envelopeSchema, type Envelope } from '#shared/protocol/envelope.js';
+import type { Digest } from '#shared/protocol/primitives.js';
 import type { ActivityKind } from '#cloud/activities/activity-runner.js';
 import { imageCreate } from '#cloud/http/schemas/images.js';
 import type { BlobRepository } from '#cloud/store/blob-repository.js';
@@ -31,14 +35,15 @@ export function registerImage(deps: RegisterImageDeps): ActivityKind {
     run: async (input, context) => {
       const { digest, envelope, tags } = imageCreate.parse(input);
       const { workspace } = context;
-      const statement = readStatement(envelope, digest);
+      const signed = await withEarlierSignatures(deps, workspace, digest, envelope);
+      const statement = readStatement(signed, digest);
       const closure = await readClosure(deps, workspace, digest, context.signal);
       checkName(closure, statement);
       await context.log(`${statement.name}: ${String(closure.blobs.length)} blobs, all whole`);
 
       context.signal.throwIfAborted();
       const now = toInstant(deps.clock.now());
-      const signature = await deps.store.put(Readable.from([encodeEnvelope(envelope)]), {
+      const signature = await deps.store.put(Readable.from([encodeEnvelope(signed)]), {
         maxBytes: maxSignatureBytes,
       });
       await deps.blobs.grant(workspace, signature, now);
@@ -72,6 +77,20 @@ export function registerImage(deps: RegisterImageDeps): ActivityKind {
       return resource;
     },
   };
+}
+
+/** Another publisher's signature joins those there are: whoever trusts the first one still does. */
+async function withEarlierSignatures(
+  { images, store }: RegisterImageDeps,
+  workspace: string,
+  digest: Digest,
+  offered: Envelope,
+): Promise<Envelope> {
+  const known = await images.find(workspace, { digest });
+  if (known === undefined) return offered;
+  const bytes = await store.readAll(known.signature.digest, maxSignatureBytes);
+  const stored = decodeMessage(envelopeSchema, bytes, maxSignatureBytes);
+  return stored.ok ? joinSignatures(offered, stored.value) : offered;
 }
 
 function checkName({ module }: ImageClosure, statement: { readonly name: string; readonly flavor: string }): void {

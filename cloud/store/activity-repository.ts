@@ -1,8 +1,8 @@
 /** Activities and their logs. A state only moves forward: each update names the states it may come from. */
-import { sql, type Selectable } from 'kysely';
+import type { Selectable } from 'kysely';
 import type { Problem } from '#shared/kernel/errors.js';
 import type { ControlStore } from './control-database.js';
-import { decodeCursor, pageOfRows, type Page, type PageRequest } from './page.js';
+import { newestFirst, type Page, type PageKey, type PageRequest } from './page.js';
 import type { ActivityTable } from './tables.js';
 
 export type StoredActivity = Selectable<ActivityTable>;
@@ -19,6 +19,11 @@ export interface NewActivity {
 export type Ending =
   | { readonly state: 'succeeded'; readonly resource: string | null }
   | { readonly state: 'failed' | 'cancelled'; readonly problem: Problem };
+
+const activityKey: PageKey<'createdAt' | 'id'> = [
+  { column: 'createdAt', type: 'string' },
+  { column: 'id', type: 'string' },
+];
 
 export class ActivityRepository {
   constructor(private readonly db: ControlStore) {}
@@ -52,22 +57,8 @@ export class ActivityRepository {
 
   /** Newest first. */
   async list(workspace: string, page: PageRequest): Promise<Page<StoredActivity>> {
-    let query = this.db.selectFrom('activities').selectAll().where('workspace', '=', workspace);
-    if (page.cursor !== undefined) {
-      const [at, id] = decodeCursor(page.cursor, ['string', 'string']);
-      query = query.where(sql<boolean>`(createdAt, id) < (${at}, ${id})`);
-    }
-    const rows = await query
-      .orderBy('createdAt', 'desc')
-      .orderBy('id', 'desc')
-      .limit(page.limit + 1)
-      .execute();
-    return pageOfRows(
-      rows,
-      page.limit,
-      (row) => [row.createdAt, row.id],
-      (row) => row,
-    );
+    const query = this.db.selectFrom('activities').selectAll().where('workspace', '=', workspace);
+    return newestFirst(query, activityKey, page);
   }
 
   /** The oldest that nobody started, now running; for the runner alone, hence over all workspaces. */

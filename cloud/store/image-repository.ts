@@ -2,13 +2,14 @@
  * Images: OCI artifacts by digest, with a version per name. The same digest is one image, however often it
  * is registered. Every query names the workspace.
  */
-import { sql, type Selectable } from 'kysely';
+import type { Selectable } from 'kysely';
 import type { Digest, Tags } from '#shared/protocol/primitives.js';
 import { mediaTypes } from '#shared/package/media-types.js';
 import { missingBlobs } from './blob-repository.js';
 import type { ControlStore, ControlTransaction } from './control-database.js';
 import type { DeleteOutcome } from './model-repository.js';
-import { decodeCursor, pageOfRows, type Page, type PageRequest } from './page.js';
+import { nextVersion } from './next-version.js';
+import { newestFirst, type Page, type PageRequest, versionKey } from './page.js';
 import type { ImageTable } from './tables.js';
 
 export interface ImageBlob {
@@ -65,7 +66,7 @@ export class ImageRepository {
         .where('workspace', '=', workspace)
         .where('digest', '=', image.digest)
         .executeTakeFirst();
-      const version = known?.version ?? (await nextVersion(db, workspace, image.name));
+      const version = known?.version ?? (await nextVersion(db, 'images', workspace, image.name));
       if (known) await renew(db, workspace, image);
       else await insert(db, workspace, version, image);
       await addSignatureBlob(db, workspace, image);
@@ -100,22 +101,7 @@ export class ImageRepository {
       .where('workspace', '=', workspace)
       .where('deletedAt', 'is', null);
     if (filter.name !== undefined) query = query.where('name', '=', filter.name);
-    if (page.cursor !== undefined) {
-      const [at, name, version] = decodeCursor(page.cursor, ['string', 'string', 'number']);
-      query = query.where(sql<boolean>`(createdAt, name, version) < (${at}, ${name}, ${version})`);
-    }
-    const rows = await query
-      .orderBy('createdAt', 'desc')
-      .orderBy('name', 'desc')
-      .orderBy('version', 'desc')
-      .limit(page.limit + 1)
-      .execute();
-    const found = pageOfRows(
-      rows,
-      page.limit,
-      (row) => [row.createdAt, row.name, row.version],
-      (row) => row,
-    );
+    const found = await newestFirst(query, versionKey, page);
     return { ...found, items: await Promise.all(found.items.map((row) => this.withLayers(row))) };
   }
 
@@ -248,14 +234,4 @@ function signatureColumns(image: NewImage): Pick<ImageTable, 'signatureDigest' |
     signatureSize: image.signature.size,
     keyIdsJson: JSON.stringify(image.signature.keyIds),
   };
-}
-
-async function nextVersion(db: ControlTransaction, workspace: string, name: string): Promise<number> {
-  const row = await db
-    .selectFrom('images')
-    .select((query) => query.fn.max('version').as('last'))
-    .where('workspace', '=', workspace)
-    .where('name', '=', name)
-    .executeTakeFirst();
-  return (row?.last ?? 0) + 1;
 }

@@ -8,7 +8,8 @@ import { mediaTypes } from '#shared/package/media-types.js';
 import type { SignatureBody } from '#cloud/http/schemas/models.js';
 import { missingBlobs } from './blob-repository.js';
 import type { ControlStore, ControlTransaction } from './control-database.js';
-import { decodeCursor, pageOfRows, type Page, type PageRequest } from './page.js';
+import { nextVersion } from './next-version.js';
+import { newestFirst, type Page, type PageRequest, versionKey } from './page.js';
 import { applyTagPatch, type TagPatch } from './tag-patch.js';
 import type { ModelTable } from './tables.js';
 
@@ -65,7 +66,7 @@ export class ModelRepository {
         model.files.map((file) => file.digest),
       );
       if (digests.length > 0) return { kind: 'missing-blobs', digests };
-      const version = await nextVersion(db, workspace, model.name);
+      const version = await nextVersion(db, 'models', workspace, model.name);
       const key = { workspace, name: model.name, version };
       await db
         .insertInto('models')
@@ -130,22 +131,7 @@ export class ModelRepository {
       const field = sql<string | null>`json_extract(tagsJson, ${`$."${name}"`})`;
       query = value === undefined ? query.where(field, 'is not', null) : query.where(field, '=', value);
     }
-    if (page.cursor !== undefined) {
-      const [at, name, version] = decodeCursor(page.cursor, ['string', 'string', 'number']);
-      query = query.where(sql<boolean>`(createdAt, name, version) < (${at}, ${name}, ${version})`);
-    }
-    const rows = await query
-      .orderBy('createdAt', 'desc')
-      .orderBy('name', 'desc')
-      .orderBy('version', 'desc')
-      .limit(page.limit + 1)
-      .execute();
-    const found = pageOfRows(
-      rows,
-      page.limit,
-      (row) => [row.createdAt, row.name, row.version],
-      (row) => row,
-    );
+    const found = await newestFirst(query, versionKey, page);
     return { ...found, items: await Promise.all(found.items.map((row) => this.withFiles(row))) };
   }
 
@@ -226,16 +212,6 @@ export class ModelRepository {
       createdAt: row.createdAt,
     };
   }
-}
-
-async function nextVersion(db: ControlTransaction, workspace: string, name: string): Promise<number> {
-  const row = await db
-    .selectFrom('models')
-    .select((query) => query.fn.max('version').as('last'))
-    .where('workspace', '=', workspace)
-    .where('name', '=', name)
-    .executeTakeFirst();
-  return (row?.last ?? 0) + 1;
 }
 
 async function devicesRunning(

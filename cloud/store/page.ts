@@ -1,4 +1,5 @@
 /** Keyset paging: a cursor names the last row that was given, so that new rows shift nothing. */
+import { sql, type SelectQueryBuilder } from 'kysely';
 import { AppError } from '#shared/kernel/errors.js';
 
 export interface PageRequest {
@@ -13,6 +14,37 @@ export interface Page<T> {
 }
 
 export type CursorKey = readonly (string | number)[];
+
+/** Columns that tell every row from the others, the instant it was made first. */
+export type PageKey<Column extends string> = readonly { readonly column: Column; readonly type: 'string' | 'number' }[];
+
+/** Of models and images: one name may have several versions in one instant. */
+export const versionKey: PageKey<'createdAt' | 'name' | 'version'> = [
+  { column: 'createdAt', type: 'string' },
+  { column: 'name', type: 'string' },
+  { column: 'version', type: 'number' },
+];
+
+/** One page of what the query finds, newest first. */
+export async function newestFirst<
+  Database,
+  Table extends keyof Database,
+  Column extends string,
+  Row extends Readonly<Record<Column, string | number>>,
+>(query: SelectQueryBuilder<Database, Table, Row>, key: PageKey<Column>, page: PageRequest): Promise<Page<Row>> {
+  let asked = query;
+  if (page.cursor !== undefined) {
+    const columns = sql.join(key.map(({ column }) => sql.ref(column)));
+    const types = key.map(({ type }) => type);
+    asked = asked.where(sql<boolean>`(${columns}) < (${sql.join(decodeCursor(page.cursor, types))})`);
+  }
+  for (const { column } of key) asked = asked.orderBy(sql.ref(column), 'desc');
+  const rows = await asked.limit(page.limit + 1).execute();
+  // One row more than asked for tells whether another page follows.
+  const items = rows.slice(0, page.limit);
+  const end = rows.length > page.limit ? items.at(-1) : undefined;
+  return end === undefined ? { items } : { items, next: encodeCursor(key.map(({ column }) => end[column])) };
+}
 
 export function encodeCursor(key: CursorKey): string {
   return Buffer.from(JSON.stringify(key)).toString('base64url');
@@ -29,17 +61,4 @@ export function decodeCursor(cursor: string, form: readonly ('string' | 'number'
     // Falls through to the one error below: it makes no difference how the cursor is broken.
   }
   throw new AppError('request.invalid', 'query: cursor: not a cursor of this list; leave it out to start anew');
-}
-
-/** From one row more than asked for: the page, and whether another follows. */
-export function pageOfRows<Row, T>(
-  rows: readonly Row[],
-  limit: number,
-  keyOf: (row: Row) => CursorKey,
-  toItem: (row: Row) => T,
-): Page<T> {
-  const shown = rows.slice(0, limit);
-  const last = shown.at(-1);
-  const items = shown.map(toItem);
-  return rows.length > limit && last !== undefined ? { items, next: encodeCursor(keyOf(last)) } : { items };
 }

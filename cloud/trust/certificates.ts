@@ -5,7 +5,7 @@ import * as x509 from '@peculiar/x509';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const day = 86_400_000;
-export const authorityLifetimeMs = 20 * 365 * day;
+const authorityLifetimeMs = 20 * 365 * day;
 /** What browsers and phones accept at most. */
 export const serverLifetimeMs = 397 * day;
 /** Clocks of devices may be behind. */

@@ -1,5 +1,4 @@
 /** The key that says what a device should run. Made at first start; losing it means enrolling every device anew. */
-import { mkdir, readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import {
@@ -8,17 +7,15 @@ import {
   importPrivateKeyPem,
   type SigningKey,
 } from '#shared/package/signing-key.js';
-import { diskError, errno, writeFileAtomic } from '#shared/platform/atomic-file.js';
+import { writeFileAtomic } from '#shared/platform/atomic-file.js';
+import { makePrivateFolder, readTextIfPresent } from '#shared/platform/private-file.js';
 
 /** @throws AppError `state.corrupt` rather than replacing a key that cannot be read */
 export async function ensureDirectorKey(path: string): Promise<SigningKey> {
-  let pem: string;
-  try {
-    pem = await readFile(path, 'utf8');
-  } catch (error) {
-    if (errno(error) !== 'ENOENT') throw diskError(error, `cannot read ${path}`);
+  const pem = await readTextIfPresent(path);
+  if (pem === undefined) {
     const key = generateSigningKey();
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await makePrivateFolder(dirname(path));
     await writeFileAtomic(path, exportPrivateKeyPem(key), { mode: 0o600 });
     return key;
   }

@@ -3,12 +3,12 @@
  * authority that devices pin with the server certificate it signed. Made at first start; the server
  * certificate is made anew when it nears its end or the names change, which devices do not notice.
  */
-import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import type { SigningKey } from '#shared/package/signing-key.js';
-import { diskError, errno, writeFileAtomic } from '#shared/platform/atomic-file.js';
+import { writeFileAtomic } from '#shared/platform/atomic-file.js';
+import { makePrivateFolder, readTextIfPresent } from '#shared/platform/private-file.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
 import {
   createAuthority,
@@ -41,11 +41,7 @@ export interface IdentityOptions {
 
 export async function ensureInstallationIdentity(options: IdentityOptions): Promise<InstallationIdentity> {
   const { folder, nowMs } = options;
-  try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw diskError(error, `cannot make ${folder}`);
-  }
+  await makePrivateFolder(folder);
   const director = await ensureDirectorKey(join(folder, 'director.pem'));
   const authority = await ensureAuthority(join(folder, 'authority.json'), nowMs);
   const names = serverNames(options);
@@ -101,13 +97,8 @@ const keyedSchema = z.object({
 
 /** One file for both halves, so that no kill can part a certificate from its key. */
 async function readKeyed(path: string): Promise<KeyedCertificate | 'unreadable' | undefined> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (errno(error) === 'ENOENT') return undefined;
-    throw diskError(error, `cannot read ${path}`);
-  }
+  const text = await readTextIfPresent(path);
+  if (text === undefined) return undefined;
   try {
     const keyed = keyedSchema.parse(JSON.parse(text));
     fingerprintOf(keyed.certificate);

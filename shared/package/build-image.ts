@@ -29,7 +29,7 @@ import { encodeModuleManifest, maxManifestBytes, readModuleManifest } from './re
 import { type ArchiveFile, writeArchive } from './write-archive.js';
 
 /** What protobuf, and with it onnxruntime, can read as one message. */
-export const defaultMaxModelBytes = 2 ** 31 - 1;
+const defaultMaxModelBytes = 2 ** 31 - 1;
 
 export interface BuildInput {
   readonly moduleFolder: string;

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { build, type BuildResult, type Metafile, type Plugin } from 'esbuild';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 
-export const maxScriptBytes = 64 * 1024 * 1024;
+const maxScriptBytes = 64 * 1024 * 1024;
 
 /** Packages whose business is to load machine code at run time. */
 const addonLoader =

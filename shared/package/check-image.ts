@@ -15,10 +15,10 @@ import { maxManifestBytes } from './read-manifest.js';
 import { defaultArchiveLimits } from './unpack-archive.js';
 
 export const maxImageManifestBytes = 1024 * 1024;
-export const maxConfigBytes = 256 * 1024;
+const maxConfigBytes = 256 * 1024;
 /** One file of weights. */
 export const maxWeightBytes = 16 * 1024 ** 3;
-export const maxImageBytes = 64 * 1024 ** 3;
+const maxImageBytes = 64 * 1024 ** 3;
 
 /** What a layer of each kind may weigh. */
 const layerLimits = new Map<string, number>([
@@ -73,7 +73,7 @@ export function chunkMapLayer(manifest: ImageManifest): Descriptor {
 }
 
 /** What a chunk map describes: every layer but itself, and the config. */
-export function mappedBlobs(manifest: ImageManifest): Descriptor[] {
+function mappedBlobs(manifest: ImageManifest): Descriptor[] {
   return [...manifest.layers.filter(({ mediaType }) => mediaType !== mediaTypes.chunkMap), manifest.config];
 }
 

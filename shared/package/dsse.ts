@@ -5,7 +5,7 @@
  */
 import { sign, verify } from 'node:crypto';
 import { err, ok, type Result } from '#shared/kernel/result.js';
-import { type Envelope, preAuthenticationEncoding } from '#shared/protocol/envelope.js';
+import { maxSignatures, type Envelope, preAuthenticationEncoding } from '#shared/protocol/envelope.js';
 import { keyIdOf, publicKeyObject, type SigningKey } from './signing-key.js';
 
 export interface SignatureRefusal {
@@ -31,6 +31,17 @@ export function signEnvelope(payloadType: string, payload: Uint8Array, key: Sign
 /**
  * @param trusted raw public keys in base64url
  */
+/**
+ * One envelope with the signatures of both, the offered ones first, one a key, as many as an envelope
+ * may have. Judges none of them. The offered envelope alone when the two do not hold the same payload.
+ */
+export function joinSignatures(offered: Envelope, stored: Envelope): Envelope {
+  if (offered.payloadType !== stored.payloadType || offered.payload !== stored.payload) return offered;
+  const offeredKeys = new Set(offered.signatures.map(({ keyid }) => keyid));
+  const others = stored.signatures.filter(({ keyid }) => !offeredKeys.has(keyid));
+  return { ...offered, signatures: [...offered.signatures, ...others].slice(0, maxSignatures) };
+}
+
 export function verifyEnvelope(
   envelope: Envelope,
   payloadType: string,

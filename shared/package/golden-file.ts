@@ -6,7 +6,7 @@ import { decodeMessage } from '#shared/protocol/decode.js';
 export const maxGoldenBytes = 16 * 1024 * 1024;
 
 /** A tensor of an Open Inference Protocol V2 body, its data in the JSON itself, flat or nested. */
-export const goldenTensorSchema = z
+const goldenTensorSchema = z
   .object({
     name: z.string().min(1).max(1024),
     shape: z.array(z.int().min(0)).max(64),
@@ -26,16 +26,15 @@ export const goldenTensorSchema = z
       });
     }
   });
-export type GoldenTensor = z.infer<typeof goldenTensorSchema>;
 
-export const goldenVectorSchema = z.object({
+const goldenVectorSchema = z.object({
   name: z.string().min(1).max(128),
   request: z.looseObject({ inputs: z.array(goldenTensorSchema).min(1).max(1024) }),
   response: z.looseObject({ outputs: z.array(goldenTensorSchema).min(1).max(1024) }),
 });
 export type GoldenVector = z.infer<typeof goldenVectorSchema>;
 
-export const goldenFileSchema = z
+const goldenFileSchema = z
   .array(goldenVectorSchema)
   .min(1)
   .max(1024)

@@ -1,5 +1,4 @@
 /** The publisher's word on an image: an envelope over {@link ImageStatement}, a blob beside the image. */
-import { AppError } from '#shared/kernel/errors.js';
 import { err, type Result } from '#shared/kernel/result.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
@@ -40,15 +39,6 @@ export function verifyImageSignature(
     return invalid(`the publisher signed the module "${statement.value.name}", the image is named "${image.name}"`);
   }
   return { ok: true, value: { keyIds: verified.value.keyIds, statement: statement.value } };
-}
-
-/** For callers that refuse by throwing. */
-export function requireImageSignature(...input: Parameters<typeof verifyImageSignature>): {
-  readonly keyIds: string[];
-} {
-  const verified = verifyImageSignature(...input);
-  if (verified.ok) return verified.value;
-  throw new AppError(verified.error.code, verified.error.message);
 }
 
 function invalid(message: string): Result<never, SignatureRefusal> {

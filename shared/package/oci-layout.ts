@@ -48,14 +48,6 @@ export async function addToIndex(layout: string, descriptor: Descriptor, refName
   await writeIndex(layout, [...others, added]);
 }
 
-export async function removeFromIndex(layout: string, refName: string): Promise<void> {
-  const manifests = (await readIndex(layout)) ?? [];
-  await writeIndex(
-    layout,
-    manifests.filter(({ annotations: notes }) => notes?.[annotations.refName] !== refName),
-  );
-}
-
 /** Manifests by their names in the index. */
 export async function listIndex(layout: string): Promise<{ refName: string; descriptor: Descriptor }[]> {
   return ((await readIndex(layout)) ?? []).flatMap((descriptor) => {

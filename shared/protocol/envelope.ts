@@ -5,6 +5,8 @@
 import * as z from 'zod';
 
 const base64 = z.base64();
+/** Enough for every publisher of an organisation; a reader verifies no more. */
+export const maxSignatures = 16;
 
 export const envelopeSchema = z.object({
   payloadType: z.string().max(256),
@@ -12,7 +14,7 @@ export const envelopeSchema = z.object({
   signatures: z
     .array(z.object({ keyid: z.string().max(128), sig: base64 }))
     .min(1)
-    .max(16),
+    .max(maxSignatures),
 });
 export type Envelope = z.infer<typeof envelopeSchema>;
 
@@ -21,7 +23,6 @@ export const payloadTypes = {
   command: 'application/vnd.flotilla.command.v1+json',
   image: 'application/vnd.flotilla.image.v1+json',
 } as const;
-export type PayloadType = (typeof payloadTypes)[keyof typeof payloadTypes];
 
 /** Pre-Authentication Encoding, DSSE protocol.md section "Signature Definition". */
 export function preAuthenticationEncoding(payloadType: string, payload: Uint8Array): Uint8Array {

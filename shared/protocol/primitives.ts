@@ -1,7 +1,6 @@
 /** The small types that every message is made of. Bounds stand in the schema, not beside it. */
 import * as z from 'zod';
 import { namePattern } from '#shared/kernel/names.js';
-import { errorCodes } from '#shared/kernel/errors.js';
 
 export const nameSchema = z
   .string()
@@ -24,8 +23,6 @@ export const tagsSchema = z
   .refine((tags) => Object.keys(tags).length <= 64, 'at most 64 tags')
   .meta({ maxProperties: 64 });
 export type Tags = z.infer<typeof tagsSchema>;
-
-export const errorCodeSchema = z.enum(errorCodes as [string, ...string[]]);
 
 /** A failure as data. Readers tolerate codes of newer peers, hence a plain string. */
 export const problemSchema = z.object({

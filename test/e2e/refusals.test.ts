@@ -49,9 +49,7 @@ describe('what a device refuses, with the reason in its own explain', () => {
     const mine = join(world.folder, 'operator/keys');
     await rename(mine, `${mine}-mine`);
     const copy = join(world.folder, 'other');
-    await cp(module, copy, { recursive: true });
-    await cp(join(module, 'model-v2.onnx'), join(copy, 'model.onnx'));
-    await cp(join(module, 'golden-v2.json'), join(copy, 'golden.json'));
+    await describeAnew(copy, 'Also recognises');
     const image = (await world.flotillaJson('image', 'build', copy)) as { version: number };
     await rm(mine, { recursive: true });
     await rename(`${mine}-mine`, mine);
@@ -62,13 +60,17 @@ describe('what a device refuses, with the reason in its own explain', () => {
     );
     expect(await explain()).toMatch(/publisher|signature\.unknown-key/);
     expect(await version()).toBe('1');
+
+    // Signed here too, the very same image is taken.
+    expect(await world.flotillaJson('image', 'build', copy)).toMatchObject({ version: image.version });
+    await world.flotilla('deploy', name, '--device', 'cam-1', '--timeout', '60s');
+    expect(await version()).toBe(String(image.version));
+    await world.flotilla('deploy', 'digits:1', '--device', 'cam-1', '--timeout', '60s');
   });
 
   it('an image whose bytes were changed in the store', async () => {
     const copy = join(world.folder, 'tampered');
-    await cp(module, copy, { recursive: true });
-    const manifest = await readFile(join(copy, 'module.yaml'), 'utf8');
-    await writeFile(join(copy, 'module.yaml'), manifest.replace('Recognises', 'Truly recognises'));
+    await describeAnew(copy, 'Truly recognises');
     await cp(join(module, 'model-v2.onnx'), join(copy, 'model.onnx'));
     await cp(join(module, 'golden-v2.json'), join(copy, 'golden.json'));
     const image = (await world.flotillaJson('image', 'build', copy)) as Image & { version: number };
@@ -99,7 +101,7 @@ describe('what a device refuses, with the reason in its own explain', () => {
     await world.startCloud();
     // Not waited for by the command: the device is still refusing the forged document as it comes back.
     await world.flotilla('deploy', 'digits:1', '--device', 'cam-1', '--no-wait');
-    await explained(/desired +generation 5\s[\s\S]*converged +yes/);
+    await explained(/desired +generation 7\s[\s\S]*converged +yes/);
   });
 
   it('an older generation, as a control plane restored from a backup sends it; and then goes on above it', async () => {
@@ -115,13 +117,20 @@ describe('what a device refuses, with the reason in its own explain', () => {
     await world.startCloud();
     // Refused, and then issued again above what the device has.
     await explained(/desired\.older-generation/);
-    await explained(/desired +generation 8\s[\s\S]*converged +yes/);
+    await explained(/desired +generation 10\s[\s\S]*converged +yes/);
     expect(await version()).toBe('1');
 
     await world.flotilla('undeploy', 'digits', '--device', 'cam-1', '--timeout', '60s');
     expect(await version()).toBeNull();
   });
 });
+
+/** The digits module with another description: another image. */
+async function describeAnew(folder: string, words: string): Promise<void> {
+  await cp(module, folder, { recursive: true });
+  const manifest = await readFile(join(folder, 'module.yaml'), 'utf8');
+  await writeFile(join(folder, 'module.yaml'), manifest.replace('Recognises', words));
+}
 
 async function blobFolder(dataDir: string): Promise<string> {
   for (const name of await readdir(dataDir)) {

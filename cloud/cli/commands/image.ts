@@ -77,7 +77,7 @@ function deleteCommand(io: CliIo): Command {
   return withExamples(command, 'flotilla image delete digits:1');
 }
 
-export function describeImage(image: ImageBody): string {
+function describeImage(image: ImageBody): string {
   return [
     formatFields([
       ['image', formatReference(image)],

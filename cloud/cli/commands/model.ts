@@ -129,7 +129,7 @@ function paramsOf(text: string): { name: string; version: string } {
   return { name, version: String(version) };
 }
 
-export function describeModel(model: ModelBody): string {
+function describeModel(model: ModelBody): string {
   const { signature } = model;
   const tensors = [
     ...signature.inputs.map((tensor) => ['input', tensor.name, tensor.datatype, `[${tensor.shape.join(', ')}]`]),

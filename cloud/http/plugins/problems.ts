@@ -44,7 +44,7 @@ export function addProblems(app: App): void {
 }
 
 /** The failure as the caller should see it; undefined for a bug. */
-export function toAppError(error: FastifyError): AppError | undefined {
+function toAppError(error: FastifyError): AppError | undefined {
   if (error instanceof AppError) return error;
   if (hasZodFastifySchemaValidationErrors(error)) {
     const issues = error.validation.map((issue) => ({

@@ -1,7 +1,5 @@
 import * as z from 'zod';
-import { AppError } from '#shared/kernel/errors.js';
-import { describeIssues } from '#shared/protocol/decode.js';
-import { nameSchema, tagsSchema, type Tags } from '#shared/protocol/primitives.js';
+import { nameSchema, tagsSchema } from '#shared/protocol/primitives.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import { deviceBodyOf } from '#cloud/fleet/device-body.js';
 import type { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
@@ -9,6 +7,7 @@ import type { DeviceRepository } from '#cloud/fleet/device-repository.js';
 import type { Retirement } from '#cloud/fleet/retirement.js';
 import { deviceNotFound, deviceRetired } from '#cloud/fleet/twin.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
+import { applyTagPatch } from '#cloud/store/tag-patch.js';
 import type { Routes } from '../app.js';
 import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
 import { type DeviceBody, deviceBody, devicePatch } from '../schemas/devices.js';
@@ -87,14 +86,9 @@ export function deviceRoutes({ devices, deployments, retirement, live }: DeviceR
         const device = await devices.find(address);
         if (device === undefined) throw deviceNotFound(address);
         if (device.retiredAt !== null) throw deviceRetired(address, device.retiredAt);
-        const changed = changeTags(tagsSchema.parse(JSON.parse(device.tagsJson)), request.body.tags);
+        const changed = applyTagPatch(tagsSchema.parse(JSON.parse(device.tagsJson)), request.body.tags);
         await devices.update(address, { tagsJson: JSON.stringify(changed) });
-        live.publish({
-          workspace: address.workspace,
-          type: 'device.changed',
-          subject: address.device,
-          data: { device: address.device },
-        });
+        live.deviceChanged(address);
         return show(address);
       },
     );
@@ -115,13 +109,4 @@ export function deviceRoutes({ devices, deployments, retirement, live }: DeviceR
       },
     );
   };
-}
-
-function changeTags(tags: Tags, change: Readonly<Record<string, string | null>>): Tags {
-  const merged = Object.fromEntries(
-    Object.entries({ ...tags, ...change }).filter((entry): entry is [string, string] => entry[1] !== null),
-  );
-  const checked = tagsSchema.safeParse(merged);
-  if (!checked.success) throw new AppError('request.invalid', `tags: ${describeIssues(checked.error)}`);
-  return checked.data;
 }

@@ -129,7 +129,7 @@ export function imageRoutes({ images, models, index, runner, clock }: ImageRoute
 }
 
 /** @throws AppError `request.invalid` */
-export function readImageReference(text: string): ImageReference {
+function readImageReference(text: string): ImageReference {
   if (digestSchema.safeParse(text).success) return { digest: text };
   const reference = parseReference(text);
   if (reference === undefined) {

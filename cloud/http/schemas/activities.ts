@@ -1,7 +1,7 @@
 import * as z from 'zod';
 import { instantSchema, nameSchema, problemSchema } from '#shared/protocol/primitives.js';
 
-export const activityStates = ['not-started', 'running', 'succeeded', 'failed', 'cancelled'] as const;
+const activityStates = ['not-started', 'running', 'succeeded', 'failed', 'cancelled'] as const;
 
 export const activityBody = z.object({
   id: z.string(),

@@ -7,7 +7,7 @@ import { type Field, MalformedError, type ProtobufCursor } from './protobuf-curs
 import { integer, message } from './tensor-type.js';
 
 /** Tensors below this are not worth a chunk of their own. */
-export const minTensorBytes = 4096;
+const minTensorBytes = 4096;
 
 export interface TensorExtent {
   readonly name: string;

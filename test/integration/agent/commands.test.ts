@@ -77,6 +77,23 @@ describe('a direct command', () => {
     expect([...first.runs, ...second.runs]).toEqual(['ping']);
   });
 
+  it('is not run again after hundreds of others, as long as its deadline has not passed', async () => {
+    const first = await start();
+    const bytes = request('a', { deadline: toInstant(Date.now() + 60_000) });
+    first.runner.receive('a', bytes);
+    await until('answered', () => first.responses.length === 1);
+    const later = { issuedAt: toInstant(Date.now()), deadline: toInstant(Date.now() + 90_000) };
+    for (let n = 0; n < 510; n++) first.runner.receive(`b${String(n)}`, request(`b${String(n)}`, later));
+    await until('answered', () => first.responses.length === 511);
+    first.runner.receive('a', bytes);
+    await until('answered', () => first.responses.length === 512);
+    const second = await start();
+    second.runner.receive('a', bytes);
+    await until('answered', () => second.responses.length === 1);
+    expect(second.responses).toEqual(first.responses.slice(0, 1));
+    expect([first.runs.length, second.runs.length]).toEqual([511, 0]);
+  });
+
   it('that was cut off is not run again, and says that its effect is not known', async () => {
     const journal = await CommandJournal.open(folder, () => undefined);
     await journal.begin('a', { issuedAt: toInstant(Date.now()), deadline: toInstant(Date.now() + 5000) });

@@ -8,7 +8,7 @@ import { maxUnacknowledgedBytes } from '#shared/protocol/blocks.js';
 import { removeFolder } from '#test/support/agent/agent-harness.js';
 import { linkDevice, type LinkedDevice } from '#test/support/agent/device-link.js';
 import { FakeCloud, until } from '#test/support/agent/fake-cloud.js';
-import { plainImage } from '#test/support/agent/plain-image.js';
+import { plainImage, plainModule } from '#test/support/agent/plain-image.js';
 
 describe('the download of an image over MQTT', () => {
   let cloud: FakeCloud;
@@ -139,7 +139,7 @@ describe('the download of an image over MQTT', () => {
     const { image } = await publish(weights);
     await expect(device.download(image, { freeBytes: 1_000_000 })).rejects.toMatchObject({
       code: 'disk.full',
-      details: { freeBytes: 1_000_000, neededBytes: 6_000_003 },
+      details: { freeBytes: 1_000_000, neededBytes: 6_000_003 + plainModule.length },
     });
   });
 
@@ -151,6 +151,17 @@ describe('the download of an image over MQTT', () => {
     expect(cloud.bytesServed).toBe(image.signature.size);
   });
 
+  it.each(['../../planted', '/planted', 'models/../../../planted', 'module.yaml'])(
+    'takes no layer of a signed image that would lie at %s',
+    async (path) => {
+      const { layout, image } = await plainImage(folder, [weights], cloud.publisher, () => path);
+      cloud.layouts.push(layout);
+      await expect(device.download(image)).rejects.toMatchObject({ code: 'image.invalid' });
+      expect(cloud.bytesServed).toBe(image.signature.size + image.size);
+      await expect(device.images.stage(image.digest)).rejects.toMatchObject({ code: 'blob.digest-mismatch' });
+    },
+  );
+
   it('reports what the control plane does not have', async () => {
     const { image } = await plainImage(folder, [weights], cloud.publisher);
     await expect(device.download(image)).rejects.toMatchObject({ code: 'blob.not-found' });
@@ -159,7 +170,7 @@ describe('the download of an image over MQTT', () => {
   it('removes a blob that was damaged on disk when it is staged, and mends a damaged partial file', async () => {
     const { image, manifest } = await publish(weights);
     await device.download(image);
-    const digest = manifest.layers[0]?.digest ?? '';
+    const digest = manifest.layers[1]?.digest ?? '';
     const path = device.images.blobs.pathOf(digest);
     const bytes = await readFile(path);
     bytes[1234] = (bytes[1234] ?? 0) ^ 1;

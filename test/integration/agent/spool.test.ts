@@ -47,6 +47,20 @@ describe('the spool', () => {
     }
   });
 
+  it('says that what was acknowledged before is gone, when a restored control plane holds less', async () => {
+    const folder = await freshFolder();
+    const spool = await open(folder, 1);
+    for (let n = 0; n < 6; n++) await spool.add({ n });
+    await spool.acknowledge(1, 4);
+    expect(await spool.read({ bootId: 1, sequence: 5 })).not.toHaveProperty('droppedFrom');
+    await spool.acknowledge(1, 2);
+    for (const one of [spool, await open(folder, 2)]) {
+      expect(await one.read({ bootId: 1, sequence: 5 })).toMatchObject({ droppedFrom: 3 });
+    }
+    await spool.acknowledge(1, 5);
+    expect(await spool.read({ bootId: 1, sequence: 6 })).not.toHaveProperty('droppedFrom');
+  });
+
   it('clears away what a cut left, and drops a batch that is damaged', async () => {
     const folder = await freshFolder();
     const spool = await open(folder, 1);

@@ -132,6 +132,19 @@ describe('what devices say', () => {
     });
   });
 
+  it('is dropped and counted beyond 64 MiB of it that wait', async () => {
+    const details = { filler: 'x'.repeat(100_000) };
+    const refused = { problem: { code: 'desired.invalid', message: 'no', details }, at };
+    for (let sequence = 1; sequence <= 700; sequence++) {
+      broker.say('flotilla/v1/w/d/reported', { schema: 1, bootId: 1, sequence, at, state: { generation: 1, refused } });
+    }
+    const dropped = /ignored\{reason="overload"\} (\d+)/.exec(await metrics.render())?.[1];
+    expect(Number(dropped)).toBeGreaterThan(10);
+    await ingest.idle();
+    await report(701, { generation: 2 });
+    expect(await reported()).toMatchObject({ generation: 2 });
+  });
+
   it('of their presence is stored, and the will of an earlier boot changes nothing', async () => {
     await presence(true, 2);
     expect((await world.devices.find(d))?.online).toBe(1);
@@ -170,6 +183,17 @@ describe('what devices say', () => {
       options: { qos: 1, retain: false },
     });
     expect(broker.on('desired').at(-1)).toEqual(JSON.parse((await world.devices.find(d))?.desiredEnvelope ?? ''));
+  });
+
+  it('when they ask a thousand times for what is desired costs no more than two answers', async () => {
+    await world.addImage('digits', 1, [bytesOf(10, 1)]);
+    const policy = restartPolicySchema.parse({});
+    await world.twin.deploy(d, 'm', { image: 'digits:1', settings: {}, policy });
+    for (let n = 0; n < 1000; n++) broker.say('flotilla/v1/w/d/desired/get', { schema: 1 });
+    await tasks.idle();
+    expect(broker.on('desired')).toHaveLength(2);
+    await say('desired/get', { schema: 1 });
+    expect(broker.on('desired')).toHaveLength(3);
   });
 
   describe('to a command', () => {

@@ -101,6 +101,21 @@ describe('the embedded broker’s limits', () => {
     expect(heard).toEqual([]);
   });
 
+  it('takes no more subscriptions of a device than it may, and its own as often as it likes', async () => {
+    const device = brokers.client({ clientId: 'w/a', username: 'w/a', password });
+    expect(await outcomeOf(device)).toBe('connected');
+    const subscribe = (n: number): Promise<boolean> =>
+      device.subscribeAsync(`flotilla/v1/w/a/commands/none-${String(n)}/request`, { qos: 1 }).then(
+        () => true,
+        () => false,
+      );
+    const granted: boolean[] = [];
+    for (let n = 0; n < 100; n++) granted.push(await subscribe(n));
+    expect(granted.filter(Boolean)).toHaveLength(64);
+    expect(await subscribe(0)).toBe(true);
+    device.end(true);
+  });
+
   it('takes no more connections than it may', async () => {
     const first = await Promise.all([rawSocket(), rawSocket(), rawSocket()]);
     await expect(

@@ -7,7 +7,6 @@ import {
   blobPath,
   copyBlob,
   listIndex,
-  removeFromIndex,
   writeBlob,
   writeLayout,
 } from '#shared/package/oci-layout.js';
@@ -32,11 +31,10 @@ describe('an image layout', () => {
     ] as const) {
       await writeLayout(folder(name));
       for (const refName of order) await addToIndex(folder(name), descriptor(refName), refName);
-      await removeFromIndex(folder(name), 'c:1');
     }
     const index = await readFile(folder('one', 'index.json'), 'utf8');
     expect(index).toBe(await readFile(folder('two', 'index.json'), 'utf8'));
-    expect((await listIndex(folder('one'))).map(({ refName }) => refName)).toEqual(['a:1', 'b:1']);
+    expect((await listIndex(folder('one'))).map(({ refName }) => refName)).toEqual(['a:1', 'b:1', 'c:1']);
   });
 
   it('takes equal blobs that are written at once, and leaves nothing beside them', async () => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { generate } from 'mqtt-packet';
 import { describe, expect, it } from 'vitest';
-import { FrameGuard } from '#cloud/mqtt/frame-guard.js';
+import { FrameGuard } from '#shared/protocol/frame-guard.js';
 
 const publishOf = (length: number): Buffer =>
   generate({ cmd: 'publish', topic: 't', payload: Buffer.alloc(length), qos: 0, retain: false, dup: false });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FrameGuard } from '#cloud/mqtt/frame-guard.js';
+import { FrameGuard } from '#shared/protocol/frame-guard.js';
 
 describe('FrameGuard', () => {
   it('stops a packet by its announced length before any of its body', () => {

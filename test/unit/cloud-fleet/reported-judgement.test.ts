@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { maxMessageBytes } from '#shared/protocol/decode.js';
 import { emptyReportedState, type Reported } from '#shared/protocol/reported.js';
 import { judgeReported, maxReportedGeneration, overtakenAt } from '#cloud/fleet/reported-judgement.js';
 
@@ -49,6 +50,23 @@ describe('judgeReported', () => {
 
   it('refuses a generation that would leave none above it', () => {
     expect(judgeReported(report({ state: { generation: maxReportedGeneration + 1 } }), stored).kind).toBe('refuse');
+  });
+});
+
+describe('judgeReported of diffs without end', () => {
+  it('refuses them once the whole would not fit a message', () => {
+    let state = emptyReportedState;
+    let kind = 'store';
+    for (let sequence = 1; sequence <= 2000 && kind === 'store'; sequence++) {
+      const previous = { digest: `sha256:${'a'.repeat(64)}`, version: 1 };
+      const modules = { [`m${String(sequence)}`]: { previous } };
+      const diff = report({ sequence, base: sequence - 1, state: { modules } });
+      const judged = judgeReported(diff, { bootId: 3, sequence: sequence - 1, state });
+      kind = judged.kind;
+      if (judged.kind === 'store') state = judged.state;
+    }
+    expect(kind).toBe('refuse');
+    expect(JSON.stringify(state).length).toBeLessThanOrEqual(maxMessageBytes);
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { signEnvelope, verifyEnvelope } from '#shared/package/dsse.js';
+import { joinSignatures, signEnvelope, verifyEnvelope } from '#shared/package/dsse.js';
 import {
   exportPrivateKeyPem,
   generateSigningKey,
@@ -113,5 +113,31 @@ describe('an envelope', () => {
     const forged = { ...envelope, signatures: [{ keyid: keyIdOf(bogus), sig: envelope.signatures[0]?.sig ?? '' }] };
     const verified = verifyEnvelope(forged, type, [bogus]);
     expect(verified.ok || verified.error.code).toBe('signature.invalid');
+  });
+});
+
+describe('two envelopes over the same payload', () => {
+  const [first, second] = [generateSigningKey(), generateSigningKey()];
+  const stored = signEnvelope(type, payload, first);
+  const offered = signEnvelope(type, payload, second);
+
+  it('join to one that whoever trusts either key accepts', () => {
+    const joined = joinSignatures(offered, stored);
+    for (const { publicKey } of [first, second]) {
+      expect(verifyEnvelope(joined, type, [publicKey])).toMatchObject({ ok: true });
+    }
+  });
+
+  it('keep one signature a key, the offered one, and no more than an envelope may have', () => {
+    expect(joinSignatures(stored, stored)).toEqual(stored);
+    const many = Array.from({ length: 20 }, (_, index) => ({ keyid: String(index), sig: 'AA==' }));
+    const { signatures } = joinSignatures(offered, { ...stored, signatures: many });
+    expect(signatures).toHaveLength(16);
+    expect(signatures[0]).toEqual(offered.signatures[0]);
+  });
+
+  it('are not joined when their payloads differ', () => {
+    const other = signEnvelope(type, new TextEncoder().encode('hello'), first);
+    expect(joinSignatures(offered, other)).toEqual(offered);
   });
 });

@@ -1,7 +1,7 @@
 /**
  * Watches the bytes of one MQTT connection go by and stops a packet by the length that its fixed
- * header announces, before anything of it is kept: aedes would collect 256 MiB for whoever asks.
- * Holds three numbers a connection and copies nothing.
+ * header announces, before anything of it is kept: the libraries on both ends would collect 256 MiB
+ * for whoever asks. Holds three numbers a connection and copies nothing.
  */
 
 /** The largest frame of blocks and a generous topic; nothing on the wire is larger. */
