@@ -11,6 +11,7 @@ import * as z from 'zod';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
 
+const megabyte = 1024 * 1024;
 const megabytes = (text: string) => z.coerce.number().int().min(1).max(1_000_000).describe(text);
 
 /** Every setting by its path in the file. The variable of `scoring.port` is FLOTILLA_AGENT_SCORING_PORT. */
@@ -91,20 +92,41 @@ export function readAgentConfig(flags: AgentFlags, configPath: string | undefine
   }
 }
 
+/** The configuration as a settings file says it: what `--print-config` prints can be read again. */
+export function fileFormOf({
+  stateDir,
+  scoring,
+  telemetry,
+  disk,
+  link,
+  log,
+}: AgentConfig): Readonly<Record<string, unknown>> {
+  return {
+    stateDir,
+    scoring: { address: scoring.address, port: scoring.port, maxBodyMegabytes: scoring.maxBodyBytes / megabyte },
+    telemetry: {
+      intervalSeconds: telemetry.intervalMs / 1000,
+      maxSpoolMegabytes: telemetry.maxSpoolBytes / megabyte,
+    },
+    disk: { reserveMegabytes: disk.reserveBytes / megabyte },
+    link: { keepaliveSeconds: link.keepaliveSeconds, maxReconnectSeconds: link.maxReconnectMs / 1000 },
+    log,
+  };
+}
+
 function shape(values: Settings): AgentConfig {
-  const mega = 1024 * 1024;
   return deepFreeze({
     stateDir: values.stateDir,
     scoring: {
       address: values['scoring.address'],
       port: values['scoring.port'],
-      maxBodyBytes: values['scoring.maxBodyMegabytes'] * mega,
+      maxBodyBytes: values['scoring.maxBodyMegabytes'] * megabyte,
     },
     telemetry: {
       intervalMs: Math.round(values['telemetry.intervalSeconds'] * 1000),
-      maxSpoolBytes: values['telemetry.maxSpoolMegabytes'] * mega,
+      maxSpoolBytes: values['telemetry.maxSpoolMegabytes'] * megabyte,
     },
-    disk: { reserveBytes: values['disk.reserveMegabytes'] * mega },
+    disk: { reserveBytes: values['disk.reserveMegabytes'] * megabyte },
     link: {
       keepaliveSeconds: values['link.keepaliveSeconds'],
       maxReconnectMs: Math.round(values['link.maxReconnectSeconds'] * 1000),

@@ -47,7 +47,7 @@ export function loadConfig(sources: ConfigSources): CloudConfig {
   for (const [name, value] of Object.entries(sources.environment)) {
     const setting = settings.find(({ variable }) => variable === name);
     if (setting && value !== undefined) assign(merged, setting.path, value);
-    else if (!setting && isOurSection(name, settings)) {
+    else if (!setting && isMeantForUs(name, settings)) {
       throw unknownName(
         'environment variable',
         name,
@@ -180,13 +180,15 @@ function refuseUnknownKeys(value: object, path: readonly string[], file: string,
   }
 }
 
-/** Other programs read `FLOTILLA_*` too; only what begins like one of our sections must be one of ours. */
-function isOurSection(name: string, settings: readonly Setting[]): boolean {
-  const sections = new Set(
-    settings.filter(({ path }) => path.includes('.')).map(({ variable }) => variable.split('_')[1]),
-  );
-  const [prefix, section, ...rest] = name.split('_');
-  return prefix === 'FLOTILLA' && section !== undefined && rest.length > 0 && sections.has(section);
+/** What the command line and the agent read, by the same prefix. */
+const othersVariables = /^FLOTILLA_(HOME|URL|TOKEN|WORKSPACE|CONFIG|AGENT_\w+)$/;
+
+/** Meant for us: it begins like one of our sections, or is a slip away from one of our names. */
+function isMeantForUs(name: string, settings: readonly Setting[]): boolean {
+  if (!name.startsWith('FLOTILLA_') || othersVariables.test(name)) return false;
+  const section = name.split('_', 2).join('_');
+  const variables = settings.map(({ variable }) => variable);
+  return variables.some((variable) => variable.startsWith(`${section}_`)) || nearest(name, variables) !== undefined;
 }
 
 function assign(target: Record<string, unknown>, path: string, value: string): void {

@@ -8,7 +8,7 @@ import { nearest } from '#shared/kernel/names.js';
 import { onShutdown } from '#shared/platform/signals.js';
 import { tagsSchema } from '#shared/protocol/primitives.js';
 import { describeIssues } from '#shared/protocol/decode.js';
-import { type AgentFlags, readAgentConfig } from '#agent/config.js';
+import { type AgentFlags, fileFormOf, readAgentConfig } from '#agent/config.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { enrol } from '#agent/identity/enrol.js';
 import { explainText, statusText } from '#agent/cli/texts.js';
@@ -121,7 +121,8 @@ function addRun(program: Command): Command {
           ...flag('log.level', options.logLevel),
         });
         if (options.printConfig) {
-          print(global, config, () => [toYaml(config).trimEnd()]);
+          const form = fileFormOf(config);
+          print(global, form, () => [toYaml(form).trimEnd()]);
           return;
         }
         const agent = await startAgent(config, {

@@ -82,10 +82,7 @@ export class DesiredInbox {
 }
 
 /** The checks that need no memory; those that a document on disk passes again at each start. */
-function readDesired(
-  payload: Uint8Array,
-  director: string,
-): Result<{ desired: Desired; envelope: Envelope }, Problem> {
+function readDesired(payload: Uint8Array, director: string): Result<{ desired: Desired; envelope: Envelope }, Problem> {
   const envelope = decodeMessage(envelopeSchema, payload, maxDesiredBytes);
   if (!envelope.ok) return err(desiredProblem(envelope.error));
   return verifyDesired(envelope.value, director);

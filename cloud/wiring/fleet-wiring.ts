@@ -194,7 +194,11 @@ async function openGateway(
   shutdown.add('gateway', () => gateway.close());
   const { host, port, advertiseUrl } = config.gateway;
   try {
-    await gateway.listen({ host, port });
+    await gateway.listen({
+      host,
+      port,
+      listenTextResolver: (address) => `device gateway listening at ${address.replace('http:', 'https:')}`,
+    });
   } catch (error) {
     throw bindError(error, { host, port }, 'gateway.port (--gateway-port)');
   }

@@ -16,6 +16,7 @@ interface BrokerUser {
 
 /** One of Mosquitto's own clients, as somebody. */
 class Client {
+  static readonly running = new Set<Client>();
   private readonly child: ChildProcess;
   lines: string[] = [];
   readonly exited: Promise<number | null>;
@@ -31,7 +32,9 @@ class Client {
       rest = parts.pop() ?? '';
       this.lines.push(...parts);
     });
+    Client.running.add(this);
     this.exited = new Promise((resolve) => this.child.once('exit', resolve));
+    void this.exited.then(() => Client.running.delete(this));
   }
 
   topics(): string[] {
@@ -74,6 +77,7 @@ describe.each(['embedded', 'mosquitto'] as const)('the wire of a deployment over
       device = { user: 'default/cam-2', password: identity.secret };
     });
     afterAll(async () => {
+      for (const client of Client.running) await client.stop();
       await world.close();
       mosquitto?.kill();
     });

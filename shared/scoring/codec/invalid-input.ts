@@ -7,6 +7,17 @@ export function invalidInput(message: string, details: ErrorDetails = {}): AppEr
 
 /** A value inside a message: short, and recognisable as JSON. */
 export function show(value: unknown): string {
-  const text = typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? String(value));
+  const text = typeof value === 'bigint' ? String(value) : asJson(value);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** What was parsed may be nested deeper than can be written: the one fails where the other does not. */
+function asJson(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch (error) {
+    if (error instanceof RangeError)
+      return Array.isArray(value) ? 'arrays nested too deeply' : 'a value nested too deeply';
+    throw error;
+  }
 }

@@ -157,6 +157,15 @@ describe('hostile bytes', () => {
     );
   });
 
+  it.each([10_000, 1_000_000])('JSON nested %i deep, anywhere, is refused by the one typed error', (depth) => {
+    const deep = `${'['.repeat(depth)}1${']'.repeat(depth)}`;
+    const input = (change: string) => `{"inputs":[{"name":"x","datatype":"FP32","shape":[1,1],${change}}]}`;
+    const places = [deep, `{"x":${deep}}`, `{"inputs":${deep}}`, input(`"data":${deep}`), input(`"data":[${deep}]`)];
+    for (const body of [...places, input(`"data":[1],"shape":${deep}`), input(`"data":[1],"name":${deep}`)]) {
+      readAll(new TextEncoder().encode(body), undefined);
+    }
+  });
+
   it('requests with one part replaced by anything are refused by the one typed error', () => {
     const field = fc.constantFrom('name', 'shape', 'datatype', 'data', 'parameters');
     fc.assert(

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { agentConfigFrom, type ConfigSources } from '#agent/config.js';
+import { agentConfigFrom, type ConfigSources, fileFormOf } from '#agent/config.js';
 import { agentVersion } from '#agent/version.js';
 
 const from = (sources: Partial<ConfigSources>) =>
@@ -25,6 +25,11 @@ describe('the settings of the agent', () => {
       scoring: { port: 3, address: '::1' },
       telemetry: { intervalMs: 4000 },
     });
+  });
+
+  it('are printed in the form of a file that says the same', () => {
+    const config = from({ flags: { 'scoring.port': '9', 'telemetry.intervalSeconds': '0.5' } });
+    expect(from({ file: file(JSON.stringify(fileFormOf(config))) })).toEqual(config);
   });
 
   it('cannot be changed', () => {

@@ -39,6 +39,11 @@ describe('the configuration', () => {
       'unknown environment variable FLOTILLA_HTTP_PROT; did you mean FLOTILLA_HTTP_PORT?',
     ],
     [
+      'a mistyped variable without a section',
+      { ...none, environment: { FLOTILLA_DATADIR: '/x' } },
+      'unknown environment variable FLOTILLA_DATADIR; did you mean FLOTILLA_DATA_DIR?',
+    ],
+    [
       'a key of the file',
       { ...none, file: { path: 'f.yaml', text: 'http: { prot: 1 }' } },
       'unknown setting http.prot in f.yaml; did you mean http.port?',
