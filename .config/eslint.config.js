@@ -60,7 +60,7 @@ const boundaries = forbidden.map(({ files, not, pure }) => ({
       {
         patterns: [
           ...not.map((prefix) => ({ regex: `^${prefix}`, message: 'against the dependency directions' })),
-          { regex: "^#test/", message: 'product code does not import tests' },
+          { regex: '^#test/', message: 'product code does not import tests' },
           ...(pure ? [{ group: ['node:*', ...builtinModules, ...io], message: 'decision code does no I/O' }] : []),
         ],
       },

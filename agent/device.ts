@@ -1,5 +1,5 @@
 /**
- * One device: its memory, its reconciler, its hosts and what it says of itself, behind the few calls
+ * One device: its reconciler, its hosts and what it says of itself, behind the few calls
  * that the link, the socket and the clock make. Built by {@link createDevice}, from parts that are
  * constructed in main.ts and here alone.
  */
@@ -11,6 +11,7 @@ import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { Ack } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
+import { recallDevice } from '#agent/device-memory.js';
 import type { Identity } from '#agent/identity/identity.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { createExecutors } from '#agent/actions/executors.js';
@@ -18,12 +19,10 @@ import { Background } from '#agent/actions/background.js';
 import { Fetcher } from '#agent/actions/fetcher.js';
 import { imagesToKeep } from '#agent/actions/garbage.js';
 import { KnownVersions } from '#agent/actions/versions.js';
-import { CommandJournal } from '#agent/commands/command-journal.js';
 import { CommandRunner } from '#agent/commands/command-runner.js';
 import { createOperations } from '#agent/commands/operation-executors.js';
 import { BlockClient } from '#agent/link/block-client.js';
 import { DesiredInbox } from '#agent/link/desired-inbox.js';
-import { KeptDesired } from '#agent/link/kept-desired.js';
 import { downloadImage } from '#agent/link/image-download.js';
 import { Reporter } from '#agent/link/reporter.js';
 import type { LocalFace } from '#agent/local/local-api.js';
@@ -33,14 +32,12 @@ import { entry, nothingObserved } from '#agent/reconcile/observed.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 import { Reconciler } from '#agent/reconcile/reconciler.js';
 import { DeviceViews } from '#agent/local/device-views.js';
-import { TrustedTime } from '#agent/link/trusted-clock.js';
 import type { HostEntries } from '#agent/serving/host-entries.js';
 import { causeText, Serving } from '#agent/serving/serving.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
-import { committedSetOf, CommittedState, nothingCommitted } from '#agent/store/committed-state.js';
+import { committedSetOf } from '#agent/store/committed-state.js';
 import { freeBytes } from '#agent/store/disk-space.js';
 import { ImageStore } from '#agent/store/image-store.js';
-import { RejectionLog } from '#agent/store/rejection-log.js';
 import type { StateDocuments } from '#agent/store/state-documents.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
 import { createTelemetry } from '#agent/telemetry/telemetry.js';
@@ -88,13 +85,14 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     else onBug(error);
   };
 
-  const committed = new CommittedState(
-    documents.committed,
-    (await documents.readOrLose(documents.committed)) ?? nothingCommitted,
-  );
-  const rejections = await RejectionLog.open(documents, onBug);
-  const keptDesired = new KeptDesired(documents, identity, clock);
-  const kept = await keptDesired.read((damage) => parts.damages.push(damage));
+  const { committed, rejections, keptDesired, kept, journal, time } = await recallDevice({
+    clock,
+    identity,
+    folder,
+    documents,
+    onDamage: (damage) => parts.damages.push(damage),
+    onBug,
+  });
   const set = committedSetOf(committed.value);
   const state = new DeviceState(
     {
@@ -125,13 +123,6 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   });
   const { raise } = telemetry;
   for (const damage of parts.damages) raise({ level: 'error', type: 'state.damaged', message: damage });
-
-  const journal = await CommandJournal.open(folder.commands, (path) =>
-    raise({ level: 'error', type: 'state.damaged', message: `${path}: a command's record is damaged` }),
-  );
-  const time = new TrustedTime(clock);
-  if (journal.latestIssuedAt !== undefined) time.verified(journal.latestIssuedAt);
-  if (kept !== undefined) time.verified(Date.parse(kept.issuedAt));
 
   const blocks = new BlockClient({
     clock,

@@ -2,14 +2,7 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { digestFile, digestOf } from '#shared/package/digest.js';
 import { mediaTypes } from '#shared/package/media-types.js';
-import {
-  addToIndex,
-  blobPath,
-  copyBlob,
-  listIndex,
-  writeBlob,
-  writeLayout,
-} from '#shared/package/oci-layout.js';
+import { addToIndex, blobPath, copyBlob, listIndex, writeBlob, writeLayout } from '#shared/package/oci-layout.js';
 import { temporaryFolder } from '#test/support/temporary-folder.js';
 
 const folder = temporaryFolder();
