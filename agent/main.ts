@@ -20,6 +20,7 @@ import { DeviceSession } from '#agent/link/device-session.js';
 import { openLocalApi } from '#agent/local/local-api.js';
 import { LogRings } from '#agent/local/log-rings.js';
 import { findHostEntries } from '#agent/serving/host-entries.js';
+import { inRoomOf, layBallast } from '#agent/store/ballast.js';
 import { makeRunFolder, prepareStateFolder, stateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
@@ -70,7 +71,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   const folder = stateFolder(config.stateDir);
   const identity = await readIdentity(folder.identity);
   await prepareStateFolder(folder);
-  const lock = await takeStateLock(folder.lock);
+  const lock = await inRoomOf(folder.ballast, () => takeStateLock(folder.lock));
   undo.add(() => lock.release());
 
   const logs = new LogRings(folder.logs, clock);
@@ -86,7 +87,8 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     damages.push(`${path}: ${what}`);
     logger.error({ path }, what);
   });
-  const bootId = await documents.nextBootId(clock.now() / 1000);
+  const bootId = await inRoomOf(folder.ballast, () => documents.nextBootId(clock.now() / 1000));
+  await layBallast(folder.ballast);
   const runFolder = await makeRunFolder(folder);
   const handle = await bindWithPatience(
     config.scoring.address,
@@ -141,7 +143,11 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   session.start();
   // Spread over the hour, so that a fleet does not speak at once.
   const minute = String(Math.floor(random() * 60));
-  const hourly = schedule(`${minute} * * * *`, () => device.hourly(), { noOverlap: true, name: 'hourly' });
+  const upkeep = async (): Promise<void> => {
+    await layBallast(folder.ballast);
+    await device.hourly();
+  };
+  const hourly = schedule(`${minute} * * * *`, () => upkeep(), { noOverlap: true, name: 'hourly' });
   undo.add(() => hourly.destroy());
   logger.info(
     {

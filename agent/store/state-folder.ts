@@ -17,6 +17,7 @@ export interface StateFolder {
   readonly identity: string;
   readonly pendingEnrolment: string;
   readonly lock: string;
+  readonly ballast: string;
   readonly socket: string;
   readonly desired: string;
   readonly committed: string;
@@ -36,6 +37,7 @@ export function stateFolder(root: string): StateFolder {
     identity: join(root, 'identity.json'),
     pendingEnrolment: join(root, 'enrolment-pending.json'),
     lock: join(root, 'agent.lock'),
+    ballast: join(root, 'ballast'),
     socket: join(root, 'agent.sock'),
     desired: join(root, 'desired.json'),
     committed: join(root, 'committed.json'),

@@ -183,14 +183,15 @@ describe('a device and a control plane in trouble', () => {
       await countsEverythingOnce();
     });
 
-    it('the device stops when it is told to, and a start says what is missing', async (context) => {
+    it('the device stops when it is told to, and starts and scores again though nothing fits', async (context) => {
       if (deviceDisk === undefined) return context.skip('mounting a small file system needs root');
       await deviceDisk.fill();
       await pause(1500);
       expect(await agent.stop()).toBe('0');
-      expect(await world.agentCommand('cam-1', 'run').catch(String)).toMatch(/no space left.*disk\.full/s);
-      await deviceDisk.free();
+      await deviceDisk.fill();
       await restartAgent();
+      await askTimes(5);
+      await deviceDisk.free();
       await countsEverythingOnce();
     });
 
