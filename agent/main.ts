@@ -147,7 +147,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     await layBallast(folder.ballast);
     await device.hourly();
   };
-  const hourly = schedule(`${minute} * * * *`, () => upkeep(), { noOverlap: true, name: 'hourly' });
+  const hourly = schedule(`${minute} * * * *`, upkeep, { noOverlap: true, name: 'hourly' });
   undo.add(() => hourly.destroy());
   logger.info(
     {

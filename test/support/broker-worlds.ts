@@ -1,7 +1,6 @@
 /** The same broker port on the embedded broker and on a real Mosquitto, for tests that hold for both. */
 import { spawn } from 'node:child_process';
 import { writeFile, readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
@@ -12,6 +11,7 @@ import type { DeviceAccess } from '#cloud/mqtt/device-access.js';
 import { EmbeddedBroker } from '#cloud/mqtt/embedded-broker.js';
 import { ExternalBroker } from '#cloud/mqtt/external-broker.js';
 import { mosquittoConfig, MosquittoFiles } from '#cloud/mqtt/mosquitto-files.js';
+import { freePort } from '#cloud/quickstart/free-port.js';
 import { ensureInstallationIdentity, type InstallationIdentity } from '#cloud/trust/installation-identity.js';
 import { eventually, type FleetWorld, silent } from './fleet-world.js';
 import { findTool } from './outside-tool.js';
@@ -72,7 +72,7 @@ export async function openMosquitto(world: FleetWorld): Promise<BrokerWorld> {
   const identity = await identityFor(world);
   const adminPassword = newSecret();
   const cloudPassword = newSecret();
-  const port = await freePort();
+  const { port } = await freePort(0);
   const pidFile = join(world.folder, 'mosquitto.pid');
   const files = new MosquittoFiles({
     folder: world.folder,
@@ -161,14 +161,6 @@ function clientsOf(identity: InstallationIdentity, port: () => number): (options
 async function settle(pidFile: string): Promise<void> {
   await readFile(pidFile);
   await new Promise((resolve) => setTimeout(resolve, 200));
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 /** Resolves with what became of the connection. */

@@ -10,7 +10,7 @@ import { enrolmentResponseSchema } from '#shared/protocol/enrolment.js';
 import { deviceFilters } from '#shared/protocol/topics.js';
 import { loadConfig } from '#cloud/config.js';
 import { type RunningCloud, startCloud } from '#cloud/main.js';
-import { freePort } from '#test/support/broker-worlds.js';
+import { freePort } from '#cloud/quickstart/free-port.js';
 import { capabilities, eventually, silent } from '#test/support/fleet-world.js';
 import { findTool, hasOutsideTools } from '#test/support/outside-tool.js';
 
@@ -48,7 +48,7 @@ const kinds = [
     name: 'Mosquitto',
     present: hasOutsideTools('mosquitto'),
     start: async () => {
-      const port = String(await freePort());
+      const port = String((await freePort(0)).port);
       const cloud = await start({ 'broker-kind': 'external', 'broker-url': `mqtts://127.0.0.1:${port}` });
       await runMosquitto(cloud.folder);
       return cloud;
