@@ -3,6 +3,7 @@
  * other over the child's IPC channel. Both ends are the same build, so these are types, not schemas.
  */
 import type { Problem } from '#shared/kernel/errors.js';
+import type { ScoringOptions } from '#shared/package/scoring-options.js';
 import type { EncodedSketch } from '#shared/protocol/sketch.js';
 
 /** A module as a scoring host serves it. */
@@ -18,6 +19,8 @@ export interface HostedModule {
   /** Execution providers in order of preference. */
   readonly accelerators: readonly string[];
   readonly instances: number;
+  /** Absent: the defaults. */
+  readonly scoring?: ScoringOptions;
   /** Golden vectors, relative to `folder`. */
   readonly golden?: {
     readonly file: string;
@@ -34,6 +37,8 @@ export interface HostConfig {
   /** Unix socket on which script hosts reach this host's models; absent when no module has user code. */
   readonly modelsSocket?: string;
   readonly maxBodyBytes: number;
+  /** Bearer token of who may load and unload models over HTTP; absent: nobody may. */
+  readonly controlToken?: string;
 }
 
 export type ToScoringHost =

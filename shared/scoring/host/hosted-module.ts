@@ -5,7 +5,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { AppError, type Problem } from '#shared/kernel/errors.js';
+import { AppError, type ErrorCode, type Problem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { EncodedResponse } from '../codec/infer-response.js';
 import type { ModelSignature } from '../codec/tensor.js';
@@ -14,6 +14,7 @@ import { ScriptClient, type ScriptAnswer } from '../script-host/script-client.js
 import type { BodyForm, LoadedWorkerModel } from '../worker/worker-protocol.js';
 import type { Body } from '../body-reader.js';
 import { ModelPool } from './model-pool.js';
+import { type FailureReason, ModelStatistics } from '../engine/statistics.js';
 import { ModuleCounts } from './module-counts.js';
 
 export interface ModelCall {
@@ -21,10 +22,16 @@ export interface ModelCall {
   readonly body: Body;
   readonly jsonLength: number | undefined;
   readonly abandoned: () => boolean;
+  /** As the protocol has it: 1 is the highest, 0 or absent the default, which is the lowest. */
+  readonly priority?: number;
+  /** Instant of the monotonic clock after which nobody wants the answer; absent: the module's default. */
+  readonly deadlineMs?: number;
 }
 
 export class LoadedHostedModule {
   readonly counts = new ModuleCounts();
+  /** Since this version was loaded. */
+  readonly statistics = new ModelStatistics();
   readonly script: ScriptClient | undefined;
   private readonly single: LoadedWorkerModel | undefined;
 
@@ -113,9 +120,31 @@ export class LoadedHostedModule {
     return this.script.post(path, scriptHeaders(headers, requestId), body);
   }
 
+  /** @param atMs wall time */
+  succeeded(latencyMs: number, atMs: number): void {
+    this.counts.succeeded(latencyMs);
+    this.statistics.succeeded(latencyMs, atMs);
+  }
+
+  failed(latencyMs: number, code: ErrorCode): void {
+    this.counts.failed(code);
+    this.statistics.failed(latencyMs, failureReasonOf(code));
+  }
+
+  /** Requests that wait for a worker. */
+  get pending(): number {
+    return this.pool.pending;
+  }
+
   close(): Promise<void> {
     return this.pool.close();
   }
+}
+
+function failureReasonOf(code: ErrorCode): FailureReason {
+  if (code === 'score.overloaded' || code === 'score.not-ready') return 'REJECTED';
+  if (code === 'request.aborted' || code === 'score.timeout') return 'CANCELED';
+  return code === 'score.failed' || code === 'internal' ? 'BACKEND' : 'OTHER';
 }
 
 /** Of the connection between the client and us, not of the request. */

@@ -89,6 +89,10 @@ export class ModelPool {
     });
   }
 
+  get pending(): number {
+    return this.waiting.length;
+  }
+
   /** Waits until nothing runs, then ends the threads. */
   async close(): Promise<void> {
     while (this.waiting.length > 0 || this.workers.some(({ running }) => running.size > 0)) {

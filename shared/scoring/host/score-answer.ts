@@ -26,10 +26,11 @@ export async function answerScore(
     const failure = module.script
       ? await forwardToScript(host, module, face, request, reply)
       : await scoreByModel(host, module, face, request, reply);
-    if (failure === undefined) module.counts.succeeded(host.clock.monotonic() - startedMs);
-    else module.counts.failed(failure);
+    const latencyMs = host.clock.monotonic() - startedMs;
+    if (failure === undefined) module.succeeded(latencyMs, host.clock.now());
+    else module.failed(latencyMs, failure);
   } catch (error) {
-    module.counts.failed(toProblem(error).code);
+    module.failed(host.clock.monotonic() - startedMs, toProblem(error).code);
     throw error;
   }
 }
@@ -52,7 +53,7 @@ async function scoreByModel(
   const abandoned = (): boolean => request.raw.socket.destroyed;
   const form = face === 'v2' ? 'infer' : 'score';
   const answer = await host.bodies.withBody(request.raw, jsonLength ?? 0, (body) =>
-    module.answer({ form, body, jsonLength, abandoned }),
+    host.answer(module, { form, body, jsonLength, abandoned }),
   );
   if (answer.jsonLength === undefined) void reply.header('content-type', 'application/json');
   else {

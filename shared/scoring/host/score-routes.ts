@@ -16,14 +16,7 @@ export function scoreRoutes(app: FastifyInstance, host: ScoringHost): void {
   refuseOtherMethods(app, '/score', ['POST']);
   app.post('/score/:module', async (request, reply) => {
     const { module: name } = request.params as { module: string };
-    const module = host.module(name);
-    if (!module) {
-      throw new AppError(
-        'module.not-found',
-        `no module "${name}" here; this host serves ${host.names.join(', ') || 'none'}`,
-      );
-    }
-    await answerScore(host, module, 'score', request, reply);
+    await answerScore(host, host.find(name), 'score', request, reply);
     return reply;
   });
   refuseOtherMethods(app, '/score/:module', ['POST']);
@@ -31,11 +24,10 @@ export function scoreRoutes(app: FastifyInstance, host: ScoringHost): void {
 
 function onlyModule(host: ScoringHost): LoadedHostedModule {
   const [only, ...others] = host.names;
-  const module = only === undefined ? undefined : host.module(only);
-  if (!module) throw new AppError('module.not-found', 'this host serves no module');
+  if (only === undefined) throw new AppError('module.not-found', 'this host serves no module');
   if (others.length > 0) {
     const urls = host.names.map((name) => `/score/${name}`).join(', ');
     throw new AppError('module.not-found', `this host serves several modules: post to one of ${urls}`);
   }
-  return module;
+  return host.find(only);
 }

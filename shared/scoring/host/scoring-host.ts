@@ -2,11 +2,13 @@
  * The modules that this process serves, with what their answers share: limits, clock, provenance.
  */
 import type { Clock } from '#shared/kernel/clock.js';
-import type { Problem } from '#shared/kernel/errors.js';
-import { err, ok, type Result } from '#shared/kernel/result.js';
+import { AppError, type Problem } from '#shared/kernel/errors.js';
+import { ok, type Result } from '#shared/kernel/result.js';
 import type { HostConfig, HostModuleStats } from '../host-protocol.js';
 import { BodyReader } from '../body-reader.js';
-import { LoadedHostedModule } from './hosted-module.js';
+import type { EncodedResponse } from '../codec/infer-response.js';
+import { LoadedHostedModule, type ModelCall } from './hosted-module.js';
+import { type IndexEntry, ModelRepository } from './model-repository.js';
 
 export interface ScoringHostDeps {
   readonly clock: Clock;
@@ -19,33 +21,38 @@ export interface ScoringHostDeps {
 export class ScoringHost {
   readonly bodies: BodyReader;
   readonly maxBodyBytes: number;
+  /** Who may load and unload; undefined: nobody may over HTTP. */
+  readonly controlToken: string | undefined;
+  private readonly repository: ModelRepository;
+  private labels: Readonly<Record<string, string>>;
+  /** Whose counts are still to be taken: what is ready, and what was since they last were. */
+  private readonly counted = new Set<LoadedHostedModule>();
   private provenanceOf = new Map<LoadedHostedModule, Readonly<Record<string, string>>>();
 
   private constructor(
-    private readonly modules: ReadonlyMap<string, LoadedHostedModule>,
     private readonly deps: ScoringHostDeps,
     config: HostConfig,
   ) {
     this.maxBodyBytes = config.maxBodyBytes;
     this.bodies = new BodyReader(config.maxBodyBytes);
-    this.label(config.labels);
+    this.controlToken = config.controlToken;
+    this.labels = config.labels;
+    this.repository = new ModelRepository(
+      config.modules,
+      (module) => LoadedHostedModule.load(module, deps.workerEntry, deps.onCrash),
+      () => this.modulesChanged(),
+    );
   }
 
-  /** Loads the modules one after another: the peak of memory is one model's. */
   static async load(
     config: HostConfig,
     deps: ScoringHostDeps,
   ): Promise<Result<ScoringHost, { readonly module: string; readonly problem: Problem }>> {
-    const modules = new Map<string, LoadedHostedModule>();
-    for (const module of config.modules) {
-      const loaded = await LoadedHostedModule.load(module, deps.workerEntry, deps.onCrash);
-      if (!loaded.ok) {
-        await closeAll(modules);
-        return err({ module: module.name, problem: loaded.error });
-      }
-      modules.set(module.name, loaded.value);
-    }
-    return ok(new ScoringHost(modules, deps, config));
+    const host = new ScoringHost(deps, config);
+    const loaded = await host.repository.loadAll();
+    if (loaded.ok) return ok(host);
+    await host.close();
+    return loaded;
   }
 
   get clock(): Clock {
@@ -56,16 +63,70 @@ export class ScoringHost {
     return this.deps.version;
   }
 
+  /** Of all modules, loaded or not. */
   get names(): readonly string[] {
-    return [...this.modules.keys()];
+    return this.repository.names;
   }
 
+  /** Every version that is ready. */
   get all(): readonly LoadedHostedModule[] {
-    return [...this.modules.values()];
+    return this.repository.ready;
   }
 
+  /** The newest version that is ready. */
   module(name: string): LoadedHostedModule | undefined {
-    return this.modules.get(name);
+    return this.repository.versions(name)[0];
+  }
+
+  /** Versions that are ready, the newest first. */
+  versions(name: string): readonly LoadedHostedModule[] {
+    return this.repository.versions(name);
+  }
+
+  /** @throws AppError `model.not-found`, `score.not-ready` where it is known and not loaded */
+  find(name: string, version?: string): LoadedHostedModule {
+    const versions = this.repository.versions(name);
+    const found = version === undefined ? versions[0] : versions.find((one) => String(one.module.version) === version);
+    if (found) return found;
+    const known = this.repository.index().filter((entry) => entry.name === name);
+    if (known.length === 0) {
+      throw new AppError(
+        'model.not-found',
+        `no model "${name}" here; this host serves ${this.names.join(', ') || 'none'}`,
+      );
+    }
+    const entry = version === undefined ? known[0] : known.find((one) => String(one.version) === version);
+    if (!entry) {
+      const there = known.map((one) => String(one.version)).join(', ');
+      throw new AppError(
+        'model.not-found',
+        `no version "${version ?? ''}" of model "${name}" here; this host serves version ${there}`,
+      );
+    }
+    throw new AppError('score.not-ready', `model "${name}" is not loaded: ${entry.reason}`);
+  }
+
+  /**
+   * Every face answers through here, so that what concerns all of them (cache, shadow, capture) has one place.
+   *
+   * @throws AppError what the module's run ended with
+   */
+  answer(module: LoadedHostedModule, call: ModelCall): Promise<EncodedResponse> {
+    return module.answer(call);
+  }
+
+  index(): readonly IndexEntry[] {
+    return this.repository.index();
+  }
+
+  /** @throws AppError `model.not-found`, or what loading failed with */
+  loadModel(name: string): Promise<void> {
+    return this.repository.load(name);
+  }
+
+  /** @throws AppError `model.not-found` */
+  unloadModel(name: string): Promise<void> {
+    return this.repository.unload(name);
   }
 
   /** Header fields that say what an answer came from. */
@@ -75,28 +136,37 @@ export class ScoringHost {
 
   /** From the next answer on. */
   label(labels: Readonly<Record<string, string>>): void {
+    this.labels = labels;
     const shared = Object.fromEntries(
       Object.entries(labels).map(([name, value]) => [
         `flotilla-${name.replace(/[^a-z0-9-]/gi, '-')}`,
         headerText(value),
       ]),
     );
-    for (const loaded of this.modules.values()) {
-      const { name, version, digest } = loaded.module;
-      this.provenanceOf.set(loaded, {
-        ...shared,
-        'flotilla-model': name,
-        'flotilla-version': String(version),
-        'flotilla-digest': headerText(digest),
-        'flotilla-provider': loaded.provider,
-      });
-    }
+    this.provenanceOf = new Map(
+      this.all.map((loaded) => {
+        const { name, version, digest } = loaded.module;
+        return [
+          loaded,
+          {
+            ...shared,
+            'flotilla-model': name,
+            'flotilla-version': String(version),
+            'flotilla-digest': headerText(digest),
+            'flotilla-provider': loaded.provider,
+          },
+        ];
+      }),
+    );
   }
 
   /** Counts since they were last taken. */
   takeStats(): Record<string, HostModuleStats> {
+    const counted = [...this.counted];
+    this.counted.clear();
+    for (const loaded of this.all) this.counted.add(loaded);
     return Object.fromEntries(
-      this.all.map((loaded) => {
+      counted.map((loaded) => {
         const { digest, version } = loaded.module;
         return [loaded.name, { digest, version, provider: loaded.provider, ...loaded.counts.take() }];
       }),
@@ -105,12 +175,13 @@ export class ScoringHost {
 
   /** Waits for what runs, then ends the workers. */
   close(): Promise<void> {
-    return closeAll(this.modules);
+    return this.repository.close();
   }
-}
 
-async function closeAll(modules: ReadonlyMap<string, LoadedHostedModule>): Promise<void> {
-  await Promise.all([...modules.values()].map((module) => module.close()));
+  private modulesChanged(): void {
+    for (const loaded of this.all) this.counted.add(loaded);
+    this.label(this.labels);
+  }
 }
 
 /** What a header field can carry. */

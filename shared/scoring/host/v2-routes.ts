@@ -1,6 +1,5 @@
 /** Open Inference Protocol V2 over HTTP. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { AppError } from '#shared/kernel/errors.js';
 import type { TensorSignature } from '../codec/tensor.js';
 import { refuseOtherMethods } from './allowed-methods.js';
 import type { LoadedHostedModule } from './hosted-module.js';
@@ -35,20 +34,7 @@ export function v2Routes(app: FastifyInstance, host: ScoringHost): void {
 
 function find(host: ScoringHost, request: FastifyRequest): LoadedHostedModule {
   const { model, version } = request.params as ModelParams;
-  const module = host.module(model);
-  if (!module) {
-    throw new AppError(
-      'model.not-found',
-      `no model "${model}" here; this host serves ${host.names.join(', ') || 'none'}`,
-    );
-  }
-  if (version !== undefined && version !== String(module.module.version)) {
-    throw new AppError(
-      'model.not-found',
-      `no version "${version}" of model "${model}" here; this host serves version ${String(module.module.version)}`,
-    );
-  }
-  return module;
+  return host.find(model, version);
 }
 
 /** A module with user code has no tensors of its own to name: its script takes and gives what it likes. */
