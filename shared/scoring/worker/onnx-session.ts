@@ -53,7 +53,14 @@ export class OnnxSession implements RunnableModel {
       }
       const signature = { inputs: signatureOf(session.inputMetadata), outputs: signatureOf(session.outputMetadata) };
       const runNow = openSync(session);
-      const known = traits ?? (await tryModel((...run) => runSession(session, runNow, ...run), signature, options));
+      const known =
+        traits ??
+        (await tryModel(
+          (...run) => runSession(session, runNow, ...run),
+          signature,
+          options,
+          () => performance.now(),
+        ));
       return new OnnxSession(session, runNow, { name: model.name, signature, provider, fallbacks, traits: known });
     }
     const reasons = fallbacks.map(({ provider, reason }) => `${provider}: ${reason}`).join('; ');

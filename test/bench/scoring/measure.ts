@@ -114,7 +114,10 @@ export async function measure(
 }
 
 async function interleaved(bench: Bench, subject: Subject, form: Form, cells: readonly Cell[]): Promise<Row[]> {
-  const rounds = new Map<Cell, (LoadResult & { readonly cpuMs: number | undefined; readonly clientShare?: number })[]>();
+  const rounds = new Map<
+    Cell,
+    (LoadResult & { readonly cpuMs: number | undefined; readonly clientShare?: number })[]
+  >();
   // The first round warms up.
   for (let round = -1; round < bench.rounds; round++) {
     bench.say(`${subject.model} ${form}: ${round < 0 ? 'warming up' : `round ${String(round + 1)}`}`);
@@ -140,7 +143,9 @@ async function interleaved(bench: Bench, subject: Subject, form: Form, cells: re
 export function summarise(
   rounds: readonly (LoadResult & { readonly cpuMs: number | undefined; readonly clientShare?: number })[],
 ): Figures {
-  const cpu = rounds.flatMap(({ cpuMs, answers }) => (cpuMs === undefined || answers === 0 ? [] : (cpuMs * 1000) / answers));
+  const cpu = rounds.flatMap(({ cpuMs, answers }) =>
+    cpuMs === undefined || answers === 0 ? [] : (cpuMs * 1000) / answers,
+  );
   const shares = rounds.flatMap(({ clientShare }) => clientShare ?? []);
   return {
     perSecond: median(rounds.map(({ answers, seconds }) => answers / seconds)),

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { describeCores, twoCores, type Cores } from '../cores.js';
 import { LineProcess } from '../line-process.js';
 import { bareAnswer, checkAnswers, measure, type Bench, type Row } from './measure.js';
-import { type BenchOptions } from './options.js';
+import type { BenchOptions } from './options.js';
 import { startFixed, startOurs, type BenchServer } from './servers.js';
 import { placeSubject, type Subject } from './subjects.js';
 import { headersOf, responseOf, type Form } from './wire.js';
@@ -48,7 +48,10 @@ export function roundSeconds(
 ): number {
   const halves = ['bare', 'fixed', 'ours'].filter((name) => servers.some((server) => server === name)).length;
   const served = servers.filter((server) => server !== 'bare').length * concurrency.length;
-  const cells = subjects.reduce((sum, { forms, bareRows }) => sum + forms.length * (served + halves + bareRows.length), 0);
+  const cells = subjects.reduce(
+    (sum, { forms, bareRows }) => sum + forms.length * (served + halves + bareRows.length),
+    0,
+  );
   // Half a round more for warming up.
   return Math.max(shortestSeconds, budgetSeconds / (cells * (rounds + 0.5)));
 }

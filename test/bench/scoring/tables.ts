@@ -75,10 +75,7 @@ export function goalsOf(rows: readonly Row[]): readonly Goal[] {
   );
   const added = ours
     .filter(({ load }) => load === 'half')
-    .flatMap((row) => [
-      ...addedLatency(rows, row, 'p50', addedP50Ms),
-      ...addedLatency(rows, row, 'p99', addedP99Ms),
-    ]);
+    .flatMap((row) => [...addedLatency(rows, row, 'p50', addedP50Ms), ...addedLatency(rows, row, 'p99', addedP99Ms)]);
   return [...throughput, ...added];
 }
 
