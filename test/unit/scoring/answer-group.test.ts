@@ -72,7 +72,7 @@ describe('requests that wait together', () => {
     await answerGroup(
       model,
       identity,
-      [request(1, 1), request(1, 1), request(1, 1, 1, 1), request(...Array(10).fill(1))],
+      [request(1, 1), request(1, 1), request(1, 1, 1, 1), request(...new Array<number>(10).fill(1))],
       bug,
     );
     expect(model.runs.toSorted((a, b) => a - b)).toEqual([2, 2, 5]);
