@@ -44,7 +44,14 @@ export function watchPace(request: IncomingMessage, pace: BodyPace | undefined):
     if (leftMs > 0) {
       waitMs = Math.ceil(leftMs);
       timer = setTimeout(check, waitMs);
-    } else request.emit(tooSlow, new AppError('request.timeout', `the body came too slowly: within ${String(pace.graceMs)} ms, then at ${String(pace.bytesPerSecond)} bytes a second at least`));
+    } else
+      request.emit(
+        tooSlow,
+        new AppError(
+          'request.timeout',
+          `the body came too slowly: within ${String(pace.graceMs)} ms, then at ${String(pace.bytesPerSecond)} bytes a second at least`,
+        ),
+      );
   };
   let timer = setTimeout(check, waitMs);
   return () => clearTimeout(timer);

@@ -25,7 +25,8 @@ export function readPredictRequest(json: JsonText, signature: ModelSignature): P
     throw invalidInput('the request has both "instances" and "inputs": send one');
   }
   if (instances !== undefined) return readRows(instances, partOf(json, 'instances'), signature);
-  if (inputs === undefined) throw invalidInput('the request has neither "instances" (rows) nor "inputs" (whole inputs)');
+  if (inputs === undefined)
+    throw invalidInput('the request has neither "instances" (rows) nor "inputs" (whole inputs)');
   const [only] = signature.inputs;
   const columns = partOf(json, 'inputs');
   if (isObject(inputs)) return { inputs: readPlainRequest(columns, signature), rows: undefined };
@@ -51,7 +52,10 @@ function readRows(instances: unknown, json: JsonText, signature: ModelSignature)
     refuseStrangers(instances as Record<string, unknown>[], names);
     const columns = (list: unknown): Record<string, unknown> =>
       Object.fromEntries(names.map((name) => [name, column(list as unknown[], name)]));
-    return { inputs: readPlainRequest({ value: columns(instances), exact: () => columns(json.exact()) }, signature), rows };
+    return {
+      inputs: readPlainRequest({ value: columns(instances), exact: () => columns(json.exact()) }, signature),
+      rows,
+    };
   }
   if (!only || others.length > 0) throw unnamed('instances', signature);
   return { inputs: readPlainRequest(named(only.name, json), signature), rows };

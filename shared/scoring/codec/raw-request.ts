@@ -51,5 +51,7 @@ function withLength(body: Uint8Array): Uint8Array {
 }
 
 function refused(why: string): AppError {
-  return invalidInput(`a raw binary request (Inference-Header-Content-Length: 0) cannot be read: ${why}; send a JSON header`);
+  return invalidInput(
+    `a raw binary request (Inference-Header-Content-Length: 0) cannot be read: ${why}; send a JSON header`,
+  );
 }

@@ -46,7 +46,10 @@ function hints(priority: number | undefined, timeoutMs: number | undefined): Req
   return { ...(priority ? { priority } : {}), ...(timeoutMs ? { timeoutMs } : {}) };
 }
 
-function countHeader(headers: Readonly<Record<string, string | string[] | undefined>>, name: string): number | undefined {
+function countHeader(
+  headers: Readonly<Record<string, string | string[] | undefined>>,
+  name: string,
+): number | undefined {
   const value = headers[name];
   if (value === undefined) return undefined;
   if (typeof value !== 'string' || !/^\d{1,15}$/.test(value)) {

@@ -55,9 +55,12 @@ async function ask(scored: Scored): Promise<ScriptAnswer> {
   const timer = setTimeout(() => limits.abort(late(scored)), Math.min(timeoutOf(scored).ms, 2 ** 31 - 1));
   try {
     const headers = { ...request.headers, [methodHeader]: request.method };
-    return query === undefined
-      ? await module.answerByScript(paths[face], headers, request.id, limitedBody(request.raw, host), limits.signal)
-      : await module.answerByScript(paths[face], asJson(headers), request.id, Buffer.from(query), limits.signal);
+    if (query === undefined) {
+      const body = limitedBody(request.raw, host);
+      return await module.answerByScript(paths[face], headers, request.id, body, limits.signal);
+    }
+    const body = Buffer.from(query);
+    return await module.answerByScript(paths[face], asJson(headers, body), request.id, body, limits.signal);
   } catch (error) {
     throw limits.signal.aborted ? (limits.signal.reason as AppError) : error;
   } finally {
@@ -77,8 +80,10 @@ function late(scored: Scored): AppError {
   return new AppError('score.timeout', `Scoring timeout after ${String(ms)} ms`, { details: { by } });
 }
 
-function asJson(headers: IncomingMessage['headers']): IncomingMessage['headers'] {
-  return { ...headers, 'content-type': 'application/json' };
+/** The body is ours: what the client said of its own does not hold. */
+function asJson(headers: IncomingMessage['headers'], body: Buffer): IncomingMessage['headers'] {
+  const { 'transfer-encoding': _, ...kept } = headers;
+  return { ...kept, 'content-type': 'application/json', 'content-length': String(body.length) };
 }
 
 function codeIn(header: string | string[] | undefined): ErrorCode | undefined {

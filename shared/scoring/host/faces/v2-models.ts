@@ -35,7 +35,8 @@ function find(host: ScoringHost, request: FastifyRequest): LoadedHostedModule {
 /** A module with user code has no tensors of its own to name: its script takes and gives what it likes. */
 function metadata(host: ScoringHost, { model, version }: ModelParams): object {
   const module = host.find(model, version);
-  const versions = version === undefined ? host.versions(model).map((one) => one.module.version) : [module.module.version];
+  const versions =
+    version === undefined ? host.versions(model).map((one) => one.module.version) : [module.module.version];
   return {
     name: module.name,
     versions: versions.sort((a, b) => a - b).map(String),
