@@ -53,6 +53,8 @@ export type ToScoringHost =
   /** Finish what is under way, send the last stats, exit 0. */
   | { readonly type: 'drain' }
   | { readonly type: 'stats' }
+  /** Whether its loop still turns. */
+  | { readonly type: 'ping' }
   | { readonly type: 'labels'; readonly labels: Readonly<Record<string, string>> };
 
 export interface LoadedModule {
@@ -90,6 +92,7 @@ export type FromScoringHost =
       /** Absent when every vector agreed. `retry: later` codes are worth another try. */
       readonly problem?: Problem;
     }
+  | { readonly type: 'pong' }
   | { readonly type: 'listening' }
   /** Somebody else listens on the handle's address. */
   | { readonly type: 'listen-failed'; readonly problem: Problem }
