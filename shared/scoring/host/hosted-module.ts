@@ -10,6 +10,7 @@ import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { EncodedResponse } from '../codec/infer-response.js';
 import type { ModelSignature } from '../codec/tensor.js';
 import type { HostedModule, LoadedModule } from '../host-protocol.js';
+import type { RequestOrigin } from '../traffic/request-origin.js';
 import { ScriptClient, type ScriptAnswer } from '../script-host/script-client.js';
 import type { BodyForm, LoadedWorkerModel } from '../worker/worker-protocol.js';
 import type { Body } from '../body-reader.js';
@@ -26,6 +27,8 @@ export interface ModelCall {
   readonly priority?: number;
   /** Instant of the monotonic clock after which nobody wants the answer; absent: the module's default. */
   readonly deadlineMs?: number;
+  /** Absent: nothing is known of the request but its body. */
+  readonly origin?: RequestOrigin;
 }
 
 export class LoadedHostedModule {

@@ -8,6 +8,8 @@ import { problemHeader } from '../script-host/problem-header.js';
 import type { Face } from './faults.js';
 import type { LoadedHostedModule } from './hosted-module.js';
 import type { ScoringHost } from './scoring-host.js';
+import { mirrorScript } from '../traffic/mirror-script.js';
+import { originOf } from '../traffic/request-origin.js';
 import { aborted, tooLarge } from '../body-reader.js';
 
 /** What clients of the protocol send for JSON and for binary tensors; tritonclient sends none at all. */
@@ -53,8 +55,9 @@ async function scoreByModel(
   const abandoned = (): boolean => request.raw.socket.destroyed;
   const form = face === 'v2' ? 'infer' : 'score';
   const answer = await host.bodies.withBody(request.raw, jsonLength ?? 0, (body) =>
-    host.answer(module, { form, body, jsonLength, abandoned }),
+    host.answer(module, { form, body, jsonLength, abandoned, origin: originOf(request) }),
   );
+  if (answer.cache) void reply.header('flotilla-cache', answer.cache);
   if (answer.jsonLength === undefined) void reply.header('content-type', 'application/json');
   else {
     void reply.header('content-type', 'application/octet-stream').header(jsonLengthHeader, String(answer.jsonLength));
@@ -75,11 +78,8 @@ async function forwardToScript(
   const declared = Number(request.headers['content-length'] ?? 0);
   if (declared > host.maxBodyBytes) throw tooLarge(host.maxBodyBytes);
   const path = face === 'v2' ? '/infer' : '/score';
-  const answer = await module.answerByScript(
-    path,
-    request.headers,
-    request.id,
-    limitedBody(request.raw, host.maxBodyBytes),
+  const answer = await mirrorScript(host, module, face === 'v2' ? 'infer' : 'score', request, () =>
+    module.answerByScript(path, request.headers, request.id, limitedBody(request.raw, host.maxBodyBytes)),
   );
   const problem = answer.headers[problemHeader];
   for (const name of ['content-type', 'content-length', jsonLengthHeader] as const) {

@@ -5,6 +5,7 @@ import { refuseOtherMethods } from './allowed-methods.js';
 import type { LoadedHostedModule } from './hosted-module.js';
 import type { ScoringHost } from './scoring-host.js';
 import { answerScore } from './score-answer.js';
+import { shadowRoutes } from '../traffic/shadow-report.js';
 
 interface ModelParams {
   readonly model: string;
@@ -20,12 +21,14 @@ export function v2Routes(app: FastifyInstance, host: ScoringHost): void {
   get('/v2/health/live', () => ({ live: true }));
   // A host listens only once its modules are loaded, and stops listening before it stops answering.
   get('/v2/health/ready', () => ({ ready: true }));
+  shadowRoutes(app, host);
   for (const base of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
     get(base, (request) => metadata(find(host, request)));
     get(`${base}/ready`, (request) => ({ name: find(host, request).name, ready: true }));
     const infer = `${base}/infer`;
     app.post(infer, async (request, reply) => {
-      await answerScore(host, find(host, request), 'v2', request, reply);
+      const { model, version } = request.params as ModelParams;
+      await answerScore(host, host.route(model, version, request.headers), 'v2', request, reply);
       return reply;
     });
     refuseOtherMethods(app, infer, ['POST']);
