@@ -6,7 +6,7 @@ import { pipeline, type Readable, Transform } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import { type ErrorCode, isErrorCode, toProblem } from '#shared/kernel/errors.js';
 import type { EncodedResponse } from '../codec/infer-response.js';
-import { jsonLengthOf } from '../codec/json-length.js';
+import { jsonLengthHeader, jsonLengthOf } from '../codec/json-length.js';
 import type { LoadedHostedModule } from '../host/hosted-module.js';
 import type { ScoringHost } from '../host/scoring-host.js';
 import { problemHeader } from '../script-host/problem-header.js';
@@ -87,18 +87,19 @@ function passOn(
   pipeline(answer.body, tap, (error) => {
     const problem = answer.headers[problemHeader];
     const given = typeof problem === 'string' && isErrorCode(problem) ? problem : 'score.failed';
-    const jsonLength = jsonLengthOf(answer.headers);
-    const failure = error
-      ? 'request.aborted'
-      : answer.status !== 200
-        ? given
-        : sent.cut
-          ? 'request.too-large'
-          : undefined;
     const body = sent.bytes();
-    ended(failure, jsonLength === undefined ? { body } : { body, jsonLength });
+    if (error) ended('request.aborted', { body });
+    else if (answer.status !== 200) ended(given, { body });
+    else if (sent.cut) ended('request.too-large', { body });
+    else ended(undefined, { body, ...jsonLengthIn(answer) });
   });
   return tap;
+}
+
+/** A script may write the header as it likes: it is passed on as it is, and its answer then read as JSON. */
+function jsonLengthIn({ headers }: ScriptAnswer): { readonly jsonLength?: number } {
+  const value = headers[jsonLengthHeader];
+  return typeof value === 'string' && /^\d{1,15}$/.test(value) ? { jsonLength: Number(value) } : {};
 }
 
 class FirstBytes {

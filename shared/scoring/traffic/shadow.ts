@@ -167,10 +167,14 @@ export class Shadow {
   }
 
   private compare(live: EncodedResponse, shadow: EncodedResponse, target: LoadedHostedModule): ShadowOutcome {
-    const liveValues = outputValues(live, target.signature);
-    const shadowValues = liveValues && outputValues(shadow, target.signature);
-    if (!shadowValues) return { kind: 'uncompared' };
-    return compareAnswers(liveValues, shadowValues, this.rule.compare);
+    try {
+      const liveValues = outputValues(live, target.signature);
+      const shadowValues = liveValues && outputValues(shadow, target.signature);
+      return shadowValues ? compareAnswers(liveValues, shadowValues, this.rule.compare) : { kind: 'uncompared' };
+    } catch {
+      // A script may answer JSON deeper than can be walked.
+      return { kind: 'uncompared' };
+    }
   }
 
   private count(what: (counts: ShadowCounts) => void): void {
