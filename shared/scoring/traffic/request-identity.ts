@@ -29,10 +29,13 @@ export function identityOf(
   },
   body: Uint8Array<ArrayBuffer>,
 ): RequestIdentity {
-  const found = asked.form === 'infer' ? idIn(body, asked.jsonLength ?? body.length) : undefined;
-  const hash = createHash('sha256').update(JSON.stringify([asked, found !== undefined]));
-  // The JSON's length says where it ends, with or without the id.
-  hash.update(`${String((asked.jsonLength ?? body.length) - (found?.end ?? 0))}\n`);
+  const { digest, name, version, form, jsonLength } = asked;
+  const found = form === 'infer' ? idIn(body, jsonLength ?? body.length) : undefined;
+  // Where the JSON ends, with or without the id.
+  const end = jsonLength === undefined ? null : jsonLength - (found?.end ?? 0);
+  const hash = createHash('sha256').update(
+    `${JSON.stringify([digest, name, version, form, end, found !== undefined])}\n`,
+  );
   hash.update(found ? body.subarray(found.end) : body);
   return { key: hash.digest('base64'), id: found?.id };
 }

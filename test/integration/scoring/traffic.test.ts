@@ -188,7 +188,7 @@ describe('a shadow version', () => {
     expect(other.status).toBe(404);
   });
 
-  it('that is slow and refuses every request fails no live one, and costs dropped copies only', async () => {
+  it('that refuses every request and has room for few fails no live one: copies are dropped and counted', async () => {
     const folder = await scoring.folder();
     await writeFile(join(folder, 'slow.onnx'), convolutionModel({ layers: 12, channels: 48, size: 48, halveEvery: 0 }));
     const slow = hostedModule(folder, 'slow.onnx', { name: 'digits', version: 2 });
