@@ -31,7 +31,7 @@ async function predict(host: ScoringHost, request: FastifyRequest, reply: Fastif
   if (verb !== 'predict' || more.length > 0) {
     throw new AppError('request.not-found', `nothing answers at ${target} here: ask /v1/models/${model}:predict`);
   }
-  await answerScore(host, host.find(model), 'v1', request, reply);
+  await answerScore(host, host.route(model, undefined, request.headers), 'v1', request, reply);
 }
 
 function notAllowed(request: FastifyRequest): AppError {
