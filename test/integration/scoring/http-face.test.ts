@@ -145,6 +145,21 @@ describe('a host of one module', () => {
     expect((await answered(await fetch(`${url}/score`, init))).status).toBe(413);
   });
 
+  it.each([
+    ['a method that nobody serves', 'QUERY', 'application/json', 405],
+    ['a content type that is none', 'POST', 'nonsense', 415],
+    ['TRACE', 'TRACE', 'application/json', 405],
+  ])('refuses %s, and does not take it for a bug', async (_, method, type, expectedStatus) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.write(
+      `${method} /v2/models/digits/infer HTTP/1.1\r\nhost: x\r\ncontent-type: ${type}\r\ncontent-length: 2\r\n\r\n{}`,
+    );
+    const head = await new Promise<string>((resolve) => socket.once('data', (chunk) => resolve(chunk.toString())));
+    socket.destroy();
+    expect(head).toMatch(new RegExp(`^HTTP/1.1 ${String(expectedStatus)} `));
+    if (expectedStatus === 405) expect(head).toMatch(/\r\nallow: /i);
+  });
+
   it('goes on after a client that leaves in the middle of its body', async () => {
     const socket = connect(port, '127.0.0.1');
     socket.write('POST /score HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{');
