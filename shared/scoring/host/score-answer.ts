@@ -61,7 +61,7 @@ async function scoreByModel(scored: Scored): Promise<undefined> {
     if (type !== undefined && !tensorTypes.test(type)) throw unsupportedType(type);
     const jsonLength = face === 'v1' ? undefined : jsonLengthOf(request.headers);
     answer = await host.bodies.withBody(request.raw, jsonLength ?? 0, (body) => {
-      const hints = face === 'v2' ? { ...asked, ...readRequestHints(jsonOf(body, jsonLength)) } : asked;
+      const hints = face === 'v1' ? asked : { ...asked, ...readRequestHints(jsonOf(body, jsonLength)) };
       return run(scored, body, jsonLength, hints);
     });
   } else {
