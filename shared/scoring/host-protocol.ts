@@ -52,7 +52,7 @@ export interface HostConfig {
 
 export type ToScoringHost =
   | { readonly type: 'load'; readonly config: HostConfig }
-  /** Runs the module's golden vectors through the same path as live requests. */
+  /** Runs the golden vectors of every version of the module through the same path as live requests. */
   | { readonly type: 'prove'; readonly module: string }
   /** Comes with the bound, unaccepted TCP handle. */
   | { readonly type: 'listen' }

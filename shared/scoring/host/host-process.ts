@@ -91,9 +91,11 @@ export class HostProcess {
 
   private async prove(name: string): Promise<void> {
     try {
-      const module = this.serving?.host.module(name);
-      if (!module) throw new AppError('module.not-found', `no module "${name}" is loaded`);
-      await this.deps.send({ type: 'proved', module: name, vectors: await proveGolden(module) });
+      const versions = this.serving?.host.versions(name) ?? [];
+      if (versions.length === 0) throw new AppError('module.not-found', `no module "${name}" is loaded`);
+      let vectors = 0;
+      for (const version of versions) vectors += await proveGolden(version);
+      await this.deps.send({ type: 'proved', module: name, vectors });
     } catch (error) {
       if (!(error instanceof AppError)) this.deps.log.error({ err: error }, 'proving failed by a bug of ours');
       await this.deps.send({ type: 'proved', module: name, vectors: 0, problem: toProblem(error) });

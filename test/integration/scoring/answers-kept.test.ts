@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { scoringOptionsSchema } from '#shared/package/scoring-options.js';
 import { encodeInferRequest } from '#shared/scoring/codec/infer-request.js';
 import type { HostedModule, ScriptConfig } from '#shared/scoring/host-protocol.js';
+import type { HostTraffic } from '#shared/scoring/traffic/traffic-schema.js';
 import { digits, digitsFolder, post, Scoring } from '#test/support/scoring-harness.js';
 
 const scoring = new Scoring();
@@ -136,29 +137,50 @@ describe('a module whose requests are captured', () => {
   });
 });
 
-describe('a shadow of a module with user code', () => {
-  it('is asked what the script was asked, streamed bodies included', async () => {
-    const folder = await scoring.folder();
-    const versions = [];
-    for (const version of [1, 2]) {
-      await writeFile(
-        join(folder, `score-${String(version)}.mjs`),
-        `export const run = (x) => ({ y: x.x * ${String(version)} });`,
-      );
-      const scriptSocket = join(folder, `${String(version)}.sock`);
-      versions.push({ ...digits, name: 'words', version, scriptSocket });
+/** Two versions of a module with user code, each with a model of its own, in one host and two script hosts. */
+async function serveScripts(source: (version: number) => string, traffic: HostTraffic): Promise<string> {
+  const folder = await scoring.folder();
+  const versions = [digits, second].map((module) => {
+    const { version } = module;
+    return { ...module, name: 'words', models: module.models, scriptSocket: join(folder, `${String(version)}.sock`) };
+  });
+  const modelsSocket = join(folder, 'models.sock');
+  const { url } = await scoring.serve(versions, { modelsSocket, traffic });
+  for (const { name, version, digest, scriptSocket } of versions) {
+    const entry = `score-${String(version)}.mjs`;
+    await writeFile(join(folder, entry), source(version));
+    const common = { name, version, digest, folder, entry, models: ['digits'], settings: {}, maxBodyBytes: 100_000 };
+    const config: ScriptConfig = { ...common, socket: scriptSocket, modelsSocket };
+    expect((await scoring.spawnScript().start(config)).ok).toBe(true);
+  }
+  return url;
+}
+
+describe('two versions of a module with user code', () => {
+  it('each run their own models', async () => {
+    const source = (): string => `export async function run(input, context) {
+      const image = { datatype: 'FP32', shape: [1, 1, 8, 8], data: Float32Array.from(input.flat) };
+      const { probabilities } = await context.models.digits.infer({ image });
+      return { best: Math.max(...probabilities.data) };
+    }`;
+    const url = await serveScripts(source, {});
+    const flat = inputs[0]?.data ?? [];
+    const best = [];
+    for (const version of ['1', '2']) {
+      const answer = await post(`${url}/score`, { flat }, { 'flotilla-version': version });
+      best.push((answer.json as { best: number }).best);
     }
-    const modelsSocket = join(folder, 'models.sock');
-    const { host, url } = await scoring.serve(versions, {
-      modelsSocket,
-      traffic: { words: { weights: { '1': 1 }, shadow: { version: 2, rate: 1 } } },
-    });
-    for (const { name, version, digest, scriptSocket } of versions) {
-      const entry = `score-${String(version)}.mjs`;
-      const common = { name, version, digest, folder, entry, models: [], settings: {}, maxBodyBytes: 100_000 };
-      const config: ScriptConfig = { ...common, socket: scriptSocket, modelsSocket };
-      expect((await scoring.spawnScript().start(config)).ok).toBe(true);
-    }
+    expect(best[0]).toBeCloseTo(0.967, 2);
+    expect(best[1]).not.toBe(best[0]);
+  });
+
+  it('are compared on what the script was asked, streamed bodies included', async () => {
+    const url = await serveScripts(
+      (version) => `export const run = (input) => ({ y: input.x * ${String(version)} });`,
+      {
+        words: { weights: { '1': 1 }, shadow: { version: 2, rate: 1 } },
+      },
+    );
     const report = async (): Promise<unknown> => (await fetch(`${url}/v2/models/words/shadow`)).json();
     expect((await post(`${url}/score`, { x: 0 })).json).toEqual({ y: 0 });
     await expect.poll(report, { timeout: 20_000 }).toMatchObject({ compared: 1, agreed: 1 });
@@ -173,6 +195,5 @@ describe('a shadow of a module with user code', () => {
     const init = { method: 'POST', body: chunked, duplex: 'half', headers: json } as RequestInit;
     expect(await (await fetch(`${url}/score`, init)).json()).toEqual({ y: 0 });
     await expect.poll(report, { timeout: 20_000 }).toMatchObject({ compared: 3, agreed: 2, liveErrors: 0 });
-    await host.drain(20_000);
   });
 });

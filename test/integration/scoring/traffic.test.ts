@@ -17,6 +17,7 @@ const second = {
   digest: `sha256:${'2'.repeat(64)}`,
   models: [{ name: 'digits', file: 'model-v2.onnx' }],
 };
+const goldenV2 = { file: 'golden-v2.json', tolerance: { absolute: 1e-4, relative: 1e-3 } };
 const json = { 'content-type': 'application/json' };
 
 const versionOf = (answer: Answered): string | null => answer.headers.get('flotilla-version');
@@ -110,6 +111,25 @@ describe('a host of two versions', () => {
     expect(await other.load({ ...config, traffic: { digits: { weights: { '2': 1 } } } })).toMatchObject({
       ok: false,
       error: { module: 'digits', problem: { code: 'config.invalid' } },
+    });
+  });
+
+  it('is proved by the golden vectors of each of them', async () => {
+    const { host } = await scoring.serve([digits, { ...second, golden: goldenV2 }]);
+    const proved = await host.prove('digits');
+    expect(proved.ok && proved.value.vectors).toBeGreaterThan(1);
+    const { host: wrong } = await scoring.serve([second, digits]);
+    expect(await wrong.prove('digits')).toMatchObject({
+      ok: false,
+      error: { code: 'golden.mismatch', message: expect.stringMatching(/"digits" version 2 on cpu/) as string },
+    });
+    const { host: older } = await scoring.serve([
+      { ...digits, golden: goldenV2 },
+      { ...second, golden: goldenV2 },
+    ]);
+    expect(await older.prove('digits')).toMatchObject({
+      ok: false,
+      error: { code: 'golden.mismatch', message: expect.stringMatching(/"digits" version 1 on cpu/) as string },
     });
   });
 
