@@ -39,7 +39,13 @@ class Tally {
   get result(): LoadResult {
     const { answers, failures, failure } = this;
     const seconds = (performance.now() - this.startedMs) / 1000;
-    return { answers, failures, ...(failure === undefined ? {} : { failure }), seconds, latency: this.latency.encode() };
+    return {
+      answers,
+      failures,
+      ...(failure === undefined ? {} : { failure }),
+      seconds,
+      latency: this.latency.encode(),
+    };
   }
 }
 

@@ -20,7 +20,9 @@ export function processTree(root: number): readonly number[] {
 /** CPU time so far; undefined where nothing tells. */
 export function cpuMsOf(pids: readonly number[]): number | undefined {
   const times = pids.map(statFields).filter((fields) => fields.length > 12);
-  return times.length === 0 ? undefined : sum(times.map((fields) => (Number(fields[11]) + Number(fields[12])) * tickMs));
+  return times.length === 0
+    ? undefined
+    : sum(times.map((fields) => (Number(fields[11]) + Number(fields[12])) * tickMs));
 }
 
 export interface ProcessSize {

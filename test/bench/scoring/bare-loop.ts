@@ -10,7 +10,12 @@ import type { BenchTensor } from './wire.js';
 
 export type BareQuestion =
   | { readonly kind: 'run'; readonly inputs: readonly BenchTensor[] }
-  | { readonly kind: 'round'; readonly inputs: readonly BenchTensor[]; readonly rows: number; readonly seconds: number };
+  | {
+      readonly kind: 'round';
+      readonly inputs: readonly BenchTensor[];
+      readonly rows: number;
+      readonly seconds: number;
+    };
 
 const session = await ort.InferenceSession.create(process.argv[2] ?? '', {
   intraOpNumThreads: 1,

@@ -58,7 +58,8 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     servers: servers.length > 0 ? servers : serverNames,
     concurrency: values.concurrency === undefined ? [1, 8, 64] : numbersOf('--concurrency', values.concurrency),
     rounds: values.rounds === undefined ? 3 : numberOf('--rounds', values.rounds),
-    budgetSeconds: (values.minutes === undefined ? (values.quick ? 1 : 7.5) : numberOf('--minutes', values.minutes)) * 60,
+    budgetSeconds:
+      (values.minutes === undefined ? (values.quick ? 1 : 7.5) : numberOf('--minutes', values.minutes)) * 60,
     json: values.output === 'json',
     profile: values.profile,
   };

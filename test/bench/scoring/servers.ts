@@ -69,7 +69,9 @@ export async function startFixed(options: {
   const { model, bodyFile, headers, core } = options;
   const script = fileURLToPath(new URL('./fixed-server.js', import.meta.url));
   const child = spawnPinned(core, [process.execPath, script, bodyFile, JSON.stringify(headers)]);
-  const line = await createInterface({ input: child.stdout ?? process.stdin })[Symbol.asyncIterator]().next();
+  const line = await createInterface({ input: child.stdout ?? process.stdin })
+    [Symbol.asyncIterator]()
+    .next();
   if (line.done === true) throw new Error('the server of fixed bytes ended');
   const { port } = JSON.parse(line.value) as { readonly port: number };
   const stop = async (): Promise<void> => {
