@@ -56,8 +56,7 @@ export class OwnedHost {
    */
   async repository(action: 'load' | 'unload', model: string, token: string): Promise<boolean> {
     const { status, body } = await this.asked(action, model, token);
-    if (status === 404 && !body.includes(model)) return false;
-    if (status === 405) return false;
+    if (status === 404 && body.includes('nothing answers at')) return false;
     if (status !== 200)
       throw new Error(`${action} of ${model} answers ${String(status)}: ${body.toString().slice(0, 300)}`);
     return true;
