@@ -5,6 +5,7 @@
 import type { Problem } from '#shared/kernel/errors.js';
 import type { ScoringOptions } from '#shared/package/scoring-options.js';
 import type { EncodedSketch } from '#shared/protocol/sketch.js';
+import type { BodyPace } from './body-pace.js';
 
 /** A module as a scoring host serves it. */
 export interface HostedModule {
@@ -37,6 +38,8 @@ export interface HostConfig {
   /** Unix socket on which script hosts reach this host's models; absent when no module has user code. */
   readonly modelsSocket?: string;
   readonly maxBodyBytes: number;
+  /** How slowly a body may come; absent: `defaultPace`. */
+  readonly bodyPace?: BodyPace;
   /** Bearer token of who may load and unload models over HTTP; absent: nobody may. */
   readonly controlToken?: string;
 }

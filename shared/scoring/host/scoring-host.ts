@@ -5,6 +5,7 @@ import type { Clock } from '#shared/kernel/clock.js';
 import { AppError, type Problem } from '#shared/kernel/errors.js';
 import { ok, type Result } from '#shared/kernel/result.js';
 import type { HostConfig, HostModuleStats } from '../host-protocol.js';
+import { type BodyPace, defaultPace } from '../body-pace.js';
 import { BodyReader } from '../body-reader.js';
 import type { EncodedResponse } from '../codec/infer-response.js';
 import { LoadedHostedModule, type ModelCall } from './hosted-module.js';
@@ -21,6 +22,7 @@ export interface ScoringHostDeps {
 export class ScoringHost {
   readonly bodies: BodyReader;
   readonly maxBodyBytes: number;
+  readonly bodyPace: BodyPace;
   /** Who may load and unload; undefined: nobody may over HTTP. */
   readonly controlToken: string | undefined;
   private readonly repository: ModelRepository;
@@ -34,7 +36,8 @@ export class ScoringHost {
     config: HostConfig,
   ) {
     this.maxBodyBytes = config.maxBodyBytes;
-    this.bodies = new BodyReader(config.maxBodyBytes);
+    this.bodyPace = config.bodyPace ?? defaultPace;
+    this.bodies = new BodyReader(config.maxBodyBytes, this.bodyPace);
     this.controlToken = config.controlToken;
     this.labels = config.labels;
     this.repository = new ModelRepository(
