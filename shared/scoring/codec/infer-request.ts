@@ -257,6 +257,10 @@ function fits(shape: readonly number[], expected: TensorSignature): boolean {
 }
 
 function flag(parameters: unknown, name: string, where: string): boolean | undefined {
+  // Clients that write every field send null for what they do not set.
+  if (parameters !== undefined && parameters !== null && !isObject(parameters)) {
+    throw invalidInput(`${where}: parameters must be an object, got ${show(parameters)}`);
+  }
   const value = isObject(parameters) ? parameters[name] : undefined;
   if (value === undefined || typeof value === 'boolean') return value;
   throw invalidInput(`${where}: parameter ${name} must be true or false, got ${show(value)}`);

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { identityModel } from '#test/support/onnx-writer.js';
 import { outsidePython, outsideTool } from '#test/support/outside-tool.js';
-import { hostedModule, post, Scoring } from '#test/support/scoring-harness.js';
+import { hostedModule, post, repository, Scoring } from '#test/support/scoring-harness.js';
 
 const scoring = new Scoring();
 afterAll(() => scoring.end());
@@ -20,7 +20,7 @@ beforeAll(async () => {
   await writeFile(join(folder, 'floats.onnx'), identityModel(1, ['rows', 2]));
   await writeFile(join(folder, 'texts.onnx'), identityModel(8, ['rows']));
   const modules = ['floats', 'texts'].map((name) => hostedModule(folder, `${name}.onnx`, { name }));
-  const served = await scoring.serve(modules);
+  const served = await scoring.serve(modules, { controlToken: 'of-the-test' });
   url = served.url;
   pid = served.host.pid;
   alive = async () => {
@@ -32,7 +32,8 @@ beforeAll(async () => {
 describe('the OpenAPI document of a host', () => {
   it('describes what the host answers, as schemathesis finds out', { timeout: 180_000 }, async () => {
     const program = outsidePython('schemathesis');
-    const args = ['run', `${url}/openapi.json`, '--seed', '7', '--max-examples', '12', '--no-color'];
+    const config = join(repository, 'test/contract/scoring/schemathesis.toml');
+    const args = ['--config-file', config, 'run', `${url}/openapi.json`, '--seed', '7', '--max-examples', '12'];
     const options = {
       cwd: await scoring.folder(),
       env: { PATH: process.env['PATH'], PYTHONUTF8: '1' },
@@ -62,7 +63,14 @@ describe('the metrics of a host', () => {
     for (const stream of [checking.stdout, checking.stderr]) stream.on('data', (chunk: Buffer) => said.push(chunk));
     checking.stdin.end(metrics);
     const [code] = (await once(checking, 'close')) as [number];
-    expect(Buffer.concat(said).toString()).toBe('');
-    expect(code).toBe(0);
+    // Triton's names break the rules for names, and are what its users' dashboards ask for.
+    const complaints = Buffer.concat(said)
+      .toString()
+      .trim()
+      .split('\n')
+      .filter((line) => !line.startsWith('nv_'));
+    expect(complaints).toEqual([]);
+    // 3: it has complaints; what it cannot read at all is 1.
+    expect([0, 3]).toContain(code);
   });
 });

@@ -55,3 +55,25 @@ export async function writeTritonModels(folder: string): Promise<HostedModule[]>
     ),
   ];
 }
+
+/** Of `tritonclient.py`, by HTTP as by gRPC. */
+export const generalChecks = [
+  'liveness and readiness',
+  'server metadata',
+  'model metadata, of all versions and of one',
+  "sum and difference, as the client's examples ask for them",
+  'one output in binary, one in JSON',
+  'only the outputs that were asked for',
+  "the request's id comes back",
+  'the version asked for answers, the newest where none is',
+  'priority, timeout and own parameters do no harm',
+  'a row batch of any size',
+  'a tensor without elements',
+  'many requests at once, each with its own answer',
+  'a wrong model, version, input, output, type or shape is refused with a word',
+  'statistics, of one model and of all',
+  "the repository's index",
+  'unload and load, by who may',
+  'load and unload are refused to others, and for models that are not there',
+  'what is not served is refused as the protocol says',
+] as const;

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type CheckResult, runChecks } from '#test/support/outside-checks.js';
 import { hasOutsidePython, outsidePython } from '#test/support/outside-tool.js';
 import { repository, Scoring } from '#test/support/scoring-harness.js';
-import { echoed, writeTritonModels } from './tritonclient-models.js';
+import { echoed, generalChecks, writeTritonModels } from './tritonclient-models.js';
 
 const scoring = new Scoring();
 afterAll(() => scoring.end());
@@ -24,27 +24,10 @@ describe.skipIf(!hasOutsidePython())('tritonclient.http', () => {
   const checks = [
     ...echoed.map((datatype) => `${datatype} in binary`),
     ...echoed.filter((datatype) => datatype !== 'FP16').map((datatype) => `${datatype} in JSON`),
-    'liveness and readiness',
-    'server metadata',
-    'model metadata, of all versions and of one',
-    "sum and difference, as the client's examples ask for them",
-    'one output in binary, one in JSON',
-    'only the outputs that were asked for',
-    "the request's id comes back",
-    'the version asked for answers, the newest where none is',
-    'priority, timeout and own parameters do no harm',
-    'a row batch of any size',
-    'a tensor without elements',
-    'many requests at once, each with its own answer',
-    'a wrong model, version, input, output, type or shape is refused with a word',
-    'statistics, of one model and of all',
-    "the repository's index",
-    'unload and load, by who may',
-    'load and unload are refused to others, and for models that are not there',
+    ...generalChecks,
     'compressed requests are served or refused, never misread',
     'answers that may be compressed can be read',
     "query parameters and headers of the caller's own do no harm",
-    'what is not served is refused as the protocol says',
   ];
 
   it.each(checks)('%s', (name) => {
