@@ -40,7 +40,7 @@ describe('a host of one module', () => {
     ['/v2/nothing', 404, '{"error":"nothing answers at /v2/nothing here"}'],
     ['/nothing', 404, '{"message":"nothing answers at /nothing here"}'],
     ['/v2/%zz', 400, '{"error":'],
-    ['/score', 405, '{"message":"GET is not allowed at /score: use POST"}'],
+    ['/score', 400, '{"message":"input \\"image\\" is missing'],
     ['/v2/models/digits/infer', 405, '{"error":"GET is not allowed at /v2/models/digits/infer: use POST"}'],
   ])('GET %s is %d', async (path, status, text) => {
     const response = await fetch(url + path);
@@ -114,7 +114,7 @@ describe('a host of one module', () => {
       400,
       /is 9999, the whole body has/,
     ],
-    ['a raw request', good, { 'inference-header-content-length': '0' }, 400, /not served yet/],
+    ['a raw request of another size', good, { 'inference-header-content-length': '0' }, 400, /has 256 bytes, got 202/],
   ])('refuses %s in words, on both faces', async (_, body, headers, status, message) => {
     for (const [path, key] of [
       ['/v2/models/digits/infer', 'error'],
