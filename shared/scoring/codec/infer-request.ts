@@ -102,7 +102,7 @@ function readInput(
   if (!isShape(shape))
     throw invalidInput(`input "${name}": shape must be an array of integers from 0, got ${show(shape)}`);
   const parameters = input['parameters'];
-  const size = isObject(parameters) ? parameters['binary_data_size'] : undefined;
+  const size = parametersOf(parameters, `input "${name}"`)['binary_data_size'];
   if (size === undefined) {
     if (!('data' in input)) throw invalidInput(`input "${name}" has neither data nor parameters.binary_data_size`);
     const { exact } = partOf(json, 'inputs', index, 'data');
@@ -256,12 +256,15 @@ function fits(shape: readonly number[], expected: TensorSignature): boolean {
   );
 }
 
+/** Clients that write every field send null for what they do not set. */
+function parametersOf(parameters: unknown, where: string): Readonly<Record<string, unknown>> {
+  if (parameters === undefined || parameters === null) return {};
+  if (!isObject(parameters)) throw invalidInput(`${where}: parameters must be an object, got ${show(parameters)}`);
+  return parameters;
+}
+
 function flag(parameters: unknown, name: string, where: string): boolean | undefined {
-  // Clients that write every field send null for what they do not set.
-  if (parameters !== undefined && parameters !== null && !isObject(parameters)) {
-    throw invalidInput(`${where}: parameters must be an object, got ${show(parameters)}`);
-  }
-  const value = isObject(parameters) ? parameters[name] : undefined;
+  const value = parametersOf(parameters, where)[name];
   if (value === undefined || typeof value === 'boolean') return value;
   throw invalidInput(`${where}: parameter ${name} must be true or false, got ${show(value)}`);
 }
