@@ -112,16 +112,12 @@ interface FloatReader {
 }
 
 function floatReader(datatype: CaseDatatype | undefined): FloatReader | undefined {
-  switch (datatype) {
-    case 'FP16':
-      return { size: 2, at: (bytes, offset) => halfToNumber(bytes.readUInt16LE(offset)) };
-    case 'FP32':
-      return { size: 4, at: (bytes, offset) => bytes.readFloatLE(offset) };
-    case 'FP64':
-      return { size: 8, at: (bytes, offset) => bytes.readDoubleLE(offset) };
-    default:
-      return undefined;
-  }
+  const readers: Partial<Record<CaseDatatype, FloatReader>> = {
+    FP16: { size: 2, at: (bytes, offset) => halfToNumber(bytes.readUInt16LE(offset)) },
+    FP32: { size: 4, at: (bytes, offset) => bytes.readFloatLE(offset) },
+    FP64: { size: 8, at: (bytes, offset) => bytes.readDoubleLE(offset) },
+  };
+  return datatype && readers[datatype];
 }
 
 export function halfToNumber(bits: number): number {
