@@ -98,7 +98,11 @@ export class GrpcClient {
       let found: unknown = loadPackageDefinition(loadSync([...protoFiles], options));
       for (const name of service.split('.')) found = Reflect.get(found as object, name);
       const Client = found as new (address: string, credentials: unknown, options: object) => RawClient;
-      client = new Client(this.address, credentials.createInsecure(), { 'grpc.max_receive_message_length': -1 });
+      client = new Client(this.address, credentials.createInsecure(), {
+        'grpc.max_receive_message_length': -1,
+        // A connection of its own.
+        'grpc.use_local_subchannel_pool': 1,
+      });
       this.clients.set(service, client);
     }
     return client;

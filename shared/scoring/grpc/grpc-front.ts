@@ -34,8 +34,8 @@ const messageSlackBytes = 64 * 1024;
 const maxConcurrentStreams = 256;
 /** How long streams without a request are left open while the host ends, where nobody says otherwise. */
 const idleStreamMs = 6000;
-/** For a client to say that it has read that it must go elsewhere; one that hangs is not waited for. */
-const confirmMs = 5000;
+/** For a client to say that it has read that it must go elsewhere: far more than a message takes there and back. */
+const confirmMs = 1000;
 /** The stream id of a GOAWAY that refuses nothing yet. */
 const allStreams = 2 ** 31 - 1;
 
@@ -208,7 +208,10 @@ function sessionsOf(server: Server): ReadonlySet<ServerHttp2Session> {
   return new Set(all.flatMap(({ sessions }) => [...sessions]));
 }
 
-/** What the client sent before it read the GOAWAY has arrived when it answers the ping that follows. */
+/**
+ * What the client sent before it read the GOAWAY has arrived when it answers the ping that follows. A Node
+ * client that has no call at that moment may do neither, nor close: after a while it is closed from here.
+ */
 async function sendAway(session: ServerHttp2Session): Promise<void> {
   if (session.destroyed || session.closed) return;
   session.goaway(0, allStreams);
