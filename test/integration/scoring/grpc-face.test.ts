@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeBytesElements } from '#shared/scoring/codec/bytes-elements.js';
 import { failure, GrpcClient, type StreamAnswer } from '#test/support/grpc-client.js';
-import { identityModel } from '#test/support/onnx-writer.js';
+import { convolutionModel, identityModel } from '#test/support/onnx-writer.js';
 import { fixtures, hostedModule, Scoring } from '#test/support/scoring-harness.js';
 
 const status = {
@@ -269,6 +269,76 @@ describe('a host without a control token', () => {
       ),
     );
     expect(refused.code).toBe(status.DENIED);
+    client.close();
+    await scoring.end();
+  });
+});
+
+describe('a call whose client gave up', () => {
+  it('is never run: what waits in the queue is dropped at its deadline and when it is cancelled', async () => {
+    const scoring = new Scoring();
+    const folder = await scoring.folder();
+    await writeFile(join(folder, 'slow.onnx'), convolutionModel({ layers: 12, channels: 96, size: 48, halveEvery: 0 }));
+    const slow = hostedModule(folder, 'slow.onnx', { name: 'slow' });
+    const { address, host } = await scoring.serveGrpc([slow]);
+    const client = new GrpcClient(address);
+    const inputs = [{ name: 'x', datatype: 'FP32', shape: [1, 3, 48, 48] }];
+    const request = { model_name: 'slow', inputs, raw_input_contents: [new Uint8Array(4 * 3 * 48 * 48)] };
+    await client.infer(request);
+    // The worker is busy with the first few for far longer than the others are waited for.
+    const busy = Array.from({ length: 60 }, () => client.infer(request));
+    const expired = Array.from({ length: 4 }, () => failure(client.infer(request, { deadlineMs: 500 })));
+    const cancelled = Array.from({ length: 4 }, () =>
+      failure(client.infer(request, { onCall: (call) => setTimeout(() => call.cancel(), 500) })),
+    );
+    expect(new Set((await Promise.all(expired)).map(({ code }) => code))).toEqual(new Set([status.DEADLINE]));
+    expect(new Set((await Promise.all(cancelled)).map(({ code }) => code))).toEqual(new Set([1]));
+    await Promise.all(busy);
+    await client.infer(request);
+    const { modules } = await host.stats();
+    const { requests = 0, errors = {} } = modules['slow'] ?? {};
+    const dropped = (errors['request.aborted'] ?? 0) + (errors['score.timeout'] ?? 0);
+    expect(dropped).toBeGreaterThan(0);
+    expect(requests - dropped).toBe(62);
+    client.close();
+    await scoring.end();
+  });
+});
+
+describe('a module with user code', () => {
+  it('answers gRPC by its script; what the script throws has its status', async () => {
+    const scoring = new Scoring();
+    const folder = await scoring.folder();
+    const source = `export const run = ({ inputs, outputs, id }) => {
+      if (id === 'bad') throw Object.assign(new Error('no such word'), { statusCode: 422 });
+      if (id === 'fail') throw new Error('asked to fail');
+      if (id === 'other') return 7;
+      return { outputs: inputs.map((input) => ({ ...input, name: 'echo' })) };
+    };`;
+    await writeFile(join(folder, 'score.mjs'), source);
+    const [socket, modelsSocket] = [join(folder, 's.sock'), join(folder, 'm.sock')];
+    const module = hostedModule(folder, '-', { name: 'words', models: [], scriptSocket: socket });
+    const { address, host } = await scoring.serveGrpc([module], { modelsSocket });
+    const script = scoring.spawnScript();
+    const { name, version, digest } = module;
+    const limits = { settings: {}, models: [], maxBodyBytes: 1 << 20 };
+    await script.start({ name, version, digest, folder, entry: 'score.mjs', socket, modelsSocket, ...limits });
+    const client = new GrpcClient(address);
+    const inputs = [{ name: 'x', datatype: 'BYTES', shape: [1], contents: { bytes_contents: [Buffer.from('hé')] } }];
+    const infer = (id: string) => client.infer({ model_name: 'words', id, inputs });
+    const { answer, fields } = await infer('7');
+    expect(answer).toMatchObject({
+      model_name: 'words',
+      id: '7',
+      outputs: [{ name: 'echo', datatype: 'BYTES', shape: ['1'] }],
+    });
+    expect(answer.raw_output_contents.map(String)).toEqual(['\u0003\0\0\0hé']);
+    expect(fields).toMatchObject({ 'flotilla-model': 'words' });
+    expect(await failure(infer('bad'))).toMatchObject({ code: status.INVALID, details: 'no such word' });
+    expect(await failure(infer('fail'))).toMatchObject({ code: 13, details: 'asked to fail' });
+    expect(await failure(infer('other'))).toMatchObject({ code: 13 });
+    const { modules } = await host.stats();
+    expect(modules['words']).toMatchObject({ requests: 4, errors: { 'score.invalid-input': 1, 'score.failed': 2 } });
     client.close();
     await scoring.end();
   });
