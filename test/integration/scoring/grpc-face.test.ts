@@ -1,11 +1,13 @@
 /** The gRPC face of a real scoring host, asked by a client that was built from our .proto files. */
+import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeBytesElements } from '#shared/scoring/codec/bytes-elements.js';
 import { failure, GrpcClient, type StreamAnswer } from '#test/support/grpc-client.js';
 import { convolutionModel, identityModel } from '#test/support/onnx-writer.js';
-import { fixtures, hostedModule, Scoring } from '#test/support/scoring-harness.js';
+import { fixtures, hostedModule, repository, Scoring } from '#test/support/scoring-harness.js';
 
 const status = {
   INVALID: 3,
@@ -341,5 +343,20 @@ describe('a module with user code', () => {
     expect(modules['words']).toMatchObject({ requests: 4, errors: { 'score.invalid-input': 1, 'score.failed': 2 } });
     client.close();
     await scoring.end();
+  });
+});
+
+describe('a host that is asked for no gRPC', () => {
+  it('does not load the library', async () => {
+    const loaded = async (file: string): Promise<boolean> => {
+      const program = `await import(${JSON.stringify(join(repository, 'dist/shared/scoring', file))});
+        const { createRequire } = await import('node:module');
+        const files = Object.keys(createRequire(import.meta.url).cache);
+        console.log(files.some((file) => file.includes('grpc-js')));`;
+      const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program]);
+      return stdout.trim() === 'true';
+    };
+    expect(await loaded('host/host-process.js')).toBe(false);
+    expect(await loaded('grpc/grpc-front.js')).toBe(true);
   });
 });
