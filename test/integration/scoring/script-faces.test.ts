@@ -127,10 +127,10 @@ describe('a script that streams', () => {
   it('sends an event when it is there, not when the stream is over', async () => {
     const { url } = await start();
     const response = await fetch(`${url}/score`, { ...json, body: '{"stream":2,"pauseMs":60000}' });
-    const reader = response.body?.getReader();
-    const first = await reader?.read();
-    expect(new TextDecoder().decode(first?.value)).toContain('"n":0');
-    await reader?.cancel();
+    for await (const chunk of response.body as ReadableStream<Uint8Array>) {
+      expect(new TextDecoder().decode(chunk)).toContain('"n":0');
+      break;
+    }
   });
 
   it('stops when the client leaves', async () => {
