@@ -64,10 +64,7 @@ function v2Paths(base: string, described: Described): Paths {
 
 function infer(described: Described): object {
   const summary = 'Inference; tensors in JSON, or binary after it with Inference-Header-Content-Length';
-  const answers =
-    described === 'script'
-      ? scriptAnswers
-      : jsonOrBinary(inferResponseSchema(described));
+  const answers = described === 'script' ? scriptAnswers : jsonOrBinary(inferResponseSchema(described));
   return {
     summary,
     ...body(inferRequestSchema(described), inferRequestExample(described)),
@@ -78,7 +75,12 @@ function infer(described: Described): object {
 /** Binary where the request asks for it. */
 function jsonOrBinary(schema: Schema): Record<string, unknown> {
   const binary = { schema: { type: 'string', format: 'binary' } };
-  return { 200: { description: 'The outputs', content: { 'application/json': { schema }, 'application/octet-stream': binary } } };
+  return {
+    200: {
+      description: 'The outputs',
+      content: { 'application/json': { schema }, 'application/octet-stream': binary },
+    },
+  };
 }
 
 function predict(described: Described): object {
