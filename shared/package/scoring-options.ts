@@ -33,6 +33,8 @@ export const sessionSchema = z.strictObject({
   optimization: z.enum(['disabled', 'basic', 'extended', 'all']).default('all'),
   execution: z.enum(['sequential', 'parallel']).default('sequential'),
   memoryPattern: z.boolean().default(true),
+  /** A run that takes longer is stuck: the process that runs it is replaced. */
+  maxRunMs: z.int().min(1000).max(3_600_000).default(60_000),
   /** Keeps memory between runs: faster, and never smaller than the largest run was. */
   arena: z.boolean().default(true),
 });
@@ -58,6 +60,11 @@ export const captureSchema = z.strictObject({
   redact: z.array(z.string().min(1).max(256)).max(256).default([]),
 });
 
+export const scriptSchema = z.strictObject({
+  /** How long a script may take to answer, or to begin with its events where it streams. */
+  timeoutMs: z.int().min(1).max(86_400_000).default(3_600_000),
+});
+
 export const warmUpSchema = z.strictObject({
   /** Runs on made-up inputs before the module takes requests. */
   runs: z.int().min(0).max(1000).default(1),
@@ -68,6 +75,7 @@ export const scoringOptionsSchema = z.strictObject({
   queue: queueSchema.prefault({}),
   session: sessionSchema.prefault({}),
   warmUp: warmUpSchema.prefault({}),
+  script: scriptSchema.prefault({}),
   cache: cacheSchema.optional(),
   capture: captureSchema.optional(),
 });

@@ -5,6 +5,7 @@
 import type { Problem } from '#shared/kernel/errors.js';
 import type { ScoringOptions } from '#shared/package/scoring-options.js';
 import type { EncodedSketch } from '#shared/protocol/sketch.js';
+import type { BodyPace } from './body-pace.js';
 
 /** A module as a scoring host serves it. */
 export interface HostedModule {
@@ -37,6 +38,8 @@ export interface HostConfig {
   /** Unix socket on which script hosts reach this host's models; absent when no module has user code. */
   readonly modelsSocket?: string;
   readonly maxBodyBytes: number;
+  /** How slowly a body may come; absent: `defaultPace`. */
+  readonly bodyPace?: BodyPace;
   /** Bearer token of who may load and unload models over HTTP; absent: nobody may. */
   readonly controlToken?: string;
 }
@@ -50,6 +53,8 @@ export type ToScoringHost =
   /** Finish what is under way, send the last stats, exit 0. */
   | { readonly type: 'drain' }
   | { readonly type: 'stats' }
+  /** Whether its loop still turns. */
+  | { readonly type: 'ping' }
   | { readonly type: 'labels'; readonly labels: Readonly<Record<string, string>> };
 
 export interface LoadedModule {
@@ -57,6 +62,14 @@ export interface LoadedModule {
   /** What really runs the model, and why an earlier preference does not. */
   readonly provider: string;
   readonly fallbacks: readonly { readonly provider: string; readonly reason: string }[];
+  readonly models: readonly {
+    readonly name: string;
+    /** Small requests run on the thread that accepts them. */
+    readonly inline: boolean;
+    /** Rows of several requests that one run takes at most; 0: never joined, for this reason. */
+    readonly maxBatchRows: number;
+    readonly batchingReason: string;
+  }[];
 }
 
 /** Counts since the last stats of this process. */
@@ -79,6 +92,7 @@ export type FromScoringHost =
       /** Absent when every vector agreed. `retry: later` codes are worth another try. */
       readonly problem?: Problem;
     }
+  | { readonly type: 'pong' }
   | { readonly type: 'listening' }
   /** Somebody else listens on the handle's address. */
   | { readonly type: 'listen-failed'; readonly problem: Problem }

@@ -18,15 +18,31 @@ export interface HostStats {
   readonly rssBytes: number;
 }
 
+/** How often a host is asked whether its loop turns, and how long it may be silent. */
+export interface Liveness {
+  readonly everyMs: number;
+  readonly silenceMs: number;
+}
+
+export interface ScoringHostOptions extends SpawnOptions {
+  readonly liveness?: Liveness;
+}
+
+const usualLiveness: Liveness = { everyMs: 5000, silenceMs: 30_000 };
+
 export class ScoringHostProcess {
   private readonly child: HostChild<ToScoringHost, FromScoringHost>;
+  private asked = false;
 
-  private constructor(options: SpawnOptions) {
+  private constructor({ liveness = usualLiveness, ...options }: ScoringHostOptions) {
     this.child = new HostChild('the scoring host', options);
+    const timer = setInterval(() => void this.checkLiveness(liveness.silenceMs), liveness.everyMs);
+    timer.unref();
+    void this.child.exited.then(() => clearInterval(timer));
   }
 
   /** Starts the process; a failure to start shows in `exited` and in the first question. */
-  static spawn(options: SpawnOptions): ScoringHostProcess {
+  static spawn(options: ScoringHostOptions): ScoringHostProcess {
     return new ScoringHostProcess(options);
   }
 
@@ -96,6 +112,25 @@ export class ScoringHostProcess {
 
   kill(): Promise<void> {
     return this.child.kill();
+  }
+
+  /** A loop that turns no more cannot be told to end: the process is killed, and its exit says so. */
+  private async checkLiveness(silenceMs: number): Promise<void> {
+    if (this.asked) return;
+    this.asked = true;
+    const timer = setTimeout(() => {
+      this.child.note(`no answer for ${String(Math.round(silenceMs / 1000))} s: killed by its owner`);
+      void this.child.kill();
+    }, silenceMs);
+    timer.unref();
+    try {
+      await this.child.ask({ type: 'ping' }, (message) => (message.type === 'pong' ? true : undefined));
+    } catch (error) {
+      ignoreGone(error);
+    } finally {
+      clearTimeout(timer);
+      this.asked = false;
+    }
   }
 }
 

@@ -35,6 +35,8 @@ export interface RequestedInput {
 export interface RequestedOutput {
   readonly name: string;
   readonly binary: boolean;
+  /** How many of the largest values are asked for, as text, instead of all numbers. */
+  readonly classes?: number;
 }
 
 export interface InferRequest {
@@ -52,7 +54,7 @@ export interface InferRequest {
 export function readInferRequest(body: Uint8Array<ArrayBuffer>, jsonLength: number | undefined): InferRequest {
   if (jsonLength === 0) {
     throw invalidInput(
-      'a raw binary request (Inference-Header-Content-Length: 0) is not served yet: send the JSON header',
+      'a raw binary request (Inference-Header-Content-Length: 0) needs a model that says what the bytes are: send a JSON header',
     );
   }
   if (jsonLength !== undefined && jsonLength > body.length) {
@@ -178,10 +180,13 @@ function readOutputs(outputs: unknown, binaryOutputs: boolean): readonly Request
       throw invalidInput(`outputs[${String(index)}] must be an object with a name, got ${show(output)}`);
     }
     const parameters = output['parameters'];
-    if (isObject(parameters) && parameters['classification'] !== undefined) {
-      throw invalidInput(`output "${name}": the classification extension is not served yet`);
+    const binary = flag(parameters, 'binary_data', `output "${name}"`) ?? binaryOutputs;
+    const classes = isObject(parameters) ? parameters['classification'] : undefined;
+    if (classes === undefined) return { name, binary };
+    if (!Number.isSafeInteger(classes) || (classes as number) < 1) {
+      throw invalidInput(`output "${name}": classification must be an integer from 1, got ${show(classes)}`);
     }
-    return { name, binary: flag(parameters, 'binary_data', `output "${name}"`) ?? binaryOutputs };
+    return { name, binary, classes: classes as number };
   });
   refuseTwice(
     read.map(({ name }) => name),

@@ -52,6 +52,8 @@ export class HostProcess {
         return this.drain();
       case 'stats':
         return this.deps.send(this.stats());
+      case 'ping':
+        return this.deps.send({ type: 'pong' });
       case 'labels':
         this.serving?.host.label(message.labels);
         return;
