@@ -227,6 +227,8 @@ export function resolveOutputs(request: InferRequest, signature: ModelSignature)
   if (!request.outputs) return signature.outputs.map(({ name }) => ({ name, binary: request.binaryOutputs }));
   for (const { name } of request.outputs) {
     if (!signature.outputs.some((output) => output.name === name)) {
+      const unserved = signature.notServed?.find((output) => output.name === name);
+      if (unserved) throw invalidInput(unserved.reason, { output: name });
       throw invalidInput(
         `the model has no output "${name}"; its outputs are ${signature.outputs.map(describe).join(', ')}`,
       );
