@@ -9,12 +9,13 @@ import type {
   LoadedModule,
   ToScoringHost,
 } from '#shared/scoring/host-protocol.js';
+import type { HostTraffic } from '#shared/scoring/traffic/traffic-schema.js';
 import { HostChild, type ExitCause, type SpawnOptions } from './host-child.js';
 
 export type { ExitCause, SpawnOptions } from './host-child.js';
 
 export interface HostStats {
-  readonly modules: Readonly<Record<string, HostModuleStats>>;
+  readonly modules: readonly HostModuleStats[];
   readonly rssBytes: number;
 }
 
@@ -94,6 +95,18 @@ export class ScoringHostProcess {
     this.child.send({ type: 'labels', labels }).catch(ignoreGone);
   }
 
+  /**
+   * Replaces the rules of traffic, all at once.
+   *
+   * @throws AppError `config.invalid` for rules that the host cannot keep: the old ones stay
+   */
+  async traffic(traffic: HostTraffic): Promise<void> {
+    const problem = await this.child.ask({ type: 'traffic', traffic }, (message) =>
+      message.type === 'traffic-set' ? (message.problem ?? ('none' as const)) : undefined,
+    );
+    if (problem !== 'none') throw new AppError(problem.code, problem.message, { details: problem.details ?? {} });
+  }
+
   /** What was counted since the last time that it was asked. */
   stats(): Promise<HostStats> {
     return this.child.ask({ type: 'stats' }, statsIn);
@@ -104,10 +117,10 @@ export class ScoringHostProcess {
    *
    * @returns the last stats; none of a host that ended without giving them
    */
-  async drain(timeoutMs: number): Promise<{ readonly modules: Readonly<Record<string, HostModuleStats>> }> {
+  async drain(timeoutMs: number): Promise<{ readonly modules: readonly HostModuleStats[] }> {
     const last = this.child.ask({ type: 'drain' }, statsIn);
     const [stats] = await Promise.allSettled([last, this.child.endWithin(timeoutMs)]);
-    return stats.status === 'fulfilled' ? { modules: stats.value.modules } : { modules: {} };
+    return stats.status === 'fulfilled' ? { modules: stats.value.modules } : { modules: [] };
   }
 
   kill(): Promise<void> {

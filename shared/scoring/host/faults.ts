@@ -26,6 +26,14 @@ export function faultOf(error: unknown, face: Face): Fault {
   };
 }
 
+/** What the framework itself refuses a request for; undefined for everything else. */
+export function ofFramework(error: unknown): AppError | undefined {
+  if (!(error instanceof Error) || error instanceof AppError) return undefined;
+  const status: unknown = Reflect.get(error, 'statusCode');
+  if (typeof status !== 'number' || status < 400 || status > 499) return undefined;
+  return new AppError(status === 415 ? 'request.unsupported-type' : 'request.invalid', error.message, { cause: error });
+}
+
 export function faultBody(message: string, face: Face): Readonly<Record<string, string>> {
   return face === 'score' ? { message } : { error: message };
 }

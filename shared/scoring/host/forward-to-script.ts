@@ -13,8 +13,9 @@ import { jsonLengthHeader } from '../codec/json-length.js';
 import { readHeaderHints } from '../codec/request-hints.js';
 import { eventStreamType, methodHeader, problemHeader } from '../script-host/problem-header.js';
 import type { ScriptAnswer, ScriptPath } from '../script-host/script-client.js';
+import { mirrorScript } from '../traffic/mirror-script.js';
 import type { Face } from './faults.js';
-import type { Scored } from './score-answer.js';
+import { forms, type Scored } from './score-answer.js';
 import type { ScoringHost } from './scoring-host.js';
 
 const paths: Readonly<Record<Face, ScriptPath>> = { v2: '/infer', v1: '/predict', score: '/score' };
@@ -25,7 +26,11 @@ export async function forwardToScript(scored: Scored): Promise<ErrorCode | undef
   const { host, face, request, reply, startedMs } = scored;
   const declared = Number(request.headers['content-length'] ?? 0);
   if (declared > host.maxBodyBytes) throw tooLarge(host.maxBodyBytes);
-  const answer = await ask(scored);
+  let asked: ScriptAnswer | undefined;
+  const answer = await mirrorScript(host, scored.module, forms[face], request, async () => {
+    asked = await ask(scored);
+    return asked;
+  });
   for (const name of passedOn) {
     const value = answer.headers[name];
     if (value !== undefined) void reply.header(name, value);
@@ -43,7 +48,7 @@ export async function forwardToScript(scored: Scored): Promise<ErrorCode | undef
     finished(answer.body, { writable: false }, () => resolve());
     request.raw.socket.once('close', resolve);
   });
-  return codeIn(answer.body.trailers[problemHeader]);
+  return codeIn(asked?.body.trailers[problemHeader]);
 }
 
 /** Waits for the script's status, at most until its time is over or the client has left. */

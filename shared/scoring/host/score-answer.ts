@@ -2,7 +2,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { AppError, type ErrorCode, toProblem } from '#shared/kernel/errors.js';
-import type { EncodedResponse } from '../codec/infer-response.js';
+import type { HostAnswer } from '../traffic/traffic-control.js';
+import { originOf } from '../traffic/request-origin.js';
 import { jsonLengthHeader, jsonLengthOf } from '../codec/json-length.js';
 import { readHeaderHints, readRequestHints, type RequestHints } from '../codec/request-hints.js';
 import type { Body } from '../body-reader.js';
@@ -27,7 +28,7 @@ export interface Scored {
 /** What clients of the protocol send for JSON and for binary tensors; tritonclient sends none at all. */
 const tensorTypes = /^(?:application\/(?:json|octet-stream|[a-z0-9.+-]+\+json)|text\/json)(?:\s*;|$)/i;
 
-const forms: Readonly<Record<Face, BodyForm>> = { v2: 'infer', v1: 'predict', score: 'score' };
+export const forms: Readonly<Record<Face, BodyForm>> = { v2: 'infer', v1: 'predict', score: 'score' };
 
 export async function answerScore(
   host: ScoringHost,
@@ -41,6 +42,7 @@ export async function answerScore(
   void reply.headers(host.provenance(module)).header('x-request-id', request.id);
   const scored: Scored = { host, module, face, request, reply, startedMs, query };
   try {
+    refuseEncoded(request);
     const failure: ErrorCode | undefined = module.script ? await forwardToScript(scored) : await scoreByModel(scored);
     const latencyMs = host.clock.monotonic() - startedMs;
     if (failure === undefined) module.succeeded(latencyMs, host.clock.now());
@@ -51,22 +53,33 @@ export async function answerScore(
   }
 }
 
+/** Compressed bytes would be read as if they were the tensors: whoever packs a body must hear that we do not unpack. */
+function refuseEncoded({ headers }: FastifyRequest): void {
+  const encoding = headers['content-encoding'];
+  if (encoding === undefined || encoding.toLowerCase() === 'identity') return;
+  throw new AppError(
+    'request.unsupported-type',
+    `content encoding "${encoding}" is not served: send the body uncompressed, without Content-Encoding`,
+  );
+}
+
 async function scoreByModel(scored: Scored): Promise<undefined> {
   const { host, face, request, reply, query, startedMs } = scored;
   const asked = readHeaderHints(request.headers);
-  let answer: EncodedResponse;
+  let answer: HostAnswer;
   if (query === undefined) {
     const type = request.headers['content-type'];
     if (type !== undefined && !tensorTypes.test(type)) throw unsupportedType(type);
     const jsonLength = face === 'v1' ? undefined : jsonLengthOf(request.headers);
     answer = await host.bodies.withBody(request.raw, jsonLength ?? 0, (body) => {
-      const hints = face === 'v2' ? { ...asked, ...readRequestHints(jsonOf(body, jsonLength)) } : asked;
+      const hints = face === 'v1' ? asked : { ...asked, ...readRequestHints(jsonOf(body, jsonLength)) };
       return run(scored, body, jsonLength, hints);
     });
   } else {
     const { buffer, byteLength } = new TextEncoder().encode(query);
     answer = await run(scored, { buffer, start: 0, length: byteLength }, undefined, asked);
   }
+  if (answer.cache) void reply.header('flotilla-cache', answer.cache);
   if (answer.jsonLength === undefined) void reply.header('content-type', 'application/json');
   else {
     void reply.header('content-type', 'application/octet-stream').header(jsonLengthHeader, String(answer.jsonLength));
@@ -84,12 +97,13 @@ function run(
   body: Body,
   jsonLength: number | undefined,
   { priority, timeoutMs }: RequestHints,
-): Promise<EncodedResponse> {
+): Promise<HostAnswer> {
   return host.answer(module, {
     form: forms[face],
     body,
     jsonLength,
     abandoned: () => isAbandoned(request.raw),
+    origin: originOf(request),
     ...(priority === undefined ? {} : { priority }),
     ...(timeoutMs === undefined ? {} : { deadlineMs: startedMs + timeoutMs }),
   });

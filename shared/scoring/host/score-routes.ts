@@ -6,12 +6,15 @@ import { refuseOtherMethods } from './allowed-methods.js';
 import type { LoadedHostedModule } from './hosted-module.js';
 import { answerScore } from './score-answer.js';
 import type { ScoringHost } from './scoring-host.js';
+import type { RequestHeaders } from '../traffic/request-origin.js';
 
 export function scoreRoutes(app: FastifyInstance, host: ScoringHost): void {
   app.get('/', (_request, reply) => reply.type('text/plain').send('Healthy'));
   refuseOtherMethods(app, '/', ['GET', 'HEAD']);
-  scoreAt(app, host, '/score', () => onlyModule(host));
-  scoreAt(app, host, '/score/:module', (request) => host.find((request.params as { module: string }).module));
+  scoreAt(app, host, '/score', (request) => onlyModule(host, request.headers));
+  scoreAt(app, host, '/score/:module', (request) =>
+    host.route((request.params as { module: string }).module, undefined, request.headers),
+  );
 }
 
 function scoreAt(
@@ -35,12 +38,12 @@ function scoreAt(
 }
 
 /** @throws AppError `module.not-found` where there is none, or several */
-export function onlyModule(host: ScoringHost): LoadedHostedModule {
+export function onlyModule(host: ScoringHost, headers: RequestHeaders = {}): LoadedHostedModule {
   const [only, ...others] = host.names;
   if (only === undefined) throw new AppError('module.not-found', 'this host serves no module');
   if (others.length > 0) {
     const urls = host.names.map((name) => `/score/${name}`).join(', ');
     throw new AppError('module.not-found', `this host serves several modules: ask one of ${urls}`);
   }
-  return host.find(only);
+  return host.route(only, undefined, headers);
 }

@@ -6,13 +6,14 @@ import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
 import type { NewId } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
+import { refuseUnknownMethod } from './allowed-methods.js';
 import { azureHeaders } from './faces/azure-headers.js';
 import { metricsRoutes } from './faces/metrics-routes.js';
 import { openApiRoutes } from './faces/openapi-routes.js';
 import { swaggerRoutes } from './faces/swagger-routes.js';
 import { v1Routes } from './faces/v1-routes.js';
 import { v2Routes } from './faces/v2-routes.js';
-import { faceOf, faultOf } from './faults.js';
+import { faceOf, faultOf, ofFramework } from './faults.js';
 import { scoreRoutes } from './score-routes.js';
 import type { ScoringHost } from './scoring-host.js';
 import { refuseUnreadable } from './unreadable-request.js';
@@ -47,11 +48,13 @@ export async function createScoringApp(deps: {
   // Bodies stay streams: the routes read them, and know the limits.
   app.addContentTypeParser('*', (_request, _payload, done) => done(null, undefined));
   app.addHook('onRequest', (request, reply, done) => {
+    refuseUnknownMethod(request, reply);
     if (faceOf(request.url) === 'score') void reply.headers(azureHeaders(request.headers, request.id, host.version));
     done();
   });
 
-  app.setErrorHandler((error, request, reply) => {
+  app.setErrorHandler((thrown, request, reply) => {
+    const error = ofFramework(thrown) ?? thrown;
     if (!(error instanceof AppError)) log.error({ err: error, url: request.url }, 'a request failed by a bug of ours');
     const face = faceOf(request.url);
     const fault = faultOf(error, face);

@@ -3,7 +3,7 @@
  * body would be. What is thrown midway is an event `error` with its message, and the end.
  */
 import type { ServerResponse } from 'node:http';
-import { toProblem } from '#shared/kernel/errors.js';
+import type { AppError } from '#shared/kernel/errors.js';
 import { toJson } from './script-json.js';
 import { eventStreamType, problemHeader } from './problem-header.js';
 
@@ -20,14 +20,15 @@ export function isAsyncIterable(value: unknown): value is AsyncIterable<unknown>
  * Nothing is sent before the first value is there: a script that fails until then answers with a status.
  * The iteration ends, and the script's `finally` runs, when the client leaves.
  *
- * @param failureOf what the stream is told of an error, for its client and for the log
- * @throws whatever the script throws before its first value
+ * @param failureOf what the client is told of an error
+ * @returns what the stream ended with, where it did not end well
+ * @throws the failure of a script that has no first value
  */
 export async function sendEvents(
   values: AsyncIterable<unknown>,
   response: ServerResponse,
-  failureOf: (error: unknown) => Error,
-): Promise<void> {
+  failureOf: (error: unknown) => AppError,
+): Promise<AppError | undefined> {
   const iterator = values[Symbol.asyncIterator]();
   let left = response.closed;
   const leave = (): void => {
@@ -36,7 +37,13 @@ export async function sendEvents(
     iterator.return?.().catch(() => undefined);
   };
   response.once('close', leave);
-  let next = await iterator.next();
+  let next: IteratorResult<unknown>;
+  try {
+    next = await iterator.next();
+  } catch (error) {
+    throw failureOf(error);
+  }
+  let failure: AppError | undefined;
   response.writeHead(200, {
     'content-type': eventStreamType,
     'cache-control': 'no-cache',
@@ -49,16 +56,17 @@ export async function sendEvents(
       next = await iterator.next();
     }
   } catch (error) {
+    failure = failureOf(error);
     if (!left) {
-      const { code, message } = toProblem(failureOf(error));
-      response.write(eventText('error', JSON.stringify({ message })));
-      response.addTrailers({ [problemHeader]: code });
+      response.write(eventText('error', JSON.stringify({ message: failure.message })));
+      response.addTrailers({ [problemHeader]: failure.code });
     }
   } finally {
     response.off('close', leave);
     if (next.done !== true) iterator.return?.().catch(() => undefined);
   }
   response.end();
+  return failure;
 }
 
 /** JSON has no line breaks of its own, so that its text is one line of data. */

@@ -36,7 +36,8 @@ export function createScriptServer(script: UserScript, config: ScriptConfig, log
       })
       .then(async (answer) => {
         if ('events' in answer) {
-          await sendEvents(answer.events, response, (error) => logged(scriptFailure(error), request, log));
+          const failure = await sendEvents(answer.events, response, scriptFailure);
+          if (failure) logged(failure, request, log);
           return;
         }
         response.writeHead(200, { ...answer.headers, 'content-length': answer.body.byteLength });

@@ -145,9 +145,23 @@ const usualInput = fc
     const rest = `"name":"x","shape":${shape},"datatype":"${datatype}"`;
     return dataFirst ? `{"data":${data},${rest}}` : `{${rest},"data":${data}}`;
   });
+/** Data that fits its shape and mostly its datatype. */
+const fitting = fc
+  .tuple(
+    fc.constantFrom(...datatypes),
+    fc.integer({ min: 1, max: 3 }),
+    fc.integer({ min: 1, max: 3 }),
+    fc.boolean(),
+    fc.infiniteStream(fc.oneof(common, fc.integer({ min: 0, max: 99 }).map(String))),
+  )
+  .map(([datatype, rows, columns, isNested, numbers]) => {
+    const row = Array.from({ length: columns }, (): string => String(numbers.next().value));
+    const lines = Array.from({ length: rows }, () => (isNested ? listOf(row, '') : row.join(',')));
+    return `{"name":"x","shape":[${String(rows)},${String(columns)}],"datatype":"${datatype}","data":${listOf(lines, '')}}`;
+  });
 const inferText = fc
   .tuple(
-    fc.array(fc.oneof(usualInput, usualInput, inputText), { minLength: 1, maxLength: 2 }),
+    fc.array(fc.oneof(fitting, fitting, usualInput, inputText), { minLength: 1, maxLength: 2 }),
     fc.constantFrom(
       '',
       ',"id":"7"',
@@ -222,6 +236,57 @@ describe('numbers scanned from bytes are unnoticeable', () => {
       { numRuns },
     );
   });
+});
+
+describe('what a careless scanner would read otherwise', () => {
+  const input = (datatype: string, data: string, more = '') =>
+    new TextEncoder().encode(`{"inputs":[{"name":"x","shape":[2],"datatype":"${datatype}","data":${data}${more}}]}`);
+
+  test.each([
+    ['FP32', '[1.,2]'],
+    ['FP32', '[1.e5,2]'],
+    ['FP32', '[01,2]'],
+    ['FP32', '[-,2]'],
+    ['FP32', '[1e,2]'],
+    ['FP32', '[1e39,2]'],
+    ['FP32', '[3.40282356779733661637e38,-1e-50]'],
+    ['FP32', '[1 2]'],
+    ['FP32', '[1,2,]'],
+    ['FP32', '[[1],[2]]'],
+    ['FP32', '[1,[2]]'],
+    ['FP32', '[[1,2],[3]]'],
+    ['FP32', '[1,2]]'],
+    ['FP64', '[0.1234567890123456789,123456789012345678e-5]'],
+    ['FP64', '[1e-400,2.2250738585072014e-308]'],
+    ['INT32', '[1.5,2]'],
+    ['INT32', '[-1.0,2e0]'],
+    ['INT32', '[2147483648,1]'],
+    ['UINT8', '[-1,1]'],
+    ['INT64', '[-1,-4294967297]'],
+    ['INT64', '[-9007199254740993,9007199254740991]'],
+    ['UINT64', '[18446744073709551615,4294967296]'],
+    ['BOOL', '[1,0]'],
+    ['FP16', '[1,0]'],
+    ['BYTES', '["a","b"]'],
+  ])('%s %s', (datatype, data) => expectSameInfer(input(datatype, data)));
+
+  test.each([
+    ['a key twice', ',"data":[3,4]'],
+    ['an input twice', ',"name":"y"},{"name":"x","shape":[1],"datatype":"FP32","data":[1]'],
+    ['a name with an escape', ',"n\\u0061me":"z"'],
+    ['a value with an escape', '},{"name":"\\u0061","shape":[1],"datatype":"FP32","data":[1]'],
+    ['data and binary data', ',"parameters":{"binary_data_size":8}'],
+  ])('%s', (_, more) => expectSameInfer(input('FP32', '[1,2]', more)));
+
+  test.each([
+    '{"inputs":[{"shape":[1],"datatype":"FP32","data":[1]}]}',
+    '{"inputs":[{"name":"x","shape":[1,3],"datatype":"FP32","data":[1,2,3]}],"x":[1]}',
+    '{"x":[[1,2,3],[4,5]]}',
+    '{"x":[[1,2,3]],"ids":[1],"rate":1,"inputs":[1],"x":[[4,5,6]]}',
+    '{"x":[[[1,2,3]]],"ids":[1],"rate":[1],"inputs":[1]}',
+    '{"x":[[1,2,3]],"ids":[1],"rate":1.5,"inputs":[1]}',
+    '{"x":[[1,2,3]],"ids":[1],"rate":1,"inputs":[256]}',
+  ])('/score %s', (body) => expectSameScore(new TextEncoder().encode(body)));
 });
 
 describe('what clients send is scanned, not parsed', () => {

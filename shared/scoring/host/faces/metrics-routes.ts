@@ -6,6 +6,7 @@ import type { FastifyInstance } from 'fastify';
 import { AppError } from '#shared/kernel/errors.js';
 import { expositionType, type Family, writeExposition } from '#shared/platform/exposition.js';
 import { refuseOtherMethods } from '../allowed-methods.js';
+import { trafficSeries } from '../../traffic/shadow-report.js';
 import type { ScoringHost } from '../scoring-host.js';
 import { type ModelReading, ownFamilies } from './metrics-families.js';
 import { tritonFamilies } from './metrics-triton.js';
@@ -18,7 +19,7 @@ export function metricsRoutes(app: FastifyInstance, host: ScoringHost): void {
     }
     const readings = readModels(host);
     const families = [
-      ...(names === 'triton' ? [] : [...ownFamilies(readings), residentMemory()]),
+      ...(names === 'triton' ? [] : [...ownFamilies(readings), ...trafficSeries(host), residentMemory()]),
       ...(names === 'flotilla' ? [] : tritonFamilies(readings)),
     ];
     return reply.type(expositionType).send(writeExposition(families));

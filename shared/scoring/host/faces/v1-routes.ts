@@ -9,9 +9,12 @@ export function v1Routes(app: FastifyInstance, host: ScoringHost): void {
   app.get('/v1/models', () => ({ models: [...new Set(host.all.map(({ name }) => name))] }));
   refuseOtherMethods(app, '/v1/models', ['GET', 'HEAD']);
   // One parameter for both: the router has no name for what stands before a colon.
-  app.get('/v1/models/:target', (request) => {
+  app.get('/v1/models/:target', (request, reply) => {
     const { target } = request.params as { target: string };
-    if (target.includes(':')) throw notAllowed(request);
+    if (target.includes(':')) {
+      void reply.header('allow', 'POST');
+      throw new AppError('request.method-not-allowed', `${request.method} is not allowed here: use POST`);
+    }
     return { name: host.find(target).name, ready: true };
   });
   app.post('/v1/models/:target', async (request, reply) => {
@@ -31,9 +34,5 @@ async function predict(host: ScoringHost, request: FastifyRequest, reply: Fastif
   if (verb !== 'predict' || more.length > 0) {
     throw new AppError('request.not-found', `nothing answers at ${target} here: ask /v1/models/${model}:predict`);
   }
-  await answerScore(host, host.find(model), 'v1', request, reply);
-}
-
-function notAllowed(request: FastifyRequest): AppError {
-  return new AppError('request.method-not-allowed', `${request.method} is not allowed here: use POST`);
+  await answerScore(host, host.route(model, undefined, request.headers), 'v1', request, reply);
 }

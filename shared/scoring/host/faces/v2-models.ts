@@ -20,7 +20,8 @@ export function v2ModelRoutes(app: FastifyInstance, host: ScoringHost): void {
     get(base, (request) => metadata(host, request.params as ModelParams));
     get(`${base}/ready`, (request) => ({ name: find(host, request).name, ready: true }));
     app.post(`${base}/infer`, async (request, reply) => {
-      await answerScore(host, find(host, request), 'v2', request, reply);
+      const { model, version } = request.params as ModelParams;
+      await answerScore(host, host.route(model, version, request.headers), 'v2', request, reply);
       return reply;
     });
     refuseOtherMethods(app, `${base}/infer`, ['POST']);

@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { refuseOtherMethods } from '../allowed-methods.js';
 import type { ScoringHost } from '../scoring-host.js';
+import { shadowRoutes } from '../../traffic/shadow-report.js';
 import { v2ModelRoutes } from './v2-models.js';
 import { v2RefusedRoutes } from './v2-refused.js';
 import { v2RepositoryRoutes } from './v2-repository.js';
@@ -24,6 +25,7 @@ export function v2Routes(app: FastifyInstance, host: ScoringHost): void {
   getRoute(app, '/v2/health/ready', () => ({ ready: true }));
   v2ModelRoutes(app, host);
   v2StatisticsRoutes(app, host);
+  shadowRoutes(app, host);
   v2RepositoryRoutes(app, host);
   v2RefusedRoutes(app);
 }

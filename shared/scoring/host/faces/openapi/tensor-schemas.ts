@@ -15,14 +15,17 @@ const ranges: Partial<Record<Datatype, readonly [number, number]>> = {
   INT32: [-0x8000_0000, 0x7fff_ffff],
 };
 
-const floatRanges: Partial<Record<Datatype, number>> = { FP16: 65_504, FP32: 3.4028234663852886e38 };
+/** The smallest that would round to infinity. */
+const floatBounds: Partial<Record<Datatype, number>> = { FP16: 65_520, FP32: 3.4028235677973366e38 };
 
 export function elementSchema(datatype: Datatype): Schema {
   if (datatype === 'BOOL') return { type: 'boolean' };
   if (datatype === 'BYTES') return { type: 'string' };
   if (datatype === 'FP16' || datatype === 'FP32' || datatype === 'FP64') {
-    const largest = floatRanges[datatype];
-    return largest === undefined ? { type: 'number' } : { type: 'number', minimum: -largest, maximum: largest };
+    const bound = floatBounds[datatype];
+    return bound === undefined
+      ? { type: 'number' }
+      : { type: 'number', exclusiveMinimum: -bound, exclusiveMaximum: bound };
   }
   if (datatype === 'UINT64') return { type: 'integer', minimum: 0 };
   const range = ranges[datatype];
