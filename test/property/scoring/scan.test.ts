@@ -38,14 +38,14 @@ function expectSameInfer(body: Uint8Array<ArrayBuffer>): void {
   expect(fast).toStrictEqual(outcome(() => dataOf(requestFromJson(parseJsonText(body), undefined))));
 }
 
-function expectSameScore(body: Uint8Array<ArrayBuffer>): void {
+function expectSameScore(body: Uint8Array<ArrayBuffer>, model = signature): void {
   const fast = outcome(() => {
-    const read = readScoreRequest(body, signature);
+    const read = readScoreRequest(body, model);
     return read.form === 'plain' ? read.inputs : dataOf(read.request);
   });
   const general = outcome(() => {
     const json = parseJsonText(body);
-    return isInferRequest(json.value) ? dataOf(requestFromJson(json, undefined)) : readPlainRequest(json, signature);
+    return isInferRequest(json.value) ? dataOf(requestFromJson(json, undefined)) : readPlainRequest(json, model);
   });
   expect(fast).toStrictEqual(general);
 }
@@ -211,9 +211,12 @@ describe('numbers scanned from bytes are unnoticeable', () => {
   });
 
   test('/score: whatever the body, the same tensors or the same refusal as by the general parser', () => {
-    fc.assert(fc.property(fc.oneof(bodies(plainText), bodies(plainText), bodies(inferText)), expectSameScore), {
-      numRuns,
-    });
+    fc.assert(
+      fc.property(fc.oneof(bodies(plainText), bodies(plainText), bodies(inferText)), (body) => expectSameScore(body)),
+      {
+        numRuns,
+      },
+    );
   });
 
   test('a float is rounded from the double that JSON reads, also next to the middle of two floats', () => {
@@ -272,6 +275,7 @@ describe('what a careless scanner would read otherwise', () => {
 
   test.each([
     ['a key twice', ',"data":[3,4]'],
+    ['a datatype twice', ',"datatype":"INT32"'],
     ['an input twice', ',"name":"y"},{"name":"x","shape":[1],"datatype":"FP32","data":[1]'],
     ['a name with an escape', ',"n\\u0061me":"z"'],
     ['a value with an escape', '},{"name":"\\u0061","shape":[1],"datatype":"FP32","data":[1]'],
@@ -287,6 +291,12 @@ describe('what a careless scanner would read otherwise', () => {
     '{"x":[[1,2,3]],"ids":[1],"rate":1.5,"inputs":[1]}',
     '{"x":[[1,2,3]],"ids":[1],"rate":1,"inputs":[256]}',
   ])('/score %s', (body) => expectSameScore(new TextEncoder().encode(body)));
+});
+
+test('/score: an input called "inputs" is given objects: what is wrong is said of them as they were sent', () => {
+  const model: ModelSignature = { inputs: [{ name: 'inputs', datatype: 'FP32', shape: ['n'] }], outputs: [] };
+  const body = new TextEncoder().encode('{"inputs":[{"shape":[1],"datatype":"FP32","data":[1]}]}');
+  expectSameScore(body, model);
 });
 
 describe('what clients send is scanned, not parsed', () => {
