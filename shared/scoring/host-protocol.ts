@@ -57,6 +57,12 @@ export interface LoadedModule {
   /** What really runs the model, and why an earlier preference does not. */
   readonly provider: string;
   readonly fallbacks: readonly { readonly provider: string; readonly reason: string }[];
+  /** What each model really ran on: nodes by provider, where a first run told. */
+  readonly models: readonly {
+    readonly name: string;
+    readonly provider: string;
+    readonly nodes?: Readonly<Record<string, number>>;
+  }[];
 }
 
 /** Counts since the last stats of this process. */

@@ -10,6 +10,7 @@ import { LineTail } from './line-tail.js';
 export interface SpawnOptions {
   /** Path of the built entry: `dist/shared/scoring/host/main.js` or `…/script-host/main.js`. */
   readonly entry: string;
+  readonly arguments?: readonly string[];
   /** Added to the minimal environment. */
   readonly env?: Readonly<Record<string, string>>;
   /** Each line that the process writes to its standard output or error. */
@@ -39,7 +40,7 @@ export class HostChild<To extends object, From extends object> {
     private readonly name: string,
     options: SpawnOptions,
   ) {
-    this.child = fork(options.entry, [], {
+    this.child = fork(options.entry, options.arguments ?? [], {
       env: minimalEnvironment(options.env ?? {}),
       execArgv: [],
       serialization: 'advanced',

@@ -84,6 +84,11 @@ export class LoadedHostedModule {
       name: this.name,
       provider: this.provider,
       fallbacks: this.models.flatMap(({ fallbacks }) => fallbacks),
+      models: this.models.map(({ name, provider, nodes }) => ({
+        name,
+        provider,
+        ...(nodes === undefined ? {} : { nodes }),
+      })),
     };
   }
 

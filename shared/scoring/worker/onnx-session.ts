@@ -1,8 +1,9 @@
 /** One model in one session of onnxruntime, on the first execution provider that takes it. */
-import * as ort from 'onnxruntime-node';
+import type * as ort from 'onnxruntime-node';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { formatType, type ModelSignature, type Tensor } from '../codec/tensor.js';
 import { fromOnnx, signatureOf, toOnnx } from './onnx-tensors.js';
+import { chooseSession } from './provider-choice.js';
 import type { LoadedWorkerModel, WorkerModel } from './worker-protocol.js';
 
 /**
@@ -25,24 +26,9 @@ export class OnnxSession {
 
   /** @throws AppError `model.unloadable` when no provider takes the model */
   static async load(model: WorkerModel, accelerators: readonly string[]): Promise<OnnxSession> {
-    const fallbacks: { provider: string; reason: string }[] = [];
-    for (const provider of accelerators) {
-      let session: ort.InferenceSession;
-      try {
-        session = await ort.InferenceSession.create(model.path, { ...threading, executionProviders: [provider] });
-      } catch (error) {
-        fallbacks.push({ provider, reason: messageOf(error) });
-        continue;
-      }
-      const signature = { inputs: signatureOf(session.inputMetadata), outputs: signatureOf(session.outputMetadata) };
-      return new OnnxSession(session, { name: model.name, signature, provider, fallbacks });
-    }
-    const reasons = fallbacks.map(({ provider, reason }) => `${provider}: ${reason}`).join('; ');
-    throw new AppError(
-      'model.unloadable',
-      `onnxruntime cannot load model "${model.name}" with any of its accelerators (${reasons})`,
-      { details: { model: model.name, fallbacks } },
-    );
+    const { session, ...choice } = await chooseSession(model, accelerators, threading);
+    const signature = { inputs: signatureOf(session.inputMetadata), outputs: signatureOf(session.outputMetadata) };
+    return new OnnxSession(session, { name: model.name, signature, ...choice });
   }
 
   get signature(): ModelSignature {
