@@ -105,11 +105,13 @@ function remedyOf(provider: ProviderName, origin: ProviderOrigin, lines: readonl
   if (origin === 'to-install' && own) {
     return `flotilla-agent providers install ${provider} --from <URL or file> --sha256 <digest>`;
   }
-  return needs(provider);
+  return missingLibrary(lines) === undefined
+    ? needs(provider)
+    : `have it where the loader looks (ldconfig, or LD_LIBRARY_PATH of the agent); ${needs(provider)}`;
 }
 
 function needs(provider: ProviderName): string {
-  return `it needs ${needsOf(provider)}`;
+  return `${provider} needs ${needsOf(provider)}`;
 }
 
 function lastWords(lines: readonly string[]): string {

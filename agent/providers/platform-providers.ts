@@ -18,11 +18,12 @@ const platforms: Record<ProviderName, { readonly on: readonly string[]; readonly
   cuda: {
     on: ['linux-x64'],
     needs:
-      "an NVIDIA GPU and driver, CUDA and cuDNN of the release that the libraries were built for, and the step 'flotilla-agent providers install cuda'",
+      "an NVIDIA GPU and driver, CUDA and cuDNN of the releases that the libraries were built for, and 'providers install cuda'",
   },
   tensorrt: {
     on: ['linux-x64'],
-    needs: "what cuda needs, TensorRT, and the step 'flotilla-agent providers install tensorrt'",
+    needs:
+      "an NVIDIA GPU and driver, CUDA, cuDNN and TensorRT of the releases that the libraries were built for, and 'providers install tensorrt'",
   },
   coreml: { on: ['darwin-arm64'], needs: 'nothing on a Mac' },
   dml: { on: ['win32-x64', 'win32-arm64'], needs: 'a GPU with Direct3D 12' },

@@ -5,8 +5,8 @@
  */
 
 /** Edge of the square image that it takes. */
-const size = 64;
-const channels = 16;
+const size = 128;
+const channels = 24;
 const classes = 16;
 
 export const checkInput = { name: 'x', shape: [1, 3, size, size] } as const;

@@ -5,7 +5,8 @@
  */
 import * as ort from 'onnxruntime-node';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
-import { createProfiled, type NodeCounts, type ProfiledSession } from './provider-profile.js';
+import { leftToOthers, type NodeCounts } from './node-counts.js';
+import { createProfiled, type ProfiledSession } from './provider-profile.js';
 import { providerReason } from './provider-reason.js';
 
 export interface Fallback {
@@ -58,12 +59,4 @@ async function createOn(
   const onProvider = { ...options, executionProviders: [provider] };
   if (provider !== 'cpu') return createProfiled(path, onProvider);
   return { session: await ort.InferenceSession.create(path, onProvider), nodes: undefined };
-}
-
-/** The reason when none of the nodes ran on the provider; undefined when some did. */
-export function leftToOthers(provider: string, nodes: NodeCounts): string | undefined {
-  if ((nodes[provider] ?? 0) > 0) return undefined;
-  const total = Object.values(nodes).reduce((sum, count) => sum + count, 0);
-  const others = Object.keys(nodes).join(' and ');
-  return `${provider} takes none of the model's ${String(total)} nodes: they ran on ${others}`;
 }
