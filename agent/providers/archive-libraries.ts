@@ -3,13 +3,12 @@
  * the expected names are taken, wherever they lie in it, and written under those names into one folder: a
  * path of the archive never becomes one of ours. The version that an archive says it is of comes along.
  */
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { copyFile, open } from 'node:fs/promises';
-import { once } from 'node:events';
 import { basename, join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { createGunzip } from 'node:zlib';
-import { Parser, type ReadEntry } from 'tar';
+import { list, type ReadEntry } from 'tar';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { ZipFile } from './zip-file.js';
 
@@ -65,6 +64,7 @@ async function takeFromZip(archive: string, wanted: readonly string[], folder: s
       if (name !== undefined) {
         if (names.includes(name)) throw unsafe(`${name} is in it twice`);
         if (!entry.isPlainFile) throw unsafe(`${name} is no plain file in it`);
+        if (entry.size > maxLibraryBytes) throw tooLarge(name);
         await write(await zip.read(entry), entry.size, join(folder, name), name);
         names.push(name);
       } else if (saysVersion(entry.name) && entry.size <= maxVersionFile) {
@@ -80,70 +80,51 @@ async function takeFromZip(archive: string, wanted: readonly string[], folder: s
 async function takeFromTar(archive: string, wanted: readonly string[], folder: string): Promise<Taken> {
   const names: string[] = [];
   const writing: Promise<void>[] = [];
+  const contents: PassThrough[] = [];
   let version: string | undefined;
-  const take = (entry: ReadEntry): Promise<void> | undefined => {
+  // The parser lets an entry run on at once: it needs a place to run to now.
+  const contentOf = (entry: ReadEntry): PassThrough => {
+    const content = new PassThrough();
+    contents.push(content);
+    entry.pipe(content as unknown as Parameters<ReadEntry['pipe']>[0]);
+    return content;
+  };
+  const take = (entry: ReadEntry): void => {
     const name = wantedName(entry.path, wanted);
     if (name !== undefined) {
       if (names.includes(name)) throw unsafe(`${name} is in it twice`);
       if (entry.type !== 'File' && entry.type !== 'OldFile') throw unsafe(`${name} is no plain file in it`);
+      if (entry.size > maxLibraryBytes) throw tooLarge(name);
       names.push(name);
-      return write(entry, entry.size, join(folder, name), name);
+      writing.push(write(contentOf(entry), entry.size, join(folder, name), name));
+    } else if (saysVersion(entry.path) && entry.size <= maxVersionFile) {
+      const { path } = entry;
+      writing.push(
+        textOf(contentOf(entry)).then((text) => {
+          version ??= versionIn(path, text);
+        }),
+      );
     }
-    if (!saysVersion(entry.path) || entry.size > maxVersionFile) return undefined;
-    return textOf(entry).then((text) => {
-      version ??= versionIn(entry.path, text);
-    });
+  };
+  let refused: AppError | undefined;
+  const onReadEntry = (entry: ReadEntry): void => {
+    try {
+      if (refused === undefined) take(entry);
+    } catch (error) {
+      refused = error instanceof AppError ? error : unsafe(messageOf(error));
+    }
   };
   try {
-    for await (const entry of entriesOf(createReadStream(archive).pipe(createGunzip()), writing)) {
-      const taking = take(entry);
-      if (taking === undefined) entry.resume();
-      else writing.push(taking);
-    }
-    await Promise.all(writing);
+    await list({ file: archive, strict: true, onReadEntry });
   } catch (error) {
-    await Promise.allSettled(writing);
-    throw error instanceof AppError ? error : unsafe(`it is damaged or cut off (${messageOf(error)})`);
+    refused ??= unsafe(`it is damaged or cut off (${messageOf(error)})`);
+    // What was cut off has no end of its own.
+    for (const content of contents) content.destroy(refused);
   }
+  const written = await Promise.allSettled(writing);
+  if (refused !== undefined) throw refused;
+  for (const one of written) if (one.status === 'rejected') throw one.reason;
   return { names, version };
-}
-
-/** Gives each entry before more is unpacked; what was begun with one is waited for before the next. */
-async function* entriesOf(packed: AsyncIterable<Buffer>, begun: readonly Promise<void>[]): AsyncGenerator<ReadEntry> {
-  const parser = new Parser({ strict: true, brotli: false, zstd: false });
-  const found: ReadEntry[] = [];
-  let broken: unknown;
-  parser.on('entry', (entry: ReadEntry) => found.push(entry));
-  parser.on('error', (error) => {
-    broken ??= error;
-  });
-  for await (const chunk of bounded(packed)) {
-    const roomLeft = parser.write(chunk);
-    yield* found.splice(0);
-    if (broken !== undefined) throw broken instanceof Error ? broken : new Error('it is no tar');
-    if (!roomLeft) await Promise.race([once(parser, 'drain'), failureOf(begun)]);
-    yield* found.splice(0);
-  }
-  parser.end();
-  yield* found.splice(0);
-  if (broken !== undefined) throw broken instanceof Error ? broken : new Error('it is no tar');
-}
-
-/** A writer that failed reads no more, and room never comes. */
-function failureOf(begun: readonly Promise<void>[]): Promise<never> {
-  return new Promise((_, reject) => {
-    for (const one of begun) one.catch(reject);
-  });
-}
-
-/** What a gigabyte of nothing packs into is small. */
-async function* bounded(content: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  let bytes = 0;
-  for await (const chunk of content) {
-    bytes += chunk.length;
-    if (bytes > 2 * maxLibraryBytes) throw tooLarge('what it unpacks to');
-    yield chunk;
-  }
 }
 
 /** The expected name at the end of the path; a path that leads out of the archive is an attack. */
@@ -168,7 +149,6 @@ function versionIn(path: string, text: string): string | undefined {
 }
 
 async function write(content: AsyncIterable<Uint8Array>, size: number, path: string, name: string): Promise<void> {
-  if (size > maxLibraryBytes) throw tooLarge(name);
   let bytes = 0;
   const counted = async function* (): AsyncGenerator<Uint8Array> {
     for await (const chunk of content) {

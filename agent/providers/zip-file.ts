@@ -52,11 +52,11 @@ export class ZipFile {
     if (head.readUInt32LE(0) !== 0x04034b50) throw unsafe(`there is no entry where the list has "${entry.name}"`);
     const start = entry.offset + 30 + head.readUInt16LE(26) + head.readUInt16LE(28);
     const packed = Readable.from(this.packed(start, entry.packedSize), { objectMode: false });
-    if (entry.method === 0) return Readable.from(checked(packed, entry), { objectMode: false });
+    if (entry.method === 0) return Readable.from(checked(packed, packed, entry), { objectMode: false });
     if (entry.method !== 8) throw unsafe(`"${entry.name}" is packed in a way (${String(entry.method)}) not known here`);
     const inflate = createInflateRaw();
     packed.on('error', (error) => inflate.destroy(error));
-    return Readable.from(checked(packed.pipe(inflate), entry), { objectMode: false });
+    return Readable.from(checked(packed.pipe(inflate), packed, entry), { objectMode: false });
   }
 
   private async *packed(start: number, length: number): AsyncGenerator<Buffer> {
@@ -68,7 +68,7 @@ export class ZipFile {
   }
 }
 
-async function* checked(content: Readable, entry: ZipEntry): AsyncGenerator<Buffer> {
+async function* checked(content: Readable, packed: Readable, entry: ZipEntry): AsyncGenerator<Buffer> {
   let crc = 0;
   let size = 0;
   try {
@@ -81,6 +81,9 @@ async function* checked(content: Readable, entry: ZipEntry): AsyncGenerator<Buff
     }
   } catch (error) {
     throw error instanceof AppError ? error : unsafe(`"${entry.name}" is damaged`);
+  } finally {
+    // Nothing reads on from a file that may be closed next.
+    packed.destroy();
   }
   if (size !== entry.size) throw unsafe(`"${entry.name}" is not of the size that the list says`);
   if (crc !== entry.crc) throw unsafe(`"${entry.name}" has not the checksum that the list says`);
