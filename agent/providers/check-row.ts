@@ -1,5 +1,6 @@
 /** What the trial of one provider means: a row of the table, and whether the check as a whole passes. Pure. */
 import type { ProviderFinding } from '#shared/scoring/provider-check/check-protocol.js';
+import { leftToOthers } from '#shared/scoring/worker/node-counts.js';
 import { needsOf, type ProviderName, type ProviderOrigin, platformsOf } from './platform-providers.js';
 
 export type Trial =
@@ -69,8 +70,8 @@ export function rowOf(provider: ProviderName, origin: ProviderOrigin, trial: Tri
 function ranRow(provider: ProviderName, finding: Extract<ProviderFinding, { type: 'ran' }>): CheckRow {
   const { difference, runMs, cpuMs, nodes } = finding;
   const measured = { difference, runMs, timesCpu: runMs / cpuMs, ...(nodes === undefined ? {} : { nodes }) };
-  if (nodes !== undefined && (nodes[provider] ?? 0) === 0) {
-    const reason = `it loads, and leaves all ${String(total(nodes))} nodes to ${Object.keys(nodes).join(', ')}`;
+  const reason = nodes === undefined ? undefined : leftToOthers(provider, nodes);
+  if (reason !== undefined) {
     return { provider, available: true, outcome: 'unavailable', ...measured, reason, remedy: needs(provider) };
   }
   if (difference <= tolerance) return { provider, available: true, outcome: 'works', ...measured };
@@ -82,10 +83,6 @@ function ranRow(provider: ProviderName, finding: Extract<ProviderFinding, { type
     reason: `its answer differs from the CPU's by more than ${String(tolerance)} of the largest value`,
     remedy: 'update the driver, and leave the provider out of the preference until then',
   };
-}
-
-function total(nodes: Readonly<Record<string, number>>): number {
-  return Object.values(nodes).reduce((sum, count) => sum + count, 0);
 }
 
 /** What the runtime wrote about a library, which the error that it throws leaves out. */
@@ -114,8 +111,9 @@ function needs(provider: ProviderName): string {
   return `${provider} needs ${needsOf(provider)}`;
 }
 
+/** What it wrote before the frames of its stack. */
 function lastWords(lines: readonly string[]): string {
-  const last = lines.at(-1);
+  const last = lines.findLast((line) => /\w/.test(line) && !/^\s*(?:\d+: 0x|at |---)/.test(line));
   return last === undefined ? '' : `: ${last.slice(0, 300)}`;
 }
 

@@ -37,5 +37,5 @@ export function leftToOthers(provider: string, nodes: NodeCounts): string | unde
   if ((nodes[provider] ?? 0) > 0) return undefined;
   const total = Object.values(nodes).reduce((sum, count) => sum + count, 0);
   const others = Object.keys(nodes).join(' and ');
-  return `${provider} takes none of the model's ${String(total)} nodes: they ran on ${others}`;
+  return `it loads the model and runs none of its nodes: all ${String(total)} ran on ${others}`;
 }

@@ -26,7 +26,7 @@ describe('a provider that was tried', () => {
   it('is unavailable when it loads the model and leaves all of it to the CPU', () => {
     expect(rowOf('webgpu', 'bundled', ran(0, { cpu: 6 }))).toMatchObject({
       outcome: 'unavailable',
-      reason: 'it loads, and leaves all 6 nodes to cpu',
+      reason: 'it loads the model and runs none of its nodes: all 6 ran on cpu',
     });
   });
 

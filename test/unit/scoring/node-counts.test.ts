@@ -41,6 +41,8 @@ describe('a provider that loads a model', () => {
   });
 
   it('does not when all of them ran elsewhere, and the reason says where', () => {
-    expect(leftToOthers('webgpu', { cpu: 12 })).toBe("webgpu takes none of the model's 12 nodes: they ran on cpu");
+    expect(leftToOthers('webgpu', { cpu: 12 })).toBe(
+      'it loads the model and runs none of its nodes: all 12 ran on cpu',
+    );
   });
 });
