@@ -113,7 +113,7 @@ function needs(provider: ProviderName): string {
 
 /** What it wrote before the frames of its stack. */
 function lastWords(lines: readonly string[]): string {
-  const last = lines.findLast((line) => /\w/.test(line) && !/^\s*(?:\d+: 0x|at |---)/.test(line));
+  const last = lines.findLast((line) => /\w/.test(line) && !/^\s*(?:\d+: |at |---)/.test(line));
   return last === undefined ? '' : `: ${last.slice(0, 300)}`;
 }
 
