@@ -15,6 +15,7 @@ const entries = {
   'scoring/host/main': 'dist/shared/scoring/host/main.js',
   'scoring/worker/main': 'dist/shared/scoring/worker/main.js',
   'scoring/script-host/main': 'dist/shared/scoring/script-host/main.js',
+  'scoring/provider-check/main': 'dist/shared/scoring/provider-check/main.js',
 };
 const missing = Object.values(entries).filter((path) => !existsSync(join(root, path)));
 if (missing.length > 0) {

@@ -160,6 +160,7 @@ const examples: Record<string, object> = {
       diskTotalBytes: 31_138_512_896,
       agentRssBytes: 98_566_144,
       hostsRssBytes: 141_557_760,
+      gpus: [{ name: 'NVIDIA Orin', busy: 0.31, memoryUsedBytes: 1_073_741_824, memoryTotalBytes: 8_589_934_592 }],
     },
   },
   events: {

@@ -10,6 +10,7 @@ import { parse as parseYaml } from 'yaml';
 import * as z from 'zod';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
+import { type HostEnvironment, inheritedEnvironment } from '#agent/providers/loader-environment.js';
 
 const megabyte = 1024 * 1024;
 const megabytes = (text: string) => z.coerce.number().int().min(1).max(1_000_000).describe(text);
@@ -47,6 +48,8 @@ export interface AgentConfig {
   readonly disk: { readonly reserveBytes: number };
   readonly link: { readonly keepaliveSeconds: number; readonly maxReconnectMs: number };
   readonly log: { readonly level: string };
+  /** What scoring hosts inherit, so that drivers and libraries are found. */
+  readonly hostEnvironment: HostEnvironment;
 }
 
 export type AgentFlags = Readonly<Partial<Record<SettingName, string>>>;
@@ -79,7 +82,7 @@ export function agentConfigFrom(sources: ConfigSources): AgentConfig {
       `${name}: ${issue?.message ?? 'not valid'}; set it by flag, ${variableOf(name)} or the settings file`,
     );
   }
-  return shape(parsed.data);
+  return shape(parsed.data, inheritedEnvironment(sources.environment));
 }
 
 /** Reads the process's environment and the settings file, where there is one. */
@@ -120,7 +123,7 @@ export function fileFormOf({
   };
 }
 
-function shape(values: Settings): AgentConfig {
+function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig {
   return deepFreeze({
     stateDir: values.stateDir,
     scoring: {
@@ -139,6 +142,7 @@ function shape(values: Settings): AgentConfig {
       maxReconnectMs: Math.round(values['link.maxReconnectSeconds'] * 1000),
     },
     log: { level: values['log.level'] },
+    hostEnvironment,
   });
 }
 

@@ -33,6 +33,7 @@ import { defaultPolicy } from '#agent/reconcile/policy.js';
 import { Reconciler } from '#agent/reconcile/reconciler.js';
 import { DeviceViews } from '#agent/local/device-views.js';
 import type { HostEntries } from '#agent/serving/host-entries.js';
+import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
 import { causeText, Serving } from '#agent/serving/serving.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
 import { committedSetOf } from '#agent/store/committed-state.js';
@@ -153,6 +154,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   });
   const serving = new Serving({
     entries: parts.entries,
+    hostEnvironment: hostEnvironmentOf(config),
     handle: parts.handle,
     grpcHandle: parts.grpcHandle,
     runFolder: parts.runFolder,

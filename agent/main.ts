@@ -19,7 +19,7 @@ import { identityDocument } from '#agent/identity/identity.js';
 import { DeviceSession } from '#agent/link/device-session.js';
 import { openLocalApi } from '#agent/local/local-api.js';
 import { LogRings } from '#agent/local/log-rings.js';
-import { findHostEntries } from '#agent/serving/host-entries.js';
+import { programFiles } from '#agent/program-files.js';
 import { inRoomOf, layBallast } from '#agent/store/ballast.js';
 import { makeRunFolder, prepareStateFolder, stateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
@@ -124,7 +124,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     bootId,
     handle,
     grpcHandle,
-    entries: findHostEntries(import.meta.url),
+    entries: programFiles(),
     damages,
     publish: (channel, message, id) => session.publish(channel, message, id),
     link: () => ({ connected: session.connected, problem: session.lastProblem }),

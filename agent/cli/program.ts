@@ -8,7 +8,9 @@ import { nearest } from '#shared/kernel/names.js';
 import { onShutdown } from '#shared/platform/signals.js';
 import { tagsSchema } from '#shared/protocol/primitives.js';
 import { describeIssues } from '#shared/protocol/decode.js';
-import { type AgentFlags, fileFormOf, readAgentConfig } from '#agent/config.js';
+import { fileFormOf } from '#agent/config.js';
+import { configOf, example, flag, type GlobalOptions, print } from '#agent/cli/command-parts.js';
+import { addProviders, providerCommands } from '#agent/cli/providers.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { enrol } from '#agent/identity/enrol.js';
 import { explainText, statusText } from '#agent/cli/texts.js';
@@ -17,12 +19,6 @@ import type { ExplanationView, StatusView } from '#agent/local/explanation.js';
 import { startAgent } from '#agent/main.js';
 import { stateFolder } from '#agent/store/state-folder.js';
 import { agentVersion } from '#agent/version.js';
-
-interface GlobalOptions {
-  readonly stateDir?: string;
-  readonly config?: string;
-  readonly output: 'text' | 'json';
-}
 
 /** @returns the exit code; `run` goes on after it has returned */
 export async function runCli(argv: readonly string[]): Promise<number> {
@@ -51,9 +47,10 @@ function createProgram(): Command {
     .showSuggestionAfterError(false);
   example(program, 'flotilla-agent status --output json');
   // Options of the whole program may stand behind a command, where people type them.
-  for (const add of [addEnroll, addRun, addStatus, addExplain, addLogs]) {
+  for (const add of [addEnroll, addRun, addStatus, addExplain, addLogs, addProviders]) {
     const command = add(program);
-    command.exitOverride().configureOutput({ outputError: () => undefined });
+    for (const one of [command, ...command.commands])
+      one.exitOverride().configureOutput({ outputError: () => undefined });
   }
   return program;
 }
@@ -193,26 +190,10 @@ async function ask(program: Command, path: string): Promise<unknown> {
   return askAgent(stateFolder(config.stateDir).socket, path);
 }
 
-function configOf(global: GlobalOptions, flags: AgentFlags) {
-  return readAgentConfig({ ...flag('stateDir', global.stateDir), ...flags }, global.config);
-}
-
-function flag(name: keyof AgentFlags, value: string | undefined): AgentFlags {
-  return value === undefined ? {} : { [name]: value };
-}
-
 function collectTag(text: string, tags: Record<string, string>): Record<string, string> {
   const at = text.indexOf('=');
   if (at < 1) throw new InvalidArgumentError('a tag looks like key=value');
   return { ...tags, [text.slice(0, at)]: text.slice(at + 1) };
-}
-
-function example(command: Command, text: string): Command {
-  return command.addHelpText('after', `\nExample:\n  ${text}`);
-}
-
-function print(global: GlobalOptions, value: unknown, text: () => readonly string[]): void {
-  process.stdout.write(global.output === 'json' ? `${JSON.stringify(value)}\n` : `${text().join('\n')}\n`);
 }
 
 function reportFailure(error: unknown, asJson: boolean): number {
@@ -234,14 +215,17 @@ function reportFailure(error: unknown, asJson: boolean): number {
 function usageMessage(error: CommanderError): string {
   const message = error.message.replace(/^error: /, '');
   const typed = /unknown (?:command|option) '([^']+)'/.exec(message)?.[1];
-  if (error.code === 'commander.help') return 'give a command: enroll, run, status, explain or logs; --help tells more';
+  if (error.code === 'commander.help')
+    return 'give a command: enroll, run, status, explain, logs or providers; --help tells more';
   if (typed === undefined) return message;
-  const known = ['enroll', 'run', 'status', 'explain', 'logs', ...knownOptions];
+  const known = [...knownCommands, ...knownOptions];
   const suggestion = nearest(typed, known);
   return suggestion === undefined
     ? `${message}; --help lists what there is`
     : `${message}, did you mean ${suggestion}?`;
 }
+
+const knownCommands = ['enroll', 'run', 'status', 'explain', 'logs', 'providers', ...providerCommands];
 
 const knownOptions = [
   '--state-dir',
@@ -259,4 +243,8 @@ const knownOptions = [
   '--log-level',
   '--print-config',
   '--lines',
+  '--from',
+  '--sha256',
+  '--built-for',
+  '--timeout',
 ];

@@ -9,6 +9,7 @@ import { AppError } from '#shared/kernel/errors.js';
 export interface HostEntries {
   readonly scoringHost: string;
   readonly scriptHost: string;
+  readonly providerCheck: string;
 }
 
 /** @param from the URL of a file in `agent/`, `dist/agent/` or the bundle's folder */
@@ -23,6 +24,11 @@ export function findHostEntries(from: string): HostEntries {
       './scoring/script-host/main.js',
       '../shared/scoring/script-host/main.js',
       '../dist/shared/scoring/script-host/main.js',
+    ]),
+    providerCheck: firstThere(from, [
+      './scoring/provider-check/main.js',
+      '../shared/scoring/provider-check/main.js',
+      '../dist/shared/scoring/provider-check/main.js',
     ]),
   };
 }

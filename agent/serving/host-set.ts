@@ -9,11 +9,15 @@ import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { LoadedModule } from '#shared/scoring/host-protocol.js';
 import { type ExitCause, type HostStats, ScoringHostProcess } from '#shared/supervisor/scoring-host-process.js';
+import type { HostEnvironment } from '#agent/providers/loader-environment.js';
+import { ranOnLines } from '#agent/serving/ran-on.js';
 import { hasScript, hostedModuleOf, type ModuleVersion } from '#agent/serving/module-version.js';
 import { type ScriptPorts, ScriptRunner } from '#agent/serving/script-runner.js';
 
 export interface HostSetPorts extends ScriptPorts {
   readonly hostEntry: string;
+  /** Where scoring hosts find drivers and libraries. */
+  readonly hostEnvironment: HostEnvironment;
   readonly onHostLog: (modules: readonly string[], line: string) => void;
   readonly nextId: () => number;
 }
@@ -34,7 +38,7 @@ export class HostSet {
     readonly versions: readonly ModuleVersion[],
     /** Runners that may be shared, by version key. */
     existing: ReadonlyMap<string, ScriptRunner>,
-    ports: HostSetPorts,
+    private readonly ports: HostSetPorts,
   ) {
     this.modelsSocket = join(ports.runFolder, `m${String(ports.nextId())}.sock`);
     const scripts = new Map<string, ScriptRunner>();
@@ -49,7 +53,11 @@ export class HostSet {
     }
     this.scripts = scripts;
     const names = versions.map(({ name }) => name);
-    this.host = ScoringHostProcess.spawn({ entry: ports.hostEntry, onLog: (line) => ports.onHostLog(names, line) });
+    this.host = ScoringHostProcess.spawn({
+      entry: ports.hostEntry,
+      env: ports.hostEnvironment,
+      onLog: (line) => ports.onHostLog(names, line),
+    });
   }
 
   get exited(): Promise<ExitCause> {
@@ -72,6 +80,8 @@ export class HostSet {
       });
       if (!loaded.ok) return loaded;
       this.loaded = loaded.value;
+      for (const module of loaded.value)
+        for (const line of ranOnLines(module)) this.ports.onHostLog([module.name], line);
       for (const runner of this.fresh) {
         const started = await runner.start();
         if (!started.ok) return err({ module: runner.version.name, problem: started.error });

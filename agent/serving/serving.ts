@@ -8,6 +8,7 @@ import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { ExitCause } from '#shared/supervisor/scoring-host-process.js';
 import type { ModuleStats } from '#agent/telemetry/collector.js';
+import type { HostEnvironment } from '#agent/providers/loader-environment.js';
 import { HostSet, type HostSetPorts, type LoadFailure } from '#agent/serving/host-set.js';
 import type { HostEntries } from '#agent/serving/host-entries.js';
 import type { ModuleVersion } from '#agent/serving/module-version.js';
@@ -15,6 +16,7 @@ import type { ScriptRunner } from '#agent/serving/script-runner.js';
 
 export interface ServingPorts {
   readonly entries: HostEntries;
+  readonly hostEnvironment: HostEnvironment;
   readonly handle: ListenHandle;
   /** For gRPC; undefined: none. */
   readonly grpcHandle: ListenHandle | undefined;
@@ -161,6 +163,7 @@ export class Serving {
     const setPorts: HostSetPorts = {
       entry: ports.entries.scriptHost,
       hostEntry: ports.entries.scoringHost,
+      hostEnvironment: ports.hostEnvironment,
       runFolder: ports.runFolder,
       maxBodyBytes: ports.maxBodyBytes,
       nextId: () => {

@@ -26,6 +26,8 @@ export interface StateFolder {
   readonly blobs: string;
   readonly partial: string;
   readonly modules: string;
+  /** Libraries of execution providers that were installed. */
+  readonly providers: string;
   readonly commands: string;
   readonly logs: string;
   spool(kind: StreamKind): string;
@@ -46,6 +48,7 @@ export function stateFolder(root: string): StateFolder {
     blobs: join(root, 'blobs', 'sha256'),
     partial: join(root, 'partial'),
     modules: join(root, 'modules'),
+    providers: join(root, 'providers'),
     commands: join(root, 'commands'),
     logs: join(root, 'logs'),
     spool: (kind) => join(root, 'spool', kind),

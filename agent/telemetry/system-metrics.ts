@@ -1,10 +1,15 @@
-/** CPU, memory and disk of the machine, through systeminformation. */
+/** CPU, memory and disk of the machine, through systeminformation, and its GPUs. */
 import si from 'systeminformation';
 import type { SystemMetrics } from '#shared/protocol/stream.js';
+import type { GpuReader } from '#agent/telemetry/gpu-metrics.js';
 
 /** @param folder the disk that is reported is the one it lies on */
-export async function readSystemMetrics(folder: string, hostsRssBytes: number): Promise<SystemMetrics> {
-  const [load, memory, disks] = await Promise.all([si.currentLoad(), si.mem(), si.fsSize()]);
+export async function readSystemMetrics(
+  folder: string,
+  hostsRssBytes: number,
+  gpuReader: GpuReader,
+): Promise<SystemMetrics> {
+  const [load, memory, disks, gpus] = await Promise.all([si.currentLoad(), si.mem(), si.fsSize(), gpuReader.read()]);
   const disk = disks
     .filter(({ mount }) => folder === mount || folder.startsWith(mount.endsWith('/') ? mount : `${mount}/`))
     .sort((a, b) => b.mount.length - a.mount.length)[0];
@@ -16,5 +21,6 @@ export async function readSystemMetrics(folder: string, hostsRssBytes: number): 
     diskTotalBytes: disk?.size ?? 0,
     agentRssBytes: process.memoryUsage.rss(),
     hostsRssBytes,
+    ...(gpus.length === 0 ? {} : { gpus }),
   };
 }

@@ -4,6 +4,7 @@ import type { DeviceEvent, StreamKind } from '#shared/protocol/stream.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
 import { Collector, type CollectorPorts, type ModuleStats } from '#agent/telemetry/collector.js';
 import { EventLog } from '#agent/telemetry/event-log.js';
+import { GpuReader } from '#agent/telemetry/gpu-metrics.js';
 import { Spool } from '#agent/telemetry/spool.js';
 import { StreamSender } from '#agent/telemetry/stream-sender.js';
 import { readSystemMetrics } from '#agent/telemetry/system-metrics.js';
@@ -60,13 +61,14 @@ export async function createTelemetry(parts: TelemetryParts): Promise<Telemetry>
     new StreamSender(spools[kind], { clock, onError, publish: (message) => parts.publish(kind, message) });
   const senders = { telemetry: senderOf('telemetry'), events: senderOf('events') };
   const events = new EventLog({ clock, spool: spools.events, onSpooled: () => senders.events.wake(), onError });
+  const gpus = new GpuReader({ clock });
   const collector = new Collector(
     {
       clock,
       spool: spools.telemetry,
       generation: parts.generation,
       hostStats: parts.hostStats,
-      system: (hostsRssBytes) => readSystemMetrics(folder.root, hostsRssBytes),
+      system: (hostsRssBytes) => readSystemMetrics(folder.root, hostsRssBytes, gpus),
       onSpooled: () => senders.telemetry.wake(),
       onError,
     },

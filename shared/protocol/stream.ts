@@ -35,6 +35,19 @@ export const moduleMetricsSchema = z.object({
 });
 export type ModuleMetrics = z.infer<typeof moduleMetricsSchema>;
 
+/** What a GPU's driver tells; the rest is absent. */
+export const gpuMetricsSchema = z.object({
+  name: z.string().max(128),
+  /** Busy share in [0, 1]. */
+  busy: z.number().min(0).max(1).optional(),
+  memoryUsedBytes: z.number().min(0).optional(),
+  memoryTotalBytes: z.number().min(0).optional(),
+});
+export type GpuMetrics = z.infer<typeof gpuMetricsSchema>;
+
+/** More are not reported. */
+export const maxGpus = 32;
+
 export const systemMetricsSchema = z.object({
   /** Busy share of all cores in [0, 1]. */
   cpu: z.number().min(0).max(1),
@@ -45,6 +58,8 @@ export const systemMetricsSchema = z.object({
   /** Resident memory of the agent process and of all scoring hosts. */
   agentRssBytes: z.number(),
   hostsRssBytes: z.number(),
+  /** Absent where none can be read. */
+  gpus: z.array(gpuMetricsSchema).max(maxGpus).optional(),
 });
 export type SystemMetrics = z.infer<typeof systemMetricsSchema>;
 

@@ -74,6 +74,9 @@ export interface LoadedModule {
   readonly fallbacks: readonly { readonly provider: string; readonly reason: string }[];
   readonly models: readonly {
     readonly name: string;
+    readonly provider: string;
+    /** What it really ran on: nodes by provider, where a first run told. */
+    readonly nodes?: Readonly<Record<string, number>>;
     /** Small requests run on the thread that accepts them. */
     readonly inline: boolean;
     /** Rows of several requests that one run takes at most; 0: never joined, for this reason. */

@@ -10,6 +10,7 @@ import { LineTail } from './line-tail.js';
 export interface SpawnOptions {
   /** Path of the built entry: `dist/shared/scoring/host/main.js` or `…/script-host/main.js`. */
   readonly entry: string;
+  readonly arguments?: readonly string[];
   /** Added to the minimal environment. */
   readonly env?: Readonly<Record<string, string>>;
   /** Each line that the process writes to its standard output or error. */
@@ -42,7 +43,7 @@ export class HostChild<To extends object, From extends object> {
     options: SpawnOptions,
   ) {
     this.tail = new LineTail(options.onLog);
-    this.child = fork(options.entry, [], {
+    this.child = fork(options.entry, options.arguments ?? [], {
       env: minimalEnvironment(options.env ?? {}),
       execArgv: [],
       serialization: 'advanced',

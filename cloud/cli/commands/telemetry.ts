@@ -1,6 +1,7 @@
 /** `flotilla telemetry`, also `flotilla device telemetry`: what a device measured over a span. */
 import { Command } from 'commander';
 import type { TelemetryBody } from '#cloud/http/schemas/telemetry.js';
+import type { GpuMetrics } from '#shared/protocol/stream.js';
 import { routes } from '#cloud/client/routes.js';
 import { parseDurationSeconds, parseName } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
@@ -42,6 +43,7 @@ function describeTelemetry(body: TelemetryBody): string {
     ['memory', system && `${formatBytes(system.memoryUsedBytes)} of ${formatBytes(system.memoryTotalBytes)}`],
     ['disk', system && `${formatBytes(system.diskUsedBytes)} of ${formatBytes(system.diskTotalBytes)}`],
     ['agent', system && `${formatBytes(system.agentRssBytes)}, scoring hosts ${formatBytes(system.hostsRssBytes)}`],
+    ...(system?.gpus ?? []).map((gpu): [string, string] => ['gpu', gpuText(gpu)]),
   ]);
   if (body.modules.length === 0) return `${head}\nno module answered anything in this span\n`;
   const rows = body.modules.map((module) => [
@@ -52,6 +54,15 @@ function describeTelemetry(body: TelemetryBody): string {
     ...[module.latencyMs.p50, module.latencyMs.p90, module.latencyMs.p99, module.latencyMs.max].map(milliseconds),
   ]);
   return `${head}\n${formatTable(['MODULE', 'PROVIDER', 'REQUESTS', 'ERRORS', 'P50 MS', 'P90 MS', 'P99 MS', 'MAX MS'], rows)}`;
+}
+
+function gpuText({ name, busy, memoryUsedBytes, memoryTotalBytes }: GpuMetrics): string {
+  const parts = [
+    name,
+    ...(busy === undefined ? [] : [`${(busy * 100).toFixed(0)} %`]),
+    ...(memoryUsedBytes === undefined ? [] : [`memory ${formatBytes(memoryUsedBytes)}`]),
+  ];
+  return `${parts.join(', ')}${memoryTotalBytes === undefined ? '' : ` of ${formatBytes(memoryTotalBytes)}`}`;
 }
 
 function errorsOf(errors: Readonly<Record<string, number>>): string {

@@ -66,8 +66,10 @@ export class LoadedHostedModule {
       name: this.name,
       provider: this.provider,
       fallbacks: this.running.models.flatMap(({ fallbacks }) => fallbacks),
-      models: this.running.models.map(({ name, traits }) => ({
+      models: this.running.models.map(({ name, provider, nodes, traits }) => ({
         name,
+        provider,
+        ...(nodes === undefined ? {} : { nodes }),
         inline: this.running.lanes.get(name)?.config.inline !== undefined,
         maxBatchRows: traits.maxBatchRows,
         batchingReason: traits.batchingReason,

@@ -1,10 +1,11 @@
 /** One model in one session of onnxruntime, on the first execution provider that takes it. */
-import * as ort from 'onnxruntime-node';
+import type * as ort from 'onnxruntime-node';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
-import type { ScoringOptions } from '#shared/package/scoring-options.js';
 import { formatType, type ModelSignature, type Tensor } from '../codec/tensor.js';
-import { fromOnnx, loadReason, modelSignature, toOnnx } from './onnx-tensors.js';
+import type { ScoringOptions } from '#shared/package/scoring-options.js';
+import { fromOnnx, modelSignature, toOnnx } from './onnx-tensors.js';
 import type { RunnableModel } from './answer-group.js';
+import { chooseSession } from './provider-choice.js';
 import { openSync, type SyncRun } from './sync-run.js';
 import { tryModel } from './model-trial.js';
 import type { LoadedWorkerModel, ModelTraits, WorkerModel } from './worker-protocol.js';
@@ -14,9 +15,8 @@ import type { LoadedWorkerModel, ModelTraits, WorkerModel } from './worker-proto
  * of threads as large as the machine in each of them is slower. No spinning: a waiting thread must not take
  * a core from the others.
  */
-function sessionOptions({ session }: ScoringOptions, provider: string): ort.InferenceSession.SessionOptions {
+function sessionOptions({ session }: ScoringOptions): ort.InferenceSession.SessionOptions {
   return {
-    executionProviders: [provider],
     intraOpNumThreads: session.intraOpThreads,
     interOpNumThreads: session.interOpThreads,
     graphOptimizationLevel: session.optimization,
@@ -42,33 +42,18 @@ export class OnnxSession implements RunnableModel {
     options: ScoringOptions,
     traits?: ModelTraits,
   ): Promise<OnnxSession> {
-    const fallbacks: { provider: string; reason: string }[] = [];
-    for (const provider of accelerators) {
-      let session: ort.InferenceSession;
-      try {
-        session = await ort.InferenceSession.create(model.path, sessionOptions(options, provider));
-      } catch (error) {
-        fallbacks.push({ provider, reason: loadReason(error) });
-        continue;
-      }
-      const signature = modelSignature(session);
-      const runNow = openSync(session);
-      const known =
-        traits ??
-        (await tryModel(
-          (...run) => runSession(session, runNow, ...run),
-          signature,
-          options,
-          () => performance.now(),
-        ));
-      return new OnnxSession(session, runNow, { name: model.name, signature, provider, fallbacks, traits: known });
-    }
-    const reasons = fallbacks.map(({ provider, reason }) => `${provider}: ${reason}`).join('; ');
-    throw new AppError(
-      'model.unloadable',
-      `onnxruntime cannot load model "${model.name}" with any of its accelerators (${reasons})`,
-      { details: { model: model.name, fallbacks } },
-    );
+    const { session, ...choice } = await chooseSession(model, accelerators, sessionOptions(options));
+    const signature = modelSignature(session);
+    const runNow = openSync(session);
+    const known =
+      traits ??
+      (await tryModel(
+        (...run) => runSession(session, runNow, ...run),
+        signature,
+        options,
+        () => performance.now(),
+      ));
+    return new OnnxSession(session, runNow, { name: model.name, signature, ...choice, traits: known });
   }
 
   get signature(): ModelSignature {

@@ -68,6 +68,8 @@ export interface LoadedWorkerModel {
   readonly provider: string;
   readonly fallbacks: readonly { readonly provider: string; readonly reason: string }[];
   readonly traits: ModelTraits;
+  /** Nodes of the graph by the provider that ran them in a first run; absent on `cpu` alone, or unknown. */
+  readonly nodes?: Readonly<Record<string, number>>;
 }
 
 export type WorkerAnswer =

@@ -154,6 +154,12 @@ describe('flotilla telemetry', () => {
     expect(stdout).toMatch(/^digits:1 +cpu +20 +0 +0\.50 +1\.00 +2\.00 +12\.3$/m);
     expect(await json(['device', 'telemetry', 'cam-1', '--since', '2m'])).toMatchObject({ batches: 120 });
   });
+
+  it('shows each GPU with what its driver tells', async () => {
+    const { stdout } = await run(['telemetry', 'cam-1']);
+    expect(stdout).toMatch(/^gpu +GPU one, 37 %, memory 1\.0 GiB of 2\.0 GiB$/m);
+    expect(stdout).toMatch(/^gpu +GPU two$/m);
+  });
 });
 
 describe('flotilla score', () => {

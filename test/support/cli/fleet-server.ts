@@ -203,7 +203,21 @@ export class FleetServer {
           errors: {},
           latencyMs,
         };
-        return { device: 'cam-1', from: at, to: at, batches: sinceSeconds, dropped: 0, modules: [shown] };
+        const gigabyte = 1024 ** 3;
+        const system = {
+          cpu: 0.25,
+          memoryUsedBytes: gigabyte,
+          memoryTotalBytes: 2 * gigabyte,
+          diskUsedBytes: gigabyte,
+          diskTotalBytes: 2 * gigabyte,
+          agentRssBytes: gigabyte,
+          hostsRssBytes: gigabyte,
+          gpus: [
+            { name: 'GPU one', busy: 0.37, memoryUsedBytes: gigabyte, memoryTotalBytes: 2 * gigabyte },
+            { name: 'GPU two' },
+          ],
+        };
+        return { device: 'cam-1', from: at, to: at, batches: sinceSeconds, dropped: 0, system, modules: [shown] };
       },
     );
     app.get(`${path}/:device/events`, { schema: { response: { 200: pageOf(eventBody) } } }, async (request) => {
