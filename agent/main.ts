@@ -11,6 +11,7 @@ import { createLogger } from '#shared/platform/logger.js';
 import type { Ack } from '#shared/protocol/stream.js';
 import { ackSchema } from '#shared/protocol/stream.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
+import { findHostEntries } from '#shared/supervisor/host-entries.js';
 import type { Channel } from '#shared/protocol/topics.js';
 import { unreachable } from '#shared/kernel/result.js';
 import type { AgentConfig } from '#agent/config.js';
@@ -19,8 +20,8 @@ import { identityDocument } from '#agent/identity/identity.js';
 import { DeviceSession } from '#agent/link/device-session.js';
 import { openLocalApi } from '#agent/local/local-api.js';
 import { LogRings } from '#agent/local/log-rings.js';
-import { findHostEntries } from '#agent/serving/host-entries.js';
 import { inRoomOf, layBallast } from '#agent/store/ballast.js';
+import { readControlToken } from '#agent/store/control-token.js';
 import { makeRunFolder, prepareStateFolder, stateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
@@ -88,6 +89,11 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     logger.error({ path }, what);
   });
   const bootId = await inRoomOf(folder.ballast, () => documents.nextBootId(clock.now() / 1000));
+  const controlToken = await readControlToken(folder.controlToken).catch((error: unknown) => {
+    // The device serves all the same.
+    logger.warn({ path: folder.controlToken, reason: messageOf(error) }, 'no control token: nobody may load or unload');
+    return undefined;
+  });
   await layBallast(folder.ballast);
   const runFolder = await makeRunFolder(folder);
   const handle = await bindWithPatience(
@@ -111,6 +117,10 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     bootId,
     handle,
     entries: findHostEntries(import.meta.url),
+    hostSettings: {
+      maxBodyBytes: config.scoring.maxBodyBytes,
+      ...(controlToken === undefined ? {} : { controlToken }),
+    },
     damages,
     publish: (channel, message, id) => session.publish(channel, message, id),
     link: () => ({ connected: session.connected, problem: session.lastProblem }),

@@ -8,16 +8,17 @@ import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { ExitCause } from '#shared/supervisor/scoring-host-process.js';
 import type { ModuleStats } from '#agent/telemetry/collector.js';
-import { HostSet, type HostSetPorts, type LoadFailure } from '#agent/serving/host-set.js';
-import type { HostEntries } from '#agent/serving/host-entries.js';
-import type { ModuleVersion } from '#agent/serving/module-version.js';
-import type { ScriptRunner } from '#agent/serving/script-runner.js';
+import type { HostEntries } from '#shared/supervisor/host-entries.js';
+import { HostSet, type HostSetPorts, type HostSettings, type LoadFailure } from '#shared/supervisor/host-set.js';
+import type { ScriptRunner } from '#shared/supervisor/script-runner.js';
+import { type ModuleVersion, servedModuleOf } from '#agent/serving/module-version.js';
 
 export interface ServingPorts {
   readonly entries: HostEntries;
   readonly handle: ListenHandle;
   readonly runFolder: string;
-  readonly maxBodyBytes: number;
+  readonly cores: number;
+  readonly settings: Omit<HostSettings, 'labels'>;
   readonly drainMs: number;
   /** Provenance of answers: what is committed, or what the candidate will stand for. */
   readonly labels: (of: 'committed' | 'desired') => Readonly<Record<string, string>>;
@@ -50,7 +51,7 @@ export class Serving {
   }
 
   scriptsOf(which: 'current' | 'candidate'): string[] {
-    return [...(this[which]?.scripts.keys() ?? [])];
+    return [...(this[which]?.scripts.values() ?? [])].map(({ module }) => module.name);
   }
 
   /** Starts the answering set anew; script hosts that run go on. */
@@ -62,7 +63,7 @@ export class Serving {
     this.starting = set;
     await hung?.kill(new Set());
     await before?.kill(new Set(set.scripts.values()));
-    const loaded = await set.load(this.ports.labels('committed'), this.ports.maxBodyBytes);
+    const loaded = await set.load({ ...this.ports.settings, labels: this.ports.labels('committed') });
     if (this.starting !== set) return superseded;
     this.starting = undefined;
     if (!loaded.ok) {
@@ -77,7 +78,7 @@ export class Serving {
   }
 
   async startScript(module: string): Promise<Result<void, Problem> | undefined> {
-    return this.current?.scripts.get(module)?.start();
+    return this.current?.scriptOf(module)?.start();
   }
 
   async prepare(versions: readonly ModuleVersion[]): Promise<Result<void, LoadFailure>> {
@@ -85,7 +86,7 @@ export class Serving {
     const set = this.spawn(versions, this.current?.scripts ?? new Map());
     this.candidate = set;
     this.watch(set);
-    return set.load(this.ports.labels('desired'), this.ports.maxBodyBytes);
+    return set.load({ ...this.ports.settings, labels: this.ports.labels('desired') });
   }
 
   async prove(module: string): Promise<Result<{ readonly vectors: number }, Problem>> {
@@ -160,7 +161,8 @@ export class Serving {
       entry: ports.entries.scriptHost,
       hostEntry: ports.entries.scoringHost,
       runFolder: ports.runFolder,
-      maxBodyBytes: ports.maxBodyBytes,
+      cores: ports.cores,
+      maxBodyBytes: ports.settings.maxBodyBytes,
       nextId: () => {
         this.ids += 1;
         return this.ids;
@@ -168,10 +170,10 @@ export class Serving {
       onLog: (module, line) => ports.onLog([module], line),
       onHostLog: ports.onLog,
       onExit: (runner, cause) => {
-        if (this.current?.scripts.get(runner.version.name) === runner) ports.onScriptExit(runner.version.name, cause);
+        if (this.current?.scripts.get(runner.module.id) === runner) ports.onScriptExit(runner.module.name, cause);
       },
     };
-    return new HostSet(versions, existing, setPorts);
+    return new HostSet(versions.map(servedModuleOf), existing, setPorts);
   }
 
   private watch(set: HostSet): void {
@@ -180,11 +182,4 @@ export class Serving {
       else if (this.candidate === set) this.ports.onCandidateExit(cause);
     });
   }
-}
-
-/** How a process ended, in one line. */
-export function causeText(cause: ExitCause): string {
-  const how = cause.signal === null ? `exit code ${String(cause.code)}` : cause.signal;
-  const last = cause.lastLines.at(-1);
-  return last === undefined ? how : `${how}: ${last.slice(0, 500)}`;
 }

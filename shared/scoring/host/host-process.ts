@@ -45,7 +45,7 @@ export class HostProcess {
         this.loading = this.load(message.config);
         return this.loading;
       case 'prove':
-        return this.prove(message.module);
+        return this.prove(message.module, message.version);
       case 'listen':
         return this.listen(handle);
       case 'drain':
@@ -84,14 +84,15 @@ export class HostProcess {
     await this.deps.send({ type: 'loaded', modules: host.all.map((module) => module.describe()) });
   }
 
-  private async prove(name: string): Promise<void> {
+  private async prove(name: string, version: number | undefined): Promise<void> {
     try {
-      const module = this.serving?.host.module(name);
+      const versions = this.serving?.host.versions(name);
+      const module = versions?.find((one) => version === undefined || one.module.version === version);
       if (!module) throw new AppError('module.not-found', `no module "${name}" is loaded`);
-      await this.deps.send({ type: 'proved', module: name, vectors: await proveGolden(module) });
+      await this.deps.send({ type: 'proved', module: name, version, vectors: await proveGolden(module) });
     } catch (error) {
       if (!(error instanceof AppError)) this.deps.log.error({ err: error }, 'proving failed by a bug of ours');
-      await this.deps.send({ type: 'proved', module: name, vectors: 0, problem: toProblem(error) });
+      await this.deps.send({ type: 'proved', module: name, version, vectors: 0, problem: toProblem(error) });
     }
   }
 
