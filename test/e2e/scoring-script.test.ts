@@ -1,24 +1,13 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '#cloud/quickstart/free-port.js';
 import type { Daemon } from '#cloud/quickstart/program.js';
+import { childrenOf } from '../support/child-processes.js';
 import { repository, World } from '../support/world.js';
 
 const digits = join(repository, 'modules/digits');
 const german = ['null', 'eins', 'zwei', 'drei', 'vier', 'fünf', 'sechs', 'sieben', 'acht', 'neun'];
-
-/** Processes that this one has started, whose command line names the program. */
-async function childrenOf(parent: number, program: string): Promise<number[]> {
-  const found: number[] = [];
-  for (const name of await readdir('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    const status = await readFile(`/proc/${name}/status`, 'utf8').catch(() => '');
-    const command = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
-    if (status.includes(`\nPPid:\t${String(parent)}\n`) && command.includes(program)) found.push(Number(name));
-  }
-  return found;
-}
 
 describe('a module with a scoring script, written in TypeScript', () => {
   let world: World;
