@@ -2,7 +2,7 @@
  * Tells when what lies in folders changed, by asking again and again: that works on every file system,
  * network mounts and containers included, where notifications of changes do not come.
  */
-import { readdir, stat } from 'node:fs/promises';
+import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Clock } from '#shared/kernel/clock.js';
 import { digestOf } from '#shared/package/digest.js';
@@ -10,17 +10,15 @@ import { digestOf } from '#shared/package/digest.js';
 const skipped = new Set(['node_modules', '__pycache__']);
 /** More than this is no module, but perhaps a home folder given by mistake. */
 const maxEntries = 20_000;
-/** Links may lead in circles. */
-const maxDepth = 16;
 
 /** The same as long as no file below came, went or was written. */
 export async function fingerprintOf(sources: readonly string[]): Promise<string> {
   const lines: string[] = [];
   for (const source of sources) {
-    await collect(source, 0, lines);
+    await collect(source, lines);
     if (source.endsWith('.onnx')) await collectWeights(source, lines);
   }
-  return digestOf(lines.join('\n'));
+  return digestOf(lines.sort().join('\n'));
 }
 
 /** Calls back once what changed lies still; a change during the call is told by another. Ends with the signal. */
@@ -43,16 +41,19 @@ export async function watchSources(
   }
 }
 
-async function collect(path: string, depth: number, lines: string[]): Promise<void> {
-  if (lines.length >= maxEntries || depth > maxDepth) return;
+async function collect(path: string, lines: string[]): Promise<void> {
+  if (lines.length >= maxEntries) return;
   try {
     const found = await stat(path);
     if (!found.isDirectory()) {
       lines.push(`${path} ${String(found.size)} ${String(found.mtimeMs)} ${String(found.ino)}`);
       return;
     }
-    for (const entry of (await readdir(path)).sort()) {
-      if (!entry.startsWith('.') && !skipped.has(entry)) await collect(join(path, entry), depth + 1, lines);
+    for (const entry of await readdir(await realpath(path), { withFileTypes: true })) {
+      if (entry.name.startsWith('.') || skipped.has(entry.name)) continue;
+      const below = join(path, entry.name);
+      // Links to folders may lead in circles; what a module may use of them lies in it anyway.
+      if (!entry.isSymbolicLink() || !(await stat(below)).isDirectory()) await collect(below, lines);
     }
   } catch {
     // Gone, or unreadable, between two looks: that is a change too.
@@ -65,7 +66,7 @@ async function collectWeights(model: string, lines: string[]): Promise<void> {
   const folder = dirname(model);
   const name = basename(model);
   const entries = await readdir(folder).catch((): string[] => []);
-  for (const entry of entries.sort()) {
-    if (entry !== name && entry.startsWith(name)) await collect(join(folder, entry), 0, lines);
+  for (const entry of entries) {
+    if (entry !== name && entry.startsWith(name)) await collect(join(folder, entry), lines);
   }
 }
