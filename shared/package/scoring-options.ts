@@ -33,6 +33,8 @@ export const sessionSchema = z.strictObject({
   optimization: z.enum(['disabled', 'basic', 'extended', 'all']).default('all'),
   execution: z.enum(['sequential', 'parallel']).default('sequential'),
   memoryPattern: z.boolean().default(true),
+  /** A run that takes longer is stuck: the process that runs it is replaced. */
+  maxRunMs: z.int().min(1000).max(3_600_000).default(60_000),
   /** Keeps memory between runs: faster, and never smaller than the largest run was. */
   arena: z.boolean().default(true),
 });

@@ -57,6 +57,14 @@ export interface LoadedModule {
   /** What really runs the model, and why an earlier preference does not. */
   readonly provider: string;
   readonly fallbacks: readonly { readonly provider: string; readonly reason: string }[];
+  readonly models: readonly {
+    readonly name: string;
+    /** Small requests run on the thread that accepts them. */
+    readonly inline: boolean;
+    /** Rows of several requests that one run takes at most; 0: never joined, for this reason. */
+    readonly maxBatchRows: number;
+    readonly batchingReason: string;
+  }[];
 }
 
 /** Counts since the last stats of this process. */

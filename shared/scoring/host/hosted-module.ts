@@ -3,7 +3,6 @@
  * way to its script host. Everything that answers a request, live or golden, goes through `answer`.
  */
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
-import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { AppError, type ErrorCode, type Problem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
@@ -11,58 +10,41 @@ import type { EncodedResponse } from '../codec/infer-response.js';
 import type { ModelSignature } from '../codec/tensor.js';
 import type { HostedModule, LoadedModule } from '../host-protocol.js';
 import { ScriptClient, type ScriptAnswer } from '../script-host/script-client.js';
-import type { BodyForm, LoadedWorkerModel } from '../worker/worker-protocol.js';
-import type { Body } from '../body-reader.js';
-import { ModelPool } from './model-pool.js';
-import { type FailureReason, ModelStatistics } from '../engine/statistics.js';
+import type { Engine } from '../engine/engine.js';
+import type { ModelCall } from '../engine/model-call.js';
+import { type ModuleDeps, type RunningModels, startModels } from '../engine/start-models.js';
+import type { LoadedWorkerModel } from '../worker/worker-protocol.js';
+import type { FailureReason, ModelStatistics } from '../engine/statistics.js';
 import { ModuleCounts } from './module-counts.js';
 
-export interface ModelCall {
-  readonly form: BodyForm;
-  readonly body: Body;
-  readonly jsonLength: number | undefined;
-  readonly abandoned: () => boolean;
-  /** As the protocol has it: 1 is the highest, 0 or absent the default, which is the lowest. */
-  readonly priority?: number;
-  /** Instant of the monotonic clock after which nobody wants the answer; absent: the module's default. */
-  readonly deadlineMs?: number;
-}
+export type { ModelCall } from '../engine/model-call.js';
 
 export class LoadedHostedModule {
   readonly counts = new ModuleCounts();
   /** Since this version was loaded. */
-  readonly statistics = new ModelStatistics();
+  get statistics(): ModelStatistics {
+    return this.running.statistics;
+  }
+
   readonly script: ScriptClient | undefined;
   private readonly single: LoadedWorkerModel | undefined;
 
   private constructor(
     readonly module: HostedModule,
-    private readonly pool: ModelPool,
-    private readonly models: readonly LoadedWorkerModel[],
+    private readonly running: RunningModels,
+    private readonly engine: Engine,
   ) {
     this.script = module.scriptSocket === undefined ? undefined : new ScriptClient(module.name, module.scriptSocket);
-    this.single = models[0];
+    this.single = running.models[0];
   }
 
-  static async load(
-    module: HostedModule,
-    workerEntry: URL,
-    onCrash: (error: Error) => void,
-  ): Promise<Result<LoadedHostedModule, Problem>> {
+  static async load(module: HostedModule, deps: ModuleDeps): Promise<Result<LoadedHostedModule, Problem>> {
     if (module.scriptSocket === undefined && module.models.length !== 1) {
       const message = `module "${module.name}" has ${String(module.models.length)} models and no script that says how to use them: give it one model, or flavor node`;
       return err({ code: 'module.not-yet', message });
     }
-    const started = await ModelPool.start({
-      entry: workerEntry,
-      config: {
-        models: module.models.map(({ name, file }) => ({ name, path: join(module.folder, file) })),
-        accelerators: module.accelerators,
-      },
-      instances: module.instances,
-      onCrash,
-    });
-    return started.ok ? ok(new LoadedHostedModule(module, started.value.pool, started.value.models)) : started;
+    const running = await startModels(module, deps);
+    return running.ok ? ok(new LoadedHostedModule(module, running.value, deps.engine)) : running;
   }
 
   get name(): string {
@@ -71,7 +53,7 @@ export class LoadedHostedModule {
 
   /** What really runs the models: one word, or several where they differ. */
   get provider(): string {
-    return [...new Set(this.models.map(({ provider }) => provider))].join('+');
+    return [...new Set(this.running.models.map(({ provider }) => provider))].join('+');
   }
 
   /** Of a module without user code: its one model's. A script may take and give anything. */
@@ -83,12 +65,18 @@ export class LoadedHostedModule {
     return {
       name: this.name,
       provider: this.provider,
-      fallbacks: this.models.flatMap(({ fallbacks }) => fallbacks),
+      fallbacks: this.running.models.flatMap(({ fallbacks }) => fallbacks),
+      models: this.running.models.map(({ name, traits }) => ({
+        name,
+        inline: this.running.lanes.get(name)?.config.inline !== undefined,
+        maxBatchRows: traits.maxBatchRows,
+        batchingReason: traits.batchingReason,
+      })),
     };
   }
 
   model(name: string): LoadedWorkerModel | undefined {
-    return this.models.find((model) => model.name === name);
+    return this.running.models.find((model) => model.name === name);
   }
 
   /** Answers with the module's one model. */
@@ -98,15 +86,19 @@ export class LoadedHostedModule {
   }
 
   runModel(model: string, call: ModelCall): Promise<EncodedResponse> {
-    if (!this.model(model)) {
-      throw new AppError('model.not-found', `module "${this.name}" has no model "${model}"`);
-    }
-    return this.pool.run({
-      model,
-      answerName: this.script ? model : this.name,
-      answerVersion: String(this.module.version),
-      ...call,
-    });
+    const lane = this.running.lanes.get(model);
+    if (!lane) throw new AppError('model.not-found', `module "${this.name}" has no model "${model}"`);
+    return this.engine.submit(lane, call);
+  }
+
+  /**
+   * Before a body is read: whether its request could wait.
+   *
+   * @throws AppError `score.overloaded`
+   */
+  admit(bytes: number): void {
+    const lane = this.single && this.running.lanes.get(this.single.name);
+    if (lane && !this.script) this.engine.admit(lane, bytes);
   }
 
   /** Answers with the module's script. */
@@ -133,11 +125,12 @@ export class LoadedHostedModule {
 
   /** Requests that wait for a worker. */
   get pending(): number {
-    return this.pool.pending;
+    return [...this.running.lanes.values()].reduce((sum, { waiting }) => sum + waiting, 0);
   }
 
+  /** Answers what it has, then ends the workers. */
   close(): Promise<void> {
-    return this.pool.close();
+    return this.running.close();
   }
 }
 

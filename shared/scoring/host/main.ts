@@ -1,6 +1,7 @@
 /** The entry of a scoring host: a child process that its owner speaks to over the IPC channel. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { systemClock } from '#shared/kernel/clock.js';
 import { errno } from '#shared/platform/atomic-file.js';
 import { createLogger } from '#shared/platform/logger.js';
@@ -22,6 +23,8 @@ const host = new HostProcess({
   version: programVersion(),
   workerEntry: new URL('../worker/main.js', import.meta.url),
   onCrash: crash,
+  onBug: (error) => log.error({ err: error }, 'a request failed by a bug of ours'),
+  cores: availableParallelism(),
   send,
   exit: (code) => process.exit(code),
 });

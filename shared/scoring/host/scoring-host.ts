@@ -6,6 +6,7 @@ import { AppError, type Problem } from '#shared/kernel/errors.js';
 import { ok, type Result } from '#shared/kernel/result.js';
 import type { HostConfig, HostModuleStats } from '../host-protocol.js';
 import { BodyReader } from '../body-reader.js';
+import { Engine } from '../engine/engine.js';
 import type { EncodedResponse } from '../codec/infer-response.js';
 import { LoadedHostedModule, type ModelCall } from './hosted-module.js';
 import { type IndexEntry, ModelRepository } from './model-repository.js';
@@ -15,7 +16,11 @@ export interface ScoringHostDeps {
   /** Of the program, for server metadata. */
   readonly version: string;
   readonly workerEntry: URL;
+  /** The process must be replaced. */
   readonly onCrash: (error: Error) => void;
+  readonly onBug: (error: unknown) => void;
+  /** That runs may take. */
+  readonly cores: number;
 }
 
 export class ScoringHost {
@@ -24,6 +29,7 @@ export class ScoringHost {
   /** Who may load and unload; undefined: nobody may over HTTP. */
   readonly controlToken: string | undefined;
   private readonly repository: ModelRepository;
+  private readonly engine: Engine;
   private labels: Readonly<Record<string, string>>;
   /** Whose counts are still to be taken: what is ready, and what was since they last were. */
   private readonly counted = new Set<LoadedHostedModule>();
@@ -37,9 +43,19 @@ export class ScoringHost {
     this.bodies = new BodyReader(config.maxBodyBytes);
     this.controlToken = config.controlToken;
     this.labels = config.labels;
+    this.engine = new Engine({
+      cores: deps.cores,
+      monotonicMs: () => deps.clock.monotonic(),
+      onStuck: (model, forMs) =>
+        deps.onCrash(
+          new Error(
+            `a run of "${model}" takes longer than ${String(Math.round(forMs / 1000))} s: it cannot be stopped`,
+          ),
+        ),
+    });
     this.repository = new ModelRepository(
       config.modules,
-      (module) => LoadedHostedModule.load(module, deps.workerEntry, deps.onCrash),
+      (module) => LoadedHostedModule.load(module, { ...deps, engine: this.engine }),
       () => this.modulesChanged(),
     );
   }
@@ -174,8 +190,9 @@ export class ScoringHost {
   }
 
   /** Waits for what runs, then ends the workers. */
-  close(): Promise<void> {
-    return this.repository.close();
+  async close(): Promise<void> {
+    await this.repository.close();
+    this.engine.close();
   }
 
   private modulesChanged(): void {

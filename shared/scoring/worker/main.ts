@@ -1,38 +1,36 @@
 /**
- * A worker thread of a scoring host: the only place where onnxruntime runs, synchronously, off the
- * thread that speaks HTTP. It loads its models, then answers runs one after another until told to close;
- * it is never terminated from outside, which would abort the whole process in the middle of a run.
+ * A worker thread of a scoring host, where onnxruntime runs, synchronously, off the thread that speaks
+ * HTTP. It loads its models, then answers groups one after another until told to close; it is never
+ * terminated from outside, which would abort the whole process in the middle of a run.
  */
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
-import { AppError, toProblem } from '#shared/kernel/errors.js';
-import { answerRun } from './answer-run.js';
+import { type Problem, toProblem } from '#shared/kernel/errors.js';
+import { answerGroup, type GroupAnswer, type GroupResult } from './answer-group.js';
 import { OnnxSession } from './onnx-session.js';
-import type { FromWorker, RunRequest, ToWorker, WorkerConfig } from './worker-protocol.js';
+import type { FromWorker, GroupRequest, ToWorker, WorkerAnswer, WorkerConfig } from './worker-protocol.js';
 
 async function main(port: MessagePort, config: WorkerConfig): Promise<void> {
   const post = (message: FromWorker, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer);
   const sessions = new Map<string, OnnxSession>();
   try {
-    for (const model of config.models) sessions.set(model.name, await OnnxSession.load(model, config.accelerators));
+    for (const model of config.models) {
+      sessions.set(model.name, await OnnxSession.load(model, config.accelerators, config.scoring, model.traits));
+    }
   } catch (error) {
     post({ type: 'load-failed', problem: toProblem(error) });
     return;
   }
 
   let last = Promise.resolve();
-  const run = async (request: RunRequest): Promise<void> => {
-    try {
-      const session = sessions.get(request.model);
-      if (!session) throw new AppError('model.not-found', `no model "${request.model}" in this worker`);
-      const { body, jsonLength } = await answerRun(session, request);
-      const answer = { type: 'answer', id: request.id, body } as const;
-      post(jsonLength === undefined ? answer : { ...answer, jsonLength }, [body.buffer]);
-    } catch (error) {
-      // A bug in here is one request's failure to its caller, and a crash report to the log.
-      if (!(error instanceof AppError))
-        process.stderr.write(`${error instanceof Error ? (error.stack ?? '') : String(error)}\n`);
-      post({ type: 'refused', id: request.id, problem: toProblem(error) });
-    }
+  const run = async (group: GroupRequest): Promise<void> => {
+    const { answers, runs } = await answer(sessions.get(group.model), group);
+    const transfer: ArrayBuffer[] = [];
+    const sent = answers.map((one): WorkerAnswer => {
+      if (!one.ok) return { problem: one.problem };
+      transfer.push(one.response.body.buffer);
+      return one.response;
+    });
+    post({ type: 'ran', id: group.id, answers: sent, runs }, transfer);
   };
   port.on('message', (message: ToWorker) => {
     switch (message.type) {
@@ -48,6 +46,25 @@ async function main(port: MessagePort, config: WorkerConfig): Promise<void> {
     }
   });
   post({ type: 'loaded', models: [...sessions.values()].map(({ loaded }) => loaded) });
+}
+
+async function answer(session: OnnxSession | undefined, group: GroupRequest): Promise<GroupResult> {
+  const all = (problem: Problem): GroupResult => ({
+    answers: group.requests.map((): GroupAnswer => ({ ok: false, problem })),
+    runs: [],
+  });
+  if (!session) return all({ code: 'model.not-found', message: `no model "${group.model}" in this worker` });
+  try {
+    return await answerGroup(session, group.identity, group.requests, reportBug);
+  } catch (error) {
+    reportBug(error);
+    return all(toProblem(error));
+  }
+}
+
+/** Its callers get `internal`; the log of the process gets the cause. */
+function reportBug(error: unknown): void {
+  process.stderr.write(`${error instanceof Error ? (error.stack ?? '') : String(error)}\n`);
 }
 
 if (!parentPort) throw new Error('this file is the entry of a worker thread');

@@ -1,41 +1,67 @@
 /** One model in one session of onnxruntime, on the first execution provider that takes it. */
 import * as ort from 'onnxruntime-node';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
+import type { ScoringOptions } from '#shared/package/scoring-options.js';
 import { formatType, type ModelSignature, type Tensor } from '../codec/tensor.js';
 import { fromOnnx, signatureOf, toOnnx } from './onnx-tensors.js';
-import type { LoadedWorkerModel, WorkerModel } from './worker-protocol.js';
+import type { RunnableModel } from './answer-group.js';
+import { openSync, type SyncRun } from './sync-run.js';
+import { tryModel } from './model-trial.js';
+import type { LoadedWorkerModel, ModelTraits, WorkerModel } from './worker-protocol.js';
 
 /**
- * One thread per session: workers are the unit of parallelism, and a pool of threads as large as the
- * machine in each of them is slower. No spinning: a waiting thread must not take a core from the others.
+ * One thread per session unless the module says otherwise: workers are the unit of parallelism, and a pool
+ * of threads as large as the machine in each of them is slower. No spinning: a waiting thread must not take
+ * a core from the others.
  */
-const threading: ort.InferenceSession.SessionOptions = {
-  intraOpNumThreads: 1,
-  interOpNumThreads: 1,
-  executionMode: 'sequential',
-  logSeverityLevel: 3,
-  extra: { session: { intra_op: { allow_spinning: '0' }, inter_op: { allow_spinning: '0' } } },
-};
+function sessionOptions({ session }: ScoringOptions, provider: string): ort.InferenceSession.SessionOptions {
+  return {
+    executionProviders: [provider],
+    intraOpNumThreads: session.intraOpThreads,
+    interOpNumThreads: session.interOpThreads,
+    graphOptimizationLevel: session.optimization,
+    executionMode: session.execution,
+    enableMemPattern: session.memoryPattern,
+    enableCpuMemArena: session.arena,
+    logSeverityLevel: 3,
+    extra: { session: { intra_op: { allow_spinning: '0' }, inter_op: { allow_spinning: '0' } } },
+  };
+}
 
-export class OnnxSession {
+export class OnnxSession implements RunnableModel {
   private constructor(
     private readonly session: ort.InferenceSession,
+    private readonly runNow: SyncRun | undefined,
     readonly loaded: LoadedWorkerModel,
   ) {}
 
   /** @throws AppError `model.unloadable` when no provider takes the model */
-  static async load(model: WorkerModel, accelerators: readonly string[]): Promise<OnnxSession> {
+  static async load(
+    model: WorkerModel,
+    accelerators: readonly string[],
+    options: ScoringOptions,
+    traits?: ModelTraits,
+  ): Promise<OnnxSession> {
     const fallbacks: { provider: string; reason: string }[] = [];
     for (const provider of accelerators) {
       let session: ort.InferenceSession;
       try {
-        session = await ort.InferenceSession.create(model.path, { ...threading, executionProviders: [provider] });
+        session = await ort.InferenceSession.create(model.path, sessionOptions(options, provider));
       } catch (error) {
         fallbacks.push({ provider, reason: messageOf(error) });
         continue;
       }
       const signature = { inputs: signatureOf(session.inputMetadata), outputs: signatureOf(session.outputMetadata) };
-      return new OnnxSession(session, { name: model.name, signature, provider, fallbacks });
+      const runNow = openSync(session);
+      const known =
+        traits ??
+        (await tryModel(
+          (...run) => runSession(session, runNow, ...run),
+          signature,
+          options,
+          () => performance.now(),
+        ));
+      return new OnnxSession(session, runNow, { name: model.name, signature, provider, fallbacks, traits: known });
     }
     const reasons = fallbacks.map(({ provider, reason }) => `${provider}: ${reason}`).join('; ');
     throw new AppError(
@@ -49,27 +75,45 @@ export class OnnxSession {
     return this.loaded.signature;
   }
 
+  /** Whether a run is over when `run` returns: only then may it be done on a thread that does other things. */
+  get isSynchronous(): boolean {
+    return this.runNow !== undefined;
+  }
+
+  get maxBatchRows(): number {
+    return this.loaded.traits.maxBatchRows;
+  }
+
   /**
    * @returns the named outputs, in that order
    * @throws AppError `score.failed`
    */
-  async run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<Tensor[]> {
-    const feeds = Object.fromEntries(inputs.map((input) => [input.name, toOnnx(input)]));
-    let results: ort.InferenceSession.OnnxValueMapType;
-    try {
-      results = await this.session.run(feeds, outputs);
-    } catch (error) {
-      const got = inputs.map(({ name, datatype, shape }) => `"${name}" ${formatType(datatype, shape)}`).join(', ');
-      throw new AppError('score.failed', `the model failed on ${got}: ${messageOf(error)}`, { cause: error });
-    }
-    return outputs.map((name) => {
-      const value = results[name];
-      if (!value) throw new AppError('score.failed', `the model gave no output "${name}"`);
-      return fromOnnx(name, value);
-    });
+  run(inputs: readonly Tensor[], outputs: readonly string[]): Promise<Tensor[]> {
+    return runSession(this.session, this.runNow, inputs, outputs);
   }
 
   release(): Promise<void> {
     return this.session.release();
   }
+}
+
+async function runSession(
+  session: ort.InferenceSession,
+  runNow: SyncRun | undefined,
+  inputs: readonly Tensor[],
+  outputs: readonly string[],
+): Promise<Tensor[]> {
+  const feeds = Object.fromEntries(inputs.map((input) => [input.name, toOnnx(input)]));
+  let results: Readonly<Record<string, ort.OnnxValue>>;
+  try {
+    results = runNow ? runNow(feeds, outputs) : await session.run(feeds, outputs);
+  } catch (error) {
+    const got = inputs.map(({ name, datatype, shape }) => `"${name}" ${formatType(datatype, shape)}`).join(', ');
+    throw new AppError('score.failed', `the model failed on ${got}: ${messageOf(error)}`, { cause: error });
+  }
+  return outputs.map((name) => {
+    const value = results[name];
+    if (!value) throw new AppError('score.failed', `the model gave no output "${name}"`);
+    return fromOnnx(name, value);
+  });
 }

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { defaultScoringOptions } from '#shared/package/scoring-options.js';
 import { decodeSketch } from '#shared/protocol/sketch.js';
 import type { ScoringHostProcess } from '#shared/supervisor/scoring-host-process.js';
 import { convolutionModel } from '#test/support/onnx-writer.js';
@@ -178,7 +179,8 @@ describe('a busy host', () => {
   it('keeps answering live, refuses beyond its queue with Retry-After, and ends when drained', async () => {
     const folder = await scoring.folder();
     await writeFile(join(folder, 'slow.onnx'), convolutionModel({ layers: 12, channels: 48, size: 48, halveEvery: 0 }));
-    const { host, url } = await scoring.serve([hostedModule(folder, 'slow.onnx', { name: 'slow' })]);
+    const options = { ...defaultScoringOptions, queue: { ...defaultScoringOptions.queue, maxRows: 128 } };
+    const { host, url } = await scoring.serve([hostedModule(folder, 'slow.onnx', { name: 'slow', scoring: options })]);
     const body = {
       inputs: [{ name: 'x', shape: [1, 3, 48, 48], datatype: 'FP32', parameters: { binary_data_size: 27_648 } }],
     };

@@ -1,0 +1,52 @@
+/** What one request asks of a model, read from its bytes, and how its answer is to be written. */
+import {
+  readInferRequest,
+  requestFromJson,
+  resolveInputs,
+  resolveOutputs,
+  type InferRequest,
+} from '../codec/infer-request.js';
+import { encodeInferResponse, type EncodedResponse } from '../codec/infer-response.js';
+import { parseJsonText } from '../codec/json-text.js';
+import { encodePlainResponse, isInferRequest, readPlainRequest } from '../codec/plain-request.js';
+import type { ModelSignature, Tensor } from '../codec/tensor.js';
+import type { BodyRequest, ModelIdentity } from './worker-protocol.js';
+
+export interface PreparedRun {
+  /** All inputs, in the graph's order. */
+  readonly inputs: readonly Tensor[];
+  /** Names of the outputs that are asked for. */
+  readonly outputs: readonly string[];
+  /** The answer, from those outputs in that order. */
+  readonly encode: (outputs: readonly Tensor[]) => EncodedResponse;
+}
+
+/** @throws AppError `score.invalid-input` */
+export function prepareRun(signature: ModelSignature, model: ModelIdentity, request: BodyRequest): PreparedRun {
+  const body = new Uint8Array(request.buffer, request.start, request.length);
+  if (request.form === 'infer' || request.jsonLength !== undefined) {
+    return prepareInfer(signature, model, readInferRequest(body, request.jsonLength));
+  }
+  const json = parseJsonText(body);
+  if (isInferRequest(json.value)) return prepareInfer(signature, model, requestFromJson(json, undefined));
+  return {
+    inputs: readPlainRequest(json, signature),
+    outputs: signature.outputs.map(({ name }) => name),
+    encode: (outputs) => ({ body: encodePlainResponse(outputs) }),
+  };
+}
+
+function prepareInfer(signature: ModelSignature, model: ModelIdentity, request: InferRequest): PreparedRun {
+  const wanted = resolveOutputs(request, signature);
+  return {
+    inputs: resolveInputs(request.inputs, signature),
+    outputs: wanted.map(({ name }) => name),
+    encode: (outputs) =>
+      encodeInferResponse({
+        modelName: model.answerName,
+        modelVersion: model.answerVersion,
+        id: request.id,
+        outputs: outputs.map((tensor, index) => ({ tensor, binary: wanted[index]?.binary ?? false })),
+      }),
+  };
+}
