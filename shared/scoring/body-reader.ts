@@ -33,18 +33,28 @@ export class BodyReader {
   async withBody<T>(request: IncomingMessage, jsonLength: number, use: (body: Body) => Promise<T>): Promise<T> {
     const declared = declaredLength(request);
     if (declared !== undefined && declared > this.maxBodyBytes) throw tooLarge(this.maxBodyBytes);
-    const reserved = declared ?? this.maxBodyBytes;
-    if (this.heldBytes + reserved > this.budgetBytes) {
-      throw new AppError('score.overloaded', 'too many large requests at once: try again shortly');
-    }
-    this.heldBytes += reserved;
-    try {
+    return this.withLength(declared ?? this.maxBodyBytes, async () => {
       const start = (alignment - (jsonLength % alignment)) % alignment;
       const body =
         declared === undefined ? await this.readUnknown(request, start) : await readDeclared(request, start, declared);
-      return await use(body);
+      return use(body);
+    });
+  }
+
+  /**
+   * Holds the share of a body of that length, however it comes, until `use` has ended.
+   *
+   * @throws AppError `score.overloaded`
+   */
+  async withLength<T>(length: number, use: () => Promise<T>): Promise<T> {
+    if (this.heldBytes + length > this.budgetBytes) {
+      throw new AppError('score.overloaded', 'too many large requests at once: try again shortly');
+    }
+    this.heldBytes += length;
+    try {
+      return await use();
     } finally {
-      this.heldBytes -= reserved;
+      this.heldBytes -= length;
     }
   }
 

@@ -47,6 +47,8 @@ export type ToScoringHost =
   | { readonly type: 'prove'; readonly module: string; readonly version?: number | undefined }
   /** Comes with the bound, unaccepted TCP handle. */
   | { readonly type: 'listen' }
+  /** The same for gRPC, with a handle of its own. */
+  | { readonly type: 'listen-grpc' }
   /** Finish what is under way, send the last stats, exit 0. */
   | { readonly type: 'drain' }
   | { readonly type: 'stats' }
@@ -90,6 +92,7 @@ export type FromScoringHost =
       readonly problem?: Problem;
     }
   | { readonly type: 'listening' }
+  | { readonly type: 'listening-grpc' }
   /** Somebody else listens on the handle's address. */
   | { readonly type: 'listen-failed'; readonly problem: Problem }
   | { readonly type: 'stats'; readonly modules: Readonly<Record<string, HostModuleStats>>; readonly rssBytes: number };
