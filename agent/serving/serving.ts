@@ -107,7 +107,7 @@ export class Serving {
     const { candidate } = this;
     if (candidate === undefined) return false;
     candidate.label(this.ports.labels('desired'));
-    await candidate.listen(this.ports.handle);
+    await candidate.listen({ http: this.ports.handle });
     await this.dropRetired();
     this.retired = this.current;
     this.current = candidate;
@@ -146,7 +146,7 @@ export class Serving {
 
   private async listen(set: HostSet): Promise<Result<void, LoadFailure>> {
     try {
-      await set.listen(this.ports.handle);
+      await set.listen({ http: this.ports.handle });
       return ok(undefined);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;

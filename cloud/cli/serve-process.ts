@@ -10,8 +10,8 @@ import { instancesOf } from '#shared/package/module-manifest.js';
 import { diskError } from '#shared/platform/atomic-file.js';
 import { usableCores } from '#shared/platform/usable-cores.js';
 import { findHostEntries } from '#shared/supervisor/host-entries.js';
-import type { HostSettings } from '#shared/supervisor/host-set.js';
-import { bindHandle, type ListenHandle } from '#shared/supervisor/listen-handle.js';
+import type { HostSettings, ListenHandles } from '#shared/supervisor/host-set.js';
+import { bindHandle } from '#shared/supervisor/listen-handle.js';
 import { hostedModuleOf } from '#shared/supervisor/served-module.js';
 import { exampleRequest } from '#cloud/serve/example-request.js';
 import { forgetLocalModules, type LocalModule, openLocalModules } from '#cloud/serve/local-module.js';
@@ -19,7 +19,7 @@ import { readableLine } from '#cloud/serve/log-line.js';
 import { LocalServing, type ServedVersion } from '#cloud/serve/local-serving.js';
 import { watchSources } from '#cloud/serve/source-watch.js';
 import { trafficRules } from '#cloud/serve/traffic-flags.js';
-import type { ServedModuleReport, ServeEvents, ServeRequest } from './serve-request.js';
+import type { ServedModuleReport, ServeEvents, ServeReady, ServeRequest } from './serve-request.js';
 
 export interface ServePorts {
   readonly version: string;
@@ -37,11 +37,11 @@ export async function runServe(request: ServeRequest, events: ServeEvents, ports
   // What is unpacked, and the sockets of scripts, are for this user alone.
   process.umask(0o077);
   // First, so that a port that is taken is told before anything slow.
-  const handle = bindHandle(request.host, request.port);
+  const handles = bindHandles(request);
   const scratch = await makeScratch();
   const nextId = countUp();
   const serving = new LocalServing({
-    ...{ clock, random: ports.random, handle, nextId, drainMs, prove: request.golden, cores: usableCores() },
+    ...{ clock, random: ports.random, handles, nextId, drainMs, prove: request.golden, cores: usableCores() },
     entries: findHostEntries(new URL('../main.js', import.meta.url).href),
     runFolder: scratch,
     onTrouble: (text) => events.onNote(text),
@@ -51,7 +51,7 @@ export async function runServe(request: ServeRequest, events: ServeEvents, ports
   try {
     let modules = await openLocalModules(request.sources, { scratch, nextId, instances: request.instances });
     const first = await serving.serve(modules, hostSettings(request, modules));
-    events.onReady({ version: ports.version, ...addressOf(request, handle), modules: await reports(first, scratch) });
+    events.onReady({ version: ports.version, ...addressOf(request, handles), modules: await reports(first, scratch) });
     const reload = async (): Promise<void> => {
       try {
         const next = await openLocalModules(request.sources, { scratch, nextId, instances: request.instances });
@@ -76,7 +76,8 @@ export async function runServe(request: ServeRequest, events: ServeEvents, ports
     if (!(signal.aborted && error instanceof AppError)) throw error;
   } finally {
     await serving.stop();
-    handle.close();
+    handles.http.close();
+    handles.grpc?.close();
     await rm(scratch, { recursive: true, force: true });
   }
 }
@@ -88,9 +89,9 @@ export async function describeServe(request: ServeRequest): Promise<object> {
       ...{ scratch, nextId: countUp(), instances: request.instances },
     });
     const { controlToken, ...settings } = hostSettings(request, modules);
-    const { host, port, golden, watch } = request;
+    const { host, port, grpcPort, golden, watch } = request;
     return {
-      ...{ host, port, golden, watch, ...settings, control: controlToken !== undefined },
+      ...{ host, port, grpcPort, golden, watch, ...settings, control: controlToken !== undefined },
       modules: modules.map((module) => {
         const { folder: _unpacked, ...hosted } = hostedModuleOf(module, usableCores(), undefined);
         return { ...hosted, flavor: module.manifest.flavor, source: module.source };
@@ -139,8 +140,22 @@ async function reports(served: readonly ServedVersion[], scratch: string): Promi
   );
 }
 
-function addressOf({ host }: ServeRequest, { port }: ListenHandle): { address: string; port: number; url: string } {
-  return { address: host, port, url: `http://${isIPv6(host) ? `[${host}]` : host}:${String(port)}` };
+function bindHandles({ host, port, grpcPort }: ServeRequest): ListenHandles {
+  const http = bindHandle(host, port);
+  try {
+    return { http, grpc: grpcPort === undefined ? undefined : bindHandle(host, grpcPort) };
+  } catch (error) {
+    http.close();
+    throw error;
+  }
+}
+
+function addressOf({ host }: ServeRequest, { http, grpc }: ListenHandles): Omit<ServeReady, 'version' | 'modules'> {
+  const name = isIPv6(host) ? `[${host}]` : host;
+  return {
+    ...{ address: host, port: http.port, url: `http://${name}:${String(http.port)}` },
+    grpc: grpc === undefined ? undefined : `${name}:${String(grpc.port)}`,
+  };
 }
 
 function sameModules(a: readonly LocalModule[], b: readonly LocalModule[]): boolean {

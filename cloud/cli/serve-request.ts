@@ -8,6 +8,8 @@ export interface ServeRequest {
   /** An IP address. */
   readonly host: string;
   readonly port: number;
+  /** Undefined: gRPC is not served. */
+  readonly grpcPort: number | undefined;
   readonly instances: ModuleManifest['instances'] | undefined;
   /** Of who may load and unload; undefined: nobody may. */
   readonly controlToken: string | undefined;
@@ -39,6 +41,8 @@ export interface ServeReady {
   readonly address: string;
   readonly port: number;
   readonly url: string;
+  /** Host and port of gRPC, where it is served. */
+  readonly grpc: string | undefined;
   readonly modules: readonly ServedModuleReport[];
 }
 

@@ -9,8 +9,7 @@ import type { Random } from '#shared/kernel/ids.js';
 import type { LoadedModule } from '#shared/scoring/host-protocol.js';
 import { causeText } from '#shared/supervisor/host-child.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
-import { HostSet, type HostSetPorts, type HostSettings } from '#shared/supervisor/host-set.js';
-import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
+import { HostSet, type HostSetPorts, type HostSettings, type ListenHandles } from '#shared/supervisor/host-set.js';
 import type { ScriptRunner } from '#shared/supervisor/script-runner.js';
 import type { LocalModule } from './local-module.js';
 
@@ -18,7 +17,7 @@ export interface LocalServingPorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly entries: HostEntries;
-  readonly handle: ListenHandle;
+  readonly handles: ListenHandles;
   readonly runFolder: string;
   readonly cores: number;
   readonly nextId: () => number;
@@ -95,7 +94,7 @@ export class LocalServing {
       for (const [index, module] of modules.entries()) {
         served.push({ module, loaded: set.loaded[index], proved: await this.prove(set, module) });
       }
-      await set.listen(this.ports.handle);
+      await set.listen(this.ports.handles);
       this.current = set;
       this.starting = undefined;
       this.watch(set);

@@ -1,16 +1,7 @@
 /** `module.yaml`: what a module is. Strict: a field that is accepted works. */
 import * as z from 'zod';
 import { nameSchema } from '#shared/protocol/primitives.js';
-import {
-  batchingSchema,
-  cacheSchema,
-  captureSchema,
-  queueSchema,
-  type ScoringOptions,
-  scoringOptionsSchema,
-  sessionSchema,
-  warmUpSchema,
-} from './scoring-options.js';
+import { type ScoringOptions, scoringOptionsSchema } from './scoring-options.js';
 
 /** A file of the module's folder: relative, forward slashes, no way out. */
 export const relativePathSchema = z
@@ -40,6 +31,18 @@ const maxInstances = 64;
 
 export const accelerators = ['cpu', 'cuda', 'tensorrt', 'webgpu', 'coreml', 'dml'] as const;
 
+type ScoringShape = typeof scoringOptionsSchema.shape;
+type ScoringParts = { [Part in keyof ScoringShape]: z.ZodOptional<ReturnType<ScoringShape[Part]['unwrap']>> };
+
+/**
+ * How models are run, each part left out where the file does: not filled with defaults, a module that
+ * says nothing of a part keeps its digest when parts and options are added.
+ */
+function scoringParts(shape: ScoringShape): ScoringParts {
+  const parts = Object.entries(shape).map(([name, part]) => [name, part.unwrap().optional()]);
+  return Object.fromEntries(parts) as ScoringParts;
+}
+
 const head = {
   schema: z.literal(1),
   name: nameSchema,
@@ -54,13 +57,7 @@ const head = {
     })
     .default(1),
   golden: goldenSchema.optional(),
-  // Absent, and not filled with defaults: a module that says nothing keeps its digest when options are added.
-  batching: batchingSchema.optional(),
-  queue: queueSchema.optional(),
-  session: sessionSchema.optional(),
-  warmUp: warmUpSchema.optional(),
-  cache: cacheSchema.optional(),
-  capture: captureSchema.optional(),
+  ...scoringParts(scoringOptionsSchema.shape),
 };
 
 export const moduleManifestSchema = z.discriminatedUnion('flavor', [
@@ -76,8 +73,8 @@ export type ModuleManifest = z.infer<typeof moduleManifestSchema>;
 
 /** How the module's models are run, with the defaults for all that it does not say. */
 export function scoringOptionsOf(manifest: ModuleManifest): ScoringOptions {
-  const { batching, queue, session, warmUp, cache, capture } = manifest;
-  return scoringOptionsSchema.parse({ batching, queue, session, warmUp, cache, capture });
+  const parts = Object.entries(manifest).filter(([name]) => Object.hasOwn(scoringOptionsSchema.shape, name));
+  return scoringOptionsSchema.parse(Object.fromEntries(parts));
 }
 
 /** @param cores what the host may use */

@@ -23,6 +23,12 @@ export interface HostSetPorts extends ScriptPorts {
   readonly nextId: () => number;
 }
 
+export interface ListenHandles {
+  readonly http: ListenHandle;
+  /** Absent: gRPC is not served. */
+  readonly grpc?: ListenHandle | undefined;
+}
+
 export interface LoadFailure {
   readonly module: string | undefined;
   readonly problem: Problem;
@@ -103,8 +109,10 @@ export class HostSet {
   }
 
   /** Takes requests from now on, and its shared scripts ask it for their models. */
-  async listen({ handle }: ListenHandle): Promise<void> {
-    await this.host.listen(handle);
+  async listen({ http, grpc }: ListenHandles): Promise<void> {
+    // First, so that a handover that fails has not begun.
+    if (grpc !== undefined) await this.host.listenGrpc(grpc.handle);
+    await this.host.listen(http.handle);
     for (const runner of this.scripts.values()) runner.useModels(this.modelsSocket);
   }
 

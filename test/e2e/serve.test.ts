@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Daemon, ProgramFailed, runProgram } from '#cloud/quickstart/program.js';
 import { childrenOf } from '../support/child-processes.js';
+import { GrpcClient } from '../support/grpc-client.js';
 import { SteadyLoad } from '../support/steady-load.js';
 import { repository } from '../support/world.js';
 
@@ -14,6 +15,7 @@ const digits = join(repository, 'modules/digits');
 interface Ready {
   readonly url: string;
   readonly port: number;
+  readonly grpc?: string;
   readonly controlToken?: string;
   readonly modules: readonly {
     readonly name: string;
@@ -73,7 +75,9 @@ describe('flotilla serve', () => {
 
   it('answers V2 in JSON and in binary, with its golden vectors proved', async () => {
     const { ready } = await serve(digits);
-    expect(ready.modules).toMatchObject([{ name: 'digits', version: 1, proved: 4, loaded: { provider: 'cpu' } }]);
+    expect(ready.modules).toMatchObject([
+      { name: 'digits', version: 1, proved: 4, loaded: { provider: 'cpu', models: [{ maxBatchRows: 32 }] } },
+    ]);
     const url = `${ready.url}/v2/models/digits/infer`;
 
     const json = await post(url, digit);
@@ -93,6 +97,15 @@ describe('flotilla serve', () => {
     const headLength = Number(binary.headers.get('inference-header-content-length'));
     const floats = new Float32Array((await binary.arrayBuffer()).slice(headLength));
     expect([...floats]).toEqual(answer.outputs[0]?.data.map(Math.fround));
+  });
+
+  it('answers gRPC on a port of its own where that is asked for', async () => {
+    const { ready } = await serve(digits, '--grpc-port', '0');
+    const client = new GrpcClient(ready.grpc ?? '');
+    const { answer } = await client.call<{ ready: boolean }>('ModelReady', { name: 'digits' });
+    client.close();
+    expect(answer).toEqual({ ready: true });
+    expect((await serve(digits)).ready.grpc).toBeUndefined();
   });
 
   it('gives a first request that works', async () => {

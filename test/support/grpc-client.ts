@@ -1,6 +1,12 @@
 /** A client of the scoring host's gRPC face as any user builds one: from the .proto files beside the face. */
 import { join } from 'node:path';
-import { type ClientDuplexStream, credentials, loadPackageDefinition, Metadata, type ServiceError } from '@grpc/grpc-js';
+import {
+  type ClientDuplexStream,
+  credentials,
+  loadPackageDefinition,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 import { repository } from './scoring-harness.js';
 

@@ -15,6 +15,7 @@ import { outputOf } from '../session.js';
 
 interface ServeOptions {
   readonly port: string;
+  readonly grpcPort?: string;
   readonly host: string;
   readonly instances?: string;
   readonly controlToken?: string;
@@ -30,6 +31,7 @@ export function serveCommand(io: CliIo): Command {
     .description('Serve modules of this machine with the scoring host that devices run: unsigned, for development.')
     .argument('<source...>', 'folders with module.yaml, or ONNX files; of one name, they are versions 1, 2, …')
     .option('--port <n>', 'TCP port; 0 picks a free one', '8800')
+    .option('--grpc-port <n>', 'serve gRPC too, on this TCP port; 0 picks a free one')
     .option('--host <ip>', 'address to listen on', '127.0.0.1')
     .option('--instances <n>', 'worker threads of each module, or auto, in place of what it says')
     .option('--control-token <token>', 'who may load and unload models over HTTP; auto makes one and prints it once')
@@ -69,15 +71,19 @@ export function serveCommand(io: CliIo): Command {
 function requestOf(sources: readonly string[], options: ServeOptions, made: string | undefined): ServeRequest {
   const { host, golden, traffic, shadow, watch } = options;
   if (isIP(host) === 0) throw invalid(`--host ${host} is no IP address; write for example 127.0.0.1`);
-  const port = Number(options.port);
-  if (!/^\d+$/.test(options.port) || port > 65_535) {
-    throw invalid(`--port ${options.port} is no port; write a whole number from 0 to 65535`);
-  }
   return {
-    ...{ sources, host, port, golden, traffic, shadow, watch },
+    ...{ sources, host, golden, traffic, shadow, watch },
+    port: portOf('--port', options.port),
+    grpcPort: options.grpcPort === undefined ? undefined : portOf('--grpc-port', options.grpcPort),
     instances: instancesOf(options.instances),
     controlToken: made ?? controlTokenOf(options.controlToken),
   };
+}
+
+function portOf(flag: string, text: string): number {
+  const port = Number(text);
+  if (/^\d+$/.test(text) && port <= 65_535) return port;
+  throw invalid(`${flag} ${text} is no port; write a whole number from 0 to 65535`);
 }
 
 function instancesOf(text: string | undefined): ServeRequest['instances'] {
@@ -90,12 +96,12 @@ function controlTokenOf(text: string | undefined): string | undefined {
   throw invalid('--control-token: 8 to 256 letters, digits or signs without spaces; or auto, which makes one');
 }
 
-function describeReady({ url, address, modules }: ServeReady, controlToken: string | undefined): string {
+function describeReady({ url, grpc, address, modules }: ServeReady, controlToken: string | undefined): string {
   const reach = isLoopback(address)
     ? 'for this machine only'
     : 'for everyone who reaches this address, without asking who they are';
   return [
-    `serving ${url}, ${reach}; modules of local folders, unsigned`,
+    `serving ${url}${grpc === undefined ? '' : ` and gRPC on ${grpc}`}, ${reach}; modules of local folders, unsigned`,
     describeModules(modules).trimEnd(),
     ...(controlToken === undefined ? [] : ['Control token (load and unload), shown this once:', `  ${controlToken}`]),
     'To go on:',
@@ -106,11 +112,12 @@ function describeReady({ url, address, modules }: ServeReady, controlToken: stri
 
 function describeModules(modules: readonly ServedModuleReport[]): string {
   return formatTable(
-    ['MODULE', 'RUNS ON', 'WORKERS', 'GOLDEN', 'FROM'],
+    ['MODULE', 'RUNS ON', 'WORKERS', 'BATCHING', 'GOLDEN', 'FROM'],
     modules.map(({ name, version, loaded, instances, proved, source }) => [
       `${name}:${String(version)}`,
       provider(loaded),
-      String(instances),
+      workers(loaded, instances),
+      batching(loaded),
       proved === undefined ? '-' : `${String(proved)} agree`,
       source,
     ]),
@@ -121,6 +128,21 @@ function provider(loaded: ServedModuleReport['loaded']): string {
   if (loaded === undefined) return '-';
   const reasons = loaded.fallbacks.map((fallback) => `not ${fallback.provider}: ${fallback.reason}`);
   return reasons.length === 0 ? loaded.provider : `${loaded.provider} (${reasons.join('; ')})`;
+}
+
+/** A model that is small enough runs where its requests come in. */
+function workers(loaded: ServedModuleReport['loaded'], instances: number): string {
+  const isInline = loaded?.models.some(({ inline }) => inline) ?? false;
+  return isInline ? `${String(instances)}, small requests inline` : String(instances);
+}
+
+function batching(loaded: ServedModuleReport['loaded']): string {
+  const models = loaded?.models ?? [];
+  const texts = models.map(({ name, maxBatchRows, batchingReason }) => {
+    const text = maxBatchRows > 0 ? `up to ${String(maxBatchRows)} rows` : `no: ${batchingReason}`;
+    return models.length === 1 ? text : `${name} ${text}`;
+  });
+  return texts.length === 0 ? '-' : texts.join('; ');
 }
 
 function curlLine(url: string, { name, version, flavor, example }: ServedModuleReport): string {

@@ -70,7 +70,14 @@ export class CliHarness {
       },
       runServe: (request, events) => {
         stderr += `serve ${JSON.stringify(request)}\n`;
-        events.onReady({ version: '9.9.9', address: '127.0.0.1', port: 1, url: 'http://a:1', modules: [] });
+        events.onReady({
+          version: '9.9.9',
+          address: '127.0.0.1',
+          port: 1,
+          url: 'http://a:1',
+          grpc: undefined,
+          modules: [],
+        });
         return Promise.resolve();
       },
       describeServe: (request) => Promise.resolve(request),
