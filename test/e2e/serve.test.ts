@@ -1,5 +1,5 @@
 import { createServer } from 'node:net';
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -23,7 +23,7 @@ interface Ready {
     readonly digest: string;
     readonly proved?: number;
     readonly example?: string;
-    readonly loaded: { readonly provider: string };
+    readonly loaded: { readonly provider: string; readonly models: readonly { readonly maxBatchRows: number }[] };
   }[];
 }
 
@@ -185,6 +185,13 @@ describe('flotilla serve', () => {
     );
     const answer = await post(`${ready.url}/v2/models/digits/infer`, digit);
     expect([answer.status, answer.headers.get('flotilla-digest')]).toEqual([200, ready.modules[0]?.digest]);
+  });
+
+  it('runs a model as its module.yaml says', async () => {
+    const alone = await copyOfDigits('alone');
+    await appendFile(join(alone, 'module.yaml'), 'batching: { mode: "off" }\n');
+    const { ready } = await serve(alone);
+    expect(ready.modules[0]?.loaded.models).toMatchObject([{ maxBatchRows: 0 }]);
   });
 
   it('prints a control token once when asked to make one, and none otherwise', async () => {
