@@ -130,7 +130,7 @@ export class Serving {
   async stats(): Promise<{ readonly modules: ModuleStats; readonly rssBytes: number }> {
     const { current } = this;
     // A host that ends in this moment has no counts to give; its exit is told elsewhere.
-    const none = { modules: {}, rssBytes: 0 };
+    const none = { modules: [], rssBytes: 0 };
     return current === undefined ? none : current.stats().catch(() => none);
   }
 

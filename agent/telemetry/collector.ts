@@ -9,7 +9,8 @@ import type { ModuleMetrics, SystemMetrics } from '#shared/protocol/stream.js';
 import { type BatchContent, joinBatches } from '#agent/telemetry/batch-content.js';
 import type { Spool } from '#agent/telemetry/spool.js';
 
-export type ModuleStats = Readonly<Record<string, HostModuleStats>>;
+/** One entry for each version of a module that a host answered with. */
+export type ModuleStats = readonly HostModuleStats[];
 
 export interface CollectorPorts {
   readonly clock: Clock;
@@ -50,8 +51,7 @@ export class Collector {
 
   /** The last counts of a host that was replaced: a batch of their own, since a batch names one version a module. */
   async addLast(modules: ModuleStats): Promise<void> {
-    if (Object.values(modules).every(({ requests, errors }) => requests === 0 && Object.keys(errors).length === 0))
-      return;
+    if (modules.every(({ requests, errors }) => requests === 0 && Object.keys(errors).length === 0)) return;
     await this.spool(modules, undefined, this.ports.clock.monotonic() - this.lastAt);
   }
 
@@ -67,22 +67,29 @@ export class Collector {
 
   private async spool(modules: ModuleStats, system: SystemMetrics | undefined, intervalMs: number): Promise<void> {
     const { clock, generation, onError } = this.ports;
+    const head = { at: toInstant(clock.now()), generation: generation() };
+    const [first, ...more] = oneVersionEach(modules);
     this.keep({
-      at: toInstant(clock.now()),
+      ...head,
       intervalMs: Math.max(0, intervalMs),
-      generation: generation(),
-      modules: Object.fromEntries(Object.entries(modules).map(([name, stats]) => [name, metricsOf(stats)])),
+      modules: first ?? {},
       ...(system === undefined ? {} : { system }),
     });
+    // Of the same interval, which the first has told.
+    for (const others of more) this.keep({ ...head, intervalMs: 0, modules: others });
     this.writing = this.writing.then(() => this.write()).catch(onError);
     await this.writing;
   }
 
   private keep(content: BatchContent): void {
-    const last = this.unspooled.at(-1);
-    const joined = last === undefined ? undefined : joinBatches(last, content);
-    if (joined === undefined) this.unspooled.push(content);
-    else this.unspooled[this.unspooled.length - 1] = joined;
+    for (let at = this.unspooled.length - 1; at >= 0; at--) {
+      const earlier = this.unspooled[at];
+      const joined = earlier === undefined ? undefined : joinBatches(earlier, content);
+      if (joined === undefined) continue;
+      this.unspooled[at] = joined;
+      return;
+    }
+    this.unspooled.push(content);
   }
 
   /** What is being written is no longer in `unspooled`, so that nothing is joined to it; a failure puts it back. */
@@ -100,6 +107,20 @@ export class Collector {
       this.ports.onSpooled();
     }
   }
+}
+
+/** A batch names one version a module: where a host serves several, as many batches. */
+function oneVersionEach(modules: ModuleStats): Record<string, ModuleMetrics>[] {
+  const batches: Map<string, ModuleMetrics>[] = [];
+  for (const stats of modules) {
+    let batch = batches.find((one) => !one.has(stats.name));
+    if (!batch) {
+      batch = new Map();
+      batches.push(batch);
+    }
+    batch.set(stats.name, metricsOf(stats));
+  }
+  return batches.map((batch) => Object.fromEntries(batch));
 }
 
 function metricsOf({ digest, version, provider, requests, errors, latencyMs }: HostModuleStats): ModuleMetrics {

@@ -2,27 +2,20 @@
  * Prometheus text exposition (version 0.0.4) of counters that this process keeps and of gauges that are
  * asked when somebody scrapes. Features add their own through {@link Metrics.gauge}.
  */
+import { type Family, type Labels, labelText, type Sample, writeExposition } from '#shared/platform/exposition.js';
 
-export type Labels = Readonly<Record<string, string>>;
-
-export interface Sample {
-  readonly labels?: Labels;
-  readonly value: number;
-}
+export type { Labels, Sample };
 
 export interface Counter {
   add(labels: Labels, amount?: number): void;
 }
 
-interface Family {
-  readonly name: string;
-  readonly help: string;
-  readonly type: 'counter' | 'gauge';
+interface LiveFamily extends Omit<Family, 'samples'> {
   collect(): readonly Sample[] | Promise<readonly Sample[]>;
 }
 
 export class Metrics {
-  private readonly families = new Map<string, Family>();
+  private readonly families = new Map<string, LiveFamily>();
 
   counter(name: string, help: string): Counter {
     const counts = new Map<string, { labels: Labels; value: number }>();
@@ -43,27 +36,15 @@ export class Metrics {
   }
 
   async render(): Promise<string> {
-    const lines: string[] = [];
-    for (const family of this.families.values()) {
-      lines.push(`# HELP ${family.name} ${family.help}`, `# TYPE ${family.name} ${family.type}`);
-      for (const sample of await family.collect()) {
-        lines.push(`${family.name}${labelText(sample.labels ?? {})} ${String(sample.value)}`);
-      }
+    const families: Family[] = [];
+    for (const { name, help, type, collect } of this.families.values()) {
+      families.push({ name, help, type, samples: await collect() });
     }
-    return `${lines.join('\n')}\n`;
+    return writeExposition(families);
   }
 
-  private add(family: Family): void {
+  private add(family: LiveFamily): void {
     if (this.families.has(family.name)) throw new Error(`metric ${family.name} added twice`);
     this.families.set(family.name, family);
   }
-}
-
-function labelText(labels: Labels): string {
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escapeLabel(value)}"`);
-  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
-}
-
-function escapeLabel(value: string): string {
-  return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n');
 }

@@ -13,6 +13,9 @@ export const errorRegistry = {
   'request.method-not-allowed': { status: 405, retry: 'never', exit: 2 },
   'request.not-found': { status: 404, retry: 'never', exit: 4 },
   'request.range': { status: 416, retry: 'never', exit: 2 },
+  'request.headers-too-large': { status: 431, retry: 'never', exit: 2 },
+  'request.timeout': { status: 408, retry: 'later', exit: 6 },
+  'request.not-implemented': { status: 501, retry: 'never', exit: 2 },
   'request.aborted': { status: 499, retry: 'later', exit: 1 },
   // Who may
   'auth.missing': { status: 401, retry: 'never', exit: 3 },

@@ -60,6 +60,11 @@ export const captureSchema = z.strictObject({
   redact: z.array(z.string().min(1).max(256)).max(256).default([]),
 });
 
+export const scriptSchema = z.strictObject({
+  /** How long a script may take to answer, or to begin with its events where it streams. */
+  timeoutMs: z.int().min(1).max(86_400_000).default(3_600_000),
+});
+
 export const warmUpSchema = z.strictObject({
   /** Runs on made-up inputs before the module takes requests. */
   runs: z.int().min(0).max(1000).default(1),
@@ -70,6 +75,7 @@ export const scoringOptionsSchema = z.strictObject({
   queue: queueSchema.prefault({}),
   session: sessionSchema.prefault({}),
   warmUp: warmUpSchema.prefault({}),
+  script: scriptSchema.prefault({}),
   cache: cacheSchema.optional(),
   capture: captureSchema.optional(),
 });

@@ -1,10 +1,13 @@
 /**
  * Reads request bodies into memory, each once, into a buffer that is handed to a worker without a copy.
  * Invariants: no body is larger than the limit; all bodies in memory together stay within the budget,
- * so that a crowd of large requests is turned away instead of ending the process.
+ * so that a crowd of large requests is turned away instead of ending the process; small bodies have a
+ * budget of their own, so that the same crowd does not turn them away too; a body that comes too slowly
+ * is given up.
  */
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '#shared/kernel/errors.js';
+import { type BodyPace, tooSlow, watchPace } from './body-pace.js';
 
 export interface Body {
   readonly buffer: ArrayBuffer;
@@ -16,11 +19,17 @@ export interface Body {
 /** The largest element of any tensor. */
 const alignment = 8;
 
+const smallBytes = 64 * 1024;
+const smallBudgetBytes = 32 * 1024 * 1024;
+
 export class BodyReader {
-  private heldBytes = 0;
+  private readonly held = { small: 0, large: 0 };
   private readonly budgetBytes: number;
 
-  constructor(private readonly maxBodyBytes: number) {
+  constructor(
+    private readonly maxBodyBytes: number,
+    private readonly pace?: BodyPace,
+  ) {
     this.budgetBytes = Math.max(4 * maxBodyBytes, 64 * 1024 * 1024);
   }
 
@@ -28,16 +37,22 @@ export class BodyReader {
    * Reads the body, and holds its share of the budget until `use` has ended.
    *
    * @param jsonLength length of the JSON before the first tensor
-   * @throws AppError `request.too-large`, `request.aborted`, `score.overloaded`
+   * @throws AppError `request.too-large`, `request.aborted`, `request.timeout`, `score.overloaded`
    */
   async withBody<T>(request: IncomingMessage, jsonLength: number, use: (body: Body) => Promise<T>): Promise<T> {
     const declared = declaredLength(request);
     if (declared !== undefined && declared > this.maxBodyBytes) throw tooLarge(this.maxBodyBytes);
     return this.withLength(declared ?? this.maxBodyBytes, async () => {
-      const start = (alignment - (jsonLength % alignment)) % alignment;
-      const body =
-        declared === undefined ? await this.readUnknown(request, start) : await readDeclared(request, start, declared);
-      return use(body);
+      const unwatch = watchPace(request, this.pace);
+      try {
+        const start = (alignment - (jsonLength % alignment)) % alignment;
+        const body =
+          declared === undefined ? await this.readUnknown(request, start) : await readDeclared(request, start, declared);
+        unwatch();
+        return await use(body);
+      } finally {
+        unwatch();
+      }
     });
   }
 
@@ -47,14 +62,15 @@ export class BodyReader {
    * @throws AppError `score.overloaded`
    */
   async withLength<T>(length: number, use: () => Promise<T>): Promise<T> {
-    if (this.heldBytes + length > this.budgetBytes) {
-      throw new AppError('score.overloaded', 'too many large requests at once: try again shortly');
+    const kind = length <= smallBytes ? 'small' : 'large';
+    if (this.held[kind] + length > (kind === 'small' ? smallBudgetBytes : this.budgetBytes)) {
+      throw new AppError('score.overloaded', `too many ${kind} requests at once: try again shortly`);
     }
-    this.heldBytes += length;
+    this.held[kind] += length;
     try {
       return await use();
     } finally {
-      this.heldBytes -= length;
+      this.held[kind] -= length;
     }
   }
 
@@ -109,6 +125,7 @@ function consume(request: IncomingMessage, take: (chunk: Buffer) => AppError | u
     request.on('data', onData);
     request.once('end', onEnd);
     request.once('error', () => stop(aborted()));
+    request.once(tooSlow, stop);
     request.once('close', () => {
       if (!request.complete) stop(aborted());
     });

@@ -5,6 +5,9 @@
 import type { Problem } from '#shared/kernel/errors.js';
 import type { ScoringOptions } from '#shared/package/scoring-options.js';
 import type { EncodedSketch } from '#shared/protocol/sketch.js';
+import type { BodyPace } from './body-pace.js';
+import type { ShadowStats } from './traffic/shadow-counts.js';
+import type { HostTraffic } from './traffic/traffic-schema.js';
 
 /** A module as a scoring host serves it. */
 export interface HostedModule {
@@ -37,13 +40,19 @@ export interface HostConfig {
   /** Unix socket on which script hosts reach this host's models; absent when no module has user code. */
   readonly modelsSocket?: string;
   readonly maxBodyBytes: number;
+  /** How slowly a body may come; absent: `defaultPace`. */
+  readonly bodyPace?: BodyPace;
   /** Bearer token of who may load and unload models over HTTP; absent: nobody may. */
   readonly controlToken?: string;
+  /** How requests without a version are spread, by name of the module; absent: to the newest version. */
+  readonly traffic?: HostTraffic;
+  /** Folder for sampled requests and answers of modules that ask for it; absent: none are kept. */
+  readonly captureFolder?: string;
 }
 
 export type ToScoringHost =
   | { readonly type: 'load'; readonly config: HostConfig }
-  /** Runs the golden vectors of the module, its newest version unless told, through the path of live requests. */
+  /** Runs the golden vectors of the module, of every version unless told, through the path of live requests. */
   | { readonly type: 'prove'; readonly module: string; readonly version?: number | undefined }
   /** Comes with the bound, unaccepted TCP handle. */
   | { readonly type: 'listen' }
@@ -52,7 +61,11 @@ export type ToScoringHost =
   /** Finish what is under way, send the last stats, exit 0. */
   | { readonly type: 'drain' }
   | { readonly type: 'stats' }
-  | { readonly type: 'labels'; readonly labels: Readonly<Record<string, string>> };
+  /** Whether its loop still turns. */
+  | { readonly type: 'ping' }
+  | { readonly type: 'labels'; readonly labels: Readonly<Record<string, string>> }
+  /** Replaces all traffic rules at once, or, where they cannot be kept, none. */
+  | { readonly type: 'traffic'; readonly traffic: HostTraffic };
 
 export interface LoadedModule {
   readonly name: string;
@@ -69,14 +82,17 @@ export interface LoadedModule {
   }[];
 }
 
-/** Counts since the last stats of this process. */
+/** Counts of one version of one module since the last stats of this process. */
 export interface HostModuleStats {
+  readonly name: string;
   readonly digest: string;
   readonly version: number;
   readonly provider: string;
   readonly requests: number;
   readonly errors: Readonly<Record<string, number>>;
   readonly latencyMs: EncodedSketch;
+  /** Of a version that copies of live requests go to: how its answers compare. */
+  readonly shadow?: ShadowStats;
 }
 
 export type FromScoringHost =
@@ -91,11 +107,14 @@ export type FromScoringHost =
       /** Absent when every vector agreed. `retry: later` codes are worth another try. */
       readonly problem?: Problem;
     }
+  | { readonly type: 'pong' }
   | { readonly type: 'listening' }
   | { readonly type: 'listening-grpc' }
   /** Somebody else listens on the handle's address. */
   | { readonly type: 'listen-failed'; readonly problem: Problem }
-  | { readonly type: 'stats'; readonly modules: Readonly<Record<string, HostModuleStats>>; readonly rssBytes: number };
+  /** What became of a change of traffic; without a problem it is in force. */
+  | { readonly type: 'traffic-set'; readonly problem?: Problem }
+  | { readonly type: 'stats'; readonly modules: readonly HostModuleStats[]; readonly rssBytes: number };
 
 /** A module with user code, as its own process runs it. */
 export interface ScriptConfig {

@@ -35,17 +35,20 @@ export class HostChild<To extends object, From extends object> {
   private readonly waiters: Waiter<From>[] = [];
   private ended: ExitCause | undefined;
 
+  private readonly tail: LineTail;
+
   constructor(
     private readonly name: string,
     options: SpawnOptions,
   ) {
+    this.tail = new LineTail(options.onLog);
     this.child = fork(options.entry, [], {
       env: minimalEnvironment(options.env ?? {}),
       execArgv: [],
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
-    const tail = new LineTail(options.onLog);
+    const { tail } = this;
     if (this.child.stdout) tail.read(this.child.stdout);
     if (this.child.stderr) tail.read(this.child.stderr);
     this.child.on('message', (message) => this.receive(message as From));
@@ -101,6 +104,11 @@ export class HostChild<To extends object, From extends object> {
     const [sent, answered] = await Promise.allSettled([this.send(question, handle), answer]);
     if (answered.status === 'fulfilled') return answered.value;
     throw sent.status === 'rejected' ? sent.reason : answered.reason;
+  }
+
+  /** A line of ours among the process's own, for whoever asks why it ended. */
+  note(line: string): void {
+    this.tail.add(line);
   }
 
   async kill(): Promise<void> {

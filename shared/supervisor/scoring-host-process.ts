@@ -9,24 +9,41 @@ import type {
   LoadedModule,
   ToScoringHost,
 } from '#shared/scoring/host-protocol.js';
+import type { HostTraffic } from '#shared/scoring/traffic/traffic-schema.js';
 import { HostChild, type ExitCause, type SpawnOptions } from './host-child.js';
 
 export type { ExitCause, SpawnOptions } from './host-child.js';
 
 export interface HostStats {
-  readonly modules: Readonly<Record<string, HostModuleStats>>;
+  readonly modules: readonly HostModuleStats[];
   readonly rssBytes: number;
 }
 
+/** How often a host is asked whether its loop turns, and how long it may be silent. */
+export interface Liveness {
+  readonly everyMs: number;
+  readonly silenceMs: number;
+}
+
+export interface ScoringHostOptions extends SpawnOptions {
+  readonly liveness?: Liveness;
+}
+
+const usualLiveness: Liveness = { everyMs: 5000, silenceMs: 30_000 };
+
 export class ScoringHostProcess {
   private readonly child: HostChild<ToScoringHost, FromScoringHost>;
+  private asked = false;
 
-  private constructor(options: SpawnOptions) {
+  private constructor({ liveness = usualLiveness, ...options }: ScoringHostOptions) {
     this.child = new HostChild('the scoring host', options);
+    const timer = setInterval(() => void this.checkLiveness(liveness.silenceMs), liveness.everyMs);
+    timer.unref();
+    void this.child.exited.then(() => clearInterval(timer));
   }
 
   /** Starts the process; a failure to start shows in `exited` and in the first question. */
-  static spawn(options: SpawnOptions): ScoringHostProcess {
+  static spawn(options: ScoringHostOptions): ScoringHostProcess {
     return new ScoringHostProcess(options);
   }
 
@@ -91,6 +108,18 @@ export class ScoringHostProcess {
     this.child.send({ type: 'labels', labels }).catch(ignoreGone);
   }
 
+  /**
+   * Replaces the rules of traffic, all at once.
+   *
+   * @throws AppError `config.invalid` for rules that the host cannot keep: the old ones stay
+   */
+  async traffic(traffic: HostTraffic): Promise<void> {
+    const problem = await this.child.ask({ type: 'traffic', traffic }, (message) =>
+      message.type === 'traffic-set' ? (message.problem ?? ('none' as const)) : undefined,
+    );
+    if (problem !== 'none') throw new AppError(problem.code, problem.message, { details: problem.details ?? {} });
+  }
+
   /** What was counted since the last time that it was asked. */
   stats(): Promise<HostStats> {
     return this.child.ask({ type: 'stats' }, statsIn);
@@ -101,14 +130,33 @@ export class ScoringHostProcess {
    *
    * @returns the last stats; none of a host that ended without giving them
    */
-  async drain(timeoutMs: number): Promise<{ readonly modules: Readonly<Record<string, HostModuleStats>> }> {
+  async drain(timeoutMs: number): Promise<{ readonly modules: readonly HostModuleStats[] }> {
     const last = this.child.ask({ type: 'drain' }, statsIn);
     const [stats] = await Promise.allSettled([last, this.child.endWithin(timeoutMs)]);
-    return stats.status === 'fulfilled' ? { modules: stats.value.modules } : { modules: {} };
+    return stats.status === 'fulfilled' ? { modules: stats.value.modules } : { modules: [] };
   }
 
   kill(): Promise<void> {
     return this.child.kill();
+  }
+
+  /** A loop that turns no more cannot be told to end: the process is killed, and its exit says so. */
+  private async checkLiveness(silenceMs: number): Promise<void> {
+    if (this.asked) return;
+    this.asked = true;
+    const timer = setTimeout(() => {
+      this.child.note(`no answer for ${String(Math.round(silenceMs / 1000))} s: killed by its owner`);
+      void this.child.kill();
+    }, silenceMs);
+    timer.unref();
+    try {
+      await this.child.ask({ type: 'ping' }, (message) => (message.type === 'pong' ? true : undefined));
+    } catch (error) {
+      ignoreGone(error);
+    } finally {
+      clearTimeout(timer);
+      this.asked = false;
+    }
   }
 }
 

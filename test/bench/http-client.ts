@@ -99,9 +99,9 @@ export class HttpConnection {
     if (this.missing > 0 || !this.answer) return;
     const { status, text, closes } = this.answer;
     this.answer = undefined;
+    const body = this.keepBodies ? Buffer.concat(this.body.splice(0)) : Buffer.alloc(0);
     if (closes) this.drop();
     this.busy = false;
-    const body = this.keepBodies ? Buffer.concat(this.body.splice(0)) : Buffer.alloc(0);
     this.events.answered({ status, head: this.keepBodies ? text.toLowerCase() : '', body });
   }
 

@@ -16,8 +16,6 @@ export const scriptHostEntry = join(repository, 'dist/shared/scoring/script-host
 export const fixtures = join(repository, 'test/fixtures/models');
 export const digitsFolder = join(repository, 'modules/digits');
 
-const quiet = { FLOTILLA_LOG_LEVEL: 'silent' };
-
 export function hostedModule(folder: string, file: string, more: Partial<HostedModule> = {}): HostedModule {
   const name = more.name ?? 'model';
   return {
@@ -44,10 +42,10 @@ export class Scoring {
   private readonly handles: ListenHandle[] = [];
   private readonly folders: string[] = [];
 
-  spawn(): ScoringHostProcess {
+  spawn(level = 'silent'): ScoringHostProcess {
     const host = ScoringHostProcess.spawn({
       entry: scoringHostEntry,
-      env: quiet,
+      env: { FLOTILLA_LOG_LEVEL: level },
       onLog: (line) => this.lines.push(line),
     });
     this.hosts.push(host);

@@ -33,6 +33,8 @@ export interface RequestedInput {
 export interface RequestedOutput {
   readonly name: string;
   readonly binary: boolean;
+  /** How many of the largest values are asked for, as text, instead of all numbers. */
+  readonly classes?: number;
 }
 
 export interface InferRequest {
@@ -50,7 +52,7 @@ export interface InferRequest {
 export function readInferRequest(body: Uint8Array<ArrayBuffer>, jsonLength: number | undefined): InferRequest {
   if (jsonLength === 0) {
     throw invalidInput(
-      'a raw binary request (Inference-Header-Content-Length: 0) is not served yet: send the JSON header',
+      'a raw binary request (Inference-Header-Content-Length: 0) needs a model that says what the bytes are: send a JSON header',
     );
   }
   if (jsonLength !== undefined && jsonLength > body.length) {
@@ -70,7 +72,7 @@ export function requestFromJson(json: JsonText, binary: Uint8Array<ArrayBuffer> 
   const { id, inputs, outputs } = request;
   if (id !== undefined && typeof id !== 'string') throw invalidInput(`"id" must be a string, got ${show(id)}`);
   if (!Array.isArray(inputs)) throw invalidInput(`"inputs" must be an array of tensors, got ${show(inputs)}`);
-  const binaryOutputs = flag(request['parameters'], 'binary_data_output', 'the request') ?? false;
+  const binaryOutputs = flag(parametersOf(request, 'the request'), 'binary_data_output', 'the request') ?? false;
   const section = { rest: binary };
   const read = inputs.map((input: unknown, index) => readInput(input, index, json, section));
   refuseTwice(
@@ -99,8 +101,7 @@ function readInput(
   }
   if (!isShape(shape))
     throw invalidInput(`input "${name}": shape must be an array of integers from 0, got ${show(shape)}`);
-  const parameters = input['parameters'];
-  const size = isObject(parameters) ? parameters['binary_data_size'] : undefined;
+  const size = parametersOf(input, `input "${name}"`)['binary_data_size'];
   if (size === undefined) {
     if (!('data' in input)) throw invalidInput(`input "${name}" has neither data nor parameters.binary_data_size`);
     const { exact } = partOf(json, 'inputs', index, 'data');
@@ -157,11 +158,14 @@ function readOutputs(outputs: unknown, binaryOutputs: boolean): readonly Request
     if (!isObject(output) || typeof name !== 'string') {
       throw invalidInput(`outputs[${String(index)}] must be an object with a name, got ${show(output)}`);
     }
-    const parameters = output['parameters'];
-    if (isObject(parameters) && parameters['classification'] !== undefined) {
-      throw invalidInput(`output "${name}": the classification extension is not served yet`);
+    const parameters = parametersOf(output, `output "${name}"`);
+    const binary = flag(parameters, 'binary_data', `output "${name}"`) ?? binaryOutputs;
+    const classes = parameters['classification'];
+    if (classes === undefined) return { name, binary };
+    if (!Number.isSafeInteger(classes) || (classes as number) < 1) {
+      throw invalidInput(`output "${name}": classification must be an integer from 1, got ${show(classes)}`);
     }
-    return { name, binary: flag(parameters, 'binary_data', `output "${name}"`) ?? binaryOutputs };
+    return { name, binary, classes: classes as number };
   });
   refuseTwice(
     read.map(({ name }) => name),
@@ -251,8 +255,15 @@ function fits(shape: readonly number[], expected: TensorSignature): boolean {
   );
 }
 
-function flag(parameters: unknown, name: string, where: string): boolean | undefined {
-  const value = isObject(parameters) ? parameters[name] : undefined;
+/** Absent ones are none. */
+function parametersOf(value: Record<string, unknown>, where: string): Record<string, unknown> {
+  const { parameters = {} } = value;
+  if (!isObject(parameters)) throw invalidInput(`${where}: parameters must be an object, got ${show(parameters)}`);
+  return parameters;
+}
+
+function flag(parameters: Record<string, unknown>, name: string, where: string): boolean | undefined {
+  const value = parameters[name];
   if (value === undefined || typeof value === 'boolean') return value;
   throw invalidInput(`${where}: parameter ${name} must be true or false, got ${show(value)}`);
 }

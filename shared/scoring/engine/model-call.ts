@@ -1,5 +1,6 @@
 /** One request for one model, as bytes that no face has parsed. */
 import type { Body } from '../body-reader.js';
+import type { RequestOrigin } from '../traffic/request-origin.js';
 import type { BodyForm } from '../worker/worker-protocol.js';
 
 export interface ModelCall {
@@ -13,4 +14,6 @@ export interface ModelCall {
   readonly priority?: number;
   /** Instant of the monotonic clock after which nobody wants the answer; absent: the module's default. */
   readonly deadlineMs?: number;
+  /** Absent: nothing is known of the request but its body. */
+  readonly origin?: RequestOrigin;
 }

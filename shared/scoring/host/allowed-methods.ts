@@ -1,8 +1,19 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '#shared/kernel/errors.js';
 
-const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const;
+const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'] as const;
 type Method = (typeof methods)[number];
+
+/**
+ * Methods that no route here could have, whatever the framework makes of them.
+ *
+ * @throws AppError `request.method-not-allowed`
+ */
+export function refuseUnknownMethod({ method }: FastifyRequest, reply: FastifyReply): void {
+  if (methods.some((known) => known === method)) return;
+  void reply.header('allow', 'GET, HEAD, POST, OPTIONS');
+  throw new AppError('request.method-not-allowed', `${method} is not served here`);
+}
 
 /** Every other method on a path that exists is 405, naming what is allowed. */
 export function refuseOtherMethods(app: FastifyInstance, url: string, allowed: readonly Method[]): void {

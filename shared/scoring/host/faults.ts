@@ -1,10 +1,14 @@
-/** Failures as the two faces write them: V2 `{"error": …}`, everything else `{"message": …}` as Azure ML does. */
-import { AppError, toProblem } from '#shared/kernel/errors.js';
+/**
+ * Failures as each face writes them: V2 and V1 `{"error": …}`, everything else `{"message": …}` as
+ * Azure ML does.
+ */
+import { AppError, type ErrorCode, toProblem } from '#shared/kernel/errors.js';
 
-export type Face = 'v2' | 'score';
+export type Face = 'v2' | 'v1' | 'score';
 
 export function faceOf(url: string): Face {
-  return /^\/v2(?:[/?]|$)/.test(url) ? 'v2' : 'score';
+  const version = /^\/(v[12])(?:[/?]|$)/.exec(url)?.[1];
+  return version === 'v1' || version === 'v2' ? version : 'score';
 }
 
 export interface Fault {
@@ -15,14 +19,39 @@ export interface Fault {
 
 export function faultOf(error: unknown, face: Face): Fault {
   const { code, message } = toProblem(error);
-  const traits = error instanceof AppError ? error.traits : undefined;
-  const overloaded = code === 'score.overloaded';
   return {
-    status: overloaded && face === 'score' ? 429 : (traits?.status ?? 500),
-    headers: {
-      'content-type': 'application/json',
-      ...(overloaded || code === 'score.not-ready' ? { 'retry-after': '1' } : {}),
-    },
-    body: face === 'v2' ? { error: message } : { message },
+    status: statusOf(error, face),
+    headers: { 'content-type': 'application/json', ...headersOf(code) },
+    body: faultBody(message, face),
   };
+}
+
+/** What the framework itself refuses a request for; undefined for everything else. */
+export function ofFramework(error: unknown): AppError | undefined {
+  if (!(error instanceof Error) || error instanceof AppError) return undefined;
+  const status: unknown = Reflect.get(error, 'statusCode');
+  if (typeof status !== 'number' || status < 400 || status > 499) return undefined;
+  return new AppError(status === 415 ? 'request.unsupported-type' : 'request.invalid', error.message, { cause: error });
+}
+
+export function faultBody(message: string, face: Face): Readonly<Record<string, string>> {
+  return face === 'score' ? { message } : { error: message };
+}
+
+function statusOf(error: unknown, face: Face): number {
+  if (!(error instanceof AppError)) return 500;
+  const { code, traits } = error;
+  // On V2 what came too late is unavailable, as the protocol's own server has it.
+  if (code === 'score.overloaded') return face === 'v2' ? 503 : 429;
+  if (code === 'score.timeout' && face === 'v2') return 503;
+  if (code === 'score.timeout' && error.details['by'] === 'script') return 500;
+  return traits.status;
+}
+
+function headersOf(code: ErrorCode): Record<string, string> {
+  if (code === 'score.overloaded' || code === 'score.not-ready') return { 'retry-after': '1' };
+  if (code === 'auth.missing' || code === 'auth.invalid') return { 'www-authenticate': 'Bearer' };
+  // The rest of the body may never come.
+  if (code === 'request.timeout') return { connection: 'close' };
+  return {};
 }

@@ -109,7 +109,7 @@ function within(expected: number, got: number, { absolute, relative }: Tolerance
 function mismatch(module: LoadedHostedModule, vector: string, what: string): AppError {
   return new AppError(
     'golden.mismatch',
-    `golden vector "${vector}" of module "${module.name}" on ${module.provider}: ${what}`,
+    `golden vector "${vector}" of module "${module.name}" version ${String(module.module.version)} on ${module.provider}: ${what}`,
     { details: { vector, provider: module.provider } },
   );
 }

@@ -10,6 +10,7 @@ import type { NewId } from '#shared/kernel/ids.js';
 import { errno } from '#shared/platform/atomic-file.js';
 import type { Logger } from '#shared/platform/logger.js';
 import type { FromScoringHost, HostConfig, ToScoringHost } from '../host-protocol.js';
+import type { HostTraffic } from '../traffic/traffic-schema.js';
 import { listenPrivately, type PrivateSocket } from '../private-socket.js';
 import { ConnectionDrain } from '../connection-drain.js';
 import { proveGolden } from './golden.js';
@@ -56,9 +57,13 @@ export class HostProcess {
         return this.drain();
       case 'stats':
         return this.deps.send(this.stats());
+      case 'ping':
+        return this.deps.send({ type: 'pong' });
       case 'labels':
         this.serving?.host.label(message.labels);
         return;
+      case 'traffic':
+        return this.deps.send(this.setTraffic(message.traffic));
     }
   }
 
@@ -91,10 +96,12 @@ export class HostProcess {
 
   private async prove(name: string, version: number | undefined): Promise<void> {
     try {
-      const versions = this.serving?.host.versions(name);
-      const module = versions?.find((one) => version === undefined || one.module.version === version);
-      if (!module) throw new AppError('module.not-found', `no module "${name}" is loaded`);
-      await this.deps.send({ type: 'proved', module: name, version, vectors: await proveGolden(module) });
+      const all = this.serving?.host.versions(name) ?? [];
+      const versions = all.filter((one) => version === undefined || one.module.version === version);
+      if (versions.length === 0) throw new AppError('module.not-found', `no module "${name}" is loaded`);
+      let vectors = 0;
+      for (const one of versions) vectors += await proveGolden(one);
+      await this.deps.send({ type: 'proved', module: name, version, vectors });
     } catch (error) {
       if (!(error instanceof AppError)) this.deps.log.error({ err: error }, 'proving failed by a bug of ours');
       await this.deps.send({ type: 'proved', module: name, version, vectors: 0, problem: toProblem(error) });
@@ -145,8 +152,18 @@ export class HostProcess {
     await host.close();
   }
 
+  private setTraffic(traffic: HostTraffic): FromScoringHost {
+    try {
+      if (!this.serving) throw new AppError('config.invalid', 'traffic is set once the host has loaded its modules');
+      this.serving.host.traffic.set(traffic);
+      return { type: 'traffic-set' };
+    } catch (error) {
+      return { type: 'traffic-set', problem: toProblem(error) };
+    }
+  }
+
   private stats(): FromScoringHost {
-    return { type: 'stats', modules: this.serving?.host.takeStats() ?? {}, rssBytes: process.memoryUsage.rss() };
+    return { type: 'stats', modules: this.serving?.host.takeStats() ?? [], rssBytes: process.memoryUsage.rss() };
   }
 }
 

@@ -9,7 +9,7 @@ import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { EncodedResponse } from '../codec/infer-response.js';
 import type { ModelSignature } from '../codec/tensor.js';
 import type { HostedModule, LoadedModule } from '../host-protocol.js';
-import { ScriptClient, type ScriptAnswer } from '../script-host/script-client.js';
+import { ScriptClient, type ScriptAnswer, type ScriptPath } from '../script-host/script-client.js';
 import type { Engine } from '../engine/engine.js';
 import type { ModelCall } from '../engine/model-call.js';
 import { type ModuleDeps, type RunningModels, startModels } from '../engine/start-models.js';
@@ -103,13 +103,14 @@ export class LoadedHostedModule {
 
   /** Answers with the module's script. */
   async answerByScript(
-    path: '/score' | '/infer',
+    path: ScriptPath,
     headers: IncomingHttpHeaders,
     requestId: string,
     body: Readable | Uint8Array,
+    signal?: AbortSignal,
   ): Promise<ScriptAnswer> {
     if (!this.script) throw new Error(`module ${this.name} has no script`);
-    return this.script.post(path, scriptHeaders(headers, requestId), body);
+    return this.script.post(path, scriptHeaders(headers, requestId), body, signal);
   }
 
   /** @param atMs wall time */

@@ -20,6 +20,7 @@ const host = new HostProcess({
   clock: systemClock,
   log,
   newId: randomUUID,
+  random: Math.random,
   version: programVersion(),
   workerEntry: new URL('../worker/main.js', import.meta.url),
   onCrash: crash,

@@ -1,6 +1,6 @@
 /**
  * Serves the inner models of modules with user code to their script hosts, on a Unix socket that only
- * this user may open: `GET /{module}/{model}` names the tensors, `POST` runs a V2 request.
+ * this user may open: `GET /{module}/{version}/{model}` names the tensors, `POST` runs a V2 request.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
@@ -24,8 +24,8 @@ export function createModelsServer(host: ScoringHost): Server {
 }
 
 async function answer(host: ScoringHost, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const [, moduleName = '', modelName = ''] = (request.url ?? '').split('/');
-  const module = host.module(moduleName);
+  const [, moduleName = '', version = '', modelName = ''] = (request.url ?? '').split('/');
+  const module = host.versions(moduleName).find((one) => String(one.module.version) === version);
   const model = module?.model(modelName);
   if (!module || !model) throw new AppError('model.not-found', `module "${moduleName}" has no model "${modelName}"`);
   if (request.method === 'GET') {

@@ -6,6 +6,12 @@ export class ModuleCounts {
   private requests = 0;
   private errors = new Map<string, number>();
   private latency = emptySketch();
+  private readonly everyError = new Map<ErrorCode, number>();
+
+  /** By code, since the module was loaded. */
+  get errorsSinceLoad(): ReadonlyMap<ErrorCode, number> {
+    return this.everyError;
+  }
 
   succeeded(latencyMs: number): void {
     this.requests += 1;
@@ -16,6 +22,7 @@ export class ModuleCounts {
   failed(code: ErrorCode): void {
     this.requests += 1;
     this.errors.set(code, (this.errors.get(code) ?? 0) + 1);
+    this.everyError.set(code, (this.everyError.get(code) ?? 0) + 1);
   }
 
   take(): { requests: number; errors: Record<string, number>; latencyMs: EncodedSketch } {

@@ -3,16 +3,25 @@
  * whatever their content type; failures have the shape of the face that they happened on.
  */
 import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
-import { AppError } from '#shared/kernel/errors.js';
+import { AppError, toProblem } from '#shared/kernel/errors.js';
 import type { NewId } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
-import { faceOf, faultOf } from './faults.js';
+import { refuseUnknownMethod } from './allowed-methods.js';
+import { azureHeaders } from './faces/azure-headers.js';
+import { metricsRoutes } from './faces/metrics-routes.js';
+import { openApiRoutes } from './faces/openapi-routes.js';
+import { swaggerRoutes } from './faces/swagger-routes.js';
+import { v1Routes } from './faces/v1-routes.js';
+import { v2Routes } from './faces/v2-routes.js';
+import { faceOf, faultOf, ofFramework } from './faults.js';
 import { scoreRoutes } from './score-routes.js';
-import { v2Routes } from './v2-routes.js';
 import type { ScoringHost } from './scoring-host.js';
+import { refuseUnreadable } from './unreadable-request.js';
 
 /** What a client may leave a connection idle for; Node tells it so in every answer. */
 const keepAliveTimeoutMs = 5000;
+const headersTimeoutMs = 10_000;
+/** Of a whole request. Bodies have a pace to keep besides (`body-pace.ts`). */
 const requestTimeoutMs = 300_000;
 
 export async function createScoringApp(deps: {
@@ -23,11 +32,12 @@ export async function createScoringApp(deps: {
   const { host, log, newId } = deps;
   const app = fastify({
     logger: false,
-    http: { noDelay: true },
+    http: { noDelay: true, headersTimeout: headersTimeoutMs, connectionsCheckingInterval: headersTimeoutMs / 2 },
     keepAliveTimeout: keepAliveTimeoutMs,
     requestTimeout: requestTimeoutMs,
     routerOptions: { ignoreTrailingSlash: true, ignoreDuplicateSlashes: false },
     genReqId: ({ headers }) => acceptableId(headers['x-request-id']) ?? newId(),
+    clientErrorHandler: refuseUnreadable,
     frameworkErrors: (error, request, untypedReply) => {
       const reply = untypedReply as unknown as FastifyReply;
       const fault = faultOf(new AppError('request.invalid', error.message), faceOf(request.raw.url ?? '/'));
@@ -37,10 +47,18 @@ export async function createScoringApp(deps: {
   app.removeAllContentTypeParsers();
   // Bodies stay streams: the routes read them, and know the limits.
   app.addContentTypeParser('*', (_request, _payload, done) => done(null, undefined));
+  app.addHook('onRequest', (request, reply, done) => {
+    refuseUnknownMethod(request, reply);
+    if (faceOf(request.url) === 'score') void reply.headers(azureHeaders(request.headers, request.id, host.version));
+    done();
+  });
 
-  app.setErrorHandler((error, request, reply) => {
+  app.setErrorHandler((thrown, request, reply) => {
+    const error = ofFramework(thrown) ?? thrown;
     if (!(error instanceof AppError)) log.error({ err: error, url: request.url }, 'a request failed by a bug of ours');
-    const fault = faultOf(error, faceOf(request.url));
+    const face = faceOf(request.url);
+    const fault = faultOf(error, face);
+    if (face === 'score' && functionFailed(error)) void reply.header('x-ms-run-function-failed', 'True');
     void reply.code(fault.status).headers(fault.headers).header('x-request-id', request.id).send(fault.body);
   });
   app.setNotFoundHandler((request) => {
@@ -48,9 +66,18 @@ export async function createScoringApp(deps: {
   });
 
   v2Routes(app, host);
+  v1Routes(app, host);
   scoreRoutes(app, host);
+  swaggerRoutes(app, host);
+  openApiRoutes(app, host);
+  metricsRoutes(app, host);
   await app.ready();
   return app;
+}
+
+function functionFailed(error: unknown): boolean {
+  const { code } = toProblem(error);
+  return code === 'score.failed' || code === 'score.timeout';
 }
 
 /** Anything else would break our headers or logs: it gets an id of ours instead. */

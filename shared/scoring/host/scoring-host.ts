@@ -2,17 +2,23 @@
  * The modules that this process serves, with what their answers share: limits, clock, provenance.
  */
 import type { Clock } from '#shared/kernel/clock.js';
-import { AppError, type Problem } from '#shared/kernel/errors.js';
-import { ok, type Result } from '#shared/kernel/result.js';
+import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
+import type { NewId } from '#shared/kernel/ids.js';
+import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { HostConfig, HostModuleStats } from '../host-protocol.js';
+import { type BodyPace, defaultPace } from '../body-pace.js';
 import { BodyReader } from '../body-reader.js';
 import { Engine } from '../engine/engine.js';
-import type { EncodedResponse } from '../codec/infer-response.js';
 import { LoadedHostedModule, type ModelCall } from './hosted-module.js';
+import { pinOf, type RequestHeaders } from '../traffic/request-origin.js';
+import { type HostAnswer, TrafficControl } from '../traffic/traffic-control.js';
 import { type IndexEntry, ModelRepository } from './model-repository.js';
 
 export interface ScoringHostDeps {
   readonly clock: Clock;
+  readonly newId: NewId;
+  /** In [0, 1). */
+  readonly random: () => number;
   /** Of the program, for server metadata. */
   readonly version: string;
   readonly workerEntry: URL;
@@ -23,11 +29,19 @@ export interface ScoringHostDeps {
   readonly cores: number;
 }
 
+interface LoadFailure {
+  readonly module: string;
+  readonly problem: Problem;
+}
+
 export class ScoringHost {
   readonly bodies: BodyReader;
   readonly maxBodyBytes: number;
+  readonly bodyPace: BodyPace;
   /** Who may load and unload; undefined: nobody may over HTTP. */
   readonly controlToken: string | undefined;
+  /** Which version answers, and what else becomes of requests and answers. */
+  readonly traffic: TrafficControl;
   private readonly repository: ModelRepository;
   private readonly engine: Engine;
   private labels: Readonly<Record<string, string>>;
@@ -40,7 +54,8 @@ export class ScoringHost {
     config: HostConfig,
   ) {
     this.maxBodyBytes = config.maxBodyBytes;
-    this.bodies = new BodyReader(config.maxBodyBytes);
+    this.bodyPace = config.bodyPace ?? defaultPace;
+    this.bodies = new BodyReader(config.maxBodyBytes, this.bodyPace);
     this.controlToken = config.controlToken;
     this.labels = config.labels;
     this.engine = new Engine({
@@ -58,17 +73,26 @@ export class ScoringHost {
       (module) => LoadedHostedModule.load(module, { ...deps, engine: this.engine }),
       () => this.modulesChanged(),
     );
+    const { clock, newId, random, cores } = deps;
+    this.traffic = new TrafficControl({
+      clock,
+      newId,
+      random,
+      cores,
+      captureFolder: config.captureFolder,
+      pending: () => this.all.reduce((sum, { pending }) => sum + pending, 0),
+      ready: (name) => this.repository.versions(name),
+      known: (name) => this.repository.index().flatMap((entry) => (entry.name === name ? [entry.version] : [])),
+    });
   }
 
-  static async load(
-    config: HostConfig,
-    deps: ScoringHostDeps,
-  ): Promise<Result<ScoringHost, { readonly module: string; readonly problem: Problem }>> {
+  static async load(config: HostConfig, deps: ScoringHostDeps): Promise<Result<ScoringHost, LoadFailure>> {
     const host = new ScoringHost(deps, config);
     const loaded = await host.repository.loadAll();
-    if (loaded.ok) return ok(host);
+    const failure = loaded.ok ? host.trafficFailure(config) : loaded;
+    if (failure === undefined) return ok(host);
     await host.close();
-    return loaded;
+    return failure;
   }
 
   get clock(): Clock {
@@ -99,6 +123,17 @@ export class ScoringHost {
     return this.repository.versions(name);
   }
 
+  /**
+   * Who answers a request to score: the version in the URL or the headers, else one by weight.
+   *
+   * @throws AppError `model.not-found`, `score.not-ready`, `request.invalid` for a request of two minds
+   */
+  route(name: string, version: string | undefined, headers: RequestHeaders): LoadedHostedModule {
+    const wanted = version ?? pinOf(headers);
+    const ready = wanted === undefined ? this.repository.versions(name) : [];
+    return (ready.length > 0 ? this.traffic.pick(name, ready, headers) : undefined) ?? this.find(name, wanted);
+  }
+
   /** @throws AppError `model.not-found`, `score.not-ready` where it is known and not loaded */
   find(name: string, version?: string): LoadedHostedModule {
     const versions = this.repository.versions(name);
@@ -127,8 +162,8 @@ export class ScoringHost {
    *
    * @throws AppError what the module's run ended with
    */
-  answer(module: LoadedHostedModule, call: ModelCall): Promise<EncodedResponse> {
-    return module.answer(call);
+  answer(module: LoadedHostedModule, call: ModelCall): Promise<HostAnswer> {
+    return this.traffic.answer(module, call);
   }
 
   index(): readonly IndexEntry[] {
@@ -177,22 +212,32 @@ export class ScoringHost {
   }
 
   /** Counts since they were last taken. */
-  takeStats(): Record<string, HostModuleStats> {
+  takeStats(): readonly HostModuleStats[] {
     const counted = [...this.counted];
     this.counted.clear();
     for (const loaded of this.all) this.counted.add(loaded);
-    return Object.fromEntries(
+    return this.traffic.withShadows(
       counted.map((loaded) => {
-        const { digest, version } = loaded.module;
-        return [loaded.name, { digest, version, provider: loaded.provider, ...loaded.counts.take() }];
+        const { name, digest, version } = loaded.module;
+        return { name, digest, version, provider: loaded.provider, ...loaded.counts.take() };
       }),
     );
   }
 
   /** Waits for what runs, then ends the workers. */
   async close(): Promise<void> {
+    await this.traffic.close();
     await this.repository.close();
     this.engine.close();
+  }
+
+  private trafficFailure(config: HostConfig): { readonly ok: false; readonly error: LoadFailure } | undefined {
+    try {
+      this.traffic.set(config.traffic ?? {});
+      return undefined;
+    } catch (error) {
+      return err({ module: Object.keys(config.traffic ?? {})[0] ?? '', problem: toProblem(error) });
+    }
   }
 
   private modulesChanged(): void {

@@ -22,7 +22,7 @@ interface Running {
 }
 
 async function start(config: ScriptConfig): Promise<Running> {
-  const models = new ModelsClient(config.name, config.modelsSocket);
+  const models = new ModelsClient(config.name, config.version, config.modelsSocket);
   const moduleLog = log.child({ module: config.name });
   const script = await UserScript.start(config, models, moduleLog);
   const server = createScriptServer(script, config, moduleLog);

@@ -20,6 +20,7 @@ export class ModelsClient {
 
   constructor(
     private readonly module: string,
+    private readonly version: number,
     private socketPath: string,
   ) {}
 
@@ -67,12 +68,12 @@ export class ModelsClient {
 
   private askOnce(method: string, model: string, body: Uint8Array, headers: http.OutgoingHttpHeaders): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const { agent, socketPath, module } = this;
+      const { agent, socketPath, module, version } = this;
       const request = http.request({
         agent,
         socketPath,
         method,
-        path: `/${module}/${model}`,
+        path: `/${module}/${String(version)}/${model}`,
         headers: { ...headers, 'content-length': body.length },
       });
       request.once('error', (error) => {

@@ -12,6 +12,8 @@ export interface ScriptAnswer {
   readonly body: http.IncomingMessage;
 }
 
+export type ScriptPath = '/score' | '/infer' | '/predict';
+
 export class ScriptClient {
   constructor(
     private readonly module: string,
@@ -20,16 +22,21 @@ export class ScriptClient {
 
   /**
    * @param body streamed, or sent as it is
+   * @param signal gives the script up, until its status has come
    * @throws AppError `score.not-ready` when the script host cannot be reached, `score.failed` when it ended midway
    */
   post(
-    path: '/score' | '/infer',
+    path: ScriptPath,
     headers: http.OutgoingHttpHeaders,
     body: Readable | Uint8Array,
+    signal?: AbortSignal,
   ): Promise<ScriptAnswer> {
     return new Promise((resolve, reject) => {
       const request = http.request({ agent: false, socketPath: this.socketPath, method: 'POST', path, headers });
+      const giveUp = (): void => void request.destroy();
+      signal?.addEventListener('abort', giveUp, { once: true });
       request.once('response', (response) => {
+        signal?.removeEventListener('abort', giveUp);
         resolve({ status: response.statusCode ?? 500, headers: response.headers, body: response });
       });
       request.once('error', (error) => {

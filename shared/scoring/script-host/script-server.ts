@@ -5,6 +5,7 @@
  * what it returns is sent as JSON, a Uint8Array as it is. `/infer`: it gets the parsed V2 request
  * `{id, inputs: [{name, datatype, shape, data}], outputs}` and returns `{outputs: [...]}` in the same
  * form, which is sent as the client asked, JSON or binary; anything else it returns is sent as JSON.
+ * `/predict`: as `/score`, for the V1 protocol. An async iterable is sent as server-sent events.
  * What it throws is a 500 with its message, or the 4xx of the error's `statusCode`.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -16,29 +17,42 @@ import { encodeInferResponse } from '../codec/infer-response.js';
 import { jsonLengthHeader, jsonLengthOf } from '../codec/json-length.js';
 import { parseJsonText } from '../codec/json-text.js';
 import type { ScriptConfig } from '../host-protocol.js';
-import { problemHeader } from './problem-header.js';
+import { isAsyncIterable, sendEvents } from './event-stream.js';
+import { methodHeader, problemHeader } from './problem-header.js';
+import { toJson } from './script-json.js';
 import { toTensor } from './tensor-input.js';
 import type { UserScript } from './user-script.js';
 
 export function createScriptServer(script: UserScript, config: ScriptConfig, log: Logger): Server {
   const bodies = new BodyReader(config.maxBodyBytes);
   return createServer({ noDelay: true }, (request, response) => {
-    const jsonLength = (): number | undefined => jsonLengthOf(request.headers);
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
     bodies
       .withBody(request, 0, (body) => {
         const bytes = new Uint8Array(body.buffer, body.start, body.length);
-        return request.url === '/infer'
-          ? infer(script, config, request, bytes, jsonLength())
-          : score(script, request, bytes);
+        const call: Call = { script, config, request, signal: gone.signal };
+        return request.url === '/infer' ? infer(call, bytes, jsonLengthOf(request.headers)) : score(call, bytes);
       })
-      .then(
-        (answer) => {
-          response.writeHead(200, { ...answer.headers, 'content-length': answer.body.byteLength });
-          response.end(answer.body);
-        },
-        (error: unknown) => fail(error, request, response, log),
-      );
+      .then(async (answer) => {
+        if ('events' in answer) {
+          const failure = await sendEvents(answer.events, response, scriptFailure);
+          if (failure) logged(failure, request, log);
+          return;
+        }
+        response.writeHead(200, { ...answer.headers, 'content-length': answer.body.byteLength });
+        response.end(answer.body);
+      })
+      .catch((error: unknown) => fail(logged(error, request, log), request, response));
   });
+}
+
+interface Call {
+  readonly script: UserScript;
+  readonly config: ScriptConfig;
+  readonly request: IncomingMessage;
+  /** Aborted when the client has left, or the answer was sent. */
+  readonly signal: AbortSignal;
 }
 
 interface Answer {
@@ -46,24 +60,27 @@ interface Answer {
   readonly body: Uint8Array;
 }
 
-async function score(script: UserScript, request: IncomingMessage, body: Uint8Array<ArrayBuffer>): Promise<Answer> {
-  const type = request.headers['content-type'];
+interface Events {
+  readonly events: AsyncIterable<unknown>;
+}
+
+async function score(call: Call, body: Uint8Array<ArrayBuffer>): Promise<Answer | Events> {
+  const type = call.request.headers['content-type'];
   const json = type === undefined || /^(?:application|text)\/(?:[a-z0-9.+-]+\+)?json(?:\s*;|$)/i.test(type);
-  const result = await run(script, request, json ? parseJsonText(body).value : body);
+  const result = await run(call, json ? parseJsonText(body).value : body);
+  if (isAsyncIterable(result)) return { events: result };
   if (result instanceof Uint8Array) return { headers: { 'content-type': 'application/octet-stream' }, body: result };
   return jsonAnswer(result);
 }
 
-async function infer(
-  script: UserScript,
-  config: ScriptConfig,
-  request: IncomingMessage,
-  body: Uint8Array<ArrayBuffer>,
-  jsonLength: number | undefined,
-): Promise<Answer> {
+async function infer(call: Call, body: Uint8Array<ArrayBuffer>, jsonLength: number | undefined): Promise<Answer> {
+  const { config } = call;
   const read = readInferRequest(body, jsonLength);
   const inputs = read.inputs.map((input) => ({ ...input, data: input.data() }));
-  const result = await run(script, request, { id: read.id, inputs, outputs: read.outputs });
+  const result = await run(call, { id: read.id, inputs, outputs: read.outputs });
+  if (isAsyncIterable(result)) {
+    throw new AppError('score.failed', 'the script streams, which V2 has no form for: ask it at /score');
+  }
   if (!isObject(result) || !Array.isArray(result['outputs'])) return jsonAnswer(result);
   const outputs = result['outputs'].map((output: unknown) => {
     const tensor = namedTensor(output);
@@ -82,10 +99,16 @@ async function infer(
   return { headers, body: encoded.body };
 }
 
-async function run(script: UserScript, request: IncomingMessage, input: unknown): Promise<unknown> {
-  const id = request.headers['x-request-id'];
+async function run({ script, request, signal }: Call, input: unknown): Promise<unknown> {
+  const { [methodHeader]: method, ...headers } = request.headers;
+  const id = headers['x-request-id'];
   try {
-    return await script.run(input, { id: typeof id === 'string' ? id : '', headers: request.headers });
+    return await script.run(input, {
+      id: typeof id === 'string' ? id : '',
+      method: typeof method === 'string' ? method : 'POST',
+      headers,
+      signal,
+    });
   } catch (error) {
     throw scriptFailure(error);
   }
@@ -117,33 +140,26 @@ function wantsBinary(request: InferRequest, name: string): boolean {
 }
 
 function jsonAnswer(result: unknown): Answer {
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(result ?? null, plain);
-  } catch (error) {
-    throw new AppError('score.failed', `the script returned what JSON cannot carry: ${messageOf(error)}`, {
-      cause: error,
-    });
-  }
-  return { headers: { 'content-type': 'application/json' }, body: Buffer.from(text ?? 'null') };
+  return { headers: { 'content-type': 'application/json' }, body: Buffer.from(toJson(result)) };
 }
 
-/** Typed arrays as arrays; 64-bit integers as numbers where these are exact, else as text. */
-function plain(_key: string, value: unknown): unknown {
-  if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value);
-  if (ArrayBuffer.isView(value) && !(value instanceof DataView))
-    return Array.from(value as unknown as ArrayLike<unknown>);
-  return value;
-}
-
-function fail(error: unknown, request: IncomingMessage, response: ServerResponse, log: Logger): void {
-  const { code, message, details } = toProblem(error);
+function logged<E>(error: E, request: IncomingMessage, log: Logger): E {
+  const { code, message } = toProblem(error);
   if (code === 'internal' || code === 'score.failed')
     log.error({ err: error, requestId: request.headers['x-request-id'] }, message);
+  return error;
+}
+
+function fail(error: unknown, request: IncomingMessage, response: ServerResponse): void {
+  if (response.headersSent) {
+    response.destroy();
+    return;
+  }
+  const { code, message, details } = toProblem(error);
   const status = details?.['status'] ?? (error instanceof AppError ? error.traits.status : 500);
   response.writeHead(typeof status === 'number' ? status : 500, {
     'content-type': 'application/json',
     [problemHeader]: code,
   });
-  response.end(JSON.stringify(request.url === '/infer' ? { error: message } : { message }));
+  response.end(JSON.stringify(request.url === '/score' ? { message } : { error: message }));
 }

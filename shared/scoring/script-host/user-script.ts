@@ -24,7 +24,14 @@ export interface ScriptContext {
 }
 
 export interface RunContext extends ScriptContext {
-  readonly request: { readonly id: string; readonly headers: Readonly<Record<string, string | string[] | undefined>> };
+  readonly request: {
+    readonly id: string;
+    /** GET, where the input is the query's values, or POST. */
+    readonly method: string;
+    readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+    /** Aborted when the client has left, or has its answer. */
+    readonly signal: AbortSignal;
+  };
 }
 
 type UserFunction = (argument: unknown, context: object) => unknown;

@@ -1,4 +1,5 @@
 /** What one request asks of a model, read from its bytes, and how its answer is to be written. */
+import { classify, countsRows } from '../codec/classification.js';
 import {
   readInferRequest,
   requestFromJson,
@@ -8,6 +9,8 @@ import {
 } from '../codec/infer-request.js';
 import { encodeInferResponse, type EncodedResponse } from '../codec/infer-response.js';
 import { parseJsonText } from '../codec/json-text.js';
+import { encodePredictResponse, readPredictRequest } from '../codec/predict-request.js';
+import { readRawRequest } from '../codec/raw-request.js';
 import { encodePlainResponse, isInferRequest, readPlainRequest } from '../codec/plain-request.js';
 import type { ModelSignature, Tensor } from '../codec/tensor.js';
 import type { BodyRequest, ModelIdentity } from './worker-protocol.js';
@@ -24,6 +27,23 @@ export interface PreparedRun {
 /** @throws AppError `score.invalid-input` */
 export function prepareRun(signature: ModelSignature, model: ModelIdentity, request: BodyRequest): PreparedRun {
   const body = new Uint8Array(request.buffer, request.start, request.length);
+  const all = signature.outputs.map(({ name }) => name);
+  if (request.form === 'predict') {
+    const { inputs, rows } = readPredictRequest(parseJsonText(body), signature);
+    return { inputs, outputs: all, encode: (outputs) => ({ body: encodePredictResponse(outputs, rows) }) };
+  }
+  if (request.jsonLength === 0) {
+    return {
+      inputs: [readRawRequest(body, signature)],
+      outputs: all,
+      encode: (outputs) =>
+        encode(
+          model,
+          undefined,
+          outputs.map((tensor) => ({ tensor, binary: true })),
+        ),
+    };
+  }
   if (request.form === 'infer' || request.jsonLength !== undefined) {
     return prepareInfer(signature, model, readInferRequest(body, request.jsonLength));
   }
@@ -31,7 +51,7 @@ export function prepareRun(signature: ModelSignature, model: ModelIdentity, requ
   if (isInferRequest(json.value)) return prepareInfer(signature, model, requestFromJson(json, undefined));
   return {
     inputs: readPlainRequest(json, signature),
-    outputs: signature.outputs.map(({ name }) => name),
+    outputs: all,
     encode: (outputs) => ({ body: encodePlainResponse(outputs) }),
   };
 }
@@ -42,11 +62,25 @@ function prepareInfer(signature: ModelSignature, model: ModelIdentity, request: 
     inputs: resolveInputs(request.inputs, signature),
     outputs: wanted.map(({ name }) => name),
     encode: (outputs) =>
-      encodeInferResponse({
-        modelName: model.answerName,
-        modelVersion: model.answerVersion,
-        id: request.id,
-        outputs: outputs.map((tensor, index) => ({ tensor, binary: wanted[index]?.binary ?? false })),
-      }),
+      encode(
+        model,
+        request.id,
+        outputs.map((tensor, index) => ({
+          tensor: classified(signature, tensor, wanted[index]?.classes),
+          binary: wanted[index]?.binary ?? false,
+        })),
+      ),
   };
+}
+
+function classified(signature: ModelSignature, tensor: Tensor, classes: number | undefined): Tensor {
+  return classes === undefined ? tensor : classify(tensor, classes, countsRows(signature, tensor));
+}
+
+function encode(
+  { answerName, answerVersion }: ModelIdentity,
+  id: string | undefined,
+  outputs: readonly { readonly tensor: Tensor; readonly binary: boolean }[],
+): EncodedResponse {
+  return encodeInferResponse({ modelName: answerName, modelVersion: answerVersion, id, outputs });
 }

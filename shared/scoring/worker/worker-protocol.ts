@@ -24,7 +24,9 @@ export type BodyForm =
   /** A V2 request. */
   | 'infer'
   /** `/score`: a V2 request or the plain form, answered in kind. */
-  | 'score';
+  | 'score'
+  /** `:predict` of the V1 protocol. */
+  | 'predict';
 
 export interface BodyRequest {
   readonly form: BodyForm;

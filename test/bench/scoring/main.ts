@@ -1,21 +1,29 @@
 /** `npm run bench:scoring`: our scoring host beside its limits and other servers; `docs/benchmarks.md` says how. */
-import { printTable } from '../report.js';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseOptions, usage, type BenchOptions } from './options.js';
+import { selfTimes, type CpuProfile } from './profile-summary.js';
 import { runScoring } from './run.js';
-import { figureRows, goalsOf, header } from './tables.js';
+import { goalsOf, printScoring } from './tables.js';
+
+const profileLines = 20;
 
 const options = optionsOrExit(process.argv.slice(2));
 // Progress is no figure: standard output carries those alone.
 const rows = await runScoring(options, (line) => console.error(line));
-const goals = goalsOf(rows);
-if (options.json) console.log(JSON.stringify({ node: process.version, rows, goals }, undefined, 2));
-else {
-  printTable(header, figureRows(rows));
-  console.log('');
-  printTable(
-    ['goal', 'figure', 'wanted', ''],
-    goals.map(({ what, figure, goal, met }) => [what, figure, goal, met ? 'met' : 'missed']),
-  );
+if (options.json) console.log(JSON.stringify({ node: process.version, rows, goals: goalsOf(rows) }, undefined, 2));
+else printScoring(rows);
+if (options.profile !== undefined) printProfiles(options.profile);
+
+/** To standard error: it is not among the figures. */
+function printProfiles(folder: string): void {
+  for (const file of readdirSync(folder).filter((name) => name.endsWith('.cpuprofile'))) {
+    const times = selfTimes(JSON.parse(readFileSync(join(folder, file), 'utf8')) as CpuProfile);
+    console.error(`\n${join(folder, file)}`);
+    for (const { where, ms, share } of times.slice(0, profileLines)) {
+      console.error(`  ${(share * 100).toFixed(1).padStart(5)} %  ${ms.toFixed(0).padStart(6)} ms  ${where}`);
+    }
+  }
 }
 
 function optionsOrExit(args: readonly string[]): BenchOptions {

@@ -5,8 +5,9 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describeCores, twoCores, type Cores } from '../cores.js';
 import { LineProcess } from '../line-process.js';
-import { bareAnswer, checkAnswers, measure, type Bench, type Row } from './measure.js';
-import type { BenchOptions } from './options.js';
+import { bareAnswer, checkAnswers, measure, untilAnswering, type Bench, type Row } from './measure.js';
+import { peerNames, type BenchOptions } from './options.js';
+import { startPeer } from './peers.js';
 import { startFixed, startOurs, type BenchServer } from './servers.js';
 import { placeSubject, type Subject } from './subjects.js';
 import { headersOf, responseOf, type Form } from './wire.js';
@@ -75,6 +76,12 @@ async function runSubject(context: {
   try {
     const profile = options.profile === undefined ? undefined : resolve(options.profile);
     if (wants('ours')) shared.push(await startOurs({ model: subject.model, file: subject.file, core, profile }));
+    for (const name of peerNames.filter(wants)) {
+      const peer = await startPeer(name, { file: subject.file, folder, core });
+      if (peer) shared.push(peer);
+      else say(`${name} is not here: test/bench/peers/install ${name}`);
+    }
+    for (const server of shared) await untilAnswering(server, subject);
     for (const form of subject.forms) {
       const servers = [...shared];
       if (wants('fixed')) servers.unshift(await startFixedFor(bench, subject, form, core));

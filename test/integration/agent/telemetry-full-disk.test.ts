@@ -14,11 +14,17 @@ import { temporaryFolder } from '#test/support/temporary-folder.js';
 const path = temporaryFolder();
 
 /** What a host counted: one request for each latency, of which some failed. */
-function stats(version: number, latencies: readonly number[], errors: Record<string, number> = {}): HostModuleStats {
+function stats(
+  version: number,
+  latencies: readonly number[],
+  errors: Record<string, number> = {},
+  name = 'digits',
+): HostModuleStats {
   const sketch = emptySketch();
   for (const latency of latencies) addToSketch(sketch, latency);
   const failed = Object.values(errors).reduce((sum, count) => sum + count, 0);
   return {
+    name,
     digest: `sha256:${String(version).repeat(64)}`,
     version,
     provider: 'cpu',
@@ -44,7 +50,7 @@ async function open(name: string): Promise<{ spool: Spool; folder: string; away:
 describe('what was counted while nothing could be written', () => {
   it('is spooled once when writing works again, joined by version', async () => {
     const { spool, folder, away } = await open('counts');
-    let next: Record<string, HostModuleStats> = {};
+    let next: readonly HostModuleStats[] = [];
     const failures: unknown[] = [];
     const collector = new Collector(
       {
@@ -62,16 +68,16 @@ describe('what was counted while nothing could be written', () => {
     );
     // A folder that is not there fails every write, as a full disk does.
     await rename(folder, away);
-    await collector.addLast({ digits: stats(1, [1, 2], { 'score.failed': 1 }) });
-    await collector.addLast({ digits: stats(1, [3]), other: stats(2, [9]) });
-    await collector.addLast({ digits: stats(2, [4]) });
+    await collector.addLast([stats(1, [1, 2], { 'score.failed': 1 })]);
+    await collector.addLast([stats(1, [3]), stats(2, [9], {}, 'other')]);
+    await collector.addLast([stats(2, [4])]);
     expect(failures).toHaveLength(3);
     expect(failures.every((failure) => failure instanceof AppError)).toBe(true);
     expect(spool.pending(undefined, 10)).toEqual([]);
 
     await rename(away, folder);
-    next = {};
-    await collector.addLast({ digits: stats(2, [5]) });
+    next = [];
+    await collector.addLast([stats(2, [5])]);
     const batches = await Promise.all(spool.pending(undefined, 10).map((name) => spool.read(name)));
     expect(batches).toHaveLength(2);
     expect(batches).toMatchObject([
@@ -84,6 +90,38 @@ describe('what was counted while nothing could be written', () => {
     const [first] = batches as unknown as { modules: { digits: HostModuleStats } }[];
     const sketch = first && decodeSketch(first.modules.digits.latencyMs);
     expect(sketch).toMatchObject({ count: 3, sum: 6, min: 1, max: 3 });
+  });
+
+  it('is of as many batches as a host answers with versions of one module, however long nothing is written', async () => {
+    const { spool, folder, away } = await open('versions');
+    const failures: unknown[] = [];
+    const collector = new Collector(
+      {
+        clock: systemClock,
+        spool,
+        generation: () => 3,
+        hostStats: async () => ({ modules: [], rssBytes: 0 }),
+        system: async () => {
+          throw new Error('not asked for');
+        },
+        onSpooled: () => undefined,
+        onError: (error) => failures.push(error),
+      },
+      3_600_000,
+    );
+    await rename(folder, away);
+    for (let interval = 0; interval < 4; interval++) {
+      await collector.addLast([stats(1, [1]), stats(2, [4]), stats(7, [9], {}, 'other')]);
+    }
+    expect(failures).toHaveLength(4);
+    await rename(away, folder);
+    await collector.addLast([stats(1, [1])]);
+    const batches = await Promise.all(spool.pending(undefined, 10).map((name) => spool.read(name)));
+    expect(batches).toMatchObject([
+      { modules: { digits: { version: 1, requests: 5 }, other: { version: 7, requests: 4 } } },
+      { modules: { digits: { version: 2, requests: 4 } } },
+    ]);
+    expect(batches).toHaveLength(2);
   });
 
   it('is not joined to a version that it does not belong to', () => {

@@ -41,7 +41,7 @@ describe('a host of one module', () => {
     ['/v2/nothing', 404, '{"error":"nothing answers at /v2/nothing here"}'],
     ['/nothing', 404, '{"message":"nothing answers at /nothing here"}'],
     ['/v2/%zz', 400, '{"error":'],
-    ['/score', 405, '{"message":"GET is not allowed at /score: use POST"}'],
+    ['/score', 400, '{"message":"input \\"image\\" is missing'],
     ['/v2/models/digits/infer', 405, '{"error":"GET is not allowed at /v2/models/digits/infer: use POST"}'],
   ])('GET %s is %d', async (path, status, text) => {
     const response = await fetch(url + path);
@@ -115,7 +115,7 @@ describe('a host of one module', () => {
       400,
       /is 9999, the whole body has/,
     ],
-    ['a raw request', good, { 'inference-header-content-length': '0' }, 400, /not served yet/],
+    ['a raw request of another size', good, { 'inference-header-content-length': '0' }, 400, /has 256 bytes, got 202/],
   ])('refuses %s in words, on both faces', async (_, body, headers, status, message) => {
     for (const [path, key] of [
       ['/v2/models/digits/infer', 'error'],
@@ -146,6 +146,21 @@ describe('a host of one module', () => {
     expect((await answered(await fetch(`${url}/score`, init))).status).toBe(413);
   });
 
+  it.each([
+    ['a method that nobody serves', 'QUERY', 'application/json', 405],
+    ['a content type that is none', 'POST', 'nonsense', 415],
+    ['TRACE', 'TRACE', 'application/json', 405],
+  ])('refuses %s, and does not take it for a bug', async (_, method, type, expectedStatus) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.write(
+      `${method} /v2/models/digits/infer HTTP/1.1\r\nhost: x\r\ncontent-type: ${type}\r\ncontent-length: 2\r\n\r\n{}`,
+    );
+    const head = await new Promise<string>((resolve) => socket.once('data', (chunk) => resolve(chunk.toString())));
+    socket.destroy();
+    expect(head).toMatch(new RegExp(`^HTTP/1.1 ${String(expectedStatus)} `));
+    if (expectedStatus === 405) expect(head).toMatch(/\r\nallow: /i);
+  });
+
   it('goes on after a client that leaves in the middle of its body', async () => {
     const socket = connect(port, '127.0.0.1');
     socket.write('POST /score HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{');
@@ -162,16 +177,16 @@ describe('a host of one module', () => {
     await post(`${url}/score`, '', { 'content-type': 'text/xml' });
     const stats = await host.stats();
     expect(stats.rssBytes).toBeGreaterThan(1e6);
-    expect(stats.modules['digits']).toMatchObject({
+    expect(stats.modules.find(({ name }) => name === 'digits')).toMatchObject({
       requests: 4,
       errors: { 'score.invalid-input': 1, 'request.unsupported-type': 1 },
       version: 1,
       digest: digits.digest,
       provider: 'cpu',
     });
-    const latency = stats.modules['digits']?.latencyMs;
+    const latency = stats.modules[0]?.latencyMs;
     expect(latency && decodeSketch(latency)?.count).toBe(2);
-    expect((await host.stats()).modules['digits']?.requests).toBe(0);
+    expect((await host.stats()).modules[0]?.requests).toBe(0);
   });
 });
 
@@ -216,7 +231,7 @@ describe('a busy host', () => {
     await new Promise((resolve) => setTimeout(resolve, 5));
     const last = await host.drain(20_000);
     expect((await under).status).toBe(200);
-    expect(last.modules['slow']?.errors['score.overloaded']).toBe(refused.length);
+    expect(last.modules[0]?.errors['score.overloaded']).toBe(refused.length);
     expect(await host.exited).toMatchObject({ code: 0, signal: null });
   });
 });

@@ -110,7 +110,13 @@ describe('readInferRequest', () => {
     [{ inputs: [{ name: 'x', shape: [1], datatype: 'FP32' }] }, /neither data nor parameters.binary_data_size/],
     [{ inputs: [x, x] }, /input "x" is given twice/],
     [{ inputs: [x], outputs: [{ name: 'y' }, { name: 'y' }] }, /output "y" is given twice/],
-    [{ inputs: [x], outputs: [{ name: 'y', parameters: { classification: 2 } }] }, /classification extension/],
+    [
+      { inputs: [x], outputs: [{ name: 'y', parameters: { classification: 0 } }] },
+      /classification must be an integer from 1/,
+    ],
+    [{ inputs: [x], parameters: [] }, /the request: parameters must be an object, got \[\]/],
+    [{ inputs: [{ ...x, parameters: null }] }, /input "x": parameters must be an object, got null/],
+    [{ inputs: [x], outputs: [{ name: 'y', parameters: 1 }] }, /output "y": parameters must be an object, got 1/],
     [{ inputs: [x], parameters: { binary_data_output: 1 } }, /binary_data_output must be true or false/],
     [{ inputs: [{ ...x, parameters: { binary_data_size: 4 } }] }, /has both data and binary_data_size/],
     [
@@ -186,7 +192,7 @@ describe('binary tensors', () => {
     const longer = new Uint8Array(body.length + 1);
     longer.set(body);
     expect(() => readInferRequest(longer, jsonLength)).toThrowError(/1 bytes follow the last tensor/);
-    expect(() => readInferRequest(body, 0)).toThrowError(/not served yet/);
+    expect(() => readInferRequest(body, 0)).toThrowError(/needs a model that says what the bytes are/);
   });
 
   const one = (datatype: Datatype, shape: number[], data: Uint8Array): (() => unknown) => {

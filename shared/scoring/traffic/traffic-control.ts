@@ -1,0 +1,202 @@
+/**
+ * What stands between the faces of a scoring host and its modules: which version answers, the copies to
+ * a shadow, answers kept for equal requests, samples kept for later. A host where none of it is asked for
+ * does none of it.
+ */
+import { join } from 'node:path';
+import type { NewId } from '#shared/kernel/ids.js';
+import { toProblem } from '#shared/kernel/errors.js';
+import type { EncodedResponse } from '../codec/infer-response.js';
+import type { LoadedHostedModule, ModelCall } from '../host/hosted-module.js';
+import type { HostModuleStats } from '../host-protocol.js';
+import { askShadow } from './ask-shadow.js';
+import { Capture } from './capture/capture.js';
+import { CaptureWriter } from './capture/capture-writer.js';
+import type { RequestHeaders } from './request-origin.js';
+import { identityOf } from './request-identity.js';
+import { ResponseCache } from './response-cache.js';
+import type { Ask, Copying, Shadow } from './shadow.js';
+import type { ShadowStats } from './shadow-counts.js';
+import { TrafficRules, type TrafficRulesPorts } from './traffic-rules.js';
+
+/** Hashing more would hold up the thread that speaks HTTP for longer than it saves. */
+const maxCachedRequestBytes = 1024 * 1024;
+const maxBufferedCaptureBytes = 8 * 1024 * 1024;
+
+export interface HostAnswer extends EncodedResponse {
+  /** Present where answers are kept: whether this one was. */
+  readonly cache?: 'hit' | 'miss';
+}
+
+export interface TrafficPorts extends Omit<TrafficRulesPorts, 'busy'> {
+  readonly newId: NewId;
+  /** Cores that live requests may use. */
+  readonly cores: number;
+  readonly captureFolder: string | undefined;
+  /** Requests that wait for a worker, of all modules. */
+  readonly pending: () => number;
+}
+
+interface CapturedModule {
+  readonly module: LoadedHostedModule;
+  readonly capture: Capture;
+  /** Knows the files there are, and their sizes. */
+  readonly writer: CaptureWriter;
+}
+
+export class TrafficControl {
+  private readonly rules: TrafficRules;
+  private readonly caches = new WeakMap<LoadedHostedModule, ResponseCache>();
+  /** By name and version: what is loaded again goes on with its files. */
+  private readonly captured = new Map<string, CapturedModule>();
+  private readonly instance: string;
+  /** Live requests under way; counted only while a shadow needs to know. */
+  private liveRuns = 0;
+
+  constructor(private readonly ports: TrafficPorts) {
+    this.instance = ports.newId();
+    this.rules = new TrafficRules({ ...ports, busy: () => this.busy() });
+  }
+
+  /** @throws AppError `config.invalid`: what was in force stays */
+  set(traffic: unknown): void {
+    this.rules.set(traffic);
+  }
+
+  /** @throws AppError `score.not-ready` */
+  pick(name: string, ready: readonly LoadedHostedModule[], headers: RequestHeaders): LoadedHostedModule | undefined {
+    return this.rules.pick(name, ready, headers);
+  }
+
+  answer(module: LoadedHostedModule, call: ModelCall): Promise<HostAnswer> {
+    const { scoring } = module.module;
+    const capture = scoring?.capture && this.captureOf(module, scoring.capture);
+    if (!scoring?.cache && !capture && this.rules.shadows.length === 0) return module.answer(call);
+    const keep = capture?.sample(call);
+    const answer = scoring?.cache ? this.answerOnce(module, call, scoring.cache) : this.run(module, call);
+    if (!keep) return answer;
+    return answer.then((given) => {
+      keep(given);
+      return given;
+    });
+  }
+
+  /** Whether this module's live requests may be copied, on a face that streams: see `mirrorScript`. */
+  sampleScript(module: LoadedHostedModule, bytes: number, pinned: boolean, ask: () => Ask): Copying | undefined {
+    return this.shadowFor(module, pinned)?.sample(bytes, ask);
+  }
+
+  shadow(name: string): Shadow | undefined {
+    return this.rules.shadowOf(name);
+  }
+
+  get shadows(): readonly Shadow[] {
+    return this.rules.shadows;
+  }
+
+  /** What each module's capture did since it was loaded. */
+  get captures(): readonly {
+    readonly module: LoadedHostedModule;
+    readonly captured: number;
+    readonly dropped: number;
+  }[] {
+    return [...this.captured.values()].map(({ module, capture }) => ({ module, ...capture.counts }));
+  }
+
+  /** Adds to the stats of each shadow version how it compared since they were last taken. */
+  withShadows(stats: readonly HostModuleStats[]): readonly HostModuleStats[] {
+    const left = new Map<string, ShadowStats>();
+    for (const shadow of this.rules.takeShadows()) {
+      const key = `${shadow.module}\0${String(shadow.rule.version)}`;
+      // One that was replaced comes first; its successor's turn is next time.
+      if (!left.has(key)) left.set(key, shadow.take());
+    }
+    return stats.map((one) => {
+      const shadow = left.get(`${one.name}\0${String(one.version)}`);
+      return shadow ? { ...one, shadow } : one;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.rules.close();
+    await Promise.all([...this.captured.values()].map(({ capture }) => capture.close()));
+  }
+
+  private async answerOnce(
+    module: LoadedHostedModule,
+    call: ModelCall,
+    { maxBytes }: { readonly maxBytes: number },
+  ): Promise<HostAnswer> {
+    const { body, form, jsonLength } = call;
+    if (body.length > maxCachedRequestBytes) return { ...(await this.run(module, call)), cache: 'miss' };
+    let cache = this.caches.get(module);
+    if (!cache) {
+      cache = new ResponseCache(maxBytes);
+      this.caches.set(module, cache);
+    }
+    const startedMs = this.ports.clock.monotonic();
+    const { digest, name, version } = module.module;
+    const bytes = new Uint8Array(body.buffer, body.start, body.length);
+    const identity = identityOf({ digest, name, version, form, jsonLength }, bytes);
+    const kept = cache.get(identity);
+    module.statistics.cached(kept !== undefined, this.ports.clock.monotonic() - startedMs);
+    if (kept) return { ...kept, cache: 'hit' };
+    const answer = await this.run(module, call);
+    cache.put(identity, answer);
+    return { ...answer, cache: 'miss' };
+  }
+
+  private async run(module: LoadedHostedModule, call: ModelCall): Promise<EncodedResponse> {
+    const copying = this.shadowFor(module, call.origin?.pinned ?? false)?.sample(call.body.length, () =>
+      this.askOf(call),
+    );
+    const startedMs = this.ports.clock.monotonic();
+    this.liveRuns += 1;
+    try {
+      const answer = await module.answer(call);
+      copying?.answered(answer, this.ports.clock.monotonic() - startedMs);
+      return answer;
+    } catch (error) {
+      copying?.failed(toProblem(error).code);
+      throw error;
+    } finally {
+      this.liveRuns -= 1;
+    }
+  }
+
+  /** Copies the bytes, which the live run takes away. */
+  private askOf({ form, body, jsonLength, origin }: ModelCall): Ask {
+    const copy = { ...body, buffer: body.buffer.slice(0) };
+    return askShadow(
+      { form, body: copy, jsonLength, headers: {}, requestId: origin?.requestId ?? 'shadow' },
+      this.ports.clock,
+    );
+  }
+
+  private shadowFor(module: LoadedHostedModule, pinned: boolean): Shadow | undefined {
+    if (pinned) return undefined;
+    const shadow = this.rules.shadowOf(module.name);
+    return shadow?.rule.version === module.module.version ? undefined : shadow;
+  }
+
+  private busy(): boolean {
+    return this.ports.pending() > 0 || this.liveRuns >= this.ports.cores;
+  }
+
+  private captureOf(
+    module: LoadedHostedModule,
+    rule: { readonly rate: number; readonly maxBytes: number; readonly redact: readonly string[] },
+  ): Capture | undefined {
+    const { captureFolder } = this.ports;
+    if (captureFolder === undefined) return undefined;
+    const key = join(module.name, String(module.module.version));
+    const before = this.captured.get(key);
+    if (before?.module === module) return before.capture;
+    void before?.capture.close();
+    const options = { folder: captureFolder, scope: key, maxBytes: rule.maxBytes, instance: this.instance };
+    const writer = before?.writer ?? new CaptureWriter({ ...options, maxBufferedBytes: maxBufferedCaptureBytes });
+    const capture = new Capture(module, rule, writer, this.ports);
+    this.captured.set(key, { module, capture, writer });
+    return capture;
+  }
+}
