@@ -119,6 +119,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     entries: findHostEntries(import.meta.url),
     hostSettings: {
       maxBodyBytes: config.scoring.maxBodyBytes,
+      captureFolder: folder.capture,
       ...(controlToken === undefined ? {} : { controlToken }),
     },
     damages,

@@ -29,6 +29,8 @@ export interface StateFolder {
   readonly partial: string;
   readonly modules: string;
   readonly commands: string;
+  /** Sampled requests and answers of modules that ask for it. */
+  readonly capture: string;
   readonly logs: string;
   spool(kind: StreamKind): string;
 }
@@ -50,6 +52,7 @@ export function stateFolder(root: string): StateFolder {
     partial: join(root, 'partial'),
     modules: join(root, 'modules'),
     commands: join(root, 'commands'),
+    capture: join(root, 'capture'),
     logs: join(root, 'logs'),
     spool: (kind) => join(root, 'spool', kind),
   };
@@ -79,7 +82,7 @@ export async function prepareStateFolder(folder: StateFolder): Promise<void> {
 export async function forgetDevice(folder: StateFolder): Promise<void> {
   const documents = [folder.desired, folder.committed, folder.rejections].flatMap((path) => [path, `${path}.previous`]);
   documents.push(folder.controlToken);
-  const folders = [folder.commands, folder.logs, folder.spool('telemetry'), folder.spool('events')];
+  const folders = [folder.commands, folder.capture, folder.logs, folder.spool('telemetry'), folder.spool('events')];
   for (const path of [...documents, ...folders]) await rm(path, { recursive: true, force: true });
   await prepareStateFolder(folder);
 }

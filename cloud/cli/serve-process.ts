@@ -33,6 +33,19 @@ const drainMs = 10_000;
 const watchEveryMs = 500;
 
 export async function runServe(request: ServeRequest, events: ServeEvents, ports: ServePorts): Promise<void> {
+  const anyPort = request.port === 0 || request.grpcPort === 0;
+  for (let left = anyPort ? 3 : 1; ; left--) {
+    try {
+      await serve(request, events, ports);
+      return;
+    } catch (error) {
+      // A port that the system picked is bound, but ours alone only once a host listens on it.
+      if (!(error instanceof AppError && error.code === 'port.taken') || left === 1) throw error;
+    }
+  }
+}
+
+async function serve(request: ServeRequest, events: ServeEvents, ports: ServePorts): Promise<void> {
   const { signal, clock } = ports;
   // What is unpacked, and the sockets of scripts, are for this user alone.
   process.umask(0o077);
@@ -51,6 +64,8 @@ export async function runServe(request: ServeRequest, events: ServeEvents, ports
   try {
     let modules = await openLocalModules(request.sources, { scratch, nextId, instances: request.instances });
     const first = await serving.serve(modules, hostSettings(request, modules));
+    const unheard = request.capture === undefined ? modules.filter(({ manifest }) => manifest.capture) : [];
+    for (const { name } of unheard) events.onNote(`${name} asks to keep a sample of requests: --capture <folder> does`);
     events.onReady({ version: ports.version, ...addressOf(request, handles), modules: await reports(first, scratch) });
     const reload = async (): Promise<void> => {
       try {
@@ -104,12 +119,13 @@ export async function describeServe(request: ServeRequest): Promise<object> {
 
 function hostSettings(request: ServeRequest, modules: readonly LocalModule[]): HostSettings {
   const traffic = trafficRules(modules, request.traffic, request.shadow);
-  const { controlToken } = request;
+  const { controlToken, capture } = request;
   return {
     labels: {},
     maxBodyBytes,
     ...(controlToken === undefined ? {} : { controlToken }),
     ...(traffic === undefined ? {} : { traffic }),
+    ...(capture === undefined ? {} : { captureFolder: resolve(capture) }),
   };
 }
 

@@ -18,6 +18,8 @@ export interface ServeRequest {
   /** As the flags have them: versions are known once the modules are. */
   readonly traffic: readonly string[];
   readonly shadow: readonly string[];
+  /** Folder for what modules sample; undefined: nothing is kept. */
+  readonly capture: string | undefined;
   readonly watch: boolean;
 }
 

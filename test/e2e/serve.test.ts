@@ -194,6 +194,41 @@ describe('flotilla serve', () => {
     expect(ready.modules[0]?.loaded.models).toMatchObject([{ maxBatchRows: 0 }]);
   });
 
+  it('spreads requests over versions, and keeps samples of them, as it is told', async () => {
+    const second = await copyOfDigits('sampled');
+    await changeModel(second);
+    await appendFile(join(second, 'module.yaml'), 'capture: { rate: 1 }\n');
+    const kept = join(folder, 'kept');
+    const { daemon, ready } = await serve(digits, second, '--traffic', 'digits=1:0,2:1', '--capture', kept);
+    const answer = await post(`${ready.url}/v2/models/digits/infer`, digit);
+    expect([answer.status, answer.headers.get('flotilla-version')]).toEqual([200, '2']);
+    await daemon.stop();
+    expect(await readdir(join(kept, 'digits'))).toEqual(['2']);
+  });
+
+  it('copies requests to a shadow that never answers them', async () => {
+    const second = await copyOfDigits('shadow');
+    await changeModel(second);
+    const { daemon, ready } = await serve(digits, second, '--shadow', 'digits=2');
+    const answer = await post(`${ready.url}/v2/models/digits/infer`, digit);
+    expect(answer.headers.get('flotilla-version')).toBe('1');
+    await daemon.until('copying', 30_000, async () => {
+      const metrics = await (await fetch(`${ready.url}/metrics`)).text();
+      const copies = /^flotilla_shadow_(agreed|disagreed|differed)_total\{model="digits",version="2"\} 1$/m;
+      return copies.test(metrics) ? true : undefined;
+    });
+  });
+
+  it('unloads and loads for who has the control token, and for nobody else', async () => {
+    const { ready } = await serve(digits, '--control-token', 'open-sesame');
+    const control = (action: string, token: string): Promise<Response> =>
+      post(`${ready.url}/v2/repository/models/digits/${action}`, '', { authorization: `Bearer ${token}` });
+    const infer = async (): Promise<number> => (await post(`${ready.url}/v2/models/digits/infer`, digit)).status;
+    expect([(await control('unload', 'open-barley')).status, await infer()]).toEqual([401, 200]);
+    expect([(await control('unload', 'open-sesame')).status, await infer()]).toEqual([200, 503]);
+    expect([(await control('load', 'open-sesame')).status, await infer()]).toEqual([200, 200]);
+  });
+
   it('prints a control token once when asked to make one, and none otherwise', async () => {
     const { daemon, ready } = await serve(digits, '--control-token', 'auto');
     expect(ready.controlToken).toMatch(/^[\w-]{43}$/);

@@ -22,6 +22,7 @@ interface ServeOptions {
   readonly golden: boolean;
   readonly traffic: readonly string[];
   readonly shadow: readonly string[];
+  readonly capture?: string;
   readonly watch: boolean;
   readonly printConfig: boolean;
 }
@@ -38,6 +39,7 @@ export function serveCommand(io: CliIo): Command {
     .option('--no-golden', 'serve without proving the golden vectors')
     .option('--traffic <rule>', 'shares of versions: digits=1:90,2:10; once a module', collect, [])
     .option('--shadow <rule>', 'a version that gets copies: digits=2:0.5; once a module', collect, [])
+    .option('--capture <folder>', 'keep the requests and answers that modules ask to sample, in this folder')
     .option('--watch', 'serve what changed in the sources, without dropping a request', false)
     .option('--print-config', 'check the modules, print how they would be served, and end', false)
     .action(async (sources: readonly string[], options: ServeOptions) => {
@@ -76,6 +78,7 @@ function requestOf(sources: readonly string[], options: ServeOptions, made: stri
     port: portOf('--port', options.port),
     grpcPort: options.grpcPort === undefined ? undefined : portOf('--grpc-port', options.grpcPort),
     instances: instancesOf(options.instances),
+    capture: options.capture,
     controlToken: made ?? controlTokenOf(options.controlToken),
   };
 }
