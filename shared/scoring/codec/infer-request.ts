@@ -255,9 +255,9 @@ function fits(shape: readonly number[], expected: TensorSignature): boolean {
   );
 }
 
-/** Absent ones are none. */
+/** Absent ones are none; clients that write every field send null for what they do not set. */
 function parametersOf(value: Record<string, unknown>, where: string): Record<string, unknown> {
-  const { parameters = {} } = value;
+  const parameters = value['parameters'] ?? {};
   if (!isObject(parameters)) throw invalidInput(`${where}: parameters must be an object, got ${show(parameters)}`);
   return parameters;
 }

@@ -42,6 +42,7 @@ export async function answerScore(
   void reply.headers(host.provenance(module)).header('x-request-id', request.id);
   const scored: Scored = { host, module, face, request, reply, startedMs, query };
   try {
+    refuseEncoded(request);
     const failure: ErrorCode | undefined = module.script ? await forwardToScript(scored) : await scoreByModel(scored);
     const latencyMs = host.clock.monotonic() - startedMs;
     if (failure === undefined) module.succeeded(latencyMs, host.clock.now());
@@ -50,6 +51,16 @@ export async function answerScore(
     module.failed(host.clock.monotonic() - startedMs, toProblem(error).code);
     throw error;
   }
+}
+
+/** Compressed bytes would be read as if they were the tensors: whoever packs a body must hear that we do not unpack. */
+function refuseEncoded({ headers }: FastifyRequest): void {
+  const encoding = headers['content-encoding'];
+  if (encoding === undefined || encoding.toLowerCase() === 'identity') return;
+  throw new AppError(
+    'request.unsupported-type',
+    `content encoding "${encoding}" is not served: send the body uncompressed, without Content-Encoding`,
+  );
 }
 
 async function scoreByModel(scored: Scored): Promise<undefined> {

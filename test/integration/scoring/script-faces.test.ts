@@ -103,7 +103,7 @@ describe('a script on the other faces', () => {
     expect([answer.status, answer.json]).toEqual([500, { message: 'Scoring timeout after 200 ms' }]);
     expect(answer.headers.get('x-ms-run-function-failed')).toBe('True');
     await appears(folder, 'aborted');
-    expect((await host.stats()).modules['words']?.errors).toEqual({ 'score.timeout': 1 });
+    expect((await host.stats()).modules.find(({ name }) => name === 'words')?.errors).toEqual({ 'score.timeout': 1 });
   });
 
   it('is given up at the time that the client named', async () => {
@@ -121,7 +121,7 @@ describe('a script that streams', () => {
     expect(response.headers.get('content-type')).toBe('text/event-stream');
     const data = (n: number): string => `data: {"n":${String(n)},"text":"line\\nbreak"}\n\n`;
     expect(await response.text()).toBe(data(0) + data(1));
-    expect((await host.stats()).modules['words']).toMatchObject({ requests: 1, errors: {} });
+    expect((await host.stats()).modules.find(({ name }) => name === 'words')).toMatchObject({ requests: 1, errors: {} });
   });
 
   it('sends an event when it is there, not when the stream is over', async () => {
@@ -148,7 +148,7 @@ describe('a script that streams', () => {
     const response = await fetch(`${url}/score`, { ...json, body: '{"stream":3,"failAt":1}' });
     expect(response.status).toBe(200);
     expect(await response.text()).toMatch(/^data: .*\n\nevent: error\ndata: {"message":"broke at 1"}\n\n$/);
-    expect((await host.stats()).modules['words']).toMatchObject({ requests: 1, errors: { 'score.failed': 1 } });
+    expect((await host.stats()).modules.find(({ name }) => name === 'words')).toMatchObject({ requests: 1, errors: { 'score.failed': 1 } });
   });
 
   it('has a status of its own for an error before the first event', async () => {

@@ -115,7 +115,7 @@ describe('readInferRequest', () => {
       /classification must be an integer from 1/,
     ],
     [{ inputs: [x], parameters: [] }, /the request: parameters must be an object, got \[\]/],
-    [{ inputs: [{ ...x, parameters: null }] }, /input "x": parameters must be an object, got null/],
+    [{ inputs: [{ ...x, parameters: 7 }] }, /input "x": parameters must be an object, got 7/],
     [{ inputs: [x], outputs: [{ name: 'y', parameters: 1 }] }, /output "y": parameters must be an object, got 1/],
     [{ inputs: [x], parameters: { binary_data_output: 1 } }, /binary_data_output must be true or false/],
     [{ inputs: [{ ...x, parameters: { binary_data_size: 4 } }] }, /has both data and binary_data_size/],

@@ -47,7 +47,7 @@ export function inferRequestSchema(described: Described): Schema {
         items: {
           type: 'object',
           required: ['name'],
-          properties: { name: outputName(described), parameters: { type: 'object' } },
+          properties: { name: outputName(described), parameters: ownParameters },
         },
       },
     },
@@ -108,8 +108,11 @@ export const predictResponseSchema: Schema = {
   ],
 };
 
+/** Null from clients that write every field. */
+const ownParameters: Schema = { type: ['object', 'null'] };
+
 const parameters: Schema = {
-  type: 'object',
+  type: ['object', 'null'],
   properties: {
     priority: { type: 'integer', minimum: 0, description: '1 is the highest; 0: the default, the lowest' },
     timeout: { type: 'integer', minimum: 0, description: 'microseconds; 0: none' },
@@ -122,7 +125,7 @@ const tensorFields: Schema = {
   name: { type: 'string' },
   datatype: { type: 'string', enum: [...datatypes] },
   shape,
-  parameters: { type: 'object' },
+  parameters: ownParameters,
   data: { type: 'array' },
 };
 const anyTensor: Schema = { type: 'object', required: ['name', 'datatype', 'shape'], properties: tensorFields };
@@ -136,7 +139,7 @@ function tensorList(tensors: readonly TensorSignature[], data: string): Schema {
       name: { const: tensor.name },
       datatype: { const: tensor.datatype },
       shape: shapeSchema(tensor),
-      parameters: { type: 'object' },
+      parameters: ownParameters,
       data: { type: 'array', items: { anyOf: [elementSchema(tensor.datatype), { type: 'array' }] } },
     },
   }));

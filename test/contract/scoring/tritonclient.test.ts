@@ -1,0 +1,40 @@
+/** Triton's own client, from its package and unmodified, over HTTP. The checks are in `tritonclient.py`. */
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type CheckResult, runChecks } from '#test/support/outside-checks.js';
+import { hasOutsidePython, outsidePython } from '#test/support/outside-tool.js';
+import { repository, Scoring } from '#test/support/scoring-harness.js';
+import { echoed, generalChecks, writeTritonModels } from './tritonclient-models.js';
+
+const scoring = new Scoring();
+afterAll(() => scoring.end());
+
+const controlToken = 'a-token-of-the-test';
+
+describe.skipIf(!hasOutsidePython())('tritonclient.http', () => {
+  let results: CheckResult[] = [];
+  beforeAll(async () => {
+    const modules = await writeTritonModels(await scoring.folder());
+    const { port } = await scoring.serve(modules, { controlToken });
+    const program = join(repository, 'test/contract/scoring/tritonclient.py');
+    const args = ['http', `127.0.0.1:${String(port)}`, controlToken, echoed.join(',')];
+    results = await runChecks(outsidePython(), program, args);
+  });
+
+  const checks = [
+    ...echoed.map((datatype) => `${datatype} in binary`),
+    ...echoed.filter((datatype) => datatype !== 'FP16').map((datatype) => `${datatype} in JSON`),
+    ...generalChecks,
+    'compressed requests are served or refused, never misread',
+    'answers that may be compressed can be read',
+    "query parameters and headers of the caller's own do no harm",
+  ];
+
+  it.each(checks)('%s', (name) => {
+    expect(results.find((result) => result.name === name)).toEqual({ name });
+  });
+
+  it('has no check that nobody looks at', () => {
+    expect(results.map(({ name }) => name).sort()).toEqual([...checks].sort());
+  });
+});
