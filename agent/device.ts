@@ -58,6 +58,8 @@ export interface DeviceParts {
   readonly documents: StateDocuments;
   readonly bootId: number;
   readonly handle: ListenHandle;
+  /** For gRPC, where it is asked for. */
+  readonly grpcHandle: ListenHandle | undefined;
   readonly entries: HostEntries;
   readonly hostSettings: Omit<HostSettings, 'labels'>;
   /** Filled while documents are read; said as events. */
@@ -156,6 +158,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   const serving = new Serving({
     entries: parts.entries,
     handle: parts.handle,
+    grpcHandle: parts.grpcHandle,
     runFolder: parts.runFolder,
     cores: usableCores(),
     settings: parts.hostSettings,
@@ -216,6 +219,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     time,
     capabilities: readCapabilities(),
     scoring: { address: config.scoring.address, port: parts.handle.port },
+    grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,
   });
   const reporter = new Reporter({

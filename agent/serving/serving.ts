@@ -16,6 +16,8 @@ import { type ModuleVersion, servedModuleOf } from '#agent/serving/module-versio
 export interface ServingPorts {
   readonly entries: HostEntries;
   readonly handle: ListenHandle;
+  /** For gRPC; undefined: none. */
+  readonly grpcHandle: ListenHandle | undefined;
   readonly runFolder: string;
   readonly cores: number;
   readonly settings: Omit<HostSettings, 'labels'>;
@@ -107,7 +109,7 @@ export class Serving {
     const { candidate } = this;
     if (candidate === undefined) return false;
     candidate.label(this.ports.labels('desired'));
-    await candidate.listen({ http: this.ports.handle });
+    await candidate.listen({ http: this.ports.handle, grpc: this.ports.grpcHandle });
     await this.dropRetired();
     this.retired = this.current;
     this.current = candidate;
@@ -146,7 +148,7 @@ export class Serving {
 
   private async listen(set: HostSet): Promise<Result<void, LoadFailure>> {
     try {
-      await set.listen({ http: this.ports.handle });
+      await set.listen({ http: this.ports.handle, grpc: this.ports.grpcHandle });
       return ok(undefined);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;

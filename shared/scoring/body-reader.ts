@@ -47,7 +47,9 @@ export class BodyReader {
       try {
         const start = (alignment - (jsonLength % alignment)) % alignment;
         const body =
-          declared === undefined ? await this.readUnknown(request, start) : await readDeclared(request, start, declared);
+          declared === undefined
+            ? await this.readUnknown(request, start)
+            : await readDeclared(request, start, declared);
         unwatch();
         return await use(body);
       } finally {

@@ -4,7 +4,8 @@
  * for: a host without one neither loads the library nor pays for it.
  *
  * It ends without failing a call. A client is told first, while all that it may still have sent is answered;
- * only when it has confirmed are connections closed. Closing at once would meet requests that are on their way.
+ * only when it has confirmed are connections closed. Closing at once would refuse requests that are on their
+ * way, which not every client sends again.
  */
 import type { ServerHttp2Session } from 'node:http2';
 import * as net from 'node:net';

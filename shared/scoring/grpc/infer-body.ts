@@ -121,18 +121,11 @@ function narrowed(name: string, datatype: Datatype, contents: ElementBytes | und
   const { bytes } = contents;
   const wide = (): Int32Array => new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
   const unsigned = (): Uint32Array => new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-  switch (datatype) {
-    case 'INT8':
-      return checked(name, datatype, wide(), Int8Array.from(wide()));
-    case 'INT16':
-      return checked(name, datatype, wide(), Int16Array.from(wide()));
-    case 'UINT8':
-      return checked(name, datatype, unsigned(), Uint8Array.from(unsigned()));
-    case 'UINT16':
-      return checked(name, datatype, unsigned(), Uint16Array.from(unsigned()));
-    default:
-      return bytes;
-  }
+  if (datatype === 'INT8') return checked(name, datatype, wide(), Int8Array.from(wide()));
+  if (datatype === 'INT16') return checked(name, datatype, wide(), Int16Array.from(wide()));
+  if (datatype === 'UINT8') return checked(name, datatype, unsigned(), Uint8Array.from(unsigned()));
+  if (datatype === 'UINT16') return checked(name, datatype, unsigned(), Uint16Array.from(unsigned()));
+  return bytes;
 }
 
 type Integers = Int8Array | Int16Array | Int32Array | Uint8Array | Uint16Array | Uint32Array;

@@ -24,7 +24,7 @@ async function start(version: number, handle: ReturnType<Scoring['bind']>): Prom
 }
 
 describe('a host that is replaced under gRPC load', () => {
-  it('fails no call of a client with default settings, over ten swaps', async () => {
+  it('fails no call of a client with default settings, over six swaps', async () => {
     const handle = scoring.bind();
     let host = await start(1, handle);
     const failures: string[] = [];
@@ -43,9 +43,9 @@ describe('a host that is replaced under gRPC load', () => {
         if (pauseMs > 0) await new Promise((resolve) => setTimeout(resolve, pauseMs * Math.random()));
       }
     };
-    const clients = Array.from({ length: 4 }, () => new GrpcClient(`127.0.0.1:${String(handle.port)}`));
-    const loops = clients.flatMap((client) => [loop(client, 0), loop(client, 0), loop(client, 20), loop(client, 60)]);
-    for (let version = 2; version <= 11; version++) {
+    const clients = Array.from({ length: 3 }, () => new GrpcClient(`127.0.0.1:${String(handle.port)}`));
+    const loops = clients.flatMap((client) => [loop(client, 0), loop(client, 20), loop(client, 60)]);
+    for (let version = 2; version <= 7; version++) {
       const next = await start(version, handle);
       await host.drain(20_000);
       host = next;
@@ -54,9 +54,9 @@ describe('a host that is replaced under gRPC load', () => {
     await Promise.all(loops);
     for (const client of clients) client.close();
     expect(failures).toEqual([]);
-    expect(versions.size).toBe(11);
+    expect(versions.size).toBe(7);
     expect(answered).toBeGreaterThan(100);
-  });
+  }, 120_000);
 
   it('answers what a stream has under way, and ends the stream with a word to open it again', async () => {
     const handle = scoring.bind();
