@@ -86,8 +86,9 @@ async function inspect(
     `ONNX IR ${String(onnx.signature.irVersion)}, ${onnx.signature.producer}; inputs ${names(onnx.signature.inputs)}; outputs ${names(onnx.signature.outputs)}`,
   );
   context.signal.throwIfAborted();
-  await proveLoadable(graph, deps.loadCheck, context.signal);
+  const { notServed } = await proveLoadable(graph, deps.loadCheck, context.signal);
   await context.log('onnxruntime loads it');
+  for (const reason of notServed) await context.log(`left out when it is served: ${reason}`);
   return onnx;
 }
 

@@ -44,17 +44,17 @@ export class BodyReader {
     if (declared !== undefined && declared > this.maxBodyBytes) throw tooLarge(this.maxBodyBytes);
     return this.withLength(declared ?? this.maxBodyBytes, async () => {
       const unwatch = watchPace(request, this.pace);
+      let body: Body;
       try {
         const start = (alignment - (jsonLength % alignment)) % alignment;
-        const body =
+        body =
           declared === undefined
             ? await this.readUnknown(request, start)
             : await readDeclared(request, start, declared);
-        unwatch();
-        return await use(body);
       } finally {
         unwatch();
       }
+      return use(body);
     });
   }
 
@@ -96,14 +96,25 @@ export class BodyReader {
 }
 
 async function readDeclared(request: IncomingMessage, start: number, length: number): Promise<Body> {
-  const bytes = new Uint8Array(start + length);
+  let bytes: Uint8Array<ArrayBuffer> | undefined;
+  let whole: Buffer | undefined;
   let at = start;
   await consume(request, (chunk) => {
-    bytes.set(chunk, at);
+    if (at === start && chunk.length === length && ownsItsMemory(chunk)) whole = chunk;
+    else {
+      bytes ??= new Uint8Array(start + length);
+      bytes.set(chunk, at);
+    }
     at += chunk.length;
     return undefined;
   });
-  return { buffer: bytes.buffer, start, length };
+  if (whole) return { buffer: whole.buffer as ArrayBuffer, start: whole.byteOffset, length };
+  return { buffer: (bytes ?? new Uint8Array(start + length)).buffer, start, length };
+}
+
+/** A small body comes in one piece that Node made for it alone: then it is taken as it is. */
+function ownsItsMemory(chunk: Buffer): boolean {
+  return chunk.length <= smallBytes && chunk.byteOffset === 0 && chunk.buffer.byteLength === chunk.length;
 }
 
 /** Resolves at the end of the body; `take` may refuse a chunk with an error. */

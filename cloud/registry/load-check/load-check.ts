@@ -56,7 +56,8 @@ export async function proveLoadable(
     if (verdict?.loads === true) return verdict;
     if (verdict) {
       const reason = verdict.reason.replaceAll(path, name);
-      throw new AppError('model.unloadable', `onnxruntime cannot load ${name}: ${reason}`);
+      const what = verdict.by === 'onnxruntime' ? `onnxruntime cannot load ${name}` : `${name} cannot be served`;
+      throw new AppError('model.unloadable', `${what}: ${reason}`);
     }
     if (timedOut) {
       throw new AppError(

@@ -1,21 +1,35 @@
 /**
- * A process of its own that lets onnxruntime load one model and says whether it could. A model that makes
- * the native library crash takes only this process with it.
+ * A process of its own that lets onnxruntime load one model and says whether it could, and whether a
+ * scoring host would serve it. A model that makes the native library crash takes only this process with it.
  */
+import { messageOf } from '#shared/kernel/errors.js';
 import type { LoadVerdict } from './protocol.js';
 
 async function check(path: string): Promise<LoadVerdict> {
   const { InferenceSession } = await import('onnxruntime-node');
+  const { loadReason, modelSignature } = await import('#shared/scoring/worker/onnx-tensors.js');
+  let session: Awaited<ReturnType<typeof InferenceSession.create>>;
   try {
-    const session = await InferenceSession.create(path, {
+    session = await InferenceSession.create(path, {
       executionProviders: ['cpu'],
       intraOpNumThreads: 1,
       interOpNumThreads: 1,
       logSeverityLevel: 4,
     });
-    return { loads: true, inputs: session.inputNames, outputs: session.outputNames };
   } catch (error) {
-    return { loads: false, reason: error instanceof Error ? error.message : String(error) };
+    return { loads: false, by: 'onnxruntime', reason: loadReason(error) };
+  }
+  try {
+    const { inputs, outputs, notServed = [] } = modelSignature(session);
+    const names = (ports: readonly { readonly name: string }[]) => ports.map(({ name }) => name);
+    return {
+      loads: true,
+      inputs: names(inputs),
+      outputs: names(outputs),
+      notServed: notServed.map(({ reason }) => reason),
+    };
+  } catch (error) {
+    return { loads: false, by: 'scoring host', reason: messageOf(error) };
   }
 }
 

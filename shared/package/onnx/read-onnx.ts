@@ -50,6 +50,7 @@ export async function readOnnx(path: string): Promise<OnnxModel> {
     throw diskError(error, `cannot read ${path}`);
   });
   try {
+    await refuseOtherForms(file, size, path);
     return await readOpened(file, size, path);
   } finally {
     await file.close();
@@ -68,6 +69,25 @@ async function sizeOf(path: string): Promise<number> {
       throw new AppError('model.invalid', `there is no file ${path}; give the path of an .onnx file`, { cause: error });
     }
     throw diskError(error, `cannot read ${path}`);
+  }
+}
+
+/** Protobuf's own limit, which no reader of ONNX goes beyond. */
+const maxFileBytes = 2 ** 31 - 1;
+
+async function refuseOtherForms(file: FileHandle, size: number, path: string): Promise<void> {
+  const { buffer } = await file.read(Buffer.alloc(8), 0, 8, 0);
+  if (buffer.toString('latin1', 4) === 'ORTM') {
+    throw new AppError(
+      'model.not-onnx',
+      `${path} is a model in onnxruntime's own format, tied to one version and kind of machine: give the .onnx file that it was made from`,
+    );
+  }
+  if (size > maxFileBytes) {
+    throw new AppError(
+      'model.invalid',
+      `${path} has ${String(size)} bytes, and an ONNX file holds at most ${String(maxFileBytes)}: save the weights beside it (onnx.save_model(model, path, save_as_external_data=True)) and give those files too`,
+    );
   }
 }
 

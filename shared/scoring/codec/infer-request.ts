@@ -7,6 +7,8 @@ import { readBytesElements, writeBytesElements } from './bytes-elements.js';
 import { dataFromJson } from './json-data.js';
 import { parseJsonText, partOf, type JsonText } from './json-text.js';
 import { invalidInput, show } from './invalid-input.js';
+import { ScannedNumbers } from './scan/scan-numbers.js';
+import { scanInferRequest } from './scan/scan-request.js';
 import {
   bytesOf,
   datatypes,
@@ -60,8 +62,10 @@ export function readInferRequest(body: Uint8Array<ArrayBuffer>, jsonLength: numb
       `Inference-Header-Content-Length is ${String(jsonLength)}, the whole body has ${String(body.length)} bytes`,
     );
   }
+  const text = jsonLength === undefined ? body : body.subarray(0, jsonLength);
+  const scanned = scanInferRequest(text);
   return requestFromJson(
-    parseJsonText(body.subarray(0, jsonLength)),
+    scanned ? { value: scanned, exact: () => scanned } : parseJsonText(text),
     jsonLength === undefined ? undefined : body.subarray(jsonLength),
   );
 }
@@ -104,8 +108,12 @@ function readInput(
   const size = parametersOf(input, `input "${name}"`)['binary_data_size'];
   if (size === undefined) {
     if (!('data' in input)) throw invalidInput(`input "${name}" has neither data nor parameters.binary_data_size`);
+    const { data } = input;
+    if (data instanceof ScannedNumbers) {
+      return { name, datatype, shape, data: () => dataFromScan(name, datatype, shape, data) };
+    }
     const { exact } = partOf(json, 'inputs', index, 'data');
-    return { name, datatype, shape, data: () => dataFromJson(name, datatype, shape, input['data'], exact) };
+    return { name, datatype, shape, data: () => dataFromJson(name, datatype, shape, data, exact) };
   }
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
     throw invalidInput(`input "${name}": binary_data_size must be an integer from 0, got ${show(size)}`);
@@ -124,6 +132,18 @@ function readInput(
   const bytes = section.rest.subarray(0, size);
   section.rest = section.rest.subarray(size);
   return { name, datatype, shape, data: () => dataFromBytes(name, datatype, shape, bytes) };
+}
+
+/** What does not fit the shape is parsed again as any other JSON: that says what is wrong. */
+export function dataFromScan(
+  name: string,
+  datatype: Datatype,
+  shape: readonly number[],
+  scanned: ScannedNumbers,
+): TensorData {
+  if (scanned.fits(shape)) return scanned.data;
+  const { value, exact } = parseJsonText(scanned.json);
+  return dataFromJson(name, datatype, shape, value, exact);
 }
 
 function dataFromBytes(
@@ -206,6 +226,8 @@ export function resolveOutputs(request: InferRequest, signature: ModelSignature)
   if (!request.outputs) return signature.outputs.map(({ name }) => ({ name, binary: request.binaryOutputs }));
   for (const { name } of request.outputs) {
     if (!signature.outputs.some((output) => output.name === name)) {
+      const unserved = signature.notServed?.find((output) => output.name === name);
+      if (unserved) throw invalidInput(unserved.reason, { output: name });
       throw invalidInput(
         `the model has no output "${name}"; its outputs are ${signature.outputs.map(describe).join(', ')}`,
       );

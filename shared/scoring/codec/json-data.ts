@@ -3,6 +3,7 @@
  * a fraction for an integer, a number that a float cannot hold are errors that name the element.
  */
 import { AppError } from '#shared/kernel/errors.js';
+import { floatListText } from './float-text.js';
 import { invalidInput, show } from './invalid-input.js';
 import {
   allocate,
@@ -187,6 +188,7 @@ export function dataToJson(tensor: Tensor): string {
       for (let index = 0; index < data.length; index++) {
         if (!Number.isFinite(data[index])) throw notInJson(tensor, index);
       }
+      if (data instanceof Float32Array) return `[${floatListText(data)}]`;
       return `[${data.join(',')}]`;
     }
     case 'UINT8':

@@ -51,6 +51,8 @@ export interface TensorSignature {
 export interface ModelSignature {
   readonly inputs: readonly TensorSignature[];
   readonly outputs: readonly TensorSignature[];
+  /** Outputs of the graph that are no tensors; the reason names the output, what it is, and the remedy. */
+  readonly notServed?: readonly { readonly name: string; readonly reason: string }[];
 }
 
 interface NumericArray<T extends NumericData> {

@@ -22,7 +22,7 @@ import {
 import { AppError } from '#shared/kernel/errors.js';
 import type { NewId } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
-import { acceptableId } from '../host/scoring-app.js';
+import { acceptableId } from '../host/request-id.js';
 import type { ScoringHost } from '../host/scoring-host.js';
 import type { GrpcCall, UnaryMethod } from './grpc-call.js';
 import { grpcFailureOf, grpcStatus } from './grpc-status.js';

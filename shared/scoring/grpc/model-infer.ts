@@ -7,6 +7,13 @@ import type { LoadedHostedModule } from '../host/hosted-module.js';
 import type { ScoringHost } from '../host/scoring-host.js';
 import { problemHeader } from '../script-host/problem-header.js';
 import type { ScriptAnswer } from '../script-host/script-client.js';
+import {
+  deploymentHeader,
+  pinOf,
+  type RequestHeaders,
+  routeKeyHeader,
+  versionHeader,
+} from '../traffic/request-origin.js';
 import type { GrpcCall } from './grpc-call.js';
 import { type AnswerMessage, answerMessageOf } from './infer-answer.js';
 import { type InferBody, inferBodyOf, type InferMessage, integerParameter } from './infer-body.js';
@@ -20,7 +27,8 @@ export function readInferMessage(host: ScoringHost, request: Uint8Array): InferM
 
 /** @throws AppError what finding the model, reading the request or the run ended with */
 export async function modelInfer(host: ScoringHost, message: InferMessage, call: GrpcCall): Promise<AnswerMessage> {
-  const module = host.find(message.model_name, message.model_version === '' ? undefined : message.model_version);
+  const version = message.model_version === '' ? undefined : message.model_version;
+  const module = host.route(message.model_name, version, routingOf(call));
   const startedMs = host.clock.monotonic();
   call.annotate(host.provenance(module));
   try {
@@ -50,11 +58,20 @@ async function answerOf(
           form: 'infer',
           ...request,
           abandoned: () => call.abandoned(),
+          origin: {
+            requestId: call.requestId,
+            pinned: message.model_version !== '' || pinOf(routingOf(call)) !== undefined,
+          },
           ...(priority === 0 ? {} : { priority }),
           ...(deadlineMs === undefined ? {} : { deadlineMs }),
         }),
   );
   return answerMessageOf(encoded);
+}
+
+/** Metadata that says which version is to answer, as headers do over HTTP. */
+function routingOf(call: GrpcCall): RequestHeaders {
+  return Object.fromEntries([versionHeader, deploymentHeader, routeKeyHeader].map((name) => [name, call.header(name)]));
 }
 
 async function answerByScript(

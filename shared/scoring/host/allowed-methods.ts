@@ -15,12 +15,22 @@ export function refuseUnknownMethod({ method }: FastifyRequest, reply: FastifyRe
   throw new AppError('request.method-not-allowed', `${method} is not served here`);
 }
 
-/** Every other method on a path that exists is 405, naming what is allowed. */
-export function refuseOtherMethods(app: FastifyInstance, url: string, allowed: readonly Method[]): void {
+/**
+ * Every other method on a path that exists is 405, naming what is allowed.
+ *
+ * @param allowedAt of what has routes; another answer where one route stands for paths of several kinds
+ */
+export function refuseOtherMethods(
+  app: FastifyInstance,
+  url: string,
+  routed: readonly Method[],
+  allowedAt: (request: FastifyRequest) => readonly Method[] = () => routed,
+): void {
   app.route({
-    method: methods.filter((method) => !allowed.includes(method)),
+    method: methods.filter((method) => !routed.includes(method)),
     url,
     handler: (request, reply) => {
+      const allowed = allowedAt(request);
       void reply.header('allow', allowed.join(', '));
       throw new AppError(
         'request.method-not-allowed',

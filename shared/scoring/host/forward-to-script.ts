@@ -15,7 +15,8 @@ import { eventStreamType, methodHeader, problemHeader } from '../script-host/pro
 import type { ScriptAnswer, ScriptPath } from '../script-host/script-client.js';
 import { mirrorScript } from '../traffic/mirror-script.js';
 import type { Face } from './faults.js';
-import { forms, type Scored } from './score-answer.js';
+import type { Scored } from './score-answer.js';
+import { forms } from './score-model.js';
 import type { ScoringHost } from './scoring-host.js';
 
 const paths: Readonly<Record<Face, ScriptPath>> = { v2: '/infer', v1: '/predict', score: '/score' };

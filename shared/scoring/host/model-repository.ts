@@ -24,17 +24,21 @@ interface Entry {
   loaded: LoadedHostedModule | undefined;
 }
 
+const none: readonly LoadedHostedModule[] = [];
+
 type LoadModule = (config: HostedModule) => Promise<Result<LoadedHostedModule, Problem>>;
 
 export class ModelRepository {
   private readonly entries: readonly Entry[];
   /** Loading and unloading of one name, one after another. */
   private readonly turns = new Map<string, Promise<unknown>>();
+  /** Asked at every request. */
+  private readyVersions: ReadonlyMap<string, readonly LoadedHostedModule[]> = new Map();
 
   constructor(
     modules: readonly HostedModule[],
     private readonly loadModule: LoadModule,
-    private readonly changed: () => void,
+    private readonly told: () => void,
   ) {
     this.entries = modules.map((config) => ({ config, state: 'UNAVAILABLE', reason: 'not loaded', loaded: undefined }));
   }
@@ -59,7 +63,7 @@ export class ModelRepository {
 
   /** Ready versions of a name, the newest first. */
   versions(name: string): readonly LoadedHostedModule[] {
-    return this.ready.filter((loaded) => loaded.name === name).sort((a, b) => b.module.version - a.module.version);
+    return this.readyVersions.get(name) ?? none;
   }
 
   has(name: string): boolean {
@@ -103,6 +107,14 @@ export class ModelRepository {
 
   async close(): Promise<void> {
     await Promise.all(this.entries.map((entry) => this.unloadEntry(entry, 'the host ends')));
+  }
+
+  private changed(): void {
+    const versions = new Map<string, LoadedHostedModule[]>();
+    for (const loaded of this.ready) versions.set(loaded.name, [...(versions.get(loaded.name) ?? []), loaded]);
+    for (const list of versions.values()) list.sort((a, b) => b.module.version - a.module.version);
+    this.readyVersions = versions;
+    this.told();
   }
 
   private async inTurn(name: string, act: (entries: readonly Entry[]) => Promise<void>): Promise<void> {

@@ -2,6 +2,7 @@
  * The HTTP front of a scoring host. It passes bytes: bodies are read by the routes, never parsed here,
  * whatever their content type; failures have the shape of the face that they happened on.
  */
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
 import type { NewId } from '#shared/kernel/ids.js';
@@ -14,6 +15,8 @@ import { swaggerRoutes } from './faces/swagger-routes.js';
 import { v1Routes } from './faces/v1-routes.js';
 import { v2Routes } from './faces/v2-routes.js';
 import { faceOf, faultOf, ofFramework } from './faults.js';
+import { type QuickScore, quickScore } from './quick-score.js';
+import { acceptableId } from './request-id.js';
 import { scoreRoutes } from './score-routes.js';
 import type { ScoringHost } from './scoring-host.js';
 import { refuseUnreadable } from './unreadable-request.js';
@@ -72,15 +75,21 @@ export async function createScoringApp(deps: {
   openApiRoutes(app, host);
   metricsRoutes(app, host);
   await app.ready();
+  answerQuickly(app.server, quickScore(deps));
   return app;
+}
+
+/** Puts the quick way before the framework's. */
+function answerQuickly(server: Server, quick: QuickScore): void {
+  const framework = server.listeners('request') as ((message: IncomingMessage, response: ServerResponse) => void)[];
+  server.removeAllListeners('request');
+  server.on('request', (message, response) => {
+    if (quick(message, response)) return;
+    for (const listener of framework) listener.call(server, message, response);
+  });
 }
 
 function functionFailed(error: unknown): boolean {
   const { code } = toProblem(error);
   return code === 'score.failed' || code === 'score.timeout';
-}
-
-/** Anything else would break our headers or logs: it gets an id of ours instead. */
-export function acceptableId(header: string | string[] | undefined): string | undefined {
-  return typeof header === 'string' && /^[\x21-\x7e]{1,100}$/.test(header) ? header : undefined;
 }

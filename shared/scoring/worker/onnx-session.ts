@@ -3,7 +3,7 @@ import * as ort from 'onnxruntime-node';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import type { ScoringOptions } from '#shared/package/scoring-options.js';
 import { formatType, type ModelSignature, type Tensor } from '../codec/tensor.js';
-import { fromOnnx, signatureOf, toOnnx } from './onnx-tensors.js';
+import { fromOnnx, loadReason, modelSignature, toOnnx } from './onnx-tensors.js';
 import type { RunnableModel } from './answer-group.js';
 import { openSync, type SyncRun } from './sync-run.js';
 import { tryModel } from './model-trial.js';
@@ -48,10 +48,10 @@ export class OnnxSession implements RunnableModel {
       try {
         session = await ort.InferenceSession.create(model.path, sessionOptions(options, provider));
       } catch (error) {
-        fallbacks.push({ provider, reason: messageOf(error) });
+        fallbacks.push({ provider, reason: loadReason(error) });
         continue;
       }
-      const signature = { inputs: signatureOf(session.inputMetadata), outputs: signatureOf(session.outputMetadata) };
+      const signature = modelSignature(session);
       const runNow = openSync(session);
       const known =
         traits ??

@@ -1,17 +1,11 @@
 /** What one request asks of a model, read from its bytes, and how its answer is to be written. */
 import { classify, countsRows } from '../codec/classification.js';
-import {
-  readInferRequest,
-  requestFromJson,
-  resolveInputs,
-  resolveOutputs,
-  type InferRequest,
-} from '../codec/infer-request.js';
+import { readInferRequest, resolveInputs, resolveOutputs, type InferRequest } from '../codec/infer-request.js';
 import { encodeInferResponse, type EncodedResponse } from '../codec/infer-response.js';
 import { parseJsonText } from '../codec/json-text.js';
 import { encodePredictResponse, readPredictRequest } from '../codec/predict-request.js';
 import { readRawRequest } from '../codec/raw-request.js';
-import { encodePlainResponse, isInferRequest, readPlainRequest } from '../codec/plain-request.js';
+import { encodePlainResponse, readScoreRequest } from '../codec/plain-request.js';
 import type { ModelSignature, Tensor } from '../codec/tensor.js';
 import type { BodyRequest, ModelIdentity } from './worker-protocol.js';
 
@@ -47,10 +41,10 @@ export function prepareRun(signature: ModelSignature, model: ModelIdentity, requ
   if (request.form === 'infer' || request.jsonLength !== undefined) {
     return prepareInfer(signature, model, readInferRequest(body, request.jsonLength));
   }
-  const json = parseJsonText(body);
-  if (isInferRequest(json.value)) return prepareInfer(signature, model, requestFromJson(json, undefined));
+  const score = readScoreRequest(body, signature);
+  if (score.form === 'infer') return prepareInfer(signature, model, score.request);
   return {
-    inputs: readPlainRequest(json, signature),
+    inputs: score.inputs,
     outputs: all,
     encode: (outputs) => ({ body: encodePlainResponse(outputs) }),
   };

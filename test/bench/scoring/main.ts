@@ -8,6 +8,9 @@ import { goalsOf, printScoring } from './tables.js';
 
 const profileLines = 20;
 
+// An ordinary exit, on which what was started is ended as well.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
+
 const options = optionsOrExit(process.argv.slice(2));
 // Progress is no figure: standard output carries those alone.
 const rows = await runScoring(options, (line) => console.error(line));

@@ -40,6 +40,8 @@ export interface Bench {
   readonly folder: string;
   readonly rounds: number;
   readonly seconds: number;
+  /** Of the monotonic clock: after it, one round of what is left is all. */
+  readonly deadlineMs: number;
   readonly concurrency: readonly number[];
   readonly say: (line: string) => void;
 }
@@ -137,6 +139,10 @@ async function interleaved(bench: Bench, subject: Subject, form: Form, cells: re
   >();
   // The first round warms up.
   for (let round = -1; round < bench.rounds; round++) {
+    if (round > 0 && performance.now() > bench.deadlineMs) {
+      bench.say(`${subject.model} ${form}: the time is up after ${String(round)} of ${String(bench.rounds)} rounds`);
+      break;
+    }
     bench.say(`${subject.model} ${form}: ${round < 0 ? 'warming up' : `round ${String(round + 1)}`}`);
     for (const cell of cells) {
       const pids = processTree(cell.pid);

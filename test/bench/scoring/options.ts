@@ -25,7 +25,7 @@ export const usage = `npm run bench:scoring -- [options]
   --only mlp,ours,bare  some of the models (${modelNames.join(', ')})
                         and some of the servers (${serverNames.join(', ')})
   --concurrency 1,8,64  connections
-  --minutes 8           for all rounds together
+  --minutes 7           for all rounds together
   --rounds 3            of each measurement, interleaved
   --output json         the figures as one JSON document on standard output
   --profile FOLDER      V8 CPU profiles of our host's threads into this folder; its figures are then slower`;
@@ -58,8 +58,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     servers: servers.length > 0 ? servers : serverNames,
     concurrency: values.concurrency === undefined ? [1, 8, 64] : numbersOf('--concurrency', values.concurrency),
     rounds: values.rounds === undefined ? 3 : numberOf('--rounds', values.rounds),
-    budgetSeconds:
-      (values.minutes === undefined ? (values.quick ? 1 : 7.5) : numberOf('--minutes', values.minutes)) * 60,
+    budgetSeconds: (values.minutes === undefined ? (values.quick ? 1 : 7) : numberOf('--minutes', values.minutes)) * 60,
     json: values.output === 'json',
     profile: values.profile,
   };

@@ -16,6 +16,8 @@ const script = (name: string): string => fileURLToPath(new URL(`./${name}.js`, i
 
 /** A round of a slow model is longer than asked: all connections wait for their last answer. */
 const shortestSeconds = 0.3;
+/** How much longer than the budget rounds may take where the machine is slow, before there are fewer. */
+const overrun = 1.2;
 
 export async function runScoring(options: BenchOptions, say: (line: string) => void): Promise<readonly Row[]> {
   const cores = twoCores();
@@ -31,9 +33,10 @@ export async function runScoring(options: BenchOptions, say: (line: string) => v
       else say(`${model} is not here: test/bench/peers/install fetches it`);
     }
     const seconds = roundSeconds(options, subjects);
+    const deadlineMs = performance.now() + options.budgetSeconds * overrun * 1000;
     const rows: Row[] = [];
     for (const subject of subjects) {
-      rows.push(...(await runSubject({ options, cores, folder, client, seconds, say, subject })));
+      rows.push(...(await runSubject({ options, cores, folder, client, seconds, deadlineMs, say, subject })));
     }
     return rows;
   } finally {
@@ -63,12 +66,15 @@ async function runSubject(context: {
   readonly folder: string;
   readonly client: LineProcess;
   readonly seconds: number;
+  readonly deadlineMs: number;
   readonly say: (line: string) => void;
   readonly subject: Subject;
 }): Promise<readonly Row[]> {
-  const { options, cores, folder, client, seconds, say, subject } = context;
+  const { options, cores, folder, client, say, subject } = context;
   const bare = new LineProcess(script('bare-loop'), [subject.file], cores?.server);
-  const bench: Bench = { bare, client, folder, seconds, say, rounds: options.rounds, concurrency: options.concurrency };
+  const { rounds, concurrency } = options;
+  const { seconds, deadlineMs } = context;
+  const bench: Bench = { bare, client, folder, seconds, deadlineMs, say, rounds, concurrency };
   const wants = (name: (typeof options.servers)[number]): boolean => options.servers.includes(name);
   const core = cores?.server;
   const shared: BenchServer[] = [];

@@ -109,6 +109,24 @@ describe('registering a model', () => {
     expect(activity.problem?.message).not.toContain(folder());
   });
 
+  it.each([
+    ['bf16.onnx', /cannot load bf16\.onnx: .* type BF16/],
+    ['sequence-input.onnx', /sequence-input\.onnx cannot be served: input "xs" .* is a sequence/],
+    ['sequence-output.onnx', /sequence-output\.onnx cannot be served: no output/],
+  ])('refuses what no scoring host would serve, with the remedy: %s', async (file, message) => {
+    const activity = await cloud.register('unserved', { [file]: fixture(file) });
+    expect(activity.problem).toMatchObject({ code: 'model.unloadable' });
+    expect(activity.problem?.message).toMatch(message);
+    expect(activity.problem?.message).toMatch(/export the model|convert the model/);
+  });
+
+  it('takes a classifier with a map among its outputs, and logs that the map is left out', async () => {
+    const activity = await cloud.register('forest', { 'model.onnx': fixture('forest-zipmap.onnx') });
+    expect(activity.state).toBe('succeeded');
+    const log = await cloud.w('GET', `/activities/${activity.id}/log`);
+    expect(log.bytes.toString()).toContain('left out when it is served: output');
+  });
+
   it('refuses files that are larger together than the limit, naming the setting', async () => {
     const path = folder('large.onnx');
     await writeFile(path, Buffer.alloc(1_000_001));

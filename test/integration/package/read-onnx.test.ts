@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import * as z from 'zod';
@@ -53,6 +53,20 @@ describe('the reader of ONNX files', () => {
     expect(signature.opsets['ai.onnx']).toBe(model.opset);
     expect(signature.producer).toBe(`${String(model.producerName)} ${String(model.producerVersion)}`);
     expect(externalFiles).toEqual(model.externalData);
+  });
+
+  it("refuses onnxruntime's own format and more than protobuf holds, each with the remedy", async () => {
+    const own = await written(Buffer.from('\x1c\0\0\0ORTM and what follows', 'latin1'));
+    await expect(readOnnx(own)).rejects.toMatchObject({
+      code: 'model.not-onnx',
+      message: expect.stringContaining('give the .onnx file') as string,
+    });
+    const huge = await written(Buffer.of(8, 8));
+    await truncate(huge, 2 ** 31);
+    await expect(readOnnx(huge)).rejects.toMatchObject({
+      code: 'model.invalid',
+      message: expect.stringContaining('save_as_external_data') as string,
+    });
   });
 
   it('finds metadata, and extents that lie within the file and apart from each other', async () => {

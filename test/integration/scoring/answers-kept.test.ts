@@ -6,6 +6,7 @@ import { scoringOptionsSchema } from '#shared/package/scoring-options.js';
 import { encodeInferRequest } from '#shared/scoring/codec/infer-request.js';
 import type { HostedModule, ScriptConfig } from '#shared/scoring/host-protocol.js';
 import type { HostTraffic } from '#shared/scoring/traffic/traffic-schema.js';
+import type { ScriptHostProcess } from '#shared/supervisor/script-host-process.js';
 import { digits, digitsFolder, post, Scoring } from '#test/support/scoring-harness.js';
 
 const scoring = new Scoring();
@@ -138,7 +139,7 @@ describe('a module whose requests are captured', () => {
 });
 
 /** Two versions of a module with user code, each with a model of its own, in one host and two script hosts. */
-async function serveScripts(source: (version: number) => string, traffic: HostTraffic): Promise<string> {
+async function serveScripts(source: (version: number) => string, traffic: HostTraffic) {
   const folder = await scoring.folder();
   const versions = [digits, second].map((module) => {
     const { version } = module;
@@ -146,14 +147,17 @@ async function serveScripts(source: (version: number) => string, traffic: HostTr
   });
   const modelsSocket = join(folder, 'models.sock');
   const { url } = await scoring.serve(versions, { modelsSocket, traffic });
+  const scripts: ScriptHostProcess[] = [];
   for (const { name, version, digest, scriptSocket } of versions) {
     const entry = `score-${String(version)}.mjs`;
     await writeFile(join(folder, entry), source(version));
     const common = { name, version, digest, folder, entry, models: ['digits'], settings: {}, maxBodyBytes: 100_000 };
     const config: ScriptConfig = { ...common, socket: scriptSocket, modelsSocket };
-    expect((await scoring.spawnScript().start(config)).ok).toBe(true);
+    const script = scoring.spawnScript();
+    scripts.push(script);
+    expect((await script.start(config)).ok).toBe(true);
   }
-  return url;
+  return { url, scripts };
 }
 
 describe('two versions of a module with user code', () => {
@@ -163,7 +167,7 @@ describe('two versions of a module with user code', () => {
       const { probabilities } = await context.models.digits.infer({ image });
       return { best: Math.max(...probabilities.data) };
     }`;
-    const url = await serveScripts(source, {});
+    const { url } = await serveScripts(source, {});
     const flat = inputs[0]?.data ?? [];
     const best = [];
     for (const version of ['1', '2']) {
@@ -175,7 +179,7 @@ describe('two versions of a module with user code', () => {
   });
 
   it('are compared on what the script was asked, streamed bodies included', async () => {
-    const url = await serveScripts(
+    const { url } = await serveScripts(
       (version) => `export const run = (input) => ({ y: input.x * ${String(version)} });`,
       {
         words: { weights: { '1': 1 }, shadow: { version: 2, rate: 1 } },
@@ -195,5 +199,19 @@ describe('two versions of a module with user code', () => {
     const init = { method: 'POST', body: chunked, duplex: 'half', headers: json } as RequestInit;
     expect(await (await fetch(`${url}/score`, init)).json()).toEqual({ y: 0 });
     await expect.poll(report, { timeout: 20_000 }).toMatchObject({ compared: 3, agreed: 2, liveErrors: 0 });
+  });
+
+  it('of which the shadow never answers, and then is killed, fail no live request', async () => {
+    const hangs = 'export const run = () => new Promise(() => undefined);';
+    const { url, scripts } = await serveScripts((version) => (version === 2 ? hangs : 'export const run = (x) => x;'), {
+      words: { weights: { '1': 1 }, shadow: { version: 2, rate: 1, maxWaiting: 3 } },
+    });
+    const report = async (): Promise<unknown> => (await fetch(`${url}/v2/models/words/shadow`)).json();
+    for (let x = 0; x < 20; x++) expect((await post(`${url}/score`, { x })).json).toEqual({ x });
+    // One is under way for ever, two wait behind it, and no other was copied.
+    expect(await report()).toMatchObject({ compared: 0, shadowErrors: 0, dropped: 17 });
+    await scripts[1]?.kill();
+    await expect.poll(report, { timeout: 20_000 }).toMatchObject({ compared: 0, shadowErrors: 3, dropped: 17 });
+    expect((await post(`${url}/score`, { x: 1 })).status).toBe(200);
   });
 });

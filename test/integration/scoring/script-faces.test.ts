@@ -121,7 +121,10 @@ describe('a script that streams', () => {
     expect(response.headers.get('content-type')).toBe('text/event-stream');
     const data = (n: number): string => `data: {"n":${String(n)},"text":"line\\nbreak"}\n\n`;
     expect(await response.text()).toBe(data(0) + data(1));
-    expect((await host.stats()).modules.find(({ name }) => name === 'words')).toMatchObject({ requests: 1, errors: {} });
+    expect((await host.stats()).modules.find(({ name }) => name === 'words')).toMatchObject({
+      requests: 1,
+      errors: {},
+    });
   });
 
   it('sends an event when it is there, not when the stream is over', async () => {
@@ -148,7 +151,10 @@ describe('a script that streams', () => {
     const response = await fetch(`${url}/score`, { ...json, body: '{"stream":3,"failAt":1}' });
     expect(response.status).toBe(200);
     expect(await response.text()).toMatch(/^data: .*\n\nevent: error\ndata: {"message":"broke at 1"}\n\n$/);
-    expect((await host.stats()).modules.find(({ name }) => name === 'words')).toMatchObject({ requests: 1, errors: { 'score.failed': 1 } });
+    expect((await host.stats()).modules.find(({ name }) => name === 'words')).toMatchObject({
+      requests: 1,
+      errors: { 'score.failed': 1 },
+    });
   });
 
   it('has a status of its own for an error before the first event', async () => {

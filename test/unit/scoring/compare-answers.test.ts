@@ -55,6 +55,14 @@ describe.each(['json', 'binary', 'plain'] as const)('two answers as %s', (form) 
     expect(outcome).toEqual({ kind: 'compared', agreed: true, largestDifference: 0.0078125 });
   });
 
+  it('takes floats for floats, also where their values happen to be whole', () => {
+    expect(compare(form, [scores(1, 2)], [scores(1.00390625, 2)], close)).toEqual({
+      kind: 'compared',
+      agreed: true,
+      largestDifference: 0.00390625,
+    });
+  });
+
   it.each([
     ['floats beyond it', [scores(0.5, 0.25)], [scores(0.75, 0.25)]],
     ['another integer, however near', [labels(1000n)], [labels(1001n)]],

@@ -36,6 +36,7 @@ describe('what makes two requests the same', () => {
     const [a, b] = [identity('{"id":"a","inputs":[1]}'), identity('{ "id" : "bb" ,"inputs":[1]}')];
     expect([a.id, b.id]).toEqual(['a', 'bb']);
     expect(a.key).toBe(b.key);
+    expect(identity('"inputs":[1]}').key).not.toBe(a.key);
     const binary = identity('{"id":"a","inputs":[1]}xyz', { jsonLength: 23 });
     expect(identity('{"id":"abc","inputs":[1]}xyz', { jsonLength: 25 }).key).toBe(binary.key);
     expect(identity('{"id":"a","inputs":[1]}xyz', { jsonLength: 22 }).key).not.toBe(binary.key);

@@ -21,7 +21,9 @@ export function v1Routes(app: FastifyInstance, host: ScoringHost): void {
     await predict(host, request, reply);
     return reply;
   });
-  refuseOtherMethods(app, '/v1/models/:target', ['GET', 'HEAD', 'POST']);
+  refuseOtherMethods(app, '/v1/models/:target', ['GET', 'HEAD', 'POST'], ({ url }) =>
+    url.includes(':') ? ['POST'] : ['GET', 'HEAD'],
+  );
 }
 
 async function predict(host: ScoringHost, request: FastifyRequest, reply: FastifyReply): Promise<void> {

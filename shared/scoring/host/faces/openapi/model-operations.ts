@@ -64,22 +64,22 @@ function v2Paths(base: string, described: Described): Paths {
 
 function infer(described: Described): object {
   const summary = 'Inference; tensors in JSON, or binary after it with Inference-Header-Content-Length';
-  const answers =
-    described === 'script'
-      ? scriptAnswers
-      : {
-          200: {
-            description: 'The outputs',
-            content: {
-              'application/json': { schema: inferResponseSchema(described) },
-              'application/octet-stream': { schema: { type: 'string', format: 'binary' } },
-            },
-          },
-        };
+  const answers = described === 'script' ? scriptAnswers : jsonOrBinary(inferResponseSchema(described));
   return {
     summary,
     ...body(inferRequestSchema(described), inferRequestExample(described)),
     responses: { ...answers, ...scored('error', []) },
+  };
+}
+
+/** Binary where the request asks for it. */
+function jsonOrBinary(schema: Schema): Record<string, unknown> {
+  const binary = { schema: { type: 'string', format: 'binary' } };
+  return {
+    200: {
+      description: 'The outputs',
+      content: { 'application/json': { schema }, 'application/octet-stream': binary },
+    },
   };
 }
 
@@ -114,7 +114,11 @@ function score(described: Described): Record<string, object> {
       parameters: described.inputs.map(queryParameter),
       responses,
     },
-    post: { summary: 'The model, on nested arrays by name', ...body(schema, plain['example']), responses },
+    post: {
+      summary: 'The model, on nested arrays by name',
+      ...body(schema, plain['example']),
+      responses: { ...responses, ...jsonOrBinary({ type: 'object' }) },
+    },
     options: allowed,
   };
 }

@@ -1,0 +1,81 @@
+/**
+ * The requests that come by the thousand, answered without the framework, whose share of a tiny model's
+ * request is larger than the model's: `POST /v2/models/{model}/infer` of a model without a script. What it
+ * answers is what the routes would answer; whatever is not exactly such a request is left to them.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { AppError } from '#shared/kernel/errors.js';
+import type { NewId } from '#shared/kernel/ids.js';
+import type { Logger } from '#shared/platform/logger.js';
+import { originOf } from '../traffic/request-origin.js';
+import { faultOf } from './faults.js';
+import type { LoadedHostedModule } from './hosted-module.js';
+import { acceptableId } from './request-id.js';
+import { answerHeaders, bytesOf, counted } from './score-answer.js';
+import { refuseEncoded, scoreByModel } from './score-model.js';
+import type { ScoringHost } from './scoring-host.js';
+
+export interface QuickScoreDeps {
+  readonly host: ScoringHost;
+  readonly log: Logger;
+  readonly newId: NewId;
+}
+
+/** @returns whether the request is being answered */
+export type QuickScore = (message: IncomingMessage, response: ServerResponse) => boolean;
+
+const before = '/v2/models/';
+const after = '/infer';
+
+export function quickScore(deps: QuickScoreDeps): QuickScore {
+  return (message, response) => {
+    const { url = '', method, headers } = message;
+    if (method !== 'POST' || !url.startsWith(before) || !url.endsWith(after)) return false;
+    // `Expect` and what else is no everyday request is the framework's.
+    if (headers.expect !== undefined || headers.upgrade !== undefined) return false;
+    const name = url.slice(before.length, -after.length);
+    const ready = deps.host.versions(name);
+    if (ready.length === 0 || ready.some(({ script }) => script !== undefined)) return false;
+    void answer(deps, name, message, response);
+    return true;
+  };
+}
+
+async function answer(
+  { host, log, newId }: QuickScoreDeps,
+  name: string,
+  message: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const startedMs = host.clock.monotonic();
+  const id = acceptableId(message.headers['x-request-id']) ?? newId();
+  let module: LoadedHostedModule | undefined;
+  try {
+    const chosen = host.route(name, undefined, message.headers);
+    module = chosen;
+    await counted(host, chosen, startedMs, async () => {
+      refuseEncoded(message);
+      const origin = originOf({ id, headers: message.headers });
+      const given = await scoreByModel(host, { module: chosen, face: 'v2', message, origin, startedMs });
+      const body = bytesOf(given);
+      write(response, 200, { ...host.provenance(chosen), 'x-request-id': id, ...answerHeaders(given, 'v2', 0) }, body);
+      return undefined;
+    });
+  } catch (error) {
+    if (!(error instanceof AppError)) log.error({ err: error, url: message.url }, 'a request failed by a bug of ours');
+    const { status, headers, body } = faultOf(error, 'v2');
+    const provenance = module === undefined ? {} : host.provenance(module);
+    const bytes = Buffer.from(JSON.stringify(body));
+    write(response, status, { ...provenance, 'x-request-id': id, ...headers }, bytes);
+  }
+}
+
+function write(
+  response: ServerResponse,
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  body: Buffer,
+): void {
+  response.writeHead(status, { ...headers, 'content-length': body.length });
+  response.end(body);
+}
