@@ -9,7 +9,7 @@ import { build } from 'esbuild';
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const out = join(root, 'dist', 'agent-bundle');
 
-// Names and depths that the programs look for each other by; see agent/serving/host-entries.ts.
+// Names and depths that the programs look for each other by; see shared/supervisor/host-entries.ts.
 const entries = {
   'flotilla-agent': 'dist/agent/cli/main.js',
   'scoring/host/main': 'dist/shared/scoring/host/main.js',

@@ -7,6 +7,10 @@ import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
+import { usableCores } from '#shared/platform/usable-cores.js';
+import { causeText } from '#shared/supervisor/host-child.js';
+import type { HostEntries } from '#shared/supervisor/host-entries.js';
+import type { HostSettings } from '#shared/supervisor/host-set.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { Ack } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
@@ -32,9 +36,8 @@ import { entry, nothingObserved } from '#agent/reconcile/observed.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 import { Reconciler } from '#agent/reconcile/reconciler.js';
 import { DeviceViews } from '#agent/local/device-views.js';
-import type { HostEntries } from '#agent/serving/host-entries.js';
 import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
-import { causeText, Serving } from '#agent/serving/serving.js';
+import { Serving } from '#agent/serving/serving.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
 import { committedSetOf } from '#agent/store/committed-state.js';
 import { freeBytes } from '#agent/store/disk-space.js';
@@ -59,6 +62,7 @@ export interface DeviceParts {
   /** For gRPC, where it is asked for. */
   readonly grpcHandle: ListenHandle | undefined;
   readonly entries: HostEntries;
+  readonly hostSettings: Omit<HostSettings, 'labels'>;
   /** Filled while documents are read; said as events. */
   readonly damages: string[];
   readonly publish: (channel: Channel, message: unknown, id?: string) => Promise<boolean>;
@@ -158,7 +162,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     handle: parts.handle,
     grpcHandle: parts.grpcHandle,
     runFolder: parts.runFolder,
-    maxBodyBytes: config.scoring.maxBodyBytes,
+    cores: usableCores(),
+    settings: parts.hostSettings,
     drainMs: defaultPolicy.drainMs,
     labels: (of) => {
       const { generation } = of === 'desired' ? (state.desired ?? committed.value) : committed.value;

@@ -21,6 +21,7 @@ import { openLocalApi } from '#agent/local/local-api.js';
 import { LogRings } from '#agent/local/log-rings.js';
 import { programFiles } from '#agent/program-files.js';
 import { inRoomOf, layBallast } from '#agent/store/ballast.js';
+import { readControlToken } from '#agent/store/control-token.js';
 import { makeRunFolder, prepareStateFolder, stateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
@@ -90,6 +91,11 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     logger.error({ path }, what);
   });
   const bootId = await inRoomOf(folder.ballast, () => documents.nextBootId(clock.now() / 1000));
+  const controlToken = await readControlToken(folder.controlToken).catch((error: unknown) => {
+    // The device serves all the same.
+    logger.warn({ path: folder.controlToken, reason: messageOf(error) }, 'no control token: nobody may load or unload');
+    return undefined;
+  });
   await layBallast(folder.ballast);
   const runFolder = await makeRunFolder(folder);
   const handle = await bindWithPatience(
@@ -125,6 +131,11 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     handle,
     grpcHandle,
     entries: programFiles(),
+    hostSettings: {
+      maxBodyBytes: config.scoring.maxBodyBytes,
+      captureFolder: folder.capture,
+      ...(controlToken === undefined ? {} : { controlToken }),
+    },
     damages,
     publish: (channel, message, id) => session.publish(channel, message, id),
     link: () => ({ connected: session.connected, problem: session.lastProblem }),

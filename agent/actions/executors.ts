@@ -12,7 +12,7 @@ import type { Background } from '#agent/actions/background.js';
 import type { Fetcher } from '#agent/actions/fetcher.js';
 import { collectGarbage } from '#agent/actions/garbage.js';
 import type { KnownVersions } from '#agent/actions/versions.js';
-import type { LoadFailure } from '#agent/serving/host-set.js';
+import type { LoadFailure } from '#shared/supervisor/host-set.js';
 import type { ModuleVersion } from '#agent/serving/module-version.js';
 import type { Serving } from '#agent/serving/serving.js';
 import { type CommittedState, nextCommitted } from '#agent/store/committed-state.js';

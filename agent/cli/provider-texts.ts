@@ -2,7 +2,7 @@
 import type { CheckRow } from '#agent/providers/check-row.js';
 import type { InstallOrigin } from '#agent/providers/installed-providers.js';
 import type { ProviderName, ProviderOrigin } from '#agent/providers/platform-providers.js';
-import { nodesText } from '#agent/serving/ran-on.js';
+import { nodesText } from '#shared/supervisor/ran-on.js';
 
 export interface ProviderView {
   readonly provider: ProviderName;

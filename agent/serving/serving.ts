@@ -9,10 +9,10 @@ import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { ExitCause } from '#shared/supervisor/scoring-host-process.js';
 import type { ModuleStats } from '#agent/telemetry/collector.js';
 import type { HostEnvironment } from '#agent/providers/loader-environment.js';
-import { HostSet, type HostSetPorts, type LoadFailure } from '#agent/serving/host-set.js';
-import type { HostEntries } from '#agent/serving/host-entries.js';
-import type { ModuleVersion } from '#agent/serving/module-version.js';
-import type { ScriptRunner } from '#agent/serving/script-runner.js';
+import type { HostEntries } from '#shared/supervisor/host-entries.js';
+import { HostSet, type HostSetPorts, type HostSettings, type LoadFailure } from '#shared/supervisor/host-set.js';
+import type { ScriptRunner } from '#shared/supervisor/script-runner.js';
+import { type ModuleVersion, servedModuleOf } from '#agent/serving/module-version.js';
 
 export interface ServingPorts {
   readonly entries: HostEntries;
@@ -21,7 +21,8 @@ export interface ServingPorts {
   /** For gRPC; undefined: none. */
   readonly grpcHandle: ListenHandle | undefined;
   readonly runFolder: string;
-  readonly maxBodyBytes: number;
+  readonly cores: number;
+  readonly settings: Omit<HostSettings, 'labels'>;
   readonly drainMs: number;
   /** Provenance of answers: what is committed, or what the candidate will stand for. */
   readonly labels: (of: 'committed' | 'desired') => Readonly<Record<string, string>>;
@@ -54,7 +55,7 @@ export class Serving {
   }
 
   scriptsOf(which: 'current' | 'candidate'): string[] {
-    return [...(this[which]?.scripts.keys() ?? [])];
+    return [...(this[which]?.scripts.values() ?? [])].map(({ module }) => module.name);
   }
 
   /** Starts the answering set anew; script hosts that run go on. */
@@ -66,7 +67,7 @@ export class Serving {
     this.starting = set;
     await hung?.kill(new Set());
     await before?.kill(new Set(set.scripts.values()));
-    const loaded = await set.load(this.ports.labels('committed'), this.ports.maxBodyBytes);
+    const loaded = await set.load({ ...this.ports.settings, labels: this.ports.labels('committed') });
     if (this.starting !== set) return superseded;
     this.starting = undefined;
     if (!loaded.ok) {
@@ -81,7 +82,7 @@ export class Serving {
   }
 
   async startScript(module: string): Promise<Result<void, Problem> | undefined> {
-    return this.current?.scripts.get(module)?.start();
+    return this.current?.scriptOf(module)?.start();
   }
 
   async prepare(versions: readonly ModuleVersion[]): Promise<Result<void, LoadFailure>> {
@@ -89,7 +90,7 @@ export class Serving {
     const set = this.spawn(versions, this.current?.scripts ?? new Map());
     this.candidate = set;
     this.watch(set);
-    return set.load(this.ports.labels('desired'), this.ports.maxBodyBytes);
+    return set.load({ ...this.ports.settings, labels: this.ports.labels('desired') });
   }
 
   async prove(module: string): Promise<Result<{ readonly vectors: number }, Problem>> {
@@ -110,7 +111,7 @@ export class Serving {
     const { candidate } = this;
     if (candidate === undefined) return false;
     candidate.label(this.ports.labels('desired'));
-    await candidate.listen(this.ports.handle, this.ports.grpcHandle);
+    await candidate.listen({ http: this.ports.handle, grpc: this.ports.grpcHandle });
     await this.dropRetired();
     this.retired = this.current;
     this.current = candidate;
@@ -149,7 +150,7 @@ export class Serving {
 
   private async listen(set: HostSet): Promise<Result<void, LoadFailure>> {
     try {
-      await set.listen(this.ports.handle, this.ports.grpcHandle);
+      await set.listen({ http: this.ports.handle, grpc: this.ports.grpcHandle });
       return ok(undefined);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
@@ -165,7 +166,8 @@ export class Serving {
       hostEntry: ports.entries.scoringHost,
       hostEnvironment: ports.hostEnvironment,
       runFolder: ports.runFolder,
-      maxBodyBytes: ports.maxBodyBytes,
+      cores: ports.cores,
+      maxBodyBytes: ports.settings.maxBodyBytes,
       nextId: () => {
         this.ids += 1;
         return this.ids;
@@ -173,10 +175,10 @@ export class Serving {
       onLog: (module, line) => ports.onLog([module], line),
       onHostLog: ports.onLog,
       onExit: (runner, cause) => {
-        if (this.current?.scripts.get(runner.version.name) === runner) ports.onScriptExit(runner.version.name, cause);
+        if (this.current?.scripts.get(runner.module.id) === runner) ports.onScriptExit(runner.module.name, cause);
       },
     };
-    return new HostSet(versions, existing, setPorts);
+    return new HostSet(versions.map(servedModuleOf), existing, setPorts);
   }
 
   private watch(set: HostSet): void {
@@ -185,11 +187,4 @@ export class Serving {
       else if (this.candidate === set) this.ports.onCandidateExit(cause);
     });
   }
-}
-
-/** How a process ended, in one line. */
-export function causeText(cause: ExitCause): string {
-  const how = cause.signal === null ? `exit code ${String(cause.code)}` : cause.signal;
-  const last = cause.lastLines.at(-1);
-  return last === undefined ? how : `${how}: ${last.slice(0, 500)}`;
 }

@@ -16,6 +16,8 @@ export interface StateFolder {
   readonly root: string;
   readonly identity: string;
   readonly pendingEnrolment: string;
+  /** For who may load and unload models over HTTP, on this device only. */
+  readonly controlToken: string;
   readonly lock: string;
   readonly ballast: string;
   readonly socket: string;
@@ -29,6 +31,8 @@ export interface StateFolder {
   /** Libraries of execution providers that were installed. */
   readonly providers: string;
   readonly commands: string;
+  /** Sampled requests and answers of modules that ask for it. */
+  readonly capture: string;
   readonly logs: string;
   spool(kind: StreamKind): string;
 }
@@ -38,6 +42,7 @@ export function stateFolder(root: string): StateFolder {
     root,
     identity: join(root, 'identity.json'),
     pendingEnrolment: join(root, 'enrolment-pending.json'),
+    controlToken: join(root, 'control-token'),
     lock: join(root, 'agent.lock'),
     ballast: join(root, 'ballast'),
     socket: join(root, 'agent.sock'),
@@ -50,6 +55,7 @@ export function stateFolder(root: string): StateFolder {
     modules: join(root, 'modules'),
     providers: join(root, 'providers'),
     commands: join(root, 'commands'),
+    capture: join(root, 'capture'),
     logs: join(root, 'logs'),
     spool: (kind) => join(root, 'spool', kind),
   };
@@ -78,7 +84,8 @@ export async function prepareStateFolder(folder: StateFolder): Promise<void> {
 /** Clears what belongs to one device. Blobs stay, as they are named by what they are, and so does the boot counter. */
 export async function forgetDevice(folder: StateFolder): Promise<void> {
   const documents = [folder.desired, folder.committed, folder.rejections].flatMap((path) => [path, `${path}.previous`]);
-  const folders = [folder.commands, folder.logs, folder.spool('telemetry'), folder.spool('events')];
+  documents.push(folder.controlToken);
+  const folders = [folder.commands, folder.capture, folder.logs, folder.spool('telemetry'), folder.spool('events')];
   for (const path of [...documents, ...folders]) await rm(path, { recursive: true, force: true });
   await prepareStateFolder(folder);
 }

@@ -5,6 +5,7 @@ import type { FlotillaClient } from '#cloud/client/flotilla-client.js';
 import type { CliConfig } from './cli-config.js';
 import type { Target } from './context-file.js';
 import type { TextSink } from './output.js';
+import type { ServeEvents, ServeRequest } from './serve-request.js';
 
 export interface CliIo {
   readonly config: CliConfig;
@@ -22,6 +23,10 @@ export interface CliIo {
   openClient(target: Omit<Target, 'token'> & { readonly token: string | undefined }): FlotillaClient;
   /** The control plane daemon, given its own flags; `onReady` once it serves; ends when the signal aborts. */
   runCloud(args: readonly string[], onReady: (ready: CloudReady) => void): Promise<void>;
+  /** A scoring host over local modules; ends when the signal aborts. */
+  runServe(request: ServeRequest, events: ServeEvents): Promise<void>;
+  /** What that request would serve, and how, as data. */
+  describeServe(request: ServeRequest): Promise<object>;
   /** The control plane's configuration as those flags make it, as text. */
   printCloudConfig(args: readonly string[]): Promise<string>;
 }

@@ -12,6 +12,7 @@ import { loginCommand } from './commands/login.js';
 import { logsCommand } from './commands/logs.js';
 import { modelCommand } from './commands/model.js';
 import { scoreCommand } from './commands/score.js';
+import { serveCommand } from './commands/serve.js';
 import { telemetryCommand } from './commands/telemetry.js';
 import { undeployCommand } from './commands/undeploy.js';
 import { workspaceCommand } from './commands/workspace.js';
@@ -31,6 +32,7 @@ export function buildProgram(io: CliIo): Command {
     .option('--context <name>', 'talk to the control plane of this login (or FLOTILLA_URL and FLOTILLA_TOKEN)');
   for (const command of [
     cloudCommand(io),
+    serveCommand(io),
     loginCommand(io),
     workspaceCommand(io),
     modelCommand(io),

@@ -52,6 +52,14 @@ const io: CliIo = {
     const { runCloud } = await import('./cloud-process.js');
     await runCloud(cloudArgs, { version, signal: interrupted.signal, pretty: Boolean(process.stderr.isTTY), onReady });
   },
+  runServe: async (request, events) => {
+    const { runServe } = await import('./serve-process.js');
+    await runServe(request, events, { version, clock: systemClock, random, signal: interrupted.signal });
+  },
+  describeServe: async (request) => {
+    const { describeServe } = await import('./serve-process.js');
+    return describeServe(request);
+  },
   printCloudConfig: async (cloudArgs) => {
     const { printConfig, readCloudArguments } = await import('#cloud/config.js');
     return printConfig((await readCloudArguments(cloudArgs)).config);

@@ -1,6 +1,7 @@
 /** `module.yaml`: what a module is. Strict: a field that is accepted works. */
 import * as z from 'zod';
 import { nameSchema } from '#shared/protocol/primitives.js';
+import { type ScoringOptions, scoringOptionsSchema } from './scoring-options.js';
 
 /** A file of the module's folder: relative, forward slashes, no way out. */
 export const relativePathSchema = z
@@ -25,7 +26,22 @@ export const goldenSchema = z.strictObject({
     .prefault({}),
 });
 
+/** What a module may ask for in worker threads, given or found. */
+const maxInstances = 64;
+
 export const accelerators = ['cpu', 'cuda', 'tensorrt', 'webgpu', 'coreml', 'dml'] as const;
+
+type ScoringShape = typeof scoringOptionsSchema.shape;
+type ScoringParts = { [Part in keyof ScoringShape]: z.ZodOptional<ReturnType<ScoringShape[Part]['unwrap']>> };
+
+/**
+ * How models are run, each part left out where the file does: not filled with defaults, a module that
+ * says nothing of a part keeps its digest when parts and options are added.
+ */
+function scoringParts(shape: ScoringShape): ScoringParts {
+  const parts = Object.entries(shape).map(([name, part]) => [name, part.unwrap().optional()]);
+  return Object.fromEntries(parts) as ScoringParts;
+}
 
 const head = {
   schema: z.literal(1),
@@ -34,9 +50,14 @@ const head = {
   models: z.array(moduleModelSchema).min(1).max(16),
   /** Execution providers in order of preference; the first that works on the device runs the model. */
   accelerators: z.array(z.enum(accelerators)).min(1).default(['cpu']),
-  /** Worker threads, each with its own session of each model. */
-  instances: z.int().min(1).max(64).default(1),
+  /** Worker threads, each with its own session of each model. `auto`: one for each core that the host may use. */
+  instances: z
+    .union([z.literal('auto'), z.int().min(1).max(maxInstances)], {
+      error: `must be auto, or a whole number from 1 to ${String(maxInstances)}`,
+    })
+    .default(1),
   golden: goldenSchema.optional(),
+  ...scoringParts(scoringOptionsSchema.shape),
 };
 
 export const moduleManifestSchema = z.discriminatedUnion('flavor', [
@@ -50,16 +71,17 @@ export const moduleManifestSchema = z.discriminatedUnion('flavor', [
 ]);
 export type ModuleManifest = z.infer<typeof moduleManifestSchema>;
 
+/** How the module's models are run, with the defaults for all that it does not say. */
+export function scoringOptionsOf(manifest: ModuleManifest): ScoringOptions {
+  const parts = Object.entries(manifest).filter(([name]) => Object.hasOwn(scoringOptionsSchema.shape, name));
+  return scoringOptionsSchema.parse(Object.fromEntries(parts));
+}
+
+/** @param cores what the host may use */
+export function instancesOf(manifest: ModuleManifest, cores: number): number {
+  return manifest.instances === 'auto' ? Math.min(Math.max(1, cores), maxInstances) : manifest.instances;
+}
+
 /** Known to the design, refused until built: the message says so instead of "unknown key". */
 export const notYetFlavors = ['python', 'container'] as const;
-export const notYetFields = [
-  'resources',
-  'batching',
-  'warmUp',
-  'probes',
-  'routes',
-  'telemetry',
-  'fallback',
-  'inputs',
-  'outputs',
-] as const;
+export const notYetFields = ['resources', 'probes', 'routes', 'telemetry', 'fallback', 'inputs', 'outputs'] as const;

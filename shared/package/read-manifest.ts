@@ -1,5 +1,5 @@
 /** Reads `module.yaml`. Strict: an unknown field is an error that names the nearest valid one. */
-import type * as z from 'zod';
+import * as z from 'zod';
 import { parseDocument } from 'yaml';
 import { AppError } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
@@ -96,13 +96,28 @@ function unknownKeys(issue: z.core.$ZodIssueUnrecognizedKeys): string {
     .join('; ');
 }
 
-/** The fields that may stand at a place of the manifest. */
+/** The fields that may stand at a place of the manifest, whatever the flavor. */
 function validKeys(path: readonly PropertyKey[]): string[] {
-  const [first, second] = path;
-  if (first === undefined) return [...new Set(moduleManifestSchema.options.flatMap((one) => Object.keys(one.shape)))];
-  if (first === 'models') return ['name', 'file'];
-  if (first === 'golden') return second === 'tolerance' ? ['absolute', 'relative'] : ['file', 'tolerance'];
-  return [];
+  let places: z.core.$ZodType[] = [...moduleManifestSchema.options];
+  for (const part of path) places = places.flatMap((place) => below(place, part));
+  return [...new Set(places.flatMap((place) => Object.keys(shapeOf(place))))];
+}
+
+function below(place: z.core.$ZodType, part: PropertyKey): z.core.$ZodType[] {
+  const plain = withoutDefault(place);
+  if (plain instanceof z.ZodArray) return [plain.element];
+  const next = shapeOf(plain)[String(part)];
+  return next === undefined ? [] : [next];
+}
+
+function shapeOf(place: z.core.$ZodType): Readonly<Record<string, z.core.$ZodType>> {
+  const plain = withoutDefault(place);
+  return plain instanceof z.ZodObject ? plain.shape : {};
+}
+
+function withoutDefault(place: z.core.$ZodType): z.core.$ZodType {
+  const wrapped = place instanceof z.ZodOptional || place instanceof z.ZodDefault || place instanceof z.ZodPrefault;
+  return wrapped ? withoutDefault(place.unwrap()) : place;
 }
 
 function invalid(where: string, what: string): AppError {

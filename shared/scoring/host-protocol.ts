@@ -52,8 +52,8 @@ export interface HostConfig {
 
 export type ToScoringHost =
   | { readonly type: 'load'; readonly config: HostConfig }
-  /** Runs the golden vectors of every version of the module through the same path as live requests. */
-  | { readonly type: 'prove'; readonly module: string }
+  /** Runs the golden vectors of the module, of every version unless told, through the path of live requests. */
+  | { readonly type: 'prove'; readonly module: string; readonly version?: number | undefined }
   /** Comes with the bound, unaccepted TCP handle. */
   | { readonly type: 'listen' }
   /** The same for gRPC, with a handle of its own. */
@@ -104,6 +104,8 @@ export type FromScoringHost =
   | {
       readonly type: 'proved';
       readonly module: string;
+      /** As it was asked for. */
+      readonly version?: number | undefined;
       readonly vectors: number;
       /** Absent when every vector agreed. `retry: later` codes are worth another try. */
       readonly problem?: Problem;

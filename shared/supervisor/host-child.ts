@@ -171,3 +171,10 @@ function exitOf(child: ChildProcess, tail: LineTail): Promise<ExitCause> {
     });
   });
 }
+
+/** How a process ended, in one line. */
+export function causeText(cause: ExitCause): string {
+  const how = cause.signal === null ? `exit code ${String(cause.code)}` : cause.signal;
+  const last = cause.lastLines.at(-1);
+  return last === undefined ? how : `${how}: ${last.slice(0, 500)}`;
+}

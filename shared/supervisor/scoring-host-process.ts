@@ -66,9 +66,9 @@ export class ScoringHostProcess {
   }
 
   /** Runs the module's golden vectors by the path of live requests. */
-  prove(module: string): Promise<Result<{ readonly vectors: number }, Problem>> {
-    return this.child.ask({ type: 'prove', module }, (message) => {
-      if (message.type !== 'proved' || message.module !== module) return undefined;
+  prove(module: string, version?: number): Promise<Result<{ readonly vectors: number }, Problem>> {
+    return this.child.ask({ type: 'prove', module, version }, (message) => {
+      if (message.type !== 'proved' || message.module !== module || message.version !== version) return undefined;
       return message.problem === undefined ? ok({ vectors: message.vectors }) : err(message.problem);
     });
   }

@@ -1,24 +1,13 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '#cloud/quickstart/free-port.js';
 import type { Daemon } from '#cloud/quickstart/program.js';
+import { childrenOf } from '../support/child-processes.js';
 import { repository, World } from '../support/world.js';
 
 const digits = join(repository, 'modules/digits');
 const german = ['null', 'eins', 'zwei', 'drei', 'vier', 'fünf', 'sechs', 'sieben', 'acht', 'neun'];
-
-/** Processes that this one has started, whose command line names the program. */
-async function childrenOf(parent: number, program: string): Promise<number[]> {
-  const found: number[] = [];
-  for (const name of await readdir('/proc')) {
-    if (!/^\d+$/.test(name)) continue;
-    const status = await readFile(`/proc/${name}/status`, 'utf8').catch(() => '');
-    const command = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
-    if (status.includes(`\nPPid:\t${String(parent)}\n`) && command.includes(program)) found.push(Number(name));
-  }
-  return found;
-}
 
 describe('a module with a scoring script, written in TypeScript', () => {
   let world: World;
@@ -103,6 +92,24 @@ describe('a module with a scoring script, written in TypeScript', () => {
     await expect(deploy('--set', 'words=7')).rejects.toThrow(/init\(\).*digit-words/s);
     expect(await ask({ pixels })).toMatchObject({ status: 200, body: { word: 'three' } });
     await deploy();
+  });
+
+  it('is unloaded and loaded for who can read the control token, and stays what the device is to run', async () => {
+    const file = join(world.folder, 'cam-1', 'control-token');
+    const token = (await readFile(file, 'utf8')).trim();
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    const control = async (action: string, headers: Record<string, string>): Promise<number> => {
+      const url = `http://127.0.0.1:${String(port)}/v2/repository/models/digit-words/${action}`;
+      return (await fetch(url, { method: 'POST', headers })).status;
+    };
+    expect(await control('unload', {})).toBe(401);
+    expect(await control('unload', { authorization: `Bearer ${token}` })).toBe(200);
+    expect((await ask({ pixels })).status).toBe(503);
+    const status = await world.agentCommand('cam-1', 'status');
+    expect(status).toContain('converged   yes');
+    expect(status).not.toContain(token);
+    expect(await control('load', { authorization: `Bearer ${token}` })).toBe(200);
+    expect(await ask({ pixels })).toMatchObject({ status: 200, body: { word: 'three' } });
   });
 
   it('is started again after it was killed, and the crash is reported', async () => {

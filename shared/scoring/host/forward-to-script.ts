@@ -15,7 +15,7 @@ import { eventStreamType, methodHeader, problemHeader } from '../script-host/pro
 import type { ScriptAnswer, ScriptPath } from '../script-host/script-client.js';
 import { mirrorScript } from '../traffic/mirror-script.js';
 import type { Face } from './faults.js';
-import type { Scored } from './score-answer.js';
+import type { Scored } from './scored.js';
 import { forms } from './score-model.js';
 import type { ScoringHost } from './scoring-host.js';
 

@@ -48,7 +48,7 @@ export class HostProcess {
         this.loading = this.load(message.config);
         return this.loading;
       case 'prove':
-        return this.prove(message.module);
+        return this.prove(message.module, message.version);
       case 'listen':
         return this.listen(handle);
       case 'listen-grpc':
@@ -94,16 +94,17 @@ export class HostProcess {
     await this.deps.send({ type: 'loaded', modules: host.all.map((module) => module.describe()) });
   }
 
-  private async prove(name: string): Promise<void> {
+  private async prove(name: string, version: number | undefined): Promise<void> {
     try {
-      const versions = this.serving?.host.versions(name) ?? [];
+      const all = this.serving?.host.versions(name) ?? [];
+      const versions = all.filter((one) => version === undefined || one.module.version === version);
       if (versions.length === 0) throw new AppError('module.not-found', `no module "${name}" is loaded`);
       let vectors = 0;
-      for (const version of versions) vectors += await proveGolden(version);
-      await this.deps.send({ type: 'proved', module: name, vectors });
+      for (const one of versions) vectors += await proveGolden(one);
+      await this.deps.send({ type: 'proved', module: name, version, vectors });
     } catch (error) {
       if (!(error instanceof AppError)) this.deps.log.error({ err: error }, 'proving failed by a bug of ours');
-      await this.deps.send({ type: 'proved', module: name, vectors: 0, problem: toProblem(error) });
+      await this.deps.send({ type: 'proved', module: name, version, vectors: 0, problem: toProblem(error) });
     }
   }
 

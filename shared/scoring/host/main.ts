@@ -1,10 +1,10 @@
 /** The entry of a scoring host: a child process that its owner speaks to over the IPC channel. */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { systemClock } from '#shared/kernel/clock.js';
 import { errno } from '#shared/platform/atomic-file.js';
 import { createLogger } from '#shared/platform/logger.js';
+import { usableCores } from '#shared/platform/usable-cores.js';
 import type { FromScoringHost, ToScoringHost } from '../host-protocol.js';
 import { HostProcess } from './host-process.js';
 
@@ -25,7 +25,7 @@ const host = new HostProcess({
   workerEntry: new URL('../worker/main.js', import.meta.url),
   onCrash: crash,
   onBug: (error) => log.error({ err: error }, 'a request failed by a bug of ours'),
-  cores: availableParallelism(),
+  cores: usableCores(),
   send,
   exit: (code) => process.exit(code),
 });

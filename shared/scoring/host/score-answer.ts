@@ -7,20 +7,9 @@ import type { HostAnswer } from '../traffic/traffic-control.js';
 import type { Face } from './faults.js';
 import { forwardToScript } from './forward-to-script.js';
 import type { LoadedHostedModule } from './hosted-module.js';
+import type { Scored } from './scored.js';
 import { refuseEncoded, scoreByModel } from './score-model.js';
 import type { ScoringHost } from './scoring-host.js';
-
-export interface Scored {
-  readonly host: ScoringHost;
-  readonly module: LoadedHostedModule;
-  readonly face: Face;
-  readonly request: FastifyRequest;
-  readonly reply: FastifyReply;
-  /** Instant of the monotonic clock at which the request was at hand. */
-  readonly startedMs: number;
-  /** What to answer instead of the request's body: JSON that was made of its query. */
-  readonly query: string | undefined;
-}
 
 export async function answerScore(
   host: ScoringHost,

@@ -68,6 +68,19 @@ export class CliHarness {
         onReady({ version: '9.9.9', addresses: { http: 'http://a:1' }, ownerToken: 'first-token' });
         return Promise.resolve();
       },
+      runServe: (request, events) => {
+        stderr += `serve ${JSON.stringify(request)}\n`;
+        events.onReady({
+          version: '9.9.9',
+          address: '127.0.0.1',
+          port: 1,
+          url: 'http://a:1',
+          grpc: undefined,
+          modules: [],
+        });
+        return Promise.resolve();
+      },
+      describeServe: (request) => Promise.resolve(request),
       printCloudConfig: (cloudArgs) => Promise.resolve(`config ${cloudArgs.join(' ')}\n`),
     };
     const exit = await runCli(args, io);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { inheritedEnvironment, loaderEnvironment } from '#agent/providers/loader-environment.js';
 import { librarySources } from '#agent/providers/library-source.js';
 import { originOf, providerNames } from '#agent/providers/platform-providers.js';
-import { nodesText, ranOnLines } from '#agent/serving/ran-on.js';
+import { nodesText, ranOnLines } from '#shared/supervisor/ran-on.js';
 
 const digest = 'a'.repeat(64);
 

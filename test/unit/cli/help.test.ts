@@ -19,6 +19,7 @@ const wordsOf = (command: Command): string[] => pathOf(command).split(' ').slice
 describe('the command tree', () => {
   it.each([
     'cloud',
+    'serve',
     'login',
     'workspace create',
     'workspace list',

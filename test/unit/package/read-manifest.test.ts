@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { AppError } from '#shared/kernel/errors.js';
+import { instancesOf, scoringOptionsOf } from '#shared/package/module-manifest.js';
+import { defaultScoringOptions } from '#shared/package/scoring-options.js';
 import { decodeModuleManifest, encodeModuleManifest, readModuleManifest } from '#shared/package/read-manifest.js';
 
 const minimal = 'schema: 1\nname: digits\nflavor: onnx\nmodels: [{name: digits, file: model.onnx}]\n';
@@ -26,8 +28,38 @@ describe('a module manifest', () => {
     });
   });
 
+  it('that says nothing of batching, queue or session packs to the bytes it always had', () => {
+    expect(Buffer.from(encodeModuleManifest(readModuleManifest(minimal, 'module.yaml'))).toString()).toBe(
+      '{"accelerators":["cpu"],"flavor":"onnx","instances":1,"models":[{"file":"model.onnx","name":"digits"}],"name":"digits","schema":1}\n',
+    );
+  });
+
+  it('runs its models by the defaults for all that it does not say', () => {
+    const manifest = readModuleManifest(`${minimal}batching: {maxRows: 8}\ncapture: {rate: 0.5}\n`, 'module.yaml');
+    expect(scoringOptionsOf(readModuleManifest(minimal, 'module.yaml'))).toEqual(defaultScoringOptions);
+    expect(scoringOptionsOf(manifest)).toEqual({
+      ...defaultScoringOptions,
+      batching: { mode: 'auto', maxRows: 8, maxWaitMs: 0 },
+      capture: { rate: 0.5, maxBytes: 64 * 1024 ** 2, redact: [] },
+    });
+  });
+
+  it.each([
+    ['1', 16, 1],
+    ['3', 1, 3],
+    ['auto', 6, 6],
+    ['auto', 0, 1],
+    ['auto', 200, 64],
+  ])('with instances: %s on %i cores has %i', (instances, cores, count) => {
+    const manifest = readModuleManifest(`${minimal}instances: ${instances}\n`, 'module.yaml');
+    expect(instancesOf(manifest, cores)).toBe(count);
+  });
+
   it('is the same after it was packed', () => {
-    const manifest = readModuleManifest(`${minimal}golden: {file: golden.json}\n`, 'module.yaml');
+    const manifest = readModuleManifest(
+      `${minimal}golden: {file: golden.json}\ninstances: auto\nqueue: {timeoutMs: 5}\n`,
+      'module.yaml',
+    );
     const packed = encodeModuleManifest(manifest);
     expect(decodeModuleManifest(packed, 'image')).toEqual(manifest);
     expect(readModuleManifest(Buffer.from(packed).toString(), 'image')).toEqual(manifest);
@@ -38,8 +70,8 @@ describe('a module manifest', () => {
   });
 
   it('with a field that is not yet built says so', () => {
-    const { code, message } = refusal(`${minimal}batching: {size: 4}\n`);
-    expect([code, message]).toEqual(['module.not-yet', expect.stringContaining('"batching" is not built yet')]);
+    const { code, message } = refusal(`${minimal}routes: []\n`);
+    expect([code, message]).toEqual(['module.not-yet', expect.stringContaining('"routes" is not built yet')]);
   });
 
   it.each([
@@ -48,7 +80,15 @@ describe('a module manifest', () => {
     ['golden: {file: g.json, tolerance: {relativ: 1}}', 'did you mean "relative"?'],
     ['golden: {file: ../g.json}', 'golden.file: must'],
     ['golden: {file: /etc/passwd}', 'golden.file: must'],
-    ['instances: 0', 'instances:'],
+    ['batchng: {}', 'unknown field "batchng", did you mean "batching"?'],
+    ['batching: {maxrows: 4}', 'batching: unknown field "maxrows", did you mean "maxRows"?'],
+    ['warmup: {runs: 1}', 'did you mean "warmUp"?'],
+    ['session: {intraThreads: 2}', 'did you mean "intraOpThreads"?'],
+    ['batching: {mode: always}', 'batching.mode:'],
+    ['cache: {}', 'cache.maxBytes:'],
+    ['capture: {rate: 2}', 'capture.rate:'],
+    ['instances: 0', 'instances: Too small'],
+    ['instances: many', 'instances: must be auto, or a whole number from 1 to 64'],
     ['flavor: onnx', 'not YAML'],
     ['description: &a x\nname2: *a', 'aliases'],
     ['description: !!binary aGVsbG8=', 'description:'],

@@ -1,6 +1,6 @@
 /**
- * Where the programs of the scoring host and the script host lie: below this file in the bundle, or
- * in the build, seen from the build itself or, in development, from the sources.
+ * Where the programs of the scoring host and the script host lie, seen from the program that starts them:
+ * below it in the agent's bundle, or in the build, whose files may be asked from the sources in development.
  */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,7 @@ export interface HostEntries {
   readonly providerCheck: string;
 }
 
-/** @param from the URL of a file in `agent/`, `dist/agent/` or the bundle's folder */
+/** @param from the URL of a file in `agent/`, `cloud/`, a folder of these in the build, or the bundle's folder */
 export function findHostEntries(from: string): HostEntries {
   return {
     scoringHost: firstThere(from, [

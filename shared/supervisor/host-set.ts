@@ -4,22 +4,32 @@
  */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
-import type { LoadedModule } from '#shared/scoring/host-protocol.js';
-import { type ExitCause, type HostStats, ScoringHostProcess } from '#shared/supervisor/scoring-host-process.js';
-import type { HostEnvironment } from '#agent/providers/loader-environment.js';
-import { ranOnLines } from '#agent/serving/ran-on.js';
-import { hasScript, hostedModuleOf, type ModuleVersion } from '#agent/serving/module-version.js';
-import { type ScriptPorts, ScriptRunner } from '#agent/serving/script-runner.js';
+import type { HostConfig, LoadedModule } from '#shared/scoring/host-protocol.js';
+import type { ListenHandle } from './listen-handle.js';
+import { ranOnLines } from './ran-on.js';
+import { type ExitCause, type HostStats, ScoringHostProcess } from './scoring-host-process.js';
+import { type ScriptPorts, ScriptRunner } from './script-runner.js';
+import { hasScript, hostedModuleOf, type ServedModule } from './served-module.js';
+
+/** What a host is told beside its modules. */
+export type HostSettings = Omit<HostConfig, 'modules' | 'modelsSocket'>;
 
 export interface HostSetPorts extends ScriptPorts {
   readonly hostEntry: string;
-  /** Where scoring hosts find drivers and libraries. */
-  readonly hostEnvironment: HostEnvironment;
+  /** Added to the minimal environment of scoring hosts: where they find drivers and libraries. */
+  readonly hostEnvironment?: Readonly<Record<string, string>>;
+  /** How many of this machine's cores hosts may use. */
+  readonly cores: number;
   readonly onHostLog: (modules: readonly string[], line: string) => void;
   readonly nextId: () => number;
+}
+
+export interface ListenHandles {
+  readonly http: ListenHandle;
+  /** Absent: gRPC is not served. */
+  readonly grpc?: ListenHandle | undefined;
 }
 
 export interface LoadFailure {
@@ -29,33 +39,34 @@ export interface LoadFailure {
 
 export class HostSet {
   readonly modelsSocket: string;
+  /** By the id of their module. */
   readonly scripts: ReadonlyMap<string, ScriptRunner>;
   loaded: readonly LoadedModule[] = [];
   private readonly host: ScoringHostProcess;
   private readonly fresh: ScriptRunner[] = [];
 
   constructor(
-    readonly versions: readonly ModuleVersion[],
-    /** Runners that may be shared, by version key. */
+    readonly modules: readonly ServedModule[],
+    /** Runners that may be shared. */
     existing: ReadonlyMap<string, ScriptRunner>,
     private readonly ports: HostSetPorts,
   ) {
     this.modelsSocket = join(ports.runFolder, `m${String(ports.nextId())}.sock`);
     const scripts = new Map<string, ScriptRunner>();
-    for (const version of versions.filter(hasScript)) {
-      const shared = existing.get(version.name);
-      if (shared !== undefined && shared.version.key === version.key) scripts.set(version.name, shared);
+    for (const module of modules.filter(hasScript)) {
+      const shared = existing.get(module.id);
+      if (shared !== undefined) scripts.set(module.id, shared);
       else {
-        const runner = new ScriptRunner(version, ports.nextId(), this.modelsSocket, ports);
+        const runner = new ScriptRunner(module, ports.nextId(), this.modelsSocket, ports);
         this.fresh.push(runner);
-        scripts.set(version.name, runner);
+        scripts.set(module.id, runner);
       }
     }
     this.scripts = scripts;
-    const names = versions.map(({ name }) => name);
+    const names = modules.map(({ name }) => name);
     this.host = ScoringHostProcess.spawn({
       entry: ports.hostEntry,
-      env: ports.hostEnvironment,
+      ...(ports.hostEnvironment === undefined ? {} : { env: ports.hostEnvironment }),
       onLog: (line) => ports.onHostLog(names, line),
     });
   }
@@ -64,18 +75,21 @@ export class HostSet {
     return this.host.exited;
   }
 
+  /** Where one version of each name is served. */
+  scriptOf(name: string): ScriptRunner | undefined {
+    return [...this.scripts.values()].find(({ module }) => module.name === name);
+  }
+
   get pid(): number {
     return this.host.pid;
   }
 
   /** Loads every model, then starts the scripts that do not run yet. Never throws. */
-  async load(labels: Readonly<Record<string, string>>, maxBodyBytes: number): Promise<Result<void, LoadFailure>> {
+  async load(settings: HostSettings): Promise<Result<void, LoadFailure>> {
     try {
-      const modules = this.versions.map((version) => hostedModuleOf(version, this.scripts.get(version.name)?.socket));
       const loaded = await this.host.load({
-        modules,
-        labels,
-        maxBodyBytes,
+        ...settings,
+        modules: this.modules.map((one) => hostedModuleOf(one, this.ports.cores, this.scripts.get(one.id)?.socket)),
         ...(this.scripts.size === 0 ? {} : { modelsSocket: this.modelsSocket }),
       });
       if (!loaded.ok) return loaded;
@@ -84,7 +98,7 @@ export class HostSet {
         for (const line of ranOnLines(module)) this.ports.onHostLog([module.name], line);
       for (const runner of this.fresh) {
         const started = await runner.start();
-        if (!started.ok) return err({ module: runner.version.name, problem: started.error });
+        if (!started.ok) return err({ module: runner.module.name, problem: started.error });
       }
       return ok(undefined);
     } catch (error) {
@@ -93,9 +107,10 @@ export class HostSet {
     }
   }
 
-  async prove(module: string): Promise<Result<{ readonly vectors: number }, Problem>> {
+  /** @param version the newest when absent */
+  async prove(module: string, version?: number): Promise<Result<{ readonly vectors: number }, Problem>> {
     try {
-      return await this.host.prove(module);
+      return await this.host.prove(module, version);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       return err(toProblem(error));
@@ -103,9 +118,10 @@ export class HostSet {
   }
 
   /** Takes requests from now on, and its shared scripts ask it for their models. */
-  async listen(http: ListenHandle, grpc: ListenHandle | undefined): Promise<void> {
-    await this.host.listen(http.handle);
+  async listen({ http, grpc }: ListenHandles): Promise<void> {
+    // First, so that a handover that fails has not begun.
     if (grpc !== undefined) await this.host.listenGrpc(grpc.handle);
+    await this.host.listen(http.handle);
     for (const runner of this.scripts.values()) runner.useModels(this.modelsSocket);
   }
 

@@ -3,9 +3,9 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Problem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
-import type { ExitCause } from '#shared/supervisor/scoring-host-process.js';
-import { ScriptHostProcess } from '#shared/supervisor/script-host-process.js';
-import { type ModuleVersion, scriptConfigOf } from '#agent/serving/module-version.js';
+import type { ExitCause } from './scoring-host-process.js';
+import { ScriptHostProcess } from './script-host-process.js';
+import { scriptConfigOf, type ServedModule } from './served-module.js';
 
 export interface ScriptPorts {
   readonly entry: string;
@@ -21,7 +21,7 @@ export class ScriptRunner {
   private child: ScriptHostProcess | undefined;
 
   constructor(
-    readonly version: ModuleVersion,
+    readonly module: ServedModule,
     id: number,
     private modelsSocket: string,
     private readonly ports: ScriptPorts,
@@ -33,10 +33,10 @@ export class ScriptRunner {
   async start(): Promise<Result<void, Problem>> {
     await this.kill();
     await rm(this.socket, { force: true });
-    const { ports, version } = this;
-    const config = scriptConfigOf(version, this.socket, this.modelsSocket, ports.maxBodyBytes);
-    if (config === undefined) return err({ code: 'module.invalid', message: `${version.name} has no script` });
-    const child = ScriptHostProcess.spawn({ entry: ports.entry, onLog: (line) => ports.onLog(version.name, line) });
+    const { ports, module } = this;
+    const config = scriptConfigOf(module, this.socket, this.modelsSocket, ports.maxBodyBytes);
+    if (config === undefined) return err({ code: 'module.invalid', message: `${module.name} has no script` });
+    const child = ScriptHostProcess.spawn({ entry: ports.entry, onLog: (line) => ports.onLog(module.name, line) });
     this.child = child;
     const started = await child.start(config);
     if (!started.ok) {

@@ -1,0 +1,59 @@
+/** One version of one module, verified and unpacked, with all that its hosts must be told. */
+import { instancesOf, type ModuleManifest, scoringOptionsOf } from '#shared/package/module-manifest.js';
+import type { HostedModule, ScriptConfig } from '#shared/scoring/host-protocol.js';
+
+export interface ServedModule {
+  /** Whatever has the same id is the same to its hosts: one script process may serve both. */
+  readonly id: string;
+  readonly name: string;
+  readonly version: number;
+  /** Of its image. */
+  readonly digest: string;
+  readonly folder: string;
+  readonly manifest: ModuleManifest;
+  /** What its script gets. */
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+
+export function hasScript({ manifest }: ServedModule): boolean {
+  return manifest.flavor === 'node';
+}
+
+/** @param cores what this machine lets hosts use */
+export function hostedModuleOf(module: ServedModule, cores: number, scriptSocket: string | undefined): HostedModule {
+  const { name, version, digest, folder, manifest } = module;
+  return {
+    name,
+    version,
+    digest,
+    folder,
+    models: manifest.models,
+    accelerators: manifest.accelerators,
+    instances: instancesOf(manifest, cores),
+    scoring: scoringOptionsOf(manifest),
+    ...(manifest.golden === undefined ? {} : { golden: manifest.golden }),
+    ...(scriptSocket === undefined ? {} : { scriptSocket }),
+  };
+}
+
+export function scriptConfigOf(
+  module: ServedModule,
+  socket: string,
+  modelsSocket: string,
+  maxBodyBytes: number,
+): ScriptConfig | undefined {
+  const { name, version, digest, folder, manifest, settings } = module;
+  if (manifest.flavor !== 'node') return undefined;
+  return {
+    name,
+    version,
+    digest,
+    folder,
+    entry: manifest.entry,
+    models: manifest.models.map((model) => model.name),
+    settings,
+    socket,
+    modelsSocket,
+    maxBodyBytes,
+  };
+}

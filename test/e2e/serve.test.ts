@@ -1,0 +1,295 @@
+import { createServer } from 'node:net';
+import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Daemon, ProgramFailed, runProgram } from '#cloud/quickstart/program.js';
+import { childrenOf } from '../support/child-processes.js';
+import { GrpcClient } from '../support/grpc-client.js';
+import { SteadyLoad } from '../support/steady-load.js';
+import { repository } from '../support/world.js';
+
+const build = join(repository, 'dist');
+const digits = join(repository, 'modules/digits');
+
+interface Ready {
+  readonly url: string;
+  readonly port: number;
+  readonly grpc?: string;
+  readonly controlToken?: string;
+  readonly modules: readonly {
+    readonly name: string;
+    readonly version: number;
+    readonly digest: string;
+    readonly proved?: number;
+    readonly example?: string;
+    readonly loaded: { readonly provider: string; readonly models: readonly { readonly maxBatchRows: number }[] };
+  }[];
+}
+
+describe('flotilla serve', () => {
+  let folder: string;
+  let digit: string;
+  const running = new Set<Daemon>();
+
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'flotilla-serve-test-'));
+    await mkdir(join(folder, 'tmp'));
+    digit = await readFile(join(digits, 'fixtures/digit.json'), 'utf8');
+  });
+  afterEach(async () => {
+    for (const daemon of running) await daemon.stop();
+    running.clear();
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  const environment = (): Record<string, string> => ({ HOME: folder, TMPDIR: join(folder, 'tmp') });
+
+  const serve = async (...args: readonly string[]): Promise<{ daemon: Daemon; ready: Ready }> => {
+    const all = ['--output', 'json', 'serve', '--port', '0', ...args];
+    const daemon = new Daemon({ build, name: 'flotilla', args: all, env: environment() });
+    running.add(daemon);
+    const line = await daemon.until('ready', 60_000, () => /^\{"version".*$/m.exec(daemon.output)?.[0]);
+    return { daemon, ready: JSON.parse(line) as Ready };
+  };
+  const refusal = async (...args: readonly string[]): Promise<ProgramFailed> => {
+    const ended = await runProgram({ build, name: 'flotilla', args: ['serve', ...args], env: environment() }).then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    if (ended instanceof ProgramFailed) return ended;
+    throw new Error('it was not refused');
+  };
+  const post = (url: string, body: string | Uint8Array, headers: Record<string, string> = {}): Promise<Response> =>
+    fetch(url, { method: 'POST', body, headers: { 'content-type': 'application/json', ...headers } });
+  const copyOfDigits = async (name: string): Promise<string> => {
+    const copy = join(folder, name);
+    await cp(digits, copy, { recursive: true });
+    return copy;
+  };
+  /** The second version of the model in the folder of the first. */
+  const changeModel = async (copy: string): Promise<void> => {
+    await cp(join(digits, 'golden-v2.json'), join(copy, 'golden.json'));
+    await cp(join(digits, 'model-v2.onnx'), join(copy, 'model.onnx'));
+  };
+
+  it('answers V2 in JSON and in binary, with its golden vectors proved', async () => {
+    const { ready } = await serve(digits);
+    expect(ready.modules).toMatchObject([
+      { name: 'digits', version: 1, proved: 4, loaded: { provider: 'cpu', models: [{ maxBatchRows: 32 }] } },
+    ]);
+    const url = `${ready.url}/v2/models/digits/infer`;
+
+    const json = await post(url, digit);
+    const answer = (await json.json()) as { outputs: { data: number[] }[] };
+    expect([json.status, json.headers.get('flotilla-digest')]).toEqual([200, ready.modules[0]?.digest]);
+
+    const pixels = (JSON.parse(digit) as { inputs: { name: string; shape: number[]; data: number[] }[] }).inputs[0];
+    const data = Buffer.from(Float32Array.from(pixels?.data ?? []).buffer);
+    const head = JSON.stringify({
+      inputs: [{ ...pixels, datatype: 'FP32', data: undefined, parameters: { binary_data_size: data.length } }],
+      outputs: [{ name: 'probabilities', parameters: { binary_data: true } }],
+    });
+    const binary = await post(url, Buffer.concat([Buffer.from(head), data]), {
+      'content-type': 'application/octet-stream',
+      'inference-header-content-length': String(head.length),
+    });
+    const headLength = Number(binary.headers.get('inference-header-content-length'));
+    const floats = new Float32Array((await binary.arrayBuffer()).slice(headLength));
+    expect([...floats]).toEqual(answer.outputs[0]?.data.map(Math.fround));
+  });
+
+  it('answers gRPC on a port of its own where that is asked for', async () => {
+    const { ready } = await serve(digits, '--grpc-port', '0');
+    const client = new GrpcClient(ready.grpc ?? '');
+    const { answer } = await client.call<{ ready: boolean }>('ModelReady', { name: 'digits' });
+    client.close();
+    expect(answer).toEqual({ ready: true });
+    expect((await serve(digits)).ready.grpc).toBeUndefined();
+  });
+
+  it('gives a first request that works', async () => {
+    const { ready } = await serve(join(repository, 'test/fixtures/models/two-inputs.onnx'));
+    expect(ready.modules).toMatchObject([{ name: 'two-inputs', version: 1 }]);
+    const example = await readFile(ready.modules[0]?.example ?? '', 'utf8');
+    expect((await post(`${ready.url}/v2/models/two-inputs/infer`, example)).status).toBe(200);
+  });
+
+  it('serves folders of one name as versions in the order given', async () => {
+    const second = await copyOfDigits('second');
+    await changeModel(second);
+    const { ready } = await serve(digits, second);
+    expect(ready.modules).toMatchObject([
+      { name: 'digits', version: 1, proved: 4 },
+      { name: 'digits', version: 2, proved: 4 },
+    ]);
+    for (const version of ['1', '2']) {
+      const answer = await post(`${ready.url}/v2/models/digits/versions/${version}/infer`, digit);
+      expect([answer.status, answer.headers.get('flotilla-version')]).toEqual([200, version]);
+    }
+  });
+
+  it('runs scoring scripts in a process of their own, and starts that again after it was killed', async () => {
+    const words = join(folder, 'words');
+    await cp(join(repository, 'test/fixtures/modules/digit-words'), words, { recursive: true });
+    await cp(join(digits, 'model.onnx'), join(words, 'model.onnx'));
+    const { daemon, ready } = await serve(words);
+    const { inputs } = JSON.parse(digit) as { inputs: { data: number[] }[] };
+    const ask = (): Promise<Response> => post(`${ready.url}/score`, JSON.stringify({ pixels: inputs[0]?.data }));
+    expect(await (await ask()).json()).toMatchObject({ word: 'three' });
+
+    const [script] = await childrenOf(daemon.pid, 'script-host');
+    if (script === undefined) throw new Error('there is no script host');
+    process.kill(script, 'SIGKILL');
+    await daemon.until('answering again', 30_000, () =>
+      daemon.output.includes('the script of digit-words answers again') ? true : undefined,
+    );
+    expect(await (await ask()).json()).toMatchObject({ word: 'three' });
+  });
+
+  it('starts the scoring host again after it was killed, and says so', async () => {
+    const { daemon, ready } = await serve(digits);
+    const [host] = await childrenOf(daemon.pid, 'scoring/host');
+    if (host === undefined) throw new Error('there is no scoring host');
+    process.kill(host, 'SIGKILL');
+    await daemon.until('serving again', 30_000, () =>
+      daemon.output.includes('the scoring host serves again') ? true : undefined,
+    );
+    expect(daemon.output).toMatch(/the scoring host ended: SIGKILL/);
+    expect((await post(`${ready.url}/v2/models/digits/infer`, digit)).status).toBe(200);
+  });
+
+  it('serves what changed in the folder without failing a request', async () => {
+    const watched = await copyOfDigits('watched');
+    const { daemon, ready } = await serve(watched, '--watch');
+    const load = new SteadyLoad(`${ready.url}/v2/models/digits/infer`, Buffer.from(digit), 4);
+    await changeModel(watched);
+    await daemon.until('serving the change', 60_000, () =>
+      daemon.output.includes('the sources changed, and are served') ? true : undefined,
+    );
+    const afterwards = await post(`${ready.url}/v2/models/digits/infer`, digit);
+    const { answered, failures } = await load.stop();
+    expect(failures).toEqual([]);
+    expect(answered).toBeGreaterThan(0);
+    expect(afterwards.headers.get('flotilla-digest')).not.toBe(ready.modules[0]?.digest);
+  });
+
+  it('goes on with what it has where a change cannot be served', async () => {
+    const watched = await copyOfDigits('spoilt');
+    const { daemon, ready } = await serve(watched, '--watch');
+    // The golden vectors of the other version do not agree with this model.
+    await cp(join(digits, 'golden-v2.json'), join(watched, 'golden.json'));
+    await writeFile(join(watched, 'model.onnx'), 'not a model');
+    await daemon.until('refusing the change', 60_000, () =>
+      daemon.output.includes('what was served goes on') ? true : undefined,
+    );
+    const answer = await post(`${ready.url}/v2/models/digits/infer`, digit);
+    expect([answer.status, answer.headers.get('flotilla-digest')]).toEqual([200, ready.modules[0]?.digest]);
+  });
+
+  it('runs a model as its module.yaml says', async () => {
+    const alone = await copyOfDigits('alone');
+    await appendFile(join(alone, 'module.yaml'), 'batching: { mode: "off" }\n');
+    const { ready } = await serve(alone);
+    expect(ready.modules[0]?.loaded.models).toMatchObject([{ maxBatchRows: 0 }]);
+  });
+
+  it('spreads requests over versions, and keeps samples of them, as it is told', async () => {
+    const second = await copyOfDigits('sampled');
+    await changeModel(second);
+    await appendFile(join(second, 'module.yaml'), 'capture: { rate: 1 }\n');
+    const kept = join(folder, 'kept');
+    const { daemon, ready } = await serve(digits, second, '--traffic', 'digits=1:0,2:1', '--capture', kept);
+    const answer = await post(`${ready.url}/v2/models/digits/infer`, digit);
+    expect([answer.status, answer.headers.get('flotilla-version')]).toEqual([200, '2']);
+    await daemon.stop();
+    expect(await readdir(join(kept, 'digits'))).toEqual(['2']);
+  });
+
+  it('copies requests to a shadow that never answers them', async () => {
+    const second = await copyOfDigits('shadow');
+    await changeModel(second);
+    const { daemon, ready } = await serve(digits, second, '--shadow', 'digits=2');
+    const answer = await post(`${ready.url}/v2/models/digits/infer`, digit);
+    expect(answer.headers.get('flotilla-version')).toBe('1');
+    await daemon.until('copying', 30_000, async () => {
+      const metrics = await (await fetch(`${ready.url}/metrics`)).text();
+      const copies = /^flotilla_shadow_(agreed|disagreed|differed)_total\{model="digits",version="2"\} 1$/m;
+      return copies.test(metrics) ? true : undefined;
+    });
+  });
+
+  it('unloads and loads for who has the control token, and for nobody else', async () => {
+    const { ready } = await serve(digits, '--control-token', 'open-sesame');
+    const control = (action: string, token: string): Promise<Response> =>
+      post(`${ready.url}/v2/repository/models/digits/${action}`, '', { authorization: `Bearer ${token}` });
+    const infer = async (): Promise<number> => (await post(`${ready.url}/v2/models/digits/infer`, digit)).status;
+    expect([(await control('unload', 'open-barley')).status, await infer()]).toEqual([401, 200]);
+    expect([(await control('unload', 'open-sesame')).status, await infer()]).toEqual([200, 503]);
+    expect([(await control('load', 'open-sesame')).status, await infer()]).toEqual([200, 200]);
+  });
+
+  it('prints a control token once when asked to make one, and none otherwise', async () => {
+    const { daemon, ready } = await serve(digits, '--control-token', 'auto');
+    expect(ready.controlToken).toMatch(/^[\w-]{43}$/);
+    expect(daemon.output.split(ready.controlToken ?? '-')).toHaveLength(2);
+    expect((await serve(digits)).ready.controlToken).toBeUndefined();
+  });
+
+  it.each(['SIGINT', 'SIGTERM'] as const)('ends cleanly on %s and leaves nothing behind', async (signal) => {
+    const { daemon, ready } = await serve(digits);
+    expect((await post(`${ready.url}/v2/models/digits/infer`, digit, { connection: 'close' })).status).toBe(200);
+    daemon.kill(signal);
+    expect(await daemon.exited).toBe('0');
+    await expect(fetch(ready.url)).rejects.toThrow();
+    expect(await readdir(join(folder, 'tmp'))).toEqual([]);
+  });
+
+  it('prints how it would serve, with the defaults filled in and without the control token', async () => {
+    const args = ['serve', digits, '--print-config', '--instances', '3', '--control-token', 'secret-token'];
+    const text = await runProgram({ build, name: 'flotilla', args, env: environment() });
+    expect(text).not.toContain('secret-token');
+    expect(JSON.parse(text)).toMatchObject({
+      host: '127.0.0.1',
+      control: true,
+      modules: [{ name: 'digits', instances: 3, scoring: { batching: { mode: 'auto' } } }],
+    });
+  });
+
+  it('refuses golden vectors that do not agree, unless told to serve without', async () => {
+    const wrong = await copyOfDigits('wrong-golden');
+    await cp(join(digits, 'golden-v2.json'), join(wrong, 'golden.json'));
+    const { exit, output } = await refusal(wrong, '--port', '0');
+    expect([exit, output]).toEqual(['1', expect.stringMatching(/error golden\.mismatch: digits:1: /)]);
+    expect((await serve(wrong, '--no-golden')).ready.modules[0]?.proved).toBeUndefined();
+  });
+
+  it.each([
+    [['/nowhere'], '2', 'error module.invalid: there is no /nowhere'],
+    [[join(repository, 'docs')], '2', 'error module.invalid: the module manifest: there is no file'],
+    [[join(digits, 'module.yaml')], '2', `give its folder, ${digits}`],
+    [[join(repository, 'test/fixtures/models/unloadable.onnx')], '2', 'error model.unloadable: unloadable: '],
+    [[digits, '--prt', '1'], '2', "unknown option '--prt'. Did you mean --port?"],
+    [[digits, '--port', '70000'], '2', '--port 70000 is no port'],
+    [[digits, '--host', 'localhost'], '2', '--host localhost is no IP address'],
+    [[digits, '--instances', 'many'], '2', '"many" is no count'],
+    [[digits, '--control-token', 'a b'], '2', '--control-token: 8 to 256'],
+    [[digits, '--traffic', 'digit=1:1'], '2', 'no module "digit" here; did you mean digits?'],
+    [[], '2', "missing required argument 'source'"],
+  ])('%j is refused with exit code %s', async (args, code, message) => {
+    const port = args.includes('--port') ? [] : ['--port', '0'];
+    const { exit, output } = await refusal(...args, ...port);
+    expect(output).toContain(message);
+    expect(exit).toBe(code);
+  });
+
+  it('says that the port is taken before it does anything slow', async () => {
+    const server = createServer();
+    const port = await new Promise<number>((resolve) => {
+      server.listen(0, '127.0.0.1', () => resolve((server.address() as { port: number }).port));
+    });
+    const { exit, output } = await refusal('/nowhere', '--port', String(port));
+    server.close();
+    expect([exit, output]).toEqual(['7', expect.stringContaining(`error port.taken: port ${String(port)} on 127`)]);
+  });
+});
