@@ -29,6 +29,12 @@ export interface ScoringHostDeps {
   readonly cores: number;
 }
 
+/** What an answer came from, as header fields. */
+interface Provenance {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly fields: readonly string[];
+}
+
 interface LoadFailure {
   readonly module: string;
   readonly problem: Problem;
@@ -47,7 +53,7 @@ export class ScoringHost {
   private labels: Readonly<Record<string, string>>;
   /** Whose counts are still to be taken: what is ready, and what was since they last were. */
   private readonly counted = new Set<LoadedHostedModule>();
-  private provenanceOf = new Map<LoadedHostedModule, Readonly<Record<string, string>>>();
+  private provenanceOf = new Map<LoadedHostedModule, Provenance>();
 
   private constructor(
     private readonly deps: ScoringHostDeps,
@@ -182,7 +188,12 @@ export class ScoringHost {
 
   /** Header fields that say what an answer came from. */
   provenance(module: LoadedHostedModule): Readonly<Record<string, string>> {
-    return this.provenanceOf.get(module) ?? {};
+    return this.provenanceOf.get(module)?.headers ?? {};
+  }
+
+  /** The same as names and values in turn. */
+  provenanceFields(module: LoadedHostedModule): readonly string[] {
+    return this.provenanceOf.get(module)?.fields ?? [];
   }
 
   /** From the next answer on. */
@@ -197,16 +208,14 @@ export class ScoringHost {
     this.provenanceOf = new Map(
       this.all.map((loaded) => {
         const { name, version, digest } = loaded.module;
-        return [
-          loaded,
-          {
-            ...shared,
-            'flotilla-model': name,
-            'flotilla-version': String(version),
-            'flotilla-digest': headerText(digest),
-            'flotilla-provider': loaded.provider,
-          },
-        ];
+        const headers = {
+          ...shared,
+          'flotilla-model': name,
+          'flotilla-version': String(version),
+          'flotilla-digest': headerText(digest),
+          'flotilla-provider': loaded.provider,
+        };
+        return [loaded, { headers, fields: Object.entries(headers).flat() }];
       }),
     );
   }

@@ -29,7 +29,9 @@ export function pickByKey(versions: readonly WeightedVersion[], key: string): nu
   for (const { version, weight } of versions) {
     if (weight <= 0) continue;
     const cost = -Math.log(drawOf(key, version)) / weight;
-    if (best === undefined || cost < best.cost) best = { version, cost };
+    // Weights next to nothing make every cost infinite: then the version decides, not the order.
+    const tied = cost === best?.cost && version < best.version;
+    if (best === undefined || cost < best.cost || tied) best = { version, cost };
   }
   return best?.version;
 }

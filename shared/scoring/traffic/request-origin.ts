@@ -33,6 +33,7 @@ export function originOf(request: {
  * @throws AppError `request.invalid` for two that differ
  */
 export function pinOf(headers: RequestHeaders): string | undefined {
+  if (headers[versionHeader] === undefined && headers[deploymentHeader] === undefined) return undefined;
   const named = [headers[versionHeader], headers[deploymentHeader]].flatMap((value) => value ?? []);
   const [first, ...others] = named.filter((value) => value !== '');
   const other = others.find((value) => value !== first);

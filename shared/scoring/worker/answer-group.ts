@@ -120,6 +120,16 @@ async function runAlone(
   }
 }
 
+/** The outputs that one request asked for, of all that were run for. */
+function choose(outputs: readonly Tensor[], ran: readonly string[], asked: readonly string[]): readonly Tensor[] {
+  if (asked.length === ran.length && asked.every((name, index) => name === ran[index])) return outputs;
+  return asked.map((name) => {
+    const tensor = outputs.find((output) => output.name === name);
+    if (!tensor) throw new AppError('score.failed', `the model gave no output "${name}"`);
+    return tensor;
+  });
+}
+
 /** @returns false when it did not work together, and nothing was answered */
 async function runJoined(
   model: RunnableModel,
@@ -144,14 +154,8 @@ async function runJoined(
   const cut = cutRows(outputs, rows);
   if (cut === undefined) return false;
   for (const [at, { index, prepared }] of batch.entries()) {
-    const mine = new Map((cut[at] ?? []).map((tensor) => [tensor.name, tensor]));
     try {
-      const answer = prepared.outputs.map((name) => {
-        const tensor = mine.get(name);
-        if (!tensor) throw new AppError('score.failed', `the model gave no output "${name}"`);
-        return tensor;
-      });
-      answers[index] = { ok: true, response: prepared.encode(answer) };
+      answers[index] = { ok: true, response: prepared.encode(choose(cut[at] ?? [], wanted, prepared.outputs)) };
     } catch (error) {
       refuse(index, error);
     }

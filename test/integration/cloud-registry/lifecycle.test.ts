@@ -141,6 +141,7 @@ describe('the load check', () => {
       loads: true,
       inputs: ['x'],
       outputs: ['y'],
+      notServed: [],
     });
   });
 

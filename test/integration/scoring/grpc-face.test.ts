@@ -288,10 +288,10 @@ describe('a call whose client gave up', () => {
     const request = { model_name: 'slow', inputs, raw_input_contents: [new Uint8Array(4 * 3 * 48 * 48)] };
     await client.infer(request);
     // The worker is busy with the first few for far longer than the others are waited for.
-    const busy = Array.from({ length: 60 }, () => client.infer(request));
-    const expired = Array.from({ length: 4 }, () => failure(client.infer(request, { deadlineMs: 500 })));
+    const busy = Array.from({ length: 200 }, () => client.infer(request));
+    const expired = Array.from({ length: 4 }, () => failure(client.infer(request, { deadlineMs: 100 })));
     const cancelled = Array.from({ length: 4 }, () =>
-      failure(client.infer(request, { onCall: (call) => setTimeout(() => call.cancel(), 500) })),
+      failure(client.infer(request, { onCall: (call) => setTimeout(() => call.cancel(), 100) })),
     );
     expect(new Set((await Promise.all(expired)).map(({ code }) => code))).toEqual(new Set([status.DEADLINE]));
     expect(new Set((await Promise.all(cancelled)).map(({ code }) => code))).toEqual(new Set([1]));

@@ -50,6 +50,17 @@ describe('a picked version', () => {
           ).toBe(picked);
         }
       }),
+      {
+        examples: [
+          [
+            [
+              { version: 1, weight: 5e-324 },
+              { version: 2, weight: 5e-324 },
+            ],
+            '',
+          ],
+        ],
+      },
     );
   });
 });

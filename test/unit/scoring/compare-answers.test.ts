@@ -56,10 +56,10 @@ describe.each(['json', 'binary', 'plain'] as const)('two answers as %s', (form) 
   });
 
   it('takes floats for floats, also where their values happen to be whole', () => {
-    expect(compare(form, [scores(1, 2)], [scores(1.00390625, 2)], close)).toEqual({
+    expect(compare(form, [scores(1, 2)], [scores(1.0078125, 2)], close)).toEqual({
       kind: 'compared',
       agreed: true,
-      largestDifference: 0.00390625,
+      largestDifference: 0.0078125,
     });
   });
 
