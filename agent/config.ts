@@ -22,6 +22,8 @@ const settings = {
     .refine((text) => isIP(text) !== 0, 'must be an IP address, for example 127.0.0.1')
     .default('127.0.0.1'),
   'scoring.port': z.coerce.number().int().min(0).max(65_535).default(8800),
+  /** Without it there is no gRPC; 0 picks a free port. */
+  'grpc.port': z.coerce.number().int().min(0).max(65_535).optional(),
   'scoring.maxBodyMegabytes': megabytes('largest scoring request').default(64),
   'telemetry.intervalSeconds': z.coerce.number().min(0.1).max(86_400).default(10),
   'telemetry.maxSpoolMegabytes': megabytes('telemetry kept while offline').default(64),
@@ -39,6 +41,8 @@ type Settings = z.infer<typeof schema>;
 export interface AgentConfig {
   readonly stateDir: string;
   readonly scoring: { readonly address: string; readonly port: number; readonly maxBodyBytes: number };
+  /** On the address of scoring; absent: none. */
+  readonly grpc?: { readonly port: number };
   readonly telemetry: { readonly intervalMs: number; readonly maxSpoolBytes: number };
   readonly disk: { readonly reserveBytes: number };
   readonly link: { readonly keepaliveSeconds: number; readonly maxReconnectMs: number };
@@ -96,6 +100,7 @@ export function readAgentConfig(flags: AgentFlags, configPath: string | undefine
 export function fileFormOf({
   stateDir,
   scoring,
+  grpc,
   telemetry,
   disk,
   link,
@@ -104,6 +109,7 @@ export function fileFormOf({
   return {
     stateDir,
     scoring: { address: scoring.address, port: scoring.port, maxBodyMegabytes: scoring.maxBodyBytes / megabyte },
+    ...(grpc === undefined ? {} : { grpc }),
     telemetry: {
       intervalSeconds: telemetry.intervalMs / 1000,
       maxSpoolMegabytes: telemetry.maxSpoolBytes / megabyte,
@@ -122,6 +128,7 @@ function shape(values: Settings): AgentConfig {
       port: values['scoring.port'],
       maxBodyBytes: values['scoring.maxBodyMegabytes'] * megabyte,
     },
+    ...(values['grpc.port'] === undefined ? {} : { grpc: { port: values['grpc.port'] } }),
     telemetry: {
       intervalMs: Math.round(values['telemetry.intervalSeconds'] * 1000),
       maxSpoolBytes: values['telemetry.maxSpoolMegabytes'] * megabyte,

@@ -55,6 +55,8 @@ export interface DeviceParts {
   readonly documents: StateDocuments;
   readonly bootId: number;
   readonly handle: ListenHandle;
+  /** For gRPC, where it is asked for. */
+  readonly grpcHandle: ListenHandle | undefined;
   readonly entries: HostEntries;
   /** Filled while documents are read; said as events. */
   readonly damages: string[];
@@ -152,6 +154,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   const serving = new Serving({
     entries: parts.entries,
     handle: parts.handle,
+    grpcHandle: parts.grpcHandle,
     runFolder: parts.runFolder,
     maxBodyBytes: config.scoring.maxBodyBytes,
     drainMs: defaultPolicy.drainMs,
@@ -211,6 +214,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     time,
     capabilities: readCapabilities(),
     scoring: { address: config.scoring.address, port: parts.handle.port },
+    grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,
   });
   const reporter = new Reporter({

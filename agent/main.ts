@@ -36,6 +36,8 @@ export interface AgentPorts {
 
 export interface RunningAgent {
   readonly scoring: { readonly address: string; readonly port: number };
+  /** Where gRPC answers; absent: nowhere. */
+  readonly grpc?: { readonly address: string; readonly port: number };
   readonly device: Device;
   stop(): Promise<void>;
 }
@@ -97,6 +99,17 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     clock,
   );
   undo.add(() => handle.close());
+  const { grpc } = config;
+  const grpcHandle =
+    grpc &&
+    (await bindWithPatience(
+      config.scoring.address,
+      grpc.port,
+      lock.tookOver ? orphanPatienceMs : 0,
+      clock,
+      'grpc-port',
+    ));
+  undo.add(() => grpcHandle?.close());
 
   const device = await createDevice({
     config,
@@ -110,6 +123,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     documents,
     bootId,
     handle,
+    grpcHandle,
     entries: findHostEntries(import.meta.url),
     damages,
     publish: (channel, message, id) => session.publish(channel, message, id),
@@ -159,6 +173,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   );
   return {
     scoring: { address: config.scoring.address, port: handle.port },
+    ...(grpcHandle === undefined ? {} : { grpc: { address: config.scoring.address, port: grpcHandle.port } }),
     device,
     stop: () => undo.all(),
   };

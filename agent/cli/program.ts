@@ -102,6 +102,7 @@ function addRun(program: Command): Command {
     .description('Runs the agent until it is told to stop (SIGTERM, Ctrl-C).')
     .option('--scoring-address <ip>', 'address of the local scoring port (default: 127.0.0.1)')
     .option('--scoring-port <port>', 'local scoring port; 0 picks a free one (default: 8800)')
+    .option('--grpc-port <port>', 'local port for scoring over gRPC; 0 picks a free one (default: no gRPC)')
     .option('--telemetry-interval <seconds>', 'how often to collect telemetry (default: 10)')
     .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent (default: info)')
     .option('--print-config', 'show the settings in force, and end', false)
@@ -109,6 +110,7 @@ function addRun(program: Command): Command {
       async (options: {
         scoringAddress?: string;
         scoringPort?: string;
+        grpcPort?: string;
         telemetryInterval?: string;
         logLevel?: string;
         printConfig: boolean;
@@ -117,6 +119,7 @@ function addRun(program: Command): Command {
         const config = configOf(global, {
           ...flag('scoring.address', options.scoringAddress),
           ...flag('scoring.port', options.scoringPort),
+          ...flag('grpc.port', options.grpcPort),
           ...flag('telemetry.intervalSeconds', options.telemetryInterval),
           ...flag('log.level', options.logLevel),
         });
@@ -132,8 +135,9 @@ function addRun(program: Command): Command {
         });
         onShutdown(() => agent.stop());
         // For whoever started it and waits: the one line that says that it runs, and where.
-        print(global, { scoring: agent.scoring, pid: process.pid }, () => [
+        print(global, { scoring: agent.scoring, grpc: agent.grpc, pid: process.pid }, () => [
           `Scoring on http://${agent.scoring.address}:${String(agent.scoring.port)}`,
+          ...(agent.grpc === undefined ? [] : [`gRPC on ${agent.grpc.address}:${String(agent.grpc.port)}`]),
         ]);
       },
     );
@@ -250,6 +254,7 @@ const knownOptions = [
   '--replace',
   '--scoring-address',
   '--scoring-port',
+  '--grpc-port',
   '--telemetry-interval',
   '--log-level',
   '--print-config',

@@ -2,14 +2,14 @@
 import type { ExplanationView, StatusView } from '#agent/local/explanation.js';
 
 export function statusText(status: StatusView): string[] {
-  const { reported, link, desired } = status;
+  const { reported, link, desired, grpc } = status;
   const scoring = reported.scoring === undefined ? '-' : `${reported.scoring.address}:${String(reported.scoring.port)}`;
   return [
     `device      ${status.workspace}/${status.device} (agent ${status.agentVersion}, boot ${String(status.bootId)}, process ${String(status.pid)})`,
     `connection  ${link.connected ? 'connected' : `not connected${link.problem === undefined ? '' : `: ${link.problem}`}`}`,
     `desired     ${desired === undefined ? 'none yet' : `generation ${String(desired.generation)}${desired.expired ? `, expired ${desired.expiresAt}` : ''}`}`,
     `converged   ${reported.converged ? 'yes' : 'no (flotilla-agent explain tells why)'}`,
-    `scoring     http://${scoring}`,
+    `scoring     http://${scoring}${grpc === undefined ? '' : `, gRPC on ${grpc.address}:${String(grpc.port)}`}`,
     `spooled     ${Object.entries(status.spool)
       .map(([kind, { batches, bytes }]) => `${kind} ${String(batches)} (${String(bytes)} bytes)`)
       .join(', ')}`,

@@ -31,6 +31,7 @@ export interface ViewParts {
   readonly time: TrustedTime;
   readonly capabilities: Capabilities;
   readonly scoring: { readonly address: string; readonly port: number };
+  readonly grpc: { readonly address: string; readonly port: number } | undefined;
   readonly link: () => { readonly connected: boolean; readonly problem: string | undefined };
 }
 
@@ -88,7 +89,7 @@ export class DeviceViews {
   }
 
   status(): StatusView {
-    const { identity, bootId, state, telemetry, time } = this.parts;
+    const { identity, bootId, state, telemetry, time, grpc } = this.parts;
     const { connected, problem } = this.parts.link();
     const { desired } = state;
     return {
@@ -98,6 +99,7 @@ export class DeviceViews {
       bootId,
       pid: process.pid,
       link: { connected, ...(problem === undefined ? {} : { problem }) },
+      ...(grpc === undefined ? {} : { grpc }),
       ...(desired === undefined
         ? {}
         : {

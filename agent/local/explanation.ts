@@ -15,6 +15,8 @@ export interface StatusView {
   readonly bootId: number;
   readonly pid: number;
   readonly link: { readonly connected: boolean; readonly problem?: string };
+  /** Where gRPC answers; absent: nowhere. */
+  readonly grpc?: { readonly address: string; readonly port: number };
   readonly desired?: { readonly generation: number; readonly expiresAt: string; readonly expired: boolean };
   readonly spool: Readonly<Record<string, { readonly batches: number; readonly bytes: number }>>;
   readonly reported: ReportedState;

@@ -1,4 +1,4 @@
-/** Takes the scoring port. Hosts of an agent that was killed may hold it for a moment: they end by themselves. */
+/** Takes a scoring port. Hosts of an agent that was killed may hold it for a moment: they end by themselves. */
 import type { Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { bindHandle, type ListenHandle } from '#shared/supervisor/listen-handle.js';
@@ -11,6 +11,7 @@ export async function bindWithPatience(
   port: number,
   patienceMs: number,
   clock: Clock,
+  setting: 'scoring-port' | 'grpc-port' = 'scoring-port',
 ): Promise<ListenHandle> {
   const deadline = clock.monotonic() + patienceMs;
   for (;;) {
@@ -21,7 +22,8 @@ export async function bindWithPatience(
       if (!taken) throw error;
       if (clock.monotonic() >= deadline) {
         const { message, details } = error;
-        throw new AppError('port.taken', `${message}; it is set by --scoring-port or FLOTILLA_AGENT_SCORING_PORT`, {
+        const variable = `FLOTILLA_AGENT_${setting.replace('-', '_').toUpperCase()}`;
+        throw new AppError('port.taken', `${message}; it is set by --${setting} or ${variable}`, {
           details,
           cause: error,
         });

@@ -93,8 +93,9 @@ export class HostSet {
   }
 
   /** Takes requests from now on, and its shared scripts ask it for their models. */
-  async listen({ handle }: ListenHandle): Promise<void> {
-    await this.host.listen(handle);
+  async listen(http: ListenHandle, grpc: ListenHandle | undefined): Promise<void> {
+    await this.host.listen(http.handle);
+    if (grpc !== undefined) await this.host.listenGrpc(grpc.handle);
     for (const runner of this.scripts.values()) runner.useModels(this.modelsSocket);
   }
 

@@ -16,6 +16,8 @@ import type { ScriptRunner } from '#agent/serving/script-runner.js';
 export interface ServingPorts {
   readonly entries: HostEntries;
   readonly handle: ListenHandle;
+  /** For gRPC; undefined: none. */
+  readonly grpcHandle: ListenHandle | undefined;
   readonly runFolder: string;
   readonly maxBodyBytes: number;
   readonly drainMs: number;
@@ -106,7 +108,7 @@ export class Serving {
     const { candidate } = this;
     if (candidate === undefined) return false;
     candidate.label(this.ports.labels('desired'));
-    await candidate.listen(this.ports.handle);
+    await candidate.listen(this.ports.handle, this.ports.grpcHandle);
     await this.dropRetired();
     this.retired = this.current;
     this.current = candidate;
@@ -145,7 +147,7 @@ export class Serving {
 
   private async listen(set: HostSet): Promise<Result<void, LoadFailure>> {
     try {
-      await set.listen(this.ports.handle);
+      await set.listen(this.ports.handle, this.ports.grpcHandle);
       return ok(undefined);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;

@@ -42,22 +42,35 @@ export class BodyReader {
   async withBody<T>(request: IncomingMessage, jsonLength: number, use: (body: Body) => Promise<T>): Promise<T> {
     const declared = declaredLength(request);
     if (declared !== undefined && declared > this.maxBodyBytes) throw tooLarge(this.maxBodyBytes);
-    const reserved = declared ?? this.maxBodyBytes;
-    const kind = reserved <= smallBytes ? 'small' : 'large';
-    if (this.held[kind] + reserved > (kind === 'small' ? smallBudgetBytes : this.budgetBytes)) {
+    return this.withLength(declared ?? this.maxBodyBytes, async () => {
+      const start = (alignment - (jsonLength % alignment)) % alignment;
+      const unwatch = watchPace(request, this.pace);
+      let body: Body;
+      try {
+        body =
+          declared === undefined ? await this.readUnknown(request, start) : await readDeclared(request, start, declared);
+      } finally {
+        unwatch();
+      }
+      return use(body);
+    });
+  }
+
+  /**
+   * Holds the share of a body of that length, however it comes, until `use` has ended.
+   *
+   * @throws AppError `score.overloaded`
+   */
+  async withLength<T>(length: number, use: () => Promise<T>): Promise<T> {
+    const kind = length <= smallBytes ? 'small' : 'large';
+    if (this.held[kind] + length > (kind === 'small' ? smallBudgetBytes : this.budgetBytes)) {
       throw new AppError('score.overloaded', `too many ${kind} requests at once: try again shortly`);
     }
-    this.held[kind] += reserved;
-    const unwatch = watchPace(request, this.pace);
+    this.held[kind] += length;
     try {
-      const start = (alignment - (jsonLength % alignment)) % alignment;
-      const body =
-        declared === undefined ? await this.readUnknown(request, start) : await readDeclared(request, start, declared);
-      unwatch();
-      return await use(body);
+      return await use();
     } finally {
-      unwatch();
-      this.held[kind] -= reserved;
+      this.held[kind] -= length;
     }
   }
 

@@ -56,6 +56,8 @@ export type ToScoringHost =
   | { readonly type: 'prove'; readonly module: string }
   /** Comes with the bound, unaccepted TCP handle. */
   | { readonly type: 'listen' }
+  /** The same for gRPC, with a handle of its own. */
+  | { readonly type: 'listen-grpc' }
   /** Finish what is under way, send the last stats, exit 0. */
   | { readonly type: 'drain' }
   | { readonly type: 'stats' }
@@ -105,6 +107,7 @@ export type FromScoringHost =
     }
   | { readonly type: 'pong' }
   | { readonly type: 'listening' }
+  | { readonly type: 'listening-grpc' }
   /** Somebody else listens on the handle's address. */
   | { readonly type: 'listen-failed'; readonly problem: Problem }
   /** What became of a change of traffic; without a problem it is in force. */

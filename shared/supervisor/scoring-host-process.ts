@@ -78,11 +78,24 @@ export class ScoringHostProcess {
    *
    * @throws AppError `port.taken` when somebody else listens there, although we could bind it
    */
-  async listen(handle: SendHandle): Promise<void> {
+  listen(handle: SendHandle): Promise<void> {
+    return this.listenAs('listen', 'listening', handle);
+  }
+
+  /** The same for gRPC; one after the other, as both fail alike. */
+  listenGrpc(handle: SendHandle): Promise<void> {
+    return this.listenAs('listen-grpc', 'listening-grpc', handle);
+  }
+
+  private async listenAs(
+    type: 'listen' | 'listen-grpc',
+    done: 'listening' | 'listening-grpc',
+    handle: SendHandle,
+  ): Promise<void> {
     const problem = await this.child.ask(
-      { type: 'listen' },
+      { type },
       (message) => {
-        if (message.type === 'listening') return 'none' as const;
+        if (message.type === done) return 'none' as const;
         return message.type === 'listen-failed' ? message.problem : undefined;
       },
       handle,

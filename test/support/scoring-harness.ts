@@ -84,6 +84,17 @@ export class Scoring {
     return { host, port: handle.port, url: `http://127.0.0.1:${String(handle.port)}` };
   }
 
+  /** The same, with gRPC beside it. */
+  async serveGrpc(
+    modules: readonly HostedModule[],
+    more: Partial<HostConfig> = {},
+    handles = { http: this.bind(), grpc: this.bind() },
+  ): Promise<{ host: ScoringHostProcess; url: string; address: string }> {
+    const { host, url } = await this.serve(modules, more, handles.http);
+    await host.listenGrpc(handles.grpc.handle);
+    return { host, url, address: `127.0.0.1:${String(handles.grpc.port)}` };
+  }
+
   async end(): Promise<void> {
     for (const host of this.hosts.splice(0)) await host.kill();
     for (const handle of this.handles.splice(0)) handle.close();

@@ -15,6 +15,7 @@ import { listenPrivately, type PrivateSocket } from '../private-socket.js';
 import { ConnectionDrain } from '../connection-drain.js';
 import { proveGolden } from './golden.js';
 import { createModelsServer } from './models-server.js';
+import type { GrpcFront } from '../grpc/grpc-front.js';
 import { createScoringApp } from './scoring-app.js';
 import { ScoringHost, type ScoringHostDeps } from './scoring-host.js';
 
@@ -30,6 +31,7 @@ interface Serving {
   readonly host: ScoringHost;
   readonly app: FastifyInstance;
   readonly front: ConnectionDrain;
+  grpc?: GrpcFront;
   readonly models: { readonly drain: ConnectionDrain; readonly socket: PrivateSocket } | undefined;
 }
 
@@ -49,6 +51,8 @@ export class HostProcess {
         return this.prove(message.module);
       case 'listen':
         return this.listen(handle);
+      case 'listen-grpc':
+        return this.listenGrpc(handle);
       case 'drain':
         return this.drain();
       case 'stats':
@@ -68,6 +72,7 @@ export class HostProcess {
     if (this.ending) return;
     this.ending = true;
     this.serving?.front.begin();
+    this.serving?.grpc?.begin();
     const timer = setTimeout(() => process.kill(process.pid, 'SIGKILL'), graceMs);
     await this.close(0);
     clearTimeout(timer);
@@ -104,15 +109,27 @@ export class HostProcess {
 
   private async listen(handle: unknown): Promise<void> {
     if (!this.serving) throw new Error('a host listens once it has loaded');
+    await this.tellListening('listening', listenOn(this.serving.app.server, handle));
+  }
+
+  private async listenGrpc(handle: unknown): Promise<void> {
+    if (!this.serving) throw new Error('a host listens once it has loaded');
+    const { GrpcFront } = await import('../grpc/grpc-front.js');
+    const grpc = new GrpcFront({ host: this.serving.host, log: this.deps.log, newId: this.deps.newId });
+    this.serving.grpc = grpc;
+    await this.tellListening('listening-grpc', grpc.listen(handle));
+  }
+
+  private async tellListening(type: 'listening' | 'listening-grpc', listening: Promise<void>): Promise<void> {
     try {
-      await listenOn(this.serving.app.server, handle);
+      await listening;
     } catch (error) {
       const taken = errno(error) === 'EADDRINUSE' ? 'another process listens there' : messageOf(error);
       const problem = { code: 'port.taken', message: `cannot listen on the port that was bound: ${taken}` } as const;
       await this.deps.send({ type: 'listen-failed', problem });
       return;
     }
-    await this.deps.send({ type: 'listening' });
+    await this.deps.send({ type });
   }
 
   private async drain(): Promise<void> {
@@ -127,8 +144,8 @@ export class HostProcess {
   /** Connections first, then what they needed. */
   private async close(idleMs: number | undefined): Promise<void> {
     if (!this.serving) return;
-    const { front, models, host } = this.serving;
-    await front.finish(idleMs);
+    const { front, grpc, models, host } = this.serving;
+    await Promise.all([front.finish(idleMs), grpc?.finish(idleMs)]);
     models?.socket.remove();
     await models?.drain.finish(0);
     await host.close();

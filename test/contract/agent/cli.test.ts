@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { enrolledFolder, removeFolder } from '#test/support/agent/agent-harness.js';
 import { FakeCloud, until } from '#test/support/agent/fake-cloud.js';
+import { GrpcClient } from '#test/support/grpc-client.js';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../../..');
 
@@ -75,17 +76,21 @@ describe.each(['dist/agent/cli/main.js', 'dist/agent-bundle/flotilla-agent.js'])
 
   it('runs, answers about itself, refuses a second and a taken port, and ends when told to', async () => {
     const flags = ['--state-dir', folder, '--output', 'json'];
-    const running = begin(program, [...flags, 'run', '--scoring-port', '0', '--log-level', 'info']);
+    const running = begin(program, [...flags, 'run', '--scoring-port', '0', '--grpc-port', '0', '--log-level', 'info']);
     await until('running', () => running.texts.out.includes('scoring'));
-    const { scoring } = JSON.parse(running.texts.out) as { scoring: { port: number } };
+    const { scoring, grpc } = JSON.parse(running.texts.out) as { scoring: { port: number }; grpc: { port: number } };
     await until('connected', async () => {
       const status = JSON.parse((await cli(...flags, 'status')).out) as { link: { connected: boolean } };
       return status.link.connected;
     });
-    const response = await fetch(`http://127.0.0.1:${String(scoring.port)}/v2/health/live`);
-    expect(response.status).toBe(200);
-    await response.arrayBuffer();
+    // A host answers a moment after the agent runs.
+    const live = `http://127.0.0.1:${String(scoring.port)}/v2/health/live`;
+    await until('scoring', async () => (await fetch(live).catch(() => undefined))?.ok === true);
+    const client = new GrpcClient(`127.0.0.1:${String(grpc.port)}`);
+    await until('gRPC', async () => (await client.call('ServerLive').catch(() => undefined)) !== undefined);
+    client.close();
     expect((await cli('--state-dir', folder, 'explain')).out).toContain('It waits for\n  desired');
+    expect((await cli('--state-dir', folder, 'status')).out).toContain(`gRPC on 127.0.0.1:${String(grpc.port)}`);
     expect((await cli('--state-dir', folder, 'logs', '-n', '5')).out).toContain('the agent runs');
     expect(await cli('--state-dir', folder, 'run')).toMatchObject({ code: 7 });
     const second = await enrolledFolder(cloud);

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RunningAgent } from '#agent/main.js';
 import { buildModule, type BuiltModule, enrolledFolder, removeFolder, run } from '#test/support/agent/agent-harness.js';
 import { FakeCloud, until } from '#test/support/agent/fake-cloud.js';
+import { GrpcClient } from '#test/support/grpc-client.js';
 
 const digits = resolve(dirname(fileURLToPath(import.meta.url)), '../../../modules/digits');
 
@@ -16,6 +17,7 @@ describe('a device that gets the digits module', () => {
   let first: BuiltModule;
   let second: BuiltModule;
   let input: unknown;
+  let grpc: GrpcClient;
   const answered = { requests: 0, failed: [] as string[] };
 
   beforeAll(async () => {
@@ -33,10 +35,12 @@ describe('a device that gets the digits module', () => {
       goldenFile: join(digits, 'golden-v2.json'),
     });
     input = JSON.parse(await readFile(join(digits, 'fixtures/digit.json'), 'utf8'));
-    agent = await run(folder);
+    agent = await run(folder, { 'grpc.port': '0' });
+    grpc = new GrpcClient(`127.0.0.1:${String(agent.grpc?.port)}`);
   });
 
   afterAll(async () => {
+    grpc.close();
     await agent.stop();
     await cloud.close();
     await removeFolder(folder);
@@ -106,6 +110,11 @@ describe('a device that gets the digits module', () => {
     expect(answered.requests).toBeGreaterThan(0);
     expect(digit()).toMatchObject({ active: { version: 2 }, previous: { version: 1 } });
     expect((await score()).headers.get('flotilla-generation')).toBe('2');
+  });
+
+  it('answers over gRPC with the version that it answers with over HTTP', async () => {
+    const { answer } = await grpc.call<{ versions: string[] }>('ModelMetadata', { name: 'digits' });
+    expect(answer.versions).toEqual(['2']);
   });
 
   it('counts every request once in telemetry, over the switch', async () => {

@@ -27,6 +27,14 @@ describe('the settings of the agent', () => {
     });
   });
 
+  it('have no gRPC unless its port is given, by flag or environment', () => {
+    expect(from({}).grpc).toBeUndefined();
+    expect(from({ flags: { 'grpc.port': '0' } }).grpc).toEqual({ port: 0 });
+    const config = from({ environment: { FLOTILLA_AGENT_GRPC_PORT: '8801' } });
+    expect(config.grpc).toEqual({ port: 8801 });
+    expect(from({ file: file(JSON.stringify(fileFormOf(config))) })).toEqual(config);
+  });
+
   it('are printed in the form of a file that says the same', () => {
     const config = from({ flags: { 'scoring.port': '9', 'telemetry.intervalSeconds': '0.5' } });
     expect(from({ file: file(JSON.stringify(fileFormOf(config))) })).toEqual(config);
