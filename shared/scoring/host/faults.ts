@@ -39,7 +39,7 @@ export function ofFramework(error: unknown): AppError | undefined {
   return new AppError(status === 415 ? 'request.unsupported-type' : 'request.invalid', error.message, { cause: error });
 }
 
-export function faultBody(message: string, face: Face): Readonly<Record<string, string>> {
+function faultBody(message: string, face: Face): Readonly<Record<string, string>> {
   return face === 'score' ? { message } : { error: message };
 }
 
