@@ -7,6 +7,7 @@
  */
 import type { IncomingMessage } from 'node:http';
 import { AppError } from '#shared/kernel/errors.js';
+import { BufferPool } from './buffer-pool.js';
 import { type BodyPace, tooSlow, watchPace } from './body-pace.js';
 
 export interface Body {
@@ -25,6 +26,8 @@ const smallBudgetBytes = 32 * 1024 * 1024;
 export class BodyReader {
   private readonly held = { small: 0, large: 0 };
   private readonly budgetBytes: number;
+  /** Of large bodies: workers give back what they were sent. */
+  readonly buffers = new BufferPool({ maxBytes: 64 * 1024 * 1024, idleMs: 10_000 });
 
   constructor(
     private readonly maxBodyBytes: number,
@@ -50,7 +53,7 @@ export class BodyReader {
         body =
           declared === undefined
             ? await this.readUnknown(request, start)
-            : await readDeclared(request, start, declared);
+            : await readDeclared(request, start, declared, this.buffers);
       } finally {
         unwatch();
       }
@@ -95,14 +98,19 @@ export class BodyReader {
   }
 }
 
-async function readDeclared(request: IncomingMessage, start: number, length: number): Promise<Body> {
+async function readDeclared(
+  request: IncomingMessage,
+  start: number,
+  length: number,
+  buffers: BufferPool,
+): Promise<Body> {
   let bytes: Uint8Array<ArrayBuffer> | undefined;
   let whole: Buffer | undefined;
   let at = start;
   await consume(request, (chunk) => {
     if (at === start && chunk.length === length && ownsItsMemory(chunk)) whole = chunk;
     else {
-      bytes ??= new Uint8Array(start + length);
+      bytes ??= new Uint8Array(buffers.take(start + length));
       bytes.set(chunk, at);
     }
     at += chunk.length;

@@ -13,6 +13,8 @@ export interface RequestHints {
   readonly timeoutMs?: number;
 }
 
+const none: RequestHints = {};
+
 /** Bytes of parameters that are looked at: what is longer is no request that anyone means. */
 const longestParameters = 64 * 1024;
 
@@ -24,7 +26,9 @@ const longestParameters = 64 * 1024;
  */
 export function readRequestHints(json: Uint8Array): RequestHints {
   const bytes = Buffer.from(json.buffer, json.byteOffset, json.byteLength);
-  if (!bytes.includes('"priority"') && !bytes.includes('"timeout"')) return {};
+  // Both stand inside of it, and it inside of the JSON: one search for the common request that has none.
+  if (!bytes.includes('"parameters"')) return none;
+  if (!bytes.includes('"priority"') && !bytes.includes('"timeout"')) return none;
   const parameters = topLevelParameters(bytes);
   if (!parameters) return {};
   const priority = count(parameters, 'priority');
@@ -43,6 +47,7 @@ export function readHeaderHints(headers: Readonly<Record<string, string | string
 
 /** 0 asks for the default, as in the protocol. */
 function hints(priority: number | undefined, timeoutMs: number | undefined): RequestHints {
+  if (!priority && !timeoutMs) return none;
   return { ...(priority ? { priority } : {}), ...(timeoutMs ? { timeoutMs } : {}) };
 }
 

@@ -27,7 +27,8 @@ const lowest = Number.MAX_SAFE_INTEGER;
 
 interface Level {
   readonly priority: number;
-  calls: WaitingCall[];
+  /** A call that has left is let go at once: what is kept grows old, and costs the collector dearly. */
+  calls: (WaitingCall | undefined)[];
   /** Calls before it have left. */
   head: number;
 }
@@ -96,6 +97,7 @@ export class CallQueue {
         if (!waiting) break;
         const refusal = refusalOf(waiting, nowMs);
         if (refusal === undefined && taken.length > 0 && rows + waiting.rows > maxRows) break;
+        level.calls[level.head] = undefined;
         level.head += 1;
         this.left(waiting);
         if (refusal === undefined) {
@@ -146,7 +148,7 @@ export class CallQueue {
       const level = this.levels[index];
       if (!level) continue;
       if (level.head === level.calls.length) this.levels.splice(index, 1);
-      else if (level.head > 1024) {
+      else if (level.head > 256) {
         level.calls = level.calls.slice(level.head);
         level.head = 0;
       }

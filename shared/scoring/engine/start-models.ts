@@ -18,6 +18,7 @@ export interface ModuleDeps {
   readonly workerEntry: URL;
   readonly onCrash: (error: Error) => void;
   readonly onBug: (error: unknown) => void;
+  readonly onSpent: (buffer: ArrayBuffer) => void;
 }
 
 export interface RunningModels {
@@ -89,6 +90,7 @@ async function startWorkers(
       config: of,
       monotonicMs: () => deps.clock.monotonic(),
       onCrash: deps.onCrash,
+      onSpent: deps.onSpent,
     });
   const first = await start(config);
   if (!first.ok) return first;

@@ -24,6 +24,8 @@ export interface WorkerRunnerOptions {
   readonly monotonicMs: () => number;
   /** The thread ended by itself: the process is not to be trusted any more. */
   readonly onCrash: (error: Error) => void;
+  /** Memory of a body that nobody refers to any more. */
+  readonly onSpent: (buffer: ArrayBuffer) => void;
 }
 
 export class WorkerRunner implements Runner {
@@ -66,6 +68,7 @@ export class WorkerRunner implements Runner {
             resolve(err(message.problem));
             return;
           case 'ran':
+            for (const buffer of message.spent) options.onSpent(buffer);
             runner.finish(message.id, { answers: message.answers.map(answerOf), runs: message.runs });
             return;
         }

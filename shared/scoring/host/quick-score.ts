@@ -58,12 +58,10 @@ async function answer(
       const origin = originOf({ id, headers: message.headers });
       const given = await scoreByModel(host, { module: chosen, face: 'v2', message, origin, startedMs });
       const body = bytesOf(given);
-      write(
-        response,
-        200,
-        [...host.provenanceFields(chosen), 'x-request-id', id, ...fieldsOf(answerHeaders(given, 'v2', 0))],
-        body,
-      );
+      const fields = [...host.provenanceFields(chosen), 'x-request-id', id];
+      const ofAnswer = answerHeaders(given, 'v2', 0);
+      for (const name in ofAnswer) fields.push(name, ofAnswer[name] ?? '');
+      write(response, 200, fields, body);
       return undefined;
     });
   } catch (error) {
@@ -71,21 +69,12 @@ async function answer(
     const { status, headers, body } = faultOf(error, 'v2');
     const provenance = module === undefined ? [] : host.provenanceFields(module);
     const bytes = Buffer.from(JSON.stringify(body));
-    write(response, status, [...provenance, 'x-request-id', id, ...fieldsOf(headers)], bytes);
+    write(response, status, [...provenance, 'x-request-id', id, ...Object.entries(headers).flat()], bytes);
   }
 }
 
-/** Names and values in turn, which Node writes without a look-up for each. */
-function fieldsOf(headers: Readonly<Record<string, string>>): string[] {
-  return Object.entries(headers).flat();
-}
-
-/** Up to this size head and body are one string, and one write, which costs less than two chunks and their list. */
-const maxJoinedBytes = 4096;
-
+/** @param fields names and values in turn, which Node writes without a look-up for each */
 function write(response: ServerResponse, status: number, fields: readonly string[], body: Buffer): void {
   response.writeHead(status, [...fields, 'content-length', String(body.length)]);
-  // Each byte a character, and each character a byte again.
-  if (body.length <= maxJoinedBytes) response.end(body.toString('latin1'), 'latin1');
-  else response.end(body);
+  response.end(body);
 }

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Body } from '../body-reader.js';
 import { jsonLengthOf } from '../codec/json-length.js';
-import { readHeaderHints, readRequestHints, type RequestHints } from '../codec/request-hints.js';
+import { readHeaderHints, readRequestHints } from '../codec/request-hints.js';
 import type { RequestOrigin } from '../traffic/request-origin.js';
 import type { HostAnswer } from '../traffic/traffic-control.js';
 import type { BodyForm } from '../worker/worker-protocol.js';
@@ -33,15 +33,16 @@ export async function scoreByModel(host: ScoringHost, question: ModelQuestion): 
   const asked = readHeaderHints(message.headers);
   if (query !== undefined) {
     const { buffer, byteLength } = new TextEncoder().encode(query);
-    return run(host, question, { buffer, start: 0, length: byteLength }, undefined, asked);
+    return run(host, question, { buffer, start: 0, length: byteLength }, undefined, asked.priority, asked.timeoutMs);
   }
   const type = message.headers['content-type'];
   if (type !== undefined && type !== 'application/json' && !tensorTypes.test(type)) throw unsupportedType(type);
   const jsonLength = face === 'v1' ? undefined : jsonLengthOf(message.headers);
   module.admit(Number(message.headers['content-length'] ?? 0));
   return host.bodies.withBody(message, jsonLength ?? 0, (body) => {
-    const hints = face === 'v1' ? asked : { ...asked, ...readRequestHints(jsonOf(body, jsonLength)) };
-    return run(host, question, body, jsonLength, hints);
+    if (face === 'v1') return run(host, question, body, jsonLength, asked.priority, asked.timeoutMs);
+    const { priority = asked.priority, timeoutMs = asked.timeoutMs } = readRequestHints(jsonOf(body, jsonLength));
+    return run(host, question, body, jsonLength, priority, timeoutMs);
   });
 }
 
@@ -60,7 +61,8 @@ function run(
   { module, face, message, origin, startedMs }: ModelQuestion,
   body: Body,
   jsonLength: number | undefined,
-  { priority, timeoutMs }: RequestHints,
+  priority: number | undefined,
+  timeoutMs: number | undefined,
 ): Promise<HostAnswer> {
   return host.answer(module, {
     form: forms[face],

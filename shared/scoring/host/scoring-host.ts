@@ -76,7 +76,12 @@ export class ScoringHost {
     });
     this.repository = new ModelRepository(
       config.modules,
-      (module) => LoadedHostedModule.load(module, { ...deps, engine: this.engine }),
+      (module) =>
+        LoadedHostedModule.load(module, {
+          ...deps,
+          engine: this.engine,
+          onSpent: (buffer) => this.bodies.buffers.give(buffer),
+        }),
       () => this.modulesChanged(),
     );
     const { clock, newId, random, cores } = deps;

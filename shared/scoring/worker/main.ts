@@ -5,6 +5,7 @@
  */
 import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
 import { type Problem, toProblem } from '#shared/kernel/errors.js';
+import { minPooledBytes } from '../buffer-pool.js';
 import { answerGroup, type GroupAnswer, type GroupResult } from './answer-group.js';
 import { OnnxSession } from './onnx-session.js';
 import type { FromWorker, GroupRequest, ToWorker, WorkerAnswer, WorkerConfig } from './worker-protocol.js';
@@ -30,7 +31,8 @@ async function main(port: MessagePort, config: WorkerConfig): Promise<void> {
       transfer.push(one.response.body.buffer);
       return one.response;
     });
-    post({ type: 'ran', id: group.id, answers: sent, runs }, transfer);
+    const spent = group.requests.map(({ buffer }) => buffer).filter(({ byteLength }) => byteLength >= minPooledBytes);
+    post({ type: 'ran', id: group.id, answers: sent, runs, spent }, [...transfer, ...spent]);
   };
   port.on('message', (message: ToWorker) => {
     switch (message.type) {

@@ -84,4 +84,6 @@ export type FromWorker =
       readonly id: number;
       readonly answers: readonly WorkerAnswer[];
       readonly runs: readonly RunTimes[];
+      /** Memory of large bodies, given back. */
+      readonly spent: readonly ArrayBuffer[];
     };
