@@ -5,7 +5,7 @@ import type { Datatype, TensorSignature } from '../codec/tensor.js';
 import type { StatisticsSnapshot } from '../engine/statistics.js';
 import { requireControlToken } from '../host/control-token.js';
 import type { LoadedHostedModule } from '../host/hosted-module.js';
-import { modelMetadata, platformOf, sizesOf } from '../host/model-metadata.js';
+import { extensions, modelMetadata, platformOf, sizesOf } from '../host/model-metadata.js';
 import type { ScoringHost } from '../host/scoring-host.js';
 import type { GrpcCall, UnaryMethod } from './grpc-call.js';
 import * as messages from './messages.js';
@@ -14,15 +14,6 @@ import { modelInfer, readInferMessage } from './model-infer.js';
 
 /** What requests without tensors need at most. */
 const maxPlainBytes = 64 * 1024;
-/** Binary tensors are `raw_input_contents` here. */
-const extensions = [
-  'binary_tensor_data',
-  'model_configuration',
-  'model_repository',
-  'parameters',
-  'schedule_policy',
-  'statistics',
-];
 const serving = { SERVING: 1, NOT_SERVING: 2, SERVICE_UNKNOWN: 3 } as const;
 
 export const inferenceService = 'inference.GRPCInferenceService';
@@ -51,7 +42,7 @@ export function inferenceMethods(host: ScoringHost): Readonly<Record<string, Una
     ServerMetadata: method(messages.empty, messages.serverMetadataResponse, () => ({
       name: 'flotilla',
       version: host.version,
-      extensions,
+      extensions: [...extensions, 'model_configuration'],
     })),
     // As Triton has it, a model that is not here is merely not ready.
     ModelReady: method(messages.modelRequest, messages.modelReadyResponse, ({ name, version }) => ({

@@ -3,6 +3,16 @@ import type { TensorSignature } from '../codec/tensor.js';
 import type { LoadedHostedModule } from './hosted-module.js';
 import type { ScoringHost } from './scoring-host.js';
 
+/** Of the protocol: those that work, whole, over HTTP and gRPC. */
+export const extensions = [
+  'binary_tensor_data',
+  'classification',
+  'model_repository',
+  'parameters',
+  'schedule_policy',
+  'statistics',
+] as const;
+
 export interface TensorMetadata {
   readonly name: string;
   readonly datatype: string;

@@ -103,6 +103,13 @@ describe('the gRPC face', () => {
     expect(answer.outputs.map(({ name }) => name)).toEqual(['y']);
   });
 
+  it('answers the largest values as classes where that is asked for', async () => {
+    const outputs = [{ name: 'y', parameters: { classification: { int64_param: 2 } } }];
+    const { answer } = await client.infer(addOne({ outputs }));
+    expect(answer.outputs).toMatchObject([{ name: 'y', datatype: 'BYTES', shape: ['1', '2'] }]);
+    expect(Buffer.concat(answer.raw_output_contents).toString()).toMatch(/5\.0+:3.+4\.0+:2/s);
+  });
+
   it.each<[string, object, number, string]>([
     ['an unknown model', { model_name: 'nope' }, status.NOT_FOUND, 'no model "nope"'],
     ['an unknown version', { model_version: '9' }, status.NOT_FOUND, 'no version "9"'],
