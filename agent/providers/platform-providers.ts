@@ -42,10 +42,6 @@ export function platformsOf(provider: ProviderName): readonly string[] {
   return platforms[provider].on;
 }
 
-export function isProviderName(text: string): text is ProviderName {
-  return (providerNames as readonly string[]).includes(text);
-}
-
 export const installableProviders = ['cuda', 'tensorrt'] as const;
 export type InstallableProvider = (typeof installableProviders)[number];
 

@@ -103,7 +103,7 @@ async function readList(file: FileHandle): Promise<ZipEntry[]> {
 }
 
 /** @throws AppError `archive.unsafe` */
-export function parseList(list: Buffer, count: number): ZipEntry[] {
+function parseList(list: Buffer, count: number): ZipEntry[] {
   const entries: ZipEntry[] = [];
   for (let at = 0; entries.length < count; ) {
     if (at + 46 > list.length || list.readUInt32LE(at) !== 0x02014b50) throw unsafe('its list is damaged');

@@ -56,6 +56,10 @@ describe('a module with a scoring script, written in TypeScript', () => {
     });
   });
 
+  it('says in its log why it does not run on the accelerator that it would rather have', async () => {
+    expect(await world.agentCommand('cam-1', 'logs', 'digit-words')).toMatch(/not on tensorrt: \S/);
+  });
+
   it('answers the same through MQTT', async () => {
     const input = join(world.folder, 'input.json');
     const answer = await world.flotillaJson('score', '--device', 'cam-1', '--module', 'digit-words', '--input', input);

@@ -9,20 +9,12 @@ import {
   allocate,
   elementCount,
   formatType,
+  integerRanges,
   type Datatype,
   type FixedDatatype,
   type Tensor,
   type TensorData,
 } from './tensor.js';
-
-const integerRanges: { readonly [datatype in Datatype]?: readonly [number, number] } = {
-  UINT8: [0, 0xff],
-  UINT16: [0, 0xffff],
-  UINT32: [0, 0xffff_ffff],
-  INT8: [-0x80, 0x7f],
-  INT16: [-0x8000, 0x7fff],
-  INT32: [-0x8000_0000, 0x7fff_ffff],
-};
 
 /**
  * @param data flat, or nested as the shape says

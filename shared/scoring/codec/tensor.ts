@@ -76,6 +76,16 @@ const arrays: { readonly [D in FixedDatatype]: NumericArray<NumericData> } = {
   FP64: Float64Array,
 };
 
+/** Of the integers that a number holds exactly. */
+export const integerRanges: { readonly [D in Datatype]?: readonly [number, number] } = {
+  UINT8: [0, 0xff],
+  UINT16: [0, 0xffff],
+  UINT32: [0, 0xffff_ffff],
+  INT8: [-0x80, 0x7f],
+  INT16: [-0x8000, 0x7fff],
+  INT32: [-0x8000_0000, 0x7fff_ffff],
+};
+
 export function isDatatype(text: unknown): text is Datatype {
   return datatypes.some((datatype) => datatype === text);
 }

@@ -1,10 +1,11 @@
 /** The methods that have one message in and one out, by their names in the protocol. */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { AppError } from '#shared/kernel/errors.js';
 import { invalidInput } from '../codec/invalid-input.js';
 import type { Datatype, TensorSignature } from '../codec/tensor.js';
 import type { StatisticsSnapshot } from '../engine/statistics.js';
+import { requireControlToken } from '../host/control-token.js';
 import type { LoadedHostedModule } from '../host/hosted-module.js';
+import { extensions, modelMetadata, platformOf, sizesOf } from '../host/model-metadata.js';
 import type { ScoringHost } from '../host/scoring-host.js';
 import type { GrpcCall, UnaryMethod } from './grpc-call.js';
 import * as messages from './messages.js';
@@ -13,7 +14,6 @@ import { modelInfer, readInferMessage } from './model-infer.js';
 
 /** What requests without tensors need at most. */
 const maxPlainBytes = 64 * 1024;
-const extensions = ['model_repository', 'model_configuration', 'statistics', 'schedule_policy', 'parameters'];
 const serving = { SERVING: 1, NOT_SERVING: 2, SERVICE_UNKNOWN: 3 } as const;
 
 export const inferenceService = 'inference.GRPCInferenceService';
@@ -34,8 +34,7 @@ const refused: Readonly<Record<string, string>> = {
 };
 
 export function inferenceMethods(host: ScoringHost): Readonly<Record<string, UnaryMethod>> {
-  const find = ({ name, version }: { name: string; version: string }): LoadedHostedModule =>
-    host.find(name, version === '' ? undefined : version);
+  const find = ({ name, version }: ModelRequest): LoadedHostedModule => host.find(name, versionOf(version));
   return {
     ServerLive: method(messages.empty, messages.serverLiveResponse, () => ({ live: true })),
     // A host listens only once its modules are loaded, and stops listening before it stops answering.
@@ -43,13 +42,14 @@ export function inferenceMethods(host: ScoringHost): Readonly<Record<string, Una
     ServerMetadata: method(messages.empty, messages.serverMetadataResponse, () => ({
       name: 'flotilla',
       version: host.version,
-      extensions,
+      extensions: [...extensions, 'model_configuration'],
     })),
-    ModelReady: method(messages.modelRequest, messages.modelReadyResponse, (request) => ({
-      ready: isReady(() => find(request)),
+    // As Triton has it, a model that is not here is merely not ready.
+    ModelReady: method(messages.modelRequest, messages.modelReadyResponse, ({ name, version }) => ({
+      ready: host.versions(name).some(({ module }) => version === '' || String(module.version) === version),
     })),
-    ModelMetadata: method(messages.modelRequest, messages.modelMetadataResponse, (request) =>
-      metadata(find(request), request.version === '' ? host.versions(request.name) : []),
+    ModelMetadata: method(messages.modelRequest, messages.modelMetadataResponse, ({ name, version }) =>
+      modelMetadata(host, name, versionOf(version)),
     ),
     ModelConfig: method(messages.modelRequest, messages.modelConfigResponse, (request) => ({
       config: config(find(request)),
@@ -66,7 +66,7 @@ export function inferenceMethods(host: ScoringHost): Readonly<Record<string, Una
         .map((entry) => ({ ...entry, version: String(entry.version) })),
     })),
     RepositoryModelLoad: method(messages.repositoryModelRequest, messages.empty, async (request, call) => {
-      authorise(host, call);
+      requireControlToken(host.controlToken, call.header('authorization'));
       const [parameter] = request.parameters.keys();
       if (parameter !== undefined) {
         throw invalidInput(
@@ -77,7 +77,7 @@ export function inferenceMethods(host: ScoringHost): Readonly<Record<string, Una
       return {};
     }),
     RepositoryModelUnload: method(messages.repositoryModelRequest, messages.empty, async (request, call) => {
-      authorise(host, call);
+      requireControlToken(host.controlToken, call.header('authorization'));
       await host.unloadModel(request.model_name);
       return {};
     }),
@@ -90,7 +90,7 @@ export function healthMethods(host: ScoringHost): Readonly<Record<string, UnaryM
     Check: method(messages.healthCheckRequest, messages.healthCheckResponse, ({ service }) => {
       if (service === '' || service === inferenceService) return { status: serving.SERVING };
       if (!host.names.includes(service)) throw new AppError('model.not-found', `no model "${service}" here`);
-      return { status: isReady(() => host.find(service)) ? serving.SERVING : serving.NOT_SERVING };
+      return { status: host.versions(service).length > 0 ? serving.SERVING : serving.NOT_SERVING };
     }),
   };
 }
@@ -107,60 +107,14 @@ function refuse(message: string): UnaryMethod {
   return () => Promise.reject(new AppError('module.not-yet', message));
 }
 
-function isReady(find: () => LoadedHostedModule): boolean {
-  try {
-    find();
-    return true;
-  } catch (error) {
-    if (error instanceof AppError && error.code === 'score.not-ready') return false;
-    throw error;
-  }
+interface ModelRequest {
+  readonly name: string;
+  readonly version: string;
 }
 
-/** @throws AppError `auth.forbidden` where nobody may, `auth.missing`, `auth.invalid` */
-function authorise(host: ScoringHost, call: GrpcCall): void {
-  const { controlToken } = host;
-  if (controlToken === undefined) {
-    throw new AppError('auth.forbidden', 'this host has no control token: nobody may load or unload over the network');
-  }
-  const given = /^Bearer +(\S+)$/i.exec(call.header('authorization') ?? '')?.[1];
-  if (given === undefined) {
-    throw new AppError('auth.missing', 'loading and unloading need the metadata "authorization: Bearer" and a token');
-  }
-  if (!timingSafeEqual(digest(given), digest(controlToken))) {
-    throw new AppError('auth.invalid', 'the control token is not this host’s');
-  }
-}
-
-/** Equal lengths for the comparison, whatever was given. */
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
-}
-
-/** @param all versions of it, where none was asked for */
-function metadata(
-  module: LoadedHostedModule,
-  all: readonly LoadedHostedModule[],
-): Partial<MessageOf<typeof messages.modelMetadataResponse>> {
-  return {
-    name: module.name,
-    versions: (all.length === 0 ? [module] : all).map((one) => String(one.module.version)).reverse(),
-    platform: platformOf(module),
-    inputs: module.signature.inputs.map(describe),
-    outputs: module.signature.outputs.map(describe),
-  };
-}
-
-function platformOf(module: LoadedHostedModule): string {
-  return module.script ? 'flotilla_node' : 'onnx_onnxv1';
-}
-
-function describe({ name, datatype, shape }: TensorSignature): Partial<MessageOf<typeof messages.tensorMetadata>> {
-  return { name, datatype, shape: lengths(shape) };
-}
-
-function lengths(shape: TensorSignature['shape']): readonly number[] {
-  return shape.map((dimension) => (typeof dimension === 'string' ? -1 : dimension));
+/** Absent is empty in protobuf. */
+function versionOf(version: string): string | undefined {
+  return version === '' ? undefined : version;
 }
 
 const dataTypes: { readonly [D in Datatype]: number } = {
@@ -184,7 +138,7 @@ function config(module: LoadedHostedModule): Partial<MessageOf<typeof messages.m
   const port = ({ name, datatype, shape }: TensorSignature) => ({
     name,
     data_type: dataTypes[datatype],
-    dims: lengths(shape),
+    dims: sizesOf(shape),
   });
   return {
     name: module.name,
@@ -195,10 +149,7 @@ function config(module: LoadedHostedModule): Partial<MessageOf<typeof messages.m
   };
 }
 
-function statisticsOf(
-  host: ScoringHost,
-  { name, version }: { name: string; version: string },
-): readonly LoadedHostedModule[] {
+function statisticsOf(host: ScoringHost, { name, version }: ModelRequest): readonly LoadedHostedModule[] {
   if (name === '') return host.all;
   return version === '' ? [host.find(name), ...host.versions(name).slice(1)] : [host.find(name, version)];
 }

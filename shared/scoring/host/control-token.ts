@@ -1,4 +1,4 @@
-/** Who may load and unload models over HTTP. */
+/** Who may load and unload models over the network. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { AppError } from '#shared/kernel/errors.js';
 

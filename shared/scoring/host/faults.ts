@@ -26,6 +26,11 @@ export function faultOf(error: unknown, face: Face): Fault {
   };
 }
 
+/** As bytes, to which the framework adds no charset: JSON has none. */
+export function bytesOfFault({ body }: Fault): Buffer {
+  return Buffer.from(JSON.stringify(body));
+}
+
 /** What the framework itself refuses a request for; undefined for everything else. */
 export function ofFramework(error: unknown): AppError | undefined {
   if (!(error instanceof Error) || error instanceof AppError) return undefined;
@@ -34,7 +39,7 @@ export function ofFramework(error: unknown): AppError | undefined {
   return new AppError(status === 415 ? 'request.unsupported-type' : 'request.invalid', error.message, { cause: error });
 }
 
-export function faultBody(message: string, face: Face): Readonly<Record<string, string>> {
+function faultBody(message: string, face: Face): Readonly<Record<string, string>> {
   return face === 'score' ? { message } : { error: message };
 }
 

@@ -1,7 +1,8 @@
 /**
- * The requests that come by the thousand, answered without the framework, whose share of a tiny model's
- * request is larger than the model's: `POST /v2/models/{model}/infer` of a model without a script. What it
- * answers is what the routes would answer; whatever is not exactly such a request is left to them.
+ * The requests that come by the thousand, answered without the framework: `POST /v2/models/{model}/infer`
+ * of a model without a script. For a tiny model the framework's part of a request is as large as parsing or
+ * running it (docs/decisions/0011). What it answers is what the routes would answer; whatever is not exactly
+ * such a request is left to them.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AppError } from '#shared/kernel/errors.js';

@@ -38,7 +38,7 @@ function scoreAt(
 }
 
 /** @throws AppError `module.not-found` where there is none, or several */
-export function onlyModule(host: ScoringHost, headers: RequestHeaders = {}): LoadedHostedModule {
+function onlyModule(host: ScoringHost, headers: RequestHeaders = {}): LoadedHostedModule {
   const [only, ...others] = host.names;
   if (only === undefined) throw new AppError('module.not-found', 'this host serves no module');
   if (others.length > 0) {

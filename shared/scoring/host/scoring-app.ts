@@ -14,7 +14,7 @@ import { openApiRoutes } from './faces/openapi-routes.js';
 import { swaggerRoutes } from './faces/swagger-routes.js';
 import { v1Routes } from './faces/v1-routes.js';
 import { v2Routes } from './faces/v2-routes.js';
-import { faceOf, faultOf, ofFramework } from './faults.js';
+import { bytesOfFault, faceOf, faultOf, ofFramework } from './faults.js';
 import { type QuickScore, quickScore } from './quick-score.js';
 import { acceptableId } from './request-id.js';
 import { scoreRoutes } from './score-routes.js';
@@ -44,7 +44,7 @@ export async function createScoringApp(deps: {
     frameworkErrors: (error, request, untypedReply) => {
       const reply = untypedReply as unknown as FastifyReply;
       const fault = faultOf(new AppError('request.invalid', error.message), faceOf(request.raw.url ?? '/'));
-      void reply.code(fault.status).headers(fault.headers).send(fault.body);
+      void reply.code(fault.status).headers(fault.headers).send(bytesOfFault(fault));
     },
   });
   app.removeAllContentTypeParsers();
@@ -62,7 +62,7 @@ export async function createScoringApp(deps: {
     const face = faceOf(request.url);
     const fault = faultOf(error, face);
     if (face === 'score' && functionFailed(error)) void reply.header('x-ms-run-function-failed', 'True');
-    void reply.code(fault.status).headers(fault.headers).header('x-request-id', request.id).send(fault.body);
+    void reply.code(fault.status).headers(fault.headers).header('x-request-id', request.id).send(bytesOfFault(fault));
   });
   app.setNotFoundHandler((request) => {
     throw new AppError('request.not-found', `nothing answers at ${request.url.split('?')[0] ?? ''} here`);

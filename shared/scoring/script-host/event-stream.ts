@@ -70,7 +70,7 @@ export async function sendEvents(
 }
 
 /** JSON has no line breaks of its own, so that its text is one line of data. */
-export function eventText(event: string, json: string): string {
+function eventText(event: string, json: string): string {
   return event === 'message' ? `data: ${json}\n\n` : `event: ${event}\ndata: ${json}\n\n`;
 }
 

@@ -6,9 +6,9 @@
 import { isObject } from '../codec/infer-request.js';
 import type { EncodedResponse } from '../codec/infer-response.js';
 import { elementBytes, isDatatype, type ModelSignature, viewElements } from '../codec/tensor.js';
-import { halfToNumber } from './half-float.js';
+import { halfToNumber } from '../codec/half-float.js';
 
-export const maxComparedJsonBytes = 256 * 1024;
+const maxComparedJsonBytes = 256 * 1024;
 export const maxComparedElements = 65_536;
 
 export type Value = number | bigint | string | boolean | null;

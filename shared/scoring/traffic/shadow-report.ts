@@ -52,7 +52,7 @@ export function trafficSeries(host: ScoringHost): Series[] {
   return [...shadowSeries(host), ...captureSeries(host)].filter(({ samples }) => samples.length > 0);
 }
 
-export function shadowSeries(host: ScoringHost): Series[] {
+function shadowSeries(host: ScoringHost): Series[] {
   const shadows = host.traffic.shadows.map((shadow) => ({
     labels: { model: shadow.module, version: String(shadow.rule.version) },
     stats: shadow.snapshot(),

@@ -6,7 +6,8 @@
  */
 import { messageOf } from '#shared/kernel/errors.js';
 import type { ScoringOptions } from '#shared/package/scoring-options.js';
-import { allocate, elementCount, type ModelSignature, type Tensor, type TensorSignature } from '../codec/tensor.js';
+import type { ModelSignature, Tensor } from '../codec/tensor.js';
+import { madeUpInputs } from './made-up-inputs.js';
 import { cutRows, joinRows } from './row-batch.js';
 import type { ModelTraits } from './worker-protocol.js';
 
@@ -20,8 +21,6 @@ const trialRows = 3;
 /** Rows together must cost at most this share of rows alone. */
 const worthwhile = 0.8;
 const tolerance = { absolute: 1e-4, relative: 1e-3 };
-/** Inputs larger than this are not made up: a trial must not need more memory than requests do. */
-const maxElements = 64 * 1024 * 1024;
 
 export async function tryModel(
   run: Run,
@@ -34,7 +33,7 @@ export async function tryModel(
   const rowwise = isRowwise(signature);
   let runMs: number | undefined;
   try {
-    const row = madeUpRow(signature, 1);
+    const row = madeUpInputs(signature.inputs, { seed: 1 });
     if (row) {
       for (let count = 0; count < warmUp.runs; count++) await run(row, outputs);
       if (warmUp.runs > 0) runMs = await fastest(run, row, outputs, nowMs);
@@ -69,7 +68,10 @@ async function whyNotTogether(
   runMs: number,
   nowMs: () => number,
 ): Promise<string | undefined> {
-  const rows = Array.from({ length: trialRows }, (_, index) => madeUpRow(signature, index + 2) ?? []);
+  const rows = Array.from(
+    { length: trialRows },
+    (_, index) => madeUpInputs(signature.inputs, { seed: index + 2 }) ?? [],
+  );
   const alone: Tensor[][] = [];
   for (const row of rows) alone.push(await run(row, outputs));
   const joined = joinRows(rows);
@@ -116,37 +118,4 @@ function agree(expected: Tensor, got: Tensor | undefined): boolean {
     if (!bothNaN && !(difference <= tolerance.absolute + tolerance.relative * Math.abs(Number(a)))) return false;
   }
   return true;
-}
-
-/** One row with every free dimension 1; other seeds give other values. Undefined when it would be too large. */
-export function madeUpRow(signature: ModelSignature, seed: number): Tensor[] | undefined {
-  const row = signature.inputs.map((input, index) => madeUp(input, seed * 31 + index));
-  return row.some((tensor) => tensor === undefined) ? undefined : row.filter((tensor) => tensor !== undefined);
-}
-
-function madeUp({ name, datatype, shape: declared }: TensorSignature, seed: number): Tensor | undefined {
-  const shape = declared.map((dimension) => (typeof dimension === 'string' ? 1 : dimension));
-  const elements = elementCount(shape);
-  if (elements > maxElements) return undefined;
-  if (datatype === 'BYTES') return { name, datatype, shape, data: new Array<string>(elements).fill(String(seed % 2)) };
-  const data = allocate(datatype, elements);
-  const next = sequence(seed);
-  for (let index = 0; index < elements; index++) {
-    if (datatype === 'FP32' || datatype === 'FP64') data[index] = next();
-    // A half float between 0 and 1: 0x3800 is 0.5, the rest its fraction.
-    else if (datatype === 'FP16') data[index] = 0x3800 + Math.floor(next() * 0x3ff);
-    // Small, so that what is an index stays within its table.
-    else if (datatype === 'INT64' || datatype === 'UINT64') data[index] = next() < 0.5 ? 0n : 1n;
-    else data[index] = next() < 0.5 ? 0 : 1;
-  }
-  return { name, datatype, shape, data };
-}
-
-/** The same numbers from 0 to 1 for the same seed: Lehmer's generator. */
-function sequence(seed: number): () => number {
-  let state = (seed * 48271 + 1) % 2147483647;
-  return () => {
-    state = (state * 48271) % 2147483647;
-    return state / 2147483647;
-  };
 }

@@ -8,8 +8,9 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as ort from 'onnxruntime-node';
-import { madeUpFeeds } from './made-up-feeds.js';
+import { madeUpInputs } from './made-up-inputs.js';
 import { countNodes, type NodeCounts } from './node-counts.js';
+import { signatureOf, toOnnx } from './onnx-tensors.js';
 
 export interface ProfiledSession {
   readonly session: ort.InferenceSession;
@@ -55,13 +56,13 @@ function create(
 
 async function runOnce(session: ort.InferenceSession): Promise<boolean> {
   for (const freeSize of freeSizes) {
-    const feeds = madeUpFeeds(session.inputMetadata, freeSize);
-    if (feeds === undefined) return false;
     try {
-      await session.run(feeds);
+      const row = madeUpInputs(signatureOf(session.inputMetadata), { seed: 1, freeSize });
+      if (row === undefined) return false;
+      await session.run(Object.fromEntries(row.map((tensor) => [tensor.name, toOnnx(tensor)])));
       return true;
     } catch {
-      // Not what the model takes.
+      // Not what the model takes, or can be given.
     }
   }
   return false;

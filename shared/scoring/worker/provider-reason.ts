@@ -15,7 +15,7 @@ export function providerReason(provider: string, message: string): string {
 }
 
 /** One line of it, without source files, addresses and colours. */
-export function plainReason(message: string): string {
+function plainReason(message: string): string {
   const text = withoutColours(message)
     .replaceAll(/\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : /g, '')
     // "/src/file.cc:136 some::function(…) condition was false. What it means"

@@ -17,17 +17,29 @@ import { printTable } from '../report.js';
 import { placeSubject, type Subject } from '../scoring/subjects.js';
 import { headersOf, requestOf } from '../scoring/wire.js';
 
+const usage = `npm run bench:cycles -- [options]
+  --cycles 500  how often
+  --every 50    cycles from one line of figures to the next
+  --mode both   load: a model unloaded and loaded; swap: hosts replaced under load; both: one after the other
+  --help        this text
+Example: npm run bench:cycles -- --cycles 100 --every 10 --mode load`;
+
 const { values } = parseArgs({
   options: {
     cycles: { type: 'string', default: '500' },
     every: { type: 'string', default: '50' },
     mode: { type: 'string', default: 'both' },
+    help: { type: 'boolean', default: false },
   },
 });
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
 const cycles = Number(values.cycles);
 const every = Number(values.every);
 if (!(cycles >= 1 && every >= 1) || !['load', 'swap', 'both'].includes(values.mode)) {
-  console.error('bench:cycles needs --cycles of 1 or more, --mode load, swap or both');
+  console.error(`bench:cycles needs --cycles of 1 or more, --mode load, swap or both\n\n${usage}`);
   process.exit(2);
 }
 const token = 'cycles';

@@ -12,6 +12,10 @@ const profileLines = 20;
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(130));
 
 const options = optionsOrExit(process.argv.slice(2));
+if (options.help) {
+  console.log(usage);
+  process.exit(0);
+}
 // Progress is no figure: standard output carries those alone.
 const rows = await runScoring(options, (line) => console.error(line));
 if (options.json) console.log(JSON.stringify({ node: process.version, rows, goals: goalsOf(rows) }, undefined, 2));

@@ -16,6 +16,7 @@ export interface BenchOptions {
   /** For all rounds together; starting servers comes on top. */
   readonly budgetSeconds: number;
   readonly json: boolean;
+  readonly help: boolean;
   /** Folder for V8 CPU profiles of our host. */
   readonly profile: string | undefined;
 }
@@ -28,7 +29,9 @@ export const usage = `npm run bench:scoring -- [options]
   --minutes 7           for all rounds together
   --rounds 3            of each measurement, interleaved
   --output json         the figures as one JSON document on standard output
-  --profile FOLDER      V8 CPU profiles of our host's threads into this folder; its figures are then slower`;
+  --profile FOLDER      V8 CPU profiles of our host's threads into this folder; its figures are then slower
+  --help                this text
+Example: npm run bench:scoring -- --only digits,ours,bare --concurrency 1,64 --minutes 3`;
 
 /** @throws Error that says which value is wrong */
 export function parseOptions(args: readonly string[]): BenchOptions {
@@ -42,6 +45,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
       rounds: { type: 'string' },
       output: { type: 'string' },
       profile: { type: 'string' },
+      help: { type: 'boolean', default: false },
     },
   });
   const only = values.only.flatMap(listOf);
@@ -61,6 +65,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     budgetSeconds: (values.minutes === undefined ? (values.quick ? 1 : 7) : numberOf('--minutes', values.minutes)) * 60,
     json: values.output === 'json',
     profile: values.profile,
+    help: values.help,
   };
 }
 

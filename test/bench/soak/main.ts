@@ -19,21 +19,33 @@ import { kindsOf, type SoakModel } from './kinds.js';
 import { minuteCells, minuteHeader, seededRandom } from './minutes.js';
 import { MixedLoad } from './mixed-load.js';
 
+const usage = `npm run bench:soak -- [options]
+  --minutes 60         how long: one host lives through the second half, over which growth is judged; from 2
+  --rate 100           requests a second
+  --swap-minutes 3     in the first half, how often the host is replaced
+  --minute-seconds 60  shorter minutes, to try the program itself
+  --help               this text
+Example: npm run bench:soak -- --minutes 10 --rate 200`;
+
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '60' },
     rate: { type: 'string', default: '100' },
     'swap-minutes': { type: 'string', default: '3' },
-    /** Shorter ones try the program itself. */
     'minute-seconds': { type: 'string', default: '60' },
+    help: { type: 'boolean', default: false },
   },
 });
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
 const minutes = Number(values.minutes);
 const rate = Number(values.rate);
 const swapMinutes = Number(values['swap-minutes']);
 const minuteMs = Number(values['minute-seconds']) * 1000;
 if (!(minutes >= 2 && rate > 0 && swapMinutes >= 1 && minuteMs > 0)) {
-  console.error('bench:soak needs --minutes of 2 or more, --rate above 0, --swap-minutes of 1 or more');
+  console.error(`bench:soak needs --minutes of 2 or more, --rate above 0, --swap-minutes of 1 or more\n\n${usage}`);
   process.exit(2);
 }
 

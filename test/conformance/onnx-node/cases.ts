@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { halfToNumber } from '#shared/scoring/codec/half-float.js';
 import { repository } from '#test/support/scoring-harness.js';
 
 export interface CaseData {
@@ -118,13 +119,4 @@ function floatReader(datatype: CaseDatatype | undefined): FloatReader | undefine
     FP64: { size: 8, at: (bytes, offset) => bytes.readDoubleLE(offset) },
   };
   return datatype && readers[datatype];
-}
-
-export function halfToNumber(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 0x1f) return fraction === 0 ? sign * Infinity : NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }

@@ -1,10 +1,11 @@
 /** Triton's own client, from its package and unmodified, over gRPC. The checks are in `tritonclient.py`. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { datatypes } from '#shared/scoring/codec/tensor.js';
 import { type CheckResult, runChecks } from '#test/support/outside-checks.js';
 import { hasOutsidePython, outsidePython } from '#test/support/outside-tool.js';
 import { repository, Scoring } from '#test/support/scoring-harness.js';
-import { echoed, generalChecks, writeTritonModels } from './tritonclient-models.js';
+import { generalChecks, writeTritonModels } from './tritonclient-models.js';
 
 const scoring = new Scoring();
 afterAll(() => scoring.end());
@@ -17,10 +18,10 @@ describe.skipIf(!hasOutsidePython())('tritonclient.grpc', () => {
     const modules = await writeTritonModels(await scoring.folder());
     const { address } = await scoring.serveGrpc(modules, { controlToken });
     const program = join(repository, 'test/contract/scoring/tritonclient.py');
-    results = await runChecks(outsidePython(), program, ['grpc', address, controlToken, echoed.join(',')]);
+    results = await runChecks(outsidePython(), program, ['grpc', address, controlToken, datatypes.join(',')]);
   });
 
-  const checks = [...echoed.map((datatype) => `${datatype} in binary`), ...generalChecks];
+  const checks = [...datatypes.map((datatype) => `${datatype} in binary`), ...generalChecks];
 
   it.each(checks)('%s', (name) => {
     expect(results.find((result) => result.name === name)).toEqual({ name });

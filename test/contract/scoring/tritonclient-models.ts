@@ -2,36 +2,16 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostedModule } from '#shared/scoring/host-protocol.js';
-import { identityModel, writeOnnx } from '#test/support/onnx-writer.js';
+import { echoModules } from '#test/support/every-datatype.js';
+import { writeOnnx } from '#test/support/onnx-writer.js';
 import { hostedModule } from '#test/support/scoring-harness.js';
 
-/** Element types as ONNX numbers them. */
-const elementTypes = {
-  BOOL: 9,
-  UINT8: 2,
-  UINT16: 4,
-  UINT32: 12,
-  UINT64: 13,
-  INT8: 3,
-  INT16: 5,
-  INT32: 6,
-  INT64: 7,
-  FP16: 10,
-  FP32: 1,
-  FP64: 11,
-  BYTES: 8,
-} as const;
-export type Echoed = keyof typeof elementTypes;
-
-/** Half floats cannot be exchanged with the runtime where JavaScript has an array of its own for them. */
-export const echoed = (Object.keys(elementTypes) as Echoed[]).filter(
-  (datatype) => datatype !== 'FP16' || Reflect.get(globalThis, 'Float16Array') === undefined,
-);
+/** INT32, as ONNX numbers it. */
+const type = 6;
+const shape = [1, 16];
 
 export async function writeTritonModels(folder: string): Promise<HostedModule[]> {
   await mkdir(folder, { recursive: true });
-  const type = elementTypes.INT32;
-  const shape = [1, 16];
   const simple = writeOnnx({
     name: 'simple',
     inputs: ['INPUT0', 'INPUT1'].map((name) => ({ name, type, shape })),
@@ -42,17 +22,12 @@ export async function writeTritonModels(folder: string): Promise<HostedModule[]>
     ],
   });
   await writeFile(join(folder, 'simple.onnx'), simple);
-  for (const datatype of echoed) {
-    const model = identityModel(elementTypes[datatype], ['rows', 'columns']);
-    await writeFile(join(folder, `${datatype}.onnx`), model);
-  }
+  const echoes = await echoModules(folder, ['rows', 'columns'], 'identity_');
   return [
     hostedModule(folder, 'simple.onnx', { name: 'simple', version: 1 }),
     hostedModule(folder, 'simple.onnx', { name: 'simple', version: 2 }),
     hostedModule(folder, 'FP32.onnx', { name: 'unloadable' }),
-    ...echoed.map((datatype) =>
-      hostedModule(folder, `${datatype}.onnx`, { name: `identity_${datatype.toLowerCase()}` }),
-    ),
+    ...echoes,
   ];
 }
 

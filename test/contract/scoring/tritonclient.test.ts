@@ -1,10 +1,11 @@
 /** Triton's own client, from its package and unmodified, over HTTP. The checks are in `tritonclient.py`. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { datatypes } from '#shared/scoring/codec/tensor.js';
 import { type CheckResult, runChecks } from '#test/support/outside-checks.js';
 import { hasOutsidePython, outsidePython } from '#test/support/outside-tool.js';
 import { repository, Scoring } from '#test/support/scoring-harness.js';
-import { echoed, generalChecks, writeTritonModels } from './tritonclient-models.js';
+import { generalChecks, writeTritonModels } from './tritonclient-models.js';
 
 const scoring = new Scoring();
 afterAll(() => scoring.end());
@@ -17,13 +18,13 @@ describe.skipIf(!hasOutsidePython())('tritonclient.http', () => {
     const modules = await writeTritonModels(await scoring.folder());
     const { port } = await scoring.serve(modules, { controlToken });
     const program = join(repository, 'test/contract/scoring/tritonclient.py');
-    const args = ['http', `127.0.0.1:${String(port)}`, controlToken, echoed.join(',')];
+    const args = ['http', `127.0.0.1:${String(port)}`, controlToken, datatypes.join(',')];
     results = await runChecks(outsidePython(), program, args);
   });
 
   const checks = [
-    ...echoed.map((datatype) => `${datatype} in binary`),
-    ...echoed.filter((datatype) => datatype !== 'FP16').map((datatype) => `${datatype} in JSON`),
+    ...datatypes.map((datatype) => `${datatype} in binary`),
+    ...datatypes.filter((datatype) => datatype !== 'FP16').map((datatype) => `${datatype} in JSON`),
     ...generalChecks,
     'compressed requests are served or refused, never misread',
     'answers that may be compressed can be read',

@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeBytesElements } from '#shared/scoring/codec/bytes-elements.js';
+import type { Datatype } from '#shared/scoring/codec/tensor.js';
+import { echoModules } from '#test/support/every-datatype.js';
 import { failure, GrpcClient, type StreamAnswer } from '#test/support/grpc-client.js';
-import { convolutionModel, identityModel } from '#test/support/onnx-writer.js';
+import { convolutionModel } from '#test/support/onnx-writer.js';
 import { fixtures, hostedModule, repository, Scoring } from '#test/support/scoring-harness.js';
 
 const status = {
@@ -20,23 +22,8 @@ const status = {
   UNAUTHENTICATED: 16,
 };
 
-/** Element types as ONNX numbers them. */
-const onnxTypes = {
-  BOOL: 9,
-  UINT8: 2,
-  UINT16: 4,
-  UINT32: 12,
-  UINT64: 13,
-  INT8: 3,
-  INT16: 5,
-  INT32: 6,
-  INT64: 7,
-  FP32: 1,
-  FP64: 11,
-  BYTES: 8,
-};
 const raw = (array: { buffer: ArrayBufferLike }): Uint8Array => new Uint8Array(array.buffer as ArrayBuffer);
-const samples: Record<keyof typeof onnxTypes, { contents: Record<string, unknown>; bytes: Uint8Array }> = {
+const samples: Record<Exclude<Datatype, 'FP16'>, { contents: Record<string, unknown>; bytes: Uint8Array }> = {
   BOOL: { contents: { bool_contents: [true, false] }, bytes: Uint8Array.of(1, 0) },
   UINT8: { contents: { uint_contents: [0, 255] }, bytes: Uint8Array.of(0, 255) },
   UINT16: { contents: { uint_contents: [0, 65_535] }, bytes: raw(Uint16Array.of(0, 65_535)) },
@@ -69,12 +56,10 @@ describe('the gRPC face', () => {
   let url: string;
 
   beforeAll(async () => {
-    const folder = await scoring.folder();
-    const modules = [hostedModule(fixtures, 'add-one.onnx', { name: 'add-one', version: 3 })];
-    for (const [datatype, type] of Object.entries(onnxTypes)) {
-      await writeFile(join(folder, `${datatype}.onnx`), identityModel(type, ['n']));
-      modules.push(hostedModule(folder, `${datatype}.onnx`, { name: datatype.toLowerCase() }));
-    }
+    const modules = [
+      hostedModule(fixtures, 'add-one.onnx', { name: 'add-one', version: 3 }),
+      ...(await echoModules(await scoring.folder(), ['n'])),
+    ];
     const served = await scoring.serveGrpc(modules, {
       controlToken: 'let-me',
       labels: { generation: '7' },
@@ -116,6 +101,13 @@ describe('the gRPC face', () => {
   it('answers the outputs that were asked for, and the version', async () => {
     const { answer } = await client.infer(addOne({ model_version: '3', outputs: [{ name: 'y' }] }));
     expect(answer.outputs.map(({ name }) => name)).toEqual(['y']);
+  });
+
+  it('answers the largest values as classes where that is asked for', async () => {
+    const outputs = [{ name: 'y', parameters: { classification: { int64_param: 2 } } }];
+    const { answer } = await client.infer(addOne({ outputs }));
+    expect(answer.outputs).toMatchObject([{ name: 'y', datatype: 'BYTES', shape: ['1', '2'] }]);
+    expect(Buffer.concat(answer.raw_output_contents).toString()).toMatch(/5\.0+:3.+4\.0+:2/s);
   });
 
   it.each<[string, object, number, string]>([
@@ -288,10 +280,10 @@ describe('a call whose client gave up', () => {
     const request = { model_name: 'slow', inputs, raw_input_contents: [new Uint8Array(4 * 3 * 48 * 48)] };
     await client.infer(request);
     // The worker is busy with the first few for far longer than the others are waited for.
-    const busy = Array.from({ length: 200 }, () => client.infer(request));
-    const expired = Array.from({ length: 4 }, () => failure(client.infer(request, { deadlineMs: 100 })));
+    const busy = Array.from({ length: 400 }, () => client.infer(request));
+    const expired = Array.from({ length: 4 }, () => failure(client.infer(request, { deadlineMs: 300 })));
     const cancelled = Array.from({ length: 4 }, () =>
-      failure(client.infer(request, { onCall: (call) => setTimeout(() => call.cancel(), 100) })),
+      failure(client.infer(request, { onCall: (call) => setTimeout(() => call.cancel(), 300) })),
     );
     expect(new Set((await Promise.all(expired)).map(({ code }) => code))).toEqual(new Set([status.DEADLINE]));
     expect(new Set((await Promise.all(cancelled)).map(({ code }) => code))).toEqual(new Set([1]));

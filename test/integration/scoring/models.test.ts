@@ -1,11 +1,11 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encodeInferRequest } from '#shared/scoring/codec/infer-request.js';
 import { readInferResponse } from '#shared/scoring/codec/infer-response.js';
 import { jsonLengthOf } from '#shared/scoring/codec/json-length.js';
 import { datatypes, type Datatype, type Tensor } from '#shared/scoring/codec/tensor.js';
-import { identityModel } from '#test/support/onnx-writer.js';
+import { echoModules } from '#test/support/every-datatype.js';
 import {
   digits,
   digitsFolder,
@@ -147,21 +147,6 @@ describe('what cannot be served is refused at load, with the remedy', () => {
 });
 
 describe('every datatype', () => {
-  const types: Record<Datatype, number> = {
-    BOOL: 9,
-    UINT8: 2,
-    UINT16: 4,
-    UINT32: 12,
-    UINT64: 13,
-    INT8: 3,
-    INT16: 5,
-    INT32: 6,
-    INT64: 7,
-    FP16: 10,
-    FP32: 1,
-    FP64: 11,
-    BYTES: 8,
-  };
   const samples: Record<Datatype, Tensor['data']> = {
     BOOL: Uint8Array.of(1, 0),
     UINT8: Uint8Array.of(0, 255),
@@ -179,12 +164,7 @@ describe('every datatype', () => {
   };
   let url = '';
   beforeAll(async () => {
-    const folder = await scoring.folder();
-    for (const datatype of datatypes)
-      await writeFile(join(folder, `${datatype}.onnx`), identityModel(types[datatype], ['n', '']));
-    const modules = datatypes.map((datatype) =>
-      hostedModule(folder, `${datatype}.onnx`, { name: datatype.toLowerCase() }),
-    );
+    const modules = await echoModules(await scoring.folder(), ['n', '']);
     ({ url } = await scoring.serve(modules));
   });
 

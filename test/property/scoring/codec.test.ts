@@ -157,7 +157,7 @@ describe('hostile bytes', () => {
     );
   });
 
-  it.each([10_000, 1_000_000])('JSON nested %i deep, anywhere, is refused by the one typed error', (depth) => {
+  it.each([10_000, 200_000])('JSON nested %i deep, anywhere, is refused by the one typed error', (depth) => {
     const deep = `${'['.repeat(depth)}1${']'.repeat(depth)}`;
     const input = (change: string) => `{"inputs":[{"name":"x","datatype":"FP32","shape":[1,1],${change}}]}`;
     const places = [deep, `{"x":${deep}}`, `{"inputs":${deep}}`, input(`"data":${deep}`), input(`"data":[${deep}]`)];

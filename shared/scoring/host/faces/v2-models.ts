@@ -1,8 +1,8 @@
 /** Models of the Open Inference Protocol V2: what they are, whether they are ready, and inference. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { TensorSignature } from '../../codec/tensor.js';
 import { refuseOtherMethods } from '../allowed-methods.js';
 import type { LoadedHostedModule } from '../hosted-module.js';
+import { modelMetadata } from '../model-metadata.js';
 import { answerScore } from '../score-answer.js';
 import type { ScoringHost } from '../scoring-host.js';
 
@@ -17,7 +17,10 @@ export function v2ModelRoutes(app: FastifyInstance, host: ScoringHost): void {
       app.get(url, handler);
       refuseOtherMethods(app, url, ['GET', 'HEAD']);
     };
-    get(base, (request) => metadata(host, request.params as ModelParams));
+    get(base, (request) => {
+      const { model, version } = request.params as ModelParams;
+      return modelMetadata(host, model, version);
+    });
     get(`${base}/ready`, (request) => ({ name: find(host, request).name, ready: true }));
     app.post(`${base}/infer`, async (request, reply) => {
       const { model, version } = request.params as ModelParams;
@@ -31,22 +34,4 @@ export function v2ModelRoutes(app: FastifyInstance, host: ScoringHost): void {
 function find(host: ScoringHost, request: FastifyRequest): LoadedHostedModule {
   const { model, version } = request.params as ModelParams;
   return host.find(model, version);
-}
-
-/** A module with user code has no tensors of its own to name: its script takes and gives what it likes. */
-function metadata(host: ScoringHost, { model, version }: ModelParams): object {
-  const module = host.find(model, version);
-  const versions =
-    version === undefined ? host.versions(model).map((one) => one.module.version) : [module.module.version];
-  return {
-    name: module.name,
-    versions: versions.sort((a, b) => a - b).map(String),
-    platform: module.script ? 'flotilla_node' : 'onnx_onnxv1',
-    inputs: module.signature.inputs.map(describe),
-    outputs: module.signature.outputs.map(describe),
-  };
-}
-
-function describe({ name, datatype, shape }: TensorSignature): object {
-  return { name, datatype, shape: shape.map((dimension) => (typeof dimension === 'string' ? -1 : dimension)) };
 }

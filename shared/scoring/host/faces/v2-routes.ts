@@ -1,22 +1,13 @@
 /** Open Inference Protocol V2 over HTTP, with the extensions that the server's metadata names. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { refuseOtherMethods } from '../allowed-methods.js';
+import { extensions } from '../model-metadata.js';
 import type { ScoringHost } from '../scoring-host.js';
 import { shadowRoutes } from '../../traffic/shadow-report.js';
 import { v2ModelRoutes } from './v2-models.js';
 import { v2RefusedRoutes } from './v2-refused.js';
 import { v2RepositoryRoutes } from './v2-repository.js';
 import { v2StatisticsRoutes } from './v2-statistics.js';
-
-/** Those that work, whole. */
-export const extensions = [
-  'binary_tensor_data',
-  'classification',
-  'model_repository',
-  'parameters',
-  'schedule_policy',
-  'statistics',
-] as const;
 
 export function v2Routes(app: FastifyInstance, host: ScoringHost): void {
   getRoute(app, '/v2', () => ({ name: 'flotilla', version: host.version, extensions }));

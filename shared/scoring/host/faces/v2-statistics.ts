@@ -26,7 +26,7 @@ function modelStatistics({ name, module, statistics }: LoadedHostedModule): obje
   return { name, version: String(module.version), ...statisticsJson(statistics.snapshot()) };
 }
 
-export function statisticsJson(snapshot: StatisticsSnapshot): object {
+function statisticsJson(snapshot: StatisticsSnapshot): object {
   return {
     last_inference: snapshot.lastInferenceAtMs,
     inference_count: snapshot.rows,

@@ -16,7 +16,7 @@ import {
   type TensorData,
   type TensorSignature,
 } from '../../codec/tensor.js';
-import { halfToNumber } from '../half-float.js';
+import { halfToNumber } from '../../codec/half-float.js';
 
 /** JSON beyond is not parsed on the thread that speaks HTTP, and larger tensors are not formatted. */
 export const maxJsonBytes = 256 * 1024;

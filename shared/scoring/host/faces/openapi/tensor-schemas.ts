@@ -1,19 +1,10 @@
 /** Tensors of a model's graph as JSON Schemas, and small examples of them. */
-import type { Datatype, TensorSignature } from '../../../codec/tensor.js';
+import { type Datatype, integerRanges, type TensorSignature } from '../../../codec/tensor.js';
 
 export type Schema = Readonly<Record<string, unknown>>;
 
 /** What is larger stands in no document. */
 const largestExample = 256;
-
-const ranges: Partial<Record<Datatype, readonly [number, number]>> = {
-  UINT8: [0, 0xff],
-  UINT16: [0, 0xffff],
-  UINT32: [0, 0xffff_ffff],
-  INT8: [-0x80, 0x7f],
-  INT16: [-0x8000, 0x7fff],
-  INT32: [-0x8000_0000, 0x7fff_ffff],
-};
 
 /** The smallest that would round to infinity. */
 const floatBounds: Partial<Record<Datatype, number>> = { FP16: 65_520, FP32: 3.4028235677973366e38 };
@@ -28,7 +19,7 @@ export function elementSchema(datatype: Datatype): Schema {
       : { type: 'number', exclusiveMinimum: -bound, exclusiveMaximum: bound };
   }
   if (datatype === 'UINT64') return { type: 'integer', minimum: 0 };
-  const range = ranges[datatype];
+  const range = integerRanges[datatype];
   return range ? { type: 'integer', minimum: range[0], maximum: range[1] } : { type: 'integer', format: 'int64' };
 }
 
