@@ -48,7 +48,9 @@ export function inferenceMethods(host: ScoringHost): Readonly<Record<string, Una
     ModelReady: method(messages.modelRequest, messages.modelReadyResponse, (request) => ({
       ready: isReady(() => find(request)),
     })),
-    ModelMetadata: method(messages.modelRequest, messages.modelMetadataResponse, (request) => metadata(find(request))),
+    ModelMetadata: method(messages.modelRequest, messages.modelMetadataResponse, (request) =>
+      metadata(find(request), request.version === '' ? host.versions(request.name) : []),
+    ),
     ModelConfig: method(messages.modelRequest, messages.modelConfigResponse, (request) => ({
       config: config(find(request)),
     })),
@@ -135,10 +137,14 @@ function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }
 
-function metadata(module: LoadedHostedModule): Partial<MessageOf<typeof messages.modelMetadataResponse>> {
+/** @param all versions of it, where none was asked for */
+function metadata(
+  module: LoadedHostedModule,
+  all: readonly LoadedHostedModule[],
+): Partial<MessageOf<typeof messages.modelMetadataResponse>> {
   return {
     name: module.name,
-    versions: [String(module.module.version)],
+    versions: (all.length === 0 ? [module] : all).map((one) => String(one.module.version)).reverse(),
     platform: platformOf(module),
     inputs: module.signature.inputs.map(describe),
     outputs: module.signature.outputs.map(describe),

@@ -116,14 +116,18 @@ for datatype in datatypes.split(","):
 def _():
     equal([client.is_server_live(), client.is_server_ready()], [True, True])
     equal([client.is_model_ready("simple"), client.is_model_ready("simple", "2")], [True, True])
-    equal([client.is_model_ready("simple", "9"), client.is_model_ready("nobody")], [False, False])
+    for name, version in [("simple", "9"), ("nobody", "")]:
+        try:
+            equal(client.is_model_ready(name, version), False)
+        except InferenceServerException as error:
+            holds(protocol == "grpc" and "NOT_FOUND" in str(error.status()), f"{error}")
 
 
 @checks.check("server metadata")
 def _():
     metadata = as_dict(client.get_server_metadata())
     equal(metadata["name"], "flotilla")
-    for extension in ["binary_tensor_data", "model_repository", "statistics"]:
+    for extension in ["model_repository", "statistics"] + (["binary_tensor_data"] if protocol == "http" else []):
         holds(extension in metadata["extensions"], f"extensions {metadata['extensions']}")
 
 
