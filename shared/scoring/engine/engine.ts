@@ -100,7 +100,8 @@ export class Engine {
     lane.inlineScheduled = true;
     setImmediate(() => {
       lane.inlineScheduled = false;
-      const { inline } = lane.config;
+      // Calls that still wait for a lane that left this thread run here: they are few.
+      const inline = lane.inline ?? lane.config.inline ?? lane.config.runners[0];
       if (!inline) return;
       const calls = lane.inlineQueue.take(this.options.monotonicMs(), Infinity, lane.maxInlineCalls);
       if (lane.inlineQueue.length > 0) this.scheduleInline(lane);
@@ -159,7 +160,7 @@ export class Engine {
     const expectedMs = lane.expectedMs * calls.length;
     this.fairShare.charge(lane.share, expectedMs);
     const result = await runner.run({ model, identity, requests: calls.map(({ call }) => requestOf(call)) });
-    this.learn(lane, expectedMs, calls.length, result);
+    this.learn(lane, runner, expectedMs, calls.length, result);
     for (const [index, { resolve, reject }] of calls.entries()) {
       const answer = result.answers[index];
       if (answer?.ok) resolve(answer.response);
@@ -172,7 +173,7 @@ export class Engine {
     this.settled(lane);
   }
 
-  private learn(lane: Lane, expectedMs: number, calls: number, { runs }: GroupResult): void {
+  private learn(lane: Lane, runner: Runner, expectedMs: number, calls: number, { runs }: GroupResult): void {
     let spentMs = 0;
     for (const run of runs) {
       lane.config.statistics.ran(run);
@@ -182,6 +183,7 @@ export class Engine {
     }
     this.fairShare.charge(lane.share, spentMs - expectedMs);
     lane.expectedMs += learning * (spentMs / calls - lane.expectedMs);
+    lane.judge(runner, runs);
   }
 
   private settled(lane: Lane): void {

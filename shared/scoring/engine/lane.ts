@@ -7,7 +7,7 @@ import type { Share } from './fair-share.js';
 import { LearnedWait } from './learned-wait.js';
 import type { ModelCall } from './model-call.js';
 import type { Runner } from './runner.js';
-import type { ModelStatistics } from './statistics.js';
+import type { ModelStatistics, RunTimes } from './statistics.js';
 
 export interface LaneConfig {
   readonly model: string;
@@ -17,13 +17,20 @@ export interface LaneConfig {
   readonly options: ScoringOptions;
   /** Worker threads, shared with the other models of the module. */
   readonly runners: readonly Runner[];
-  /** For small bodies, where the model is tiny. */
+  /** For small bodies, where the model was found to be tiny when it was loaded. */
   readonly inline: Runner | undefined;
+  /** Opens one later, where requests show that it is; absent where it never may run on this thread. */
+  readonly openInline?: () => Promise<Runner | undefined>;
   readonly statistics: ModelStatistics;
 }
 
 /** A larger body is parsed by a worker, however tiny the model. */
 const maxInlineBytes = 16 * 1024;
+/** A run below this costs less than the way to another thread and back. */
+export const tinyRunMs = 0.1;
+/** A call that takes longer on this thread, all in all, does not belong there. */
+const maxInlineCallMs = 0.5;
+const enoughQuickRuns = 32;
 /** The loop is given back at least so often. */
 const maxInlineMs = 2;
 
@@ -38,6 +45,9 @@ export class Lane {
   /** Of one group, in milliseconds; learned. */
   expectedMs: number;
   closed = false;
+  /** Where small bodies run on this thread; what requests show may end it, or begin it. */
+  inline: Runner | undefined;
+  private quickRuns = 0;
   /** Groups of this model that run. */
   groups = 0;
   idle: (() => void) | undefined;
@@ -49,6 +59,7 @@ export class Lane {
   ) {
     this.queue = new CallQueue(config.options.queue);
     this.inlineQueue = new CallQueue(config.options.queue);
+    this.inline = config.inline;
     this.expectedMs = config.traits.runMs ?? 1;
     this.bytesPerRow = bytesPerRow(config.signature);
   }
@@ -62,7 +73,29 @@ export class Lane {
   }
 
   runsInline(call: ModelCall): boolean {
-    return this.config.inline !== undefined && call.body.length <= maxInlineBytes;
+    return this.inline !== undefined && call.body.length <= maxInlineBytes;
+  }
+
+  /**
+   * What made-up inputs told may be wrong: real ones may be far larger, or the only ones that run. A model
+   * that holds up this thread leaves it; one that would not comes to it.
+   *
+   * @param where the runs were
+   */
+  judge(where: Runner, runs: readonly RunTimes[]): void {
+    if (where === this.inline) {
+      if (this.expectedMs > maxInlineCallMs) this.inline = undefined;
+      return;
+    }
+    const { openInline } = this.config;
+    if (this.quickRuns > enoughQuickRuns || openInline === undefined || this.config.traits.runMs !== undefined) return;
+    // Between threads the same run takes longer than one after another on one.
+    this.quickRuns += runs.filter(({ rows, computeInferNs }) => computeInferNs < 2 * tinyRunMs * 1e6 * rows).length;
+    if (this.quickRuns > enoughQuickRuns) {
+      void openInline().then((runner) => {
+        this.inline = runner;
+      });
+    }
   }
 
   /** Calls that one group may have. A model that is not batched gains nothing from more than one. */

@@ -8,7 +8,7 @@ import type { HostedModule } from '../host-protocol.js';
 import type { LoadedWorkerModel, WorkerConfig, WorkerModel } from '../worker/worker-protocol.js';
 import type { Engine } from './engine.js';
 import { InlineRunner } from './inline-runner.js';
-import type { Lane } from './lane.js';
+import { type Lane, tinyRunMs } from './lane.js';
 import { ModelStatistics } from './statistics.js';
 import { WorkerRunner } from './worker-runner.js';
 
@@ -29,9 +29,6 @@ export interface RunningModels {
   close(): Promise<void>;
 }
 
-/** A run below this costs less than the way to another thread and back. */
-const tinyRunMs = 0.1;
-
 export async function startModels(module: HostedModule, deps: ModuleDeps): Promise<Result<RunningModels, Problem>> {
   const options = module.scoring ?? defaultScoringOptions;
   const config: WorkerConfig = {
@@ -45,11 +42,18 @@ export async function startModels(module: HostedModule, deps: ModuleDeps): Promi
 
   const statistics = new ModelStatistics();
   const inline: InlineRunner[] = [];
+  let closed = false;
   const lanes = new Map<string, Lane>();
   for (const model of models) {
     const path = config.models.find(({ name }) => name === model.name)?.path ?? '';
-    const runner = await inlineRunner({ name: model.name, path, traits: model.traits }, model, options, deps);
-    if (runner) inline.push(runner);
+    const open = async (): Promise<InlineRunner | undefined> => {
+      const opened = await openInline({ name: model.name, path, traits: model.traits }, options, deps);
+      if (opened && closed) await opened.close();
+      else if (opened) inline.push(opened);
+      return closed ? undefined : opened;
+    };
+    const { runMs } = model.traits;
+    const runner = model.provider === 'cpu' && runMs !== undefined && runMs <= tinyRunMs ? await open() : undefined;
     const lane = deps.engine.add({
       model: model.name,
       identity: {
@@ -61,6 +65,16 @@ export async function startModels(module: HostedModule, deps: ModuleDeps): Promi
       options,
       runners,
       inline: runner,
+      // It runs in a worker already: what goes wrong here costs speed, and is told.
+      ...(model.provider === 'cpu'
+        ? {
+            openInline: () =>
+              open().catch((error: unknown) => {
+                deps.onBug(error);
+                return undefined;
+              }),
+          }
+        : {}),
       statistics,
     });
     lanes.set(model.name, lane);
@@ -70,6 +84,7 @@ export async function startModels(module: HostedModule, deps: ModuleDeps): Promi
     lanes,
     statistics,
     close: async () => {
+      closed = true;
       await Promise.all([...lanes.values()].map((lane) => deps.engine.remove(lane)));
       await Promise.all([...runners, ...inline].map((runner) => runner.close()));
     },
@@ -112,14 +127,11 @@ async function startWorkers(
   return ok({ runners, models });
 }
 
-async function inlineRunner(
+async function openInline(
   model: WorkerModel,
-  loaded: LoadedWorkerModel,
   options: ScoringOptions,
   deps: ModuleDeps,
 ): Promise<InlineRunner | undefined> {
-  const { runMs } = loaded.traits;
-  if (loaded.provider !== 'cpu' || runMs === undefined || runMs > tinyRunMs) return undefined;
   // Loads the library, which a host of large models never needs on this thread.
   const { OnnxSession } = await import('../worker/onnx-session.js');
   const session = await OnnxSession.load(model, ['cpu'], options, model.traits);

@@ -70,7 +70,7 @@ export class LoadedHostedModule {
         name,
         provider,
         ...(nodes === undefined ? {} : { nodes }),
-        inline: this.running.lanes.get(name)?.config.inline !== undefined,
+        inline: this.running.lanes.get(name)?.inline !== undefined,
         maxBatchRows: traits.maxBatchRows,
         batchingReason: traits.batchingReason,
       })),
