@@ -183,7 +183,7 @@ export class Engine {
     }
     this.fairShare.charge(lane.share, spentMs - expectedMs);
     lane.expectedMs += learning * (spentMs / calls - lane.expectedMs);
-    lane.judge(runner, runs);
+    lane.judge(runner, spentMs / calls, runs);
   }
 
   private settled(lane: Lane): void {

@@ -30,6 +30,8 @@ const maxInlineBytes = 16 * 1024;
 export const tinyRunMs = 0.1;
 /** A call that takes longer on this thread, all in all, does not belong there. */
 const maxInlineCallMs = 0.5;
+/** In a row: one that the system set aside for a moment says nothing about the model. */
+const enoughSlowGroups = 16;
 const enoughQuickRuns = 32;
 /** The loop is given back at least so often. */
 const maxInlineMs = 2;
@@ -48,6 +50,7 @@ export class Lane {
   /** Where small bodies run on this thread; what requests show may end it, or begin it. */
   inline: Runner | undefined;
   private quickRuns = 0;
+  private slowInRow = 0;
   /** Groups of this model that run. */
   groups = 0;
   idle: (() => void) | undefined;
@@ -81,10 +84,12 @@ export class Lane {
    * that holds up this thread leaves it; one that would not comes to it.
    *
    * @param where the runs were
+   * @param callMs what each call took
    */
-  judge(where: Runner, runs: readonly RunTimes[]): void {
+  judge(where: Runner, callMs: number, runs: readonly RunTimes[]): void {
     if (where === this.inline) {
-      if (this.expectedMs > maxInlineCallMs) this.inline = undefined;
+      this.slowInRow = callMs > maxInlineCallMs ? this.slowInRow + 1 : 0;
+      if (this.slowInRow === enoughSlowGroups) this.inline = undefined;
       return;
     }
     const { openInline } = this.config;
