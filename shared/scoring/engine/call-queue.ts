@@ -47,10 +47,6 @@ export class CallQueue {
     return this.waitingCalls;
   }
 
-  get bytes(): number {
-    return this.waitingBytes;
-  }
-
   /** Since when the first in line waits. */
   get oldestMs(): number | undefined {
     const [level] = this.levels;

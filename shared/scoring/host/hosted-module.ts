@@ -17,8 +17,6 @@ import type { LoadedWorkerModel } from '../worker/worker-protocol.js';
 import type { FailureReason, ModelStatistics } from '../engine/statistics.js';
 import { ModuleCounts } from './module-counts.js';
 
-export type { ModelCall } from '../engine/model-call.js';
-
 export class LoadedHostedModule {
   readonly counts = new ModuleCounts();
   /** Since this version was loaded. */
