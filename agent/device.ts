@@ -58,6 +58,8 @@ export interface DeviceParts {
   readonly runFolder: string;
   readonly documents: StateDocuments;
   readonly bootId: number;
+  /** The device's age clock, in seconds. */
+  readonly lived: () => number;
   readonly handle: ListenHandle;
   /** For gRPC, where it is asked for. */
   readonly grpcHandle: ListenHandle | undefined;
@@ -123,6 +125,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     bootId,
     intervalMs: config.telemetry.intervalMs,
     maxSpoolBytes: config.telemetry.maxSpoolBytes,
+    maxAgeSeconds: config.telemetry.maxAgeSeconds,
+    lived: parts.lived,
     generation: () => state.desired?.generation ?? committed.value.generation,
     hostStats: () => serving.stats(),
     publish,

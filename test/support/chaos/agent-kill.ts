@@ -178,19 +178,31 @@ class Story {
   }
 
   private async enrol(): Promise<void> {
-    const { token } = (await this.world.flotillaJson('device', 'token')) as { token: string };
-    const args = ['enroll', '--token', token, '--name', this.name];
-    const first = this.world.start('flotilla-agent', args, this.environment());
-    const exit = await first.exited;
-    if (exit === '0') return;
-    if (exit !== 'SIGKILL') throw new Error(`enrolling ended with ${exit}: ${first.output}`);
+    const exit = await this.tryToEnrol(await this.newToken());
+    if (exit.code === '0') return;
+    if (exit.code !== 'SIGKILL') throw new Error(`enrolling ended with ${exit.code}: ${exit.output}`);
     this.starts += 1;
-    const again = this.world.start('flotilla-agent', args, this.environment());
-    const said = await again.exited;
-    // Killed after its last change: it is enrolled already, and says so.
-    if (said !== '0' && !/enrolled already|already enrolled/.test(again.output)) {
-      throw new Error(`enrolling again ended with ${said}: ${again.output}`);
+    const again = await this.tryToEnrol(exit.token);
+    // Killed after its last change: it is enrolled, and says so.
+    if (again.code === '0' || again.output.includes('[device.exists]')) return;
+    if (!again.output.includes('flotilla device retire')) {
+      throw new Error(`enrolling again ended with ${again.code}: ${again.output}`);
     }
+    // The answer was lost with the process: the remedy that it names has to work.
+    await this.world.flotilla('device', 'retire', this.name);
+    const anew = await this.tryToEnrol(await this.newToken());
+    if (anew.code !== '0') throw new Error(`the remedy does not help: ${anew.output}`);
+  }
+
+  private async newToken(): Promise<string> {
+    return ((await this.world.flotillaJson('device', 'token')) as { token: string }).token;
+  }
+
+  private async tryToEnrol(token: string): Promise<{ code: string; output: string; token: string }> {
+    const args = ['enroll', '--token', token, '--name', this.name];
+    const program = this.world.start('flotilla-agent', args, this.environment());
+    const code = await program.exited;
+    return { code, output: program.output, token };
   }
 
   /** Runs the agent, and once more whenever it was killed. */
