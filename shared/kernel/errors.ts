@@ -82,6 +82,7 @@ export const errorRegistry = {
   'process.failed': { status: 500, retry: 'later', exit: 1 },
   'broker.unreachable': { status: 503, retry: 'later', exit: 6 },
   'server.unreachable': { status: 503, retry: 'later', exit: 6 },
+  'server.untrusted': { status: 502, retry: 'changed', exit: 3 },
   'server.incompatible': { status: 502, retry: 'changed', exit: 1 },
   'config.invalid': { status: 500, retry: 'never', exit: 2 },
   'rate.limited': { status: 429, retry: 'later', exit: 6 },
