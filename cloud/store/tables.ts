@@ -3,6 +3,8 @@
  * Instants are ISO 8601 text, booleans 0 or 1, JSON is text in columns that end in `Json`.
  */
 import type { Generated } from 'kysely';
+import type { AuditRow } from '#cloud/audit/audit-entry.js';
+import type { Role } from '#cloud/auth/role.js';
 
 export interface WorkspaceTable {
   name: string;
@@ -13,10 +15,32 @@ export interface TokenTable {
   id: string;
   /** Null: every workspace, the owner of the installation. */
   workspace: string | null;
-  role: 'owner';
-  /** SHA-256 of the secret, hex. */
+  role: Role;
+  name: string;
+  /** SHA-256 of the secret half, hex. */
   secretHash: string;
   createdAt: string;
+  /** The token or subject that made it; null: the control plane itself, at a start. */
+  createdBy: string | null;
+  expiresAt: string | null;
+  lastUsedAt: string | null;
+  revokedAt: string | null;
+}
+
+/** One row: from where to where the audit log reaches. */
+export interface AuditChainTable {
+  id: Generated<number>;
+  anchorSequence: number;
+  anchorHash: string;
+  headSequence: number;
+  headHash: string;
+}
+
+/** A change that is under way. */
+export interface AuditIntentTable {
+  id: string;
+  eventJson: string;
+  at: string;
 }
 
 /** Which workspace may read and reference a blob; the bytes are stored once for all. */
@@ -109,6 +133,77 @@ export interface EnrolmentTokenTable {
   expiresAt: string;
   usedAt: string | null;
   usedBy: string | null;
+  /** SHA-256 of the public key that it was used with. */
+  usedKey: Generated<string | null>;
+  /** The only name that may enrol with it; null: any. */
+  device: Generated<string | null>;
+  /** Names of tags that the device may set itself. */
+  allowTagsJson: Generated<string>;
+  /** Takes the name over from the device that has, or had, it. */
+  replaces: Generated<number>;
+}
+
+/** What a device proves itself with. Accepted while it is not revoked and has not ended. */
+export interface DeviceCertificateTable {
+  workspace: string;
+  device: string;
+  /** Hex, as X.509 has it. */
+  serial: string;
+  /** SHA-256 of the certificate's DER, hex. */
+  fingerprint: string;
+  /** SHA-256 of the public key's DER, hex. */
+  keyFingerprint: string;
+  /** SHA-256 of the certificate of who signed it, hex. */
+  authority: string;
+  /** PEM, and what stands between it and the authority. */
+  certificate: string;
+  issuedAt: string;
+  notAfter: string;
+  revokedAt: string | null;
+  reason: string | null;
+}
+
+/** Lets many devices in: counted, slowed down and, where it says so, one by one by approval. */
+export interface FleetClaimTable {
+  workspace: string;
+  name: string;
+  /** SHA-256 of the secret, hex. */
+  secretHash: string;
+  tagsJson: string;
+  allowTagsJson: string;
+  /** `cam-{hardware}`; null: devices name themselves. */
+  nameTemplate: string | null;
+  maxDevices: number;
+  approval: number;
+  ratePerSecond: number;
+  /** May only hardware of `claimHardware` come? */
+  hardwareListed: number;
+  createdAt: string;
+  expiresAt: string;
+  revokedAt: string | null;
+}
+
+export interface ClaimHardwareTable {
+  workspace: string;
+  claim: string;
+  hardwareId: string;
+  /** The key that came from it. */
+  keyFingerprint: string | null;
+}
+
+/** One device that came with a claim; every state but `rejected` takes one of the claim's places. */
+export interface ClaimRequestTable {
+  workspace: string;
+  claim: string;
+  keyFingerprint: string;
+  id: string;
+  device: string;
+  hardwareId: string | null;
+  orderJson: string;
+  state: 'pending' | 'approved' | 'rejected' | 'enrolled';
+  requestedAt: string;
+  decidedAt: string | null;
+  reason: string | null;
 }
 
 export interface DeviceTable {
@@ -116,6 +211,8 @@ export interface DeviceTable {
   name: string;
   /** Salted hash of the broker password, PBKDF2-SHA512 in Mosquitto's `$7$` form. */
   secretHash: string;
+  /** A raw X25519 public key, base64url. */
+  sealingKey: string;
   tagsJson: string;
   enrolledAt: string;
   retiredAt: string | null;
@@ -165,6 +262,9 @@ export interface OutboxTable {
 export interface ControlDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
+  auditEntries: AuditRow;
+  auditChain: AuditChainTable;
+  auditIntents: AuditIntentTable;
   blobs: BlobTable;
   models: ModelTable;
   modelFiles: ModelFileTable;
@@ -174,6 +274,10 @@ export interface ControlDatabase {
   activityLog: ActivityLogTable;
   enrolmentTokens: EnrolmentTokenTable;
   devices: DeviceTable;
+  deviceCertificates: DeviceCertificateTable;
+  fleetClaims: FleetClaimTable;
+  claimHardware: ClaimHardwareTable;
+  claimRequests: ClaimRequestTable;
   deployments: DeploymentTable;
   outbox: OutboxTable;
 }
