@@ -146,8 +146,8 @@ class Pair {
           onTheWay -= chunk.length;
           if (onTheWay < windowBytes) from.resume();
         };
-        if (to.destroyed || to.write(chunk)) arrived();
-        else to.once('drain', arrived);
+        if (to.destroyed) arrived();
+        else to.write(chunk, arrived);
       });
     });
     from.once('end', () => line.send(0, () => to.end()));
