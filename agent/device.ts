@@ -289,7 +289,6 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   });
   state.onChange(watchModules(state, raise, (module, line) => logs.module(module, line)));
   if (kept !== undefined) state.accept(kept, rejections.of(kept.generation));
-
   return {
     face: {
       status: () => views.status(),

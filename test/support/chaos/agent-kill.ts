@@ -246,7 +246,8 @@ class Story {
       fetch(`http://127.0.0.1:${String(this.port)}/v2/models/digits`, { signal: AbortSignal.timeout(5_000) }).then(
         (response) => (response.ok ? 'there' : 'gone'),
         (error: unknown) => {
-          if (error instanceof Error && error.name === 'TimeoutError') throw new Error('a client of a port without a module is left waiting');
+          if (error instanceof Error && error.name === 'TimeoutError')
+            throw new Error('a client of a port without a module is left waiting');
           return 'gone';
         },
       );

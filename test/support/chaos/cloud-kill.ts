@@ -61,7 +61,9 @@ async function tell(killAt: number | undefined): Promise<ChaosOutcome & { readon
       ...(killAt === undefined ? {} : { killAt }),
     };
     seen.order = crashEnvironment(order);
-    const story = new Story(world);
+    const story = new Story(world, () => {
+      seen.order = undefined;
+    });
     await story.startCloud();
     // From here on it lives: what is killed once is started without the order.
     await story.do(
@@ -80,115 +82,118 @@ async function tell(killAt: number | undefined): Promise<ChaosOutcome & { readon
       () => world.flotilla('undeploy', 'digits', '--device', 'cam-1'),
       async () => !(await story.deployed()),
     );
-    const failure = await story.judge();
+    const outcome = await story.judge();
     const points = (await readFile(seen.path, 'utf8')).trimEnd().split('\n');
-    return { ...failure, points };
+    if (killAt !== undefined && story.kills === 0) return { failure: 'the point was not reached', points };
+    return { ...outcome, points };
   } catch (error) {
     return { failure: error instanceof Error ? error.message : String(error), points: [] };
   } finally {
     await world.close();
   }
+}
 
-  function clear(): void {
-    seen.order = undefined;
+class Story {
+  kills = 0;
+
+  constructor(
+    private readonly installation: World,
+    /** No start after a kill is killed. */
+    private readonly clear: () => void,
+  ) {}
+
+  /** Also when it is killed while it starts. */
+  async startCloud(): Promise<void> {
+    try {
+      await this.installation.startCloud();
+    } catch (error) {
+      await this.restart(error);
+    }
   }
 
-  class Story {
-    private kills = 0;
-
-    constructor(private readonly installation: World) {}
-
-    /** Also when it is killed while it starts. */
-    async startCloud(): Promise<void> {
+  /** Repeats a command that a kill cut off, unless what it was to do is done. */
+  async do(command: () => Promise<unknown>, isDone: () => Promise<boolean>): Promise<void> {
+    for (;;) {
       try {
-        await this.installation.startCloud();
+        await command();
+        return;
       } catch (error) {
         await this.restart(error);
+        if (await isDone()) return;
       }
     }
+  }
 
-    /** Repeats a command that a kill cut off, unless what it was to do is done. */
-    async do(command: () => Promise<unknown>, isDone: () => Promise<boolean>): Promise<void> {
-      for (;;) {
-        try {
-          await command();
-          return;
-        } catch (error) {
-          await this.restart(error);
-          if (await isDone()) return;
-        }
-      }
+  async exists(...args: readonly string[]): Promise<boolean> {
+    // What the activity goes on with after the restart is under way still.
+    for (let look = 0; look < 50; look++) {
+      const found = await this.installation.flotillaJson(...args).catch(() => undefined);
+      if (found !== undefined) return true;
+      const activities = (await this.installation.flotillaJson('activity', 'list')) as { state: string }[];
+      if (activities.every(({ state }) => !['not-started', 'running'].includes(state))) return false;
+      await new Promise((resolve) => setTimeout(resolve, 100));
     }
+    return false;
+  }
 
-    async exists(...args: readonly string[]): Promise<boolean> {
-      // What the activity goes on with after the restart is under way still.
-      for (let look = 0; look < 50; look++) {
-        const found = await this.installation.flotillaJson(...args).catch(() => undefined);
-        if (found !== undefined) return true;
-        const activities = (await this.installation.flotillaJson('activity', 'list')) as { state: string }[];
-        if (activities.every(({ state }) => !['not-started', 'running'].includes(state))) return false;
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
-      return false;
+  async deployed(): Promise<boolean> {
+    const device = (await this.installation.flotillaJson('device', 'show', 'cam-1')) as {
+      desired: { modules: Record<string, unknown> };
+    };
+    return Object.keys(device.desired.modules).length > 0;
+  }
+
+  /** A failure that no kill explains is one. */
+  private async restart(error: unknown): Promise<void> {
+    const cloud = this.installation.cloud;
+    const exit = await Promise.race([
+      cloud?.exited,
+      new Promise((resolve) => setTimeout(() => resolve('alive'), 5_000)),
+    ]);
+    if (exit !== 'SIGKILL' || this.kills > 0) {
+      throw error instanceof ProgramFailed ? new Error(error.output.slice(-600)) : error;
     }
+    this.kills += 1;
+    this.clear();
+    await this.installation.startCloud();
+  }
 
-    async deployed(): Promise<boolean> {
-      const device = (await this.installation.flotillaJson('device', 'show', 'cam-1')) as {
-        desired: { modules: Record<string, unknown> };
+  async judge(): Promise<ChaosOutcome> {
+    const wrong: string[] = [];
+    const models = await this.listed('model');
+    const images = await this.listed('image');
+    if (models !== 1) wrong.push(`${String(models)} models`);
+    if (images !== 1) wrong.push(`${String(images)} images`);
+    const doubled = Math.max(0, models - 1) + Math.max(0, images - 1);
+    await this.converged();
+    await fetch(`${this.installation.url}/v1/garbage-collection`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${this.installation.ownerToken}`,
+        'content-type': 'application/json',
+      },
+      body: '{}',
+    });
+    await this.installation.cloud?.stop();
+    const { lost, orphans } = await inspectCloud(this.installation.dataDir);
+    if (lost.length > 0) wrong.push(`lost: ${lost.join(', ')}`);
+    if (orphans.length > 0) wrong.push(`left over: ${orphans.join(', ')}`);
+    return { lost: lost.length, doubled, ...(wrong.length === 0 ? {} : { failure: wrong.join('; ') }) };
+  }
+
+  private async listed(what: 'model' | 'image'): Promise<number> {
+    return ((await this.installation.flotillaJson(what, 'list')) as unknown[]).length;
+  }
+
+  private async converged(): Promise<void> {
+    for (let look = 0; look < 100; look++) {
+      const { desired, reported } = (await this.installation.flotillaJson('device', 'show', 'cam-1')) as {
+        desired: { generation: number };
+        reported: { generation: number; converged: boolean };
       };
-      return Object.keys(device.desired.modules).length > 0;
+      if (reported.converged && reported.generation === desired.generation) return;
+      await new Promise((resolve) => setTimeout(resolve, 200));
     }
-
-    /** A failure that no kill explains is one. */
-    private async restart(error: unknown): Promise<void> {
-      const cloud = this.installation.cloud;
-      const exit = await Promise.race([cloud?.exited, new Promise((resolve) => setTimeout(() => resolve('alive'), 5_000))]);
-      if (exit !== 'SIGKILL' || this.kills > 0) {
-        throw error instanceof ProgramFailed ? new Error(error.output.slice(-600)) : error;
-      }
-      this.kills += 1;
-      clear();
-      await this.installation.startCloud();
-    }
-
-    async judge(): Promise<ChaosOutcome> {
-      const wrong: string[] = [];
-      if (killAt !== undefined && this.kills === 0) wrong.push('the point was not reached');
-      const models = await this.listed('model');
-      const images = await this.listed('image');
-      if (models !== 1) wrong.push(`${String(models)} models`);
-      if (images !== 1) wrong.push(`${String(images)} images`);
-      const doubled = Math.max(0, models - 1) + Math.max(0, images - 1);
-      await this.converged();
-      await fetch(`${this.installation.url}/v1/garbage-collection`, {
-        method: 'POST',
-        headers: {
-          authorization: `Bearer ${this.installation.ownerToken}`,
-          'content-type': 'application/json',
-        },
-        body: '{}',
-      });
-      await this.installation.cloud?.stop();
-      const { lost, orphans } = await inspectCloud(this.installation.dataDir);
-      if (lost.length > 0) wrong.push(`lost: ${lost.join(', ')}`);
-      if (orphans.length > 0) wrong.push(`left over: ${orphans.join(', ')}`);
-      return { lost: lost.length, doubled, ...(wrong.length === 0 ? {} : { failure: wrong.join('; ') }) };
-    }
-
-    private async listed(what: 'model' | 'image'): Promise<number> {
-      return ((await this.installation.flotillaJson(what, 'list')) as unknown[]).length;
-    }
-
-    private async converged(): Promise<void> {
-      for (let look = 0; look < 100; look++) {
-        const { desired, reported } = (await this.installation.flotillaJson('device', 'show', 'cam-1')) as {
-          desired: { generation: number };
-          reported: { generation: number; converged: boolean };
-        };
-        if (reported.converged && reported.generation === desired.generation) return;
-        await new Promise((resolve) => setTimeout(resolve, 200));
-      }
-      throw new Error('the device does not come to what is desired');
-    }
+    throw new Error('the device does not come to what is desired');
   }
 }
