@@ -16,6 +16,8 @@ export const errorRegistry = {
   'request.headers-too-large': { status: 431, retry: 'never', exit: 2 },
   'request.timeout': { status: 408, retry: 'later', exit: 6 },
   'request.not-implemented': { status: 501, retry: 'never', exit: 2 },
+  'request.wrong-host': { status: 421, retry: 'never', exit: 2 },
+  'request.wrong-origin': { status: 403, retry: 'never', exit: 3 },
   'request.aborted': { status: 499, retry: 'later', exit: 1 },
   // Who may
   'auth.missing': { status: 401, retry: 'never', exit: 3 },
