@@ -10,10 +10,27 @@ import { parse as parseYaml } from 'yaml';
 import * as z from 'zod';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
+import { type AccessSettings, readHostName, readOrigin } from '#shared/scoring/access/access-settings.js';
 import { type HostEnvironment, inheritedEnvironment } from '#agent/providers/loader-environment.js';
 
 const megabyte = 1024 * 1024;
 const megabytes = (text: string) => z.coerce.number().int().min(1).max(1_000_000).describe(text);
+
+/** Of texts, in a file as a list, elsewhere with commas between. */
+const listOf = (read: (text: string) => string | undefined, what: string) =>
+  z
+    .preprocess(
+      (value) => (typeof value === 'string' ? value.split(',') : value),
+      z
+        .array(
+          z
+            .string()
+            .refine((text) => read(text) !== undefined, what)
+            .transform((text) => read(text) ?? text),
+        )
+        .max(64),
+    )
+    .default([]);
 
 /** Every setting by its path in the file. The variable of `scoring.port` is FLOTILLA_AGENT_SCORING_PORT. */
 const settings = {
@@ -23,9 +40,17 @@ const settings = {
     .refine((text) => isIP(text) !== 0, 'must be an IP address, for example 127.0.0.1')
     .default('127.0.0.1'),
   'scoring.port': z.coerce.number().int().min(0).max(65_535).default(8800),
+  /** Who may score; without it this machine freely, others with a key. */
+  'scoring.access': z.enum(['open', 'keys']).optional(),
+  'scoring.hostNames': listOf(readHostName, 'must be host names without a port, for example edge-1.factory.example'),
+  'scoring.corsOrigins': listOf(readOrigin, 'must be origins as browsers write them, for example https://app.example'),
   /** Without it there is no gRPC; 0 picks a free port. */
   'grpc.port': z.coerce.number().int().min(0).max(65_535).optional(),
   'scoring.maxBodyMegabytes': megabytes('largest scoring request').default(64),
+  /** Another place for the agent's socket than the state folder, which only its owner can enter. */
+  'local.socket': z.string().startsWith('/', 'must be an absolute path').max(103).optional(),
+  /** Whose members may ask too; name or number. */
+  'local.socketGroup': z.coerce.string().min(1).optional(),
   'telemetry.intervalSeconds': z.coerce.number().min(0.1).max(86_400).default(10),
   'telemetry.maxSpoolMegabytes': megabytes('telemetry kept while offline').default(64),
   'disk.reserveMegabytes': z.coerce.number().int().min(0).max(1_000_000).default(64),
@@ -41,9 +66,10 @@ type Settings = z.infer<typeof schema>;
 
 export interface AgentConfig {
   readonly stateDir: string;
-  readonly scoring: { readonly address: string; readonly port: number; readonly maxBodyBytes: number };
+  readonly scoring: AccessSettings & { readonly port: number; readonly maxBodyBytes: number };
   /** On the address of scoring; absent: none. */
   readonly grpc?: { readonly port: number };
+  readonly local: { readonly socket: string | undefined; readonly socketGroup: string | undefined };
   readonly telemetry: { readonly intervalMs: number; readonly maxSpoolBytes: number };
   readonly disk: { readonly reserveBytes: number };
   readonly link: { readonly keepaliveSeconds: number; readonly maxReconnectMs: number };
@@ -82,7 +108,13 @@ export function agentConfigFrom(sources: ConfigSources): AgentConfig {
       `${name}: ${issue?.message ?? 'not valid'}; set it by flag, ${variableOf(name)} or the settings file`,
     );
   }
-  return shape(parsed.data, inheritedEnvironment(sources.environment));
+  const { data } = parsed;
+  if (data['local.socketGroup'] !== undefined && data['local.socket'] === undefined) {
+    throw invalid(
+      'local.socketGroup: no group can enter the state folder; set local.socket to a path outside, for example /run/flotilla-agent/agent.sock',
+    );
+  }
+  return shape(data, inheritedEnvironment(sources.environment));
 }
 
 /** Reads the process's environment and the settings file, where there is one. */
@@ -104,6 +136,7 @@ export function fileFormOf({
   stateDir,
   scoring,
   grpc,
+  local,
   telemetry,
   disk,
   link,
@@ -111,8 +144,16 @@ export function fileFormOf({
 }: AgentConfig): Readonly<Record<string, unknown>> {
   return {
     stateDir,
-    scoring: { address: scoring.address, port: scoring.port, maxBodyMegabytes: scoring.maxBodyBytes / megabyte },
+    scoring: {
+      address: scoring.address,
+      port: scoring.port,
+      maxBodyMegabytes: scoring.maxBodyBytes / megabyte,
+      ...(scoring.access === undefined ? {} : { access: scoring.access }),
+      hostNames: scoring.hostNames,
+      corsOrigins: scoring.corsOrigins,
+    },
     ...(grpc === undefined ? {} : { grpc }),
+    ...(local.socket === undefined ? {} : { local: JSON.parse(JSON.stringify(local)) as unknown }),
     telemetry: {
       intervalSeconds: telemetry.intervalMs / 1000,
       maxSpoolMegabytes: telemetry.maxSpoolBytes / megabyte,
@@ -130,8 +171,12 @@ function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig 
       address: values['scoring.address'],
       port: values['scoring.port'],
       maxBodyBytes: values['scoring.maxBodyMegabytes'] * megabyte,
+      access: values['scoring.access'],
+      hostNames: values['scoring.hostNames'],
+      corsOrigins: values['scoring.corsOrigins'],
     },
     ...(values['grpc.port'] === undefined ? {} : { grpc: { port: values['grpc.port'] } }),
+    local: { socket: values['local.socket'], socketGroup: values['local.socketGroup'] },
     telemetry: {
       intervalMs: Math.round(values['telemetry.intervalSeconds'] * 1000),
       maxSpoolBytes: values['telemetry.maxSpoolMegabytes'] * megabyte,

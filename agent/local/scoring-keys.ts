@@ -29,7 +29,14 @@ export interface KeyView {
   readonly createdAt: string;
 }
 
+/** With the key itself, which nobody can be shown again. */
+export interface MadeKey extends KeyView {
+  readonly key: string;
+}
+
 export class ScoringKeys {
+  private changes: Promise<unknown> = Promise.resolve();
+
   private constructor(
     private readonly document: JsonDocument<z.infer<typeof keysSchema>>,
     private readonly clock: Clock,
@@ -60,13 +67,28 @@ export class ScoringKeys {
   }
 
   /** @throws AppError `request.invalid`, `key.exists`, `disk.*` */
-  async create(name: string): Promise<KeyView & { readonly key: string }> {
+  create(name: string): Promise<MadeKey> {
+    return this.inTurn(() => this.add(name));
+  }
+
+  /** @throws AppError `key.not-found`, `disk.*` */
+  revoke(name: string): Promise<void> {
+    return this.inTurn(() => this.remove(name));
+  }
+
+  private async add(name: string): Promise<MadeKey> {
     if (!isName(name)) throw new AppError('request.invalid', `"${name}" is no name: use a-z, 0-9 and "-"`);
     if (this.keys.some((one) => one.name === name)) {
-      throw new AppError('key.exists', `there is a key ${name} already: revoke it first, or give this one another name`);
+      throw new AppError(
+        'key.exists',
+        `there is a key ${name} already: revoke it first, or give this one another name`,
+      );
     }
     if (this.keys.length >= maxKeys) {
-      throw new AppError('request.invalid', `there are ${String(maxKeys)} keys, the most there can be: revoke one first`);
+      throw new AppError(
+        'request.invalid',
+        `there are ${String(maxKeys)} keys, the most there can be: revoke one first`,
+      );
     }
     const key = `fsk_${randomBytes(secretBytes).toString('base64url')}`;
     const createdAt = toInstant(this.clock.now());
@@ -75,8 +97,7 @@ export class ScoringKeys {
     return { name, createdAt, key };
   }
 
-  /** @throws AppError `key.not-found`, `disk.*` */
-  async revoke(name: string): Promise<void> {
+  private async remove(name: string): Promise<void> {
     const left = this.keys.filter((one) => one.name !== name);
     if (left.length === this.keys.length) {
       const names = this.keys.map((one) => one.name);
@@ -86,6 +107,12 @@ export class ScoringKeys {
     await this.write(left);
     // Once more: a damaged file falls back on its predecessor, which must not know the key either.
     await this.write(left);
+  }
+
+  private inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const turn = this.changes.then(change);
+    this.changes = turn.catch(() => undefined);
+    return turn;
   }
 
   private async write(keys: readonly StoredKey[]): Promise<void> {

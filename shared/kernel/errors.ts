@@ -48,6 +48,8 @@ export const errorRegistry = {
   'device.retired': { status: 409, retry: 'never', exit: 5 },
   'device.offline': { status: 504, retry: 'later', exit: 6 },
   'device.timeout': { status: 504, retry: 'later', exit: 6 },
+  'key.not-found': { status: 404, retry: 'changed', exit: 4 },
+  'key.exists': { status: 409, retry: 'never', exit: 5 },
   'activity.not-found': { status: 404, retry: 'changed', exit: 4 },
   'activity.failed': { status: 422, retry: 'never', exit: 1 },
   'activity.cancelled': { status: 409, retry: 'later', exit: 1 },

@@ -7,7 +7,7 @@ export interface Authority {
 }
 
 const bracketed = /^\[([0-9a-f:.]{2,45})\](?::\d{0,5})?$/;
-const plain = /^([^\s:/?#@[\]\\]{1,255}?)\.?(?::\d{0,5})?$/;
+const plain = /^([a-z0-9._~%-]{1,255}?)\.?(?::\d{0,5})?$/;
 const ipv4 = /^\d{1,3}(?:\.\d{1,3}){3}$/;
 
 /** @returns undefined for what is none */

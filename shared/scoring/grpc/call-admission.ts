@@ -36,7 +36,13 @@ export function refusalOf(gate: AccessGate, metadata: Metadata, host: string, pa
   const headers = { host, origin: field('origin'), 'sec-fetch-site': field('sec-fetch-site') };
   if (gate.admitsAtOnce(headers)) return undefined;
   const verdict = gate.judge(
-    { host, origin: headers.origin, fetchSite: headers['sec-fetch-site'], isPreflight: false, isHealth: health.test(path) },
+    {
+      host,
+      origin: headers.origin,
+      fetchSite: headers['sec-fetch-site'],
+      isPreflight: false,
+      isHealth: health.test(path),
+    },
     field('authorization'),
   );
   if (verdict.kind !== 'refused') {
