@@ -36,6 +36,7 @@ import { reachableHost, wireBroker, type WiredBroker } from './broker-wiring.js'
 import type { Ground, Part } from './ground.js';
 
 export interface FleetPart extends Part {
+  readonly identity: InstallationIdentity;
   readonly addresses: { readonly gateway: string; readonly broker: string };
 }
 
@@ -140,6 +141,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   const director = identity.director.publicKey;
   const authority = identity.authorityFingerprint;
   return {
+    identity,
     addresses: { gateway: gatewayUrl, broker: wired.url() },
     routes: [
       serverRoutes({ server: () => ({ version, director, authority, gatewayUrl, brokerUrl: wired.url() }) }),
