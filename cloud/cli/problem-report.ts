@@ -7,7 +7,7 @@ const nextSteps: Partial<Record<ErrorCode, string>> = {
   'auth.missing': 'flotilla login <url> --token <token>',
   'auth.forbidden': 'ask an owner for a token with that role: flotilla token create --role <role>',
   'token.not-found': 'flotilla token list',
-  'server.unknown-authority': 'flotilla login <url> --authority <sha256> --token <token>',
+  'server.untrusted': 'flotilla login <url> --authority <sha256> --token <token>',
   'auth.invalid': 'flotilla login <url> --token <token>; the control plane printed its owner token at its first start',
   'workspace.not-found': 'flotilla workspace list',
   'model.not-found': 'flotilla model list',

@@ -105,7 +105,7 @@ function untrusted(code: string, url: URL, cause: unknown): AppError {
     code === 'ERR_TLS_CERT_ALTNAME_INVALID'
       ? `the certificate of ${url.origin} is for other names: add this one to serverNames on the control plane, or use a URL that it is for`
       : `the certificate of ${url.origin} is of no authority that is trusted here (${code})`;
-  return new AppError('server.unknown-authority', message, { cause });
+  return new AppError('server.untrusted', message, { cause });
 }
 
 function remedyFor(error: unknown, url: URL): string {

@@ -31,7 +31,7 @@ export function parseFingerprint(text: string): string | undefined {
  * Fetches the server's chain and takes the certificate of this fingerprint from it.
  *
  * @param fingerprint SHA-256 of the DER, hex
- * @throws AppError `server.unknown-authority` naming what the server showed instead, `server.unreachable`
+ * @throws AppError `server.untrusted` naming what the server showed instead, `server.unreachable`
  */
 export async function learnAuthority(url: URL, fingerprint: string, signal?: AbortSignal): Promise<ServerAuthority> {
   const seen: string[] = [];
@@ -43,7 +43,7 @@ export async function learnAuthority(url: URL, fingerprint: string, signal?: Abo
     }
   }
   throw new AppError(
-    'server.unknown-authority',
+    'server.untrusted',
     `${url.origin} shows no certificate of this authority; its own is ${seen.at(-1) ?? 'none'}. Log in only if that is what ` +
       '"flotilla cloud" printed on the control plane; otherwise somebody stands between',
     { details: { seen } },

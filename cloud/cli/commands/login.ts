@@ -80,7 +80,7 @@ async function namingAuthority<T>(io: CliIo, url: URL, call: () => Promise<T>): 
   try {
     return await call();
   } catch (error) {
-    if (!(error instanceof AppError) || error.code !== 'server.unknown-authority') throw error;
+    if (!(error instanceof AppError) || error.code !== 'server.untrusted') throw error;
     const shown = await presentedAuthority(url, io.signal);
     if (shown === undefined) throw error;
     throw new AppError(

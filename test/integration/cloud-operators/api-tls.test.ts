@@ -56,7 +56,7 @@ describe('a login over TLS', () => {
     expect(cloud.url).toMatch(/^https:/);
     const { exit, stderr } = await login();
     expect(exit).toBe(3);
-    expect(stderr).toContain('server.unknown-authority');
+    expect(stderr).toContain('server.untrusted');
     expect(stderr).toContain(`--authority ${authority}`);
     const tokens = await cloud.ground.control.selectFrom('tokens').select('lastUsedAt').execute();
     expect(tokens).toEqual([{ lastUsedAt: null }]);

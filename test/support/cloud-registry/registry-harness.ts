@@ -170,6 +170,7 @@ export async function deployRow(ground: Ground, device: string, imageDigest: str
       workspace: 'default',
       name: device,
       secretHash: '',
+      sealingKey: '',
       tagsJson: '{}',
       enrolledAt: at,
       retiredAt: null,
