@@ -93,7 +93,7 @@ async function openCertificates(
   const certificates = await ApiCertificates.open(
     {
       generated: () => identity.server,
-      authorities: () => [identity.authority],
+      authorities: () => identity.authorities,
       ...(certificate === undefined || privateKey === undefined ? {} : { files: { certificate, privateKey } }),
     },
     logger,
