@@ -17,6 +17,8 @@ export interface WorldOptions {
   readonly broker?: 'embedded' | 'external';
   /** Settings of every agent, above those of the world. */
   readonly agents?: Environment;
+  /** More for the control plane, asked for at each start. */
+  readonly cloud?: () => Environment;
   readonly brokerPort?: number;
   /** How devices reach the broker, where it is not where it listens. */
   readonly brokerAdvertiseUrl?: string;
@@ -70,7 +72,7 @@ export class World {
         ? []
         : ['--broker-advertise-url', this.options.brokerAdvertiseUrl]),
     ];
-    const cloud = this.start('flotilla', ['cloud', ...flags], this.operator);
+    const cloud = this.start('flotilla', ['cloud', ...flags], { ...this.operator, ...this.options.cloud?.() });
     this.cloud = cloud;
     await cloud.until('ready', 30_000, async () => {
       const response = await fetch(`${this.url}/readyz`).catch(() => undefined);
