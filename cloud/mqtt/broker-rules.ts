@@ -9,6 +9,8 @@ import type { ClientCertificate } from './client-certificate.js';
 
 export interface RulesOptions {
   readonly authenticator: BrokerAuthenticator;
+  /** Accepted connections of one client: two that take over from each other must not keep the broker busy. */
+  readonly takeovers: { readonly burst: number; readonly perSecond: number };
   /** Milliseconds, monotonic. */
   readonly now: () => number;
   readonly logger: Logger;
@@ -16,8 +18,6 @@ export interface RulesOptions {
 
 /** What the agent subscribes to is a handful; topics of commands that never were must not fill our memory. */
 const maxFiltersPerClient = 64;
-/** Accepted connections of one client: two that take over from each other must not keep the broker busy. */
-const connects = { burst: 20, perSecond: 1, maxAddresses: 50_000 };
 
 const returnCodes = { identifier: 2, unavailable: 3, credentials: 4, 'not-authorized': 5 } as const satisfies Record<
   RefusalReason,
@@ -37,12 +37,13 @@ export class BrokerRules {
   /** By client id. */
   readonly sessions = new Map<string, Client>();
   private readonly connections = new WeakMap<Client, Connection>();
-  private readonly connects = new TokenBuckets(connects);
+  private readonly connects: TokenBuckets;
 
   constructor(
     private readonly aedes: Aedes,
     private readonly options: RulesOptions,
   ) {
+    this.connects = new TokenBuckets({ ...options.takeovers, maxAddresses: 50_000 });
     this.install();
   }
 

@@ -35,6 +35,8 @@ export interface StreamLimits {
 /** Written one after the other, so that a slow reader is seen to make progress. */
 const pieceBytes = 64 * 1024;
 
+type Written = (error?: Error | null) => void;
+
 export class DeviceStream extends Duplex {
   /** Before this the limit on packets is that of strangers. */
   accepted = false;
@@ -53,7 +55,7 @@ export class DeviceStream extends Duplex {
   ) {
     super({ allowHalfOpen: false, writableHighWaterMark: 4 * pieceBytes });
     this.flow = new FlowMeter(limits.flow, now());
-    transport.onData((bytes) => this.take(bytes));
+    transport.onData((bytes) => this.arrived(bytes));
     transport.onClose(() => {
       if (!this.destroyed) this.destroy();
     });
@@ -64,8 +66,11 @@ export class DeviceStream extends Duplex {
     return this.writableLength + this.transport.waitingBytes();
   }
 
-  override write(...args: Parameters<Duplex['write']>): boolean {
-    const more = super.write(...args);
+  override write(chunk: unknown, callback?: Written): boolean;
+  override write(chunk: unknown, encoding: BufferEncoding, callback?: Written): boolean;
+  override write(chunk: unknown, encoding?: BufferEncoding | Written, callback?: Written): boolean {
+    const more =
+      typeof encoding === 'string' ? super.write(chunk, encoding, callback) : super.write(chunk, encoding ?? callback);
     if (this.waitingBytes > this.limits.maxWaitingBytes && !this.destroyed) {
       this.cut(`more than ${String(this.limits.maxWaitingBytes)} bytes wait for it to read`);
     }
@@ -103,7 +108,7 @@ export class DeviceStream extends Duplex {
     this.destroy(new Error(reason));
   }
 
-  private take(bytes: Buffer): void {
+  private arrived(bytes: Buffer): void {
     if (this.destroyed) return;
     const limit = this.accepted ? maxPacketBytes : maxPacketBytesBeforeConnect;
     const verdict = this.guard.inspect(bytes, limit);

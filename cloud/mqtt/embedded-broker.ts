@@ -16,7 +16,7 @@ import { clientIdOf, cloudFilters, type DeviceAddress } from '#shared/protocol/t
 import { listenOn } from '#cloud/http/listen.js';
 import type { Broker, MessageHandler, PublishOptions } from './broker.js';
 import type { BrokerAuthenticator } from './broker-authenticator.js';
-import { BrokerRules } from './broker-rules.js';
+import { BrokerRules, type RulesOptions } from './broker-rules.js';
 import { type ClientCertificate, clientCertificateOf } from './client-certificate.js';
 import { ConnectionCounter, type ConnectionLimits } from './connection-limits.js';
 import type { DeviceAccess } from './device-access.js';
@@ -39,6 +39,7 @@ export interface EmbeddedBrokerOptions {
   readonly tls: () => BrokerTls;
   readonly authenticator: BrokerAuthenticator;
   readonly connections: ConnectionLimits;
+  readonly takeovers: RulesOptions['takeovers'];
   readonly stream: StreamLimits;
   /** From TCP accept to an accepted CONNECT. */
   readonly connectTimeoutMs: number;
@@ -58,6 +59,7 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
   private readonly door = new WebSocketDoor((socket, certificate) => this.admitWebSocket(socket, certificate));
   private readonly counter: ConnectionCounter;
   private readonly sockets = new Map<string, { readonly accepted: () => void; readonly socket: Socket }>();
+  private readonly streams = new Set<DeviceStream>();
   private handler: MessageHandler = () => undefined;
   private closing = false;
 
@@ -97,6 +99,13 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
 
   get connections(): number {
     return this.rules.sessions.size;
+  }
+
+  /** Bytes that wait for clients to read them, of all together. */
+  get waitingBytes(): number {
+    let bytes = 0;
+    for (const stream of this.streams) bytes += stream.waitingBytes;
+    return bytes;
   }
 
   /** An upgrade request for MQTT over WebSocket, from a listener that asks for client certificates. */
@@ -152,11 +161,6 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
     this.server.setSecureContext(secureContext(this.options.tls()));
   }
 
-  /** Whatever the session uses: a device with another certificate comes back by itself. */
-  revoked(address: DeviceAddress): Promise<void> {
-    return this.retired(address);
-  }
-
   async close(): Promise<void> {
     if (this.closing) return;
     this.closing = true;
@@ -180,6 +184,8 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
     });
     server.on('tlsClientError', (error, socket) => {
       options.logger.debug({ reason: error.message, from: socket.remoteAddress }, 'no TLS session');
+      // A handshake that took too long is only told of: the connection would stay.
+      socket.destroy();
     });
     server.on('secureConnection', (socket) => {
       const certificate = clientCertificateOf(socket);
@@ -218,10 +224,13 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
 
   private serve(transport: Transport, certificate: ClientCertificate, onAccepted: () => void): void {
     const stream = new DeviceStream(transport, this.options.stream, this.options.now);
+    this.streams.add(stream);
+    stream.once('close', () => this.streams.delete(stream));
     stream.on('error', (error) => {
       this.options.logger.warn({ client: certificate.name, reason: error.message }, 'connection cut');
     });
-    this.rules.admit(this.aedes.handle(stream), certificate, () => {
+    // aedes asks of a connection what any duplex stream can.
+    this.rules.admit(this.aedes.handle(stream as unknown as Socket), certificate, () => {
       stream.accepted = true;
       onAccepted();
     });

@@ -62,10 +62,6 @@ export class MosquittoFiles implements DeviceAccess {
     this.stopping.abort();
   }
 
-  revoked(): Promise<void> {
-    return this.write();
-  }
-
   /** Resolves when files that hold everything known at the call are in place and Mosquitto was told. */
   write(): Promise<void> {
     if (this.next) return this.next;

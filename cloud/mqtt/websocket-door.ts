@@ -39,6 +39,11 @@ export class WebSocketDoor {
       refuse('401 Unauthorized', 'MQTT needs a client certificate of this installation');
       return;
     }
+    // A browser that holds a certificate would show it for any page that asks.
+    if (request.headers.origin !== undefined) {
+      refuse('403 Forbidden', 'not for web pages');
+      return;
+    }
     const protocols = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((text) => text.trim());
     if (!protocols.includes('mqtt')) {
       refuse('400 Bad Request', 'the WebSocket subprotocol must be mqtt');

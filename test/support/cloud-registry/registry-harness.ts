@@ -160,7 +160,6 @@ export async function deployRow(ground: Ground, device: string, imageDigest: str
     .values({
       workspace: 'default',
       name: device,
-      secretHash: '',
       sealingKey: '',
       tagsJson: '{}',
       enrolledAt: at,
