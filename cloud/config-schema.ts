@@ -65,6 +65,18 @@ export const cloudConfigSchema = z.strictObject({
       kilobytesPerSecond: count.default(4_096).describe('kilobytes a second that one device may send for long'),
     })
     .prefault({}),
+  keys: z
+    .strictObject({
+      atRestFile: text
+        .optional()
+        .describe('key file that seals the private keys on disk; keys/at-rest.key in the data folder without it'),
+      passphraseFile: text.optional().describe('file with a passphrase that seals them instead'),
+      authorityCertFile: text
+        .optional()
+        .describe('PEM of your own certificate authority and its chain up to the root, at the first start'),
+      authorityKeyFile: text.optional().describe('PEM of its private key'),
+    })
+    .prefault({}),
   devices: z
     .strictObject({
       certificateDays: count

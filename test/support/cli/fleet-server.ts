@@ -217,7 +217,16 @@ export class FleetServer {
             { name: 'GPU two' },
           ],
         };
-        return { device: 'cam-1', from: at, to: at, batches: sinceSeconds, dropped: 0, system, modules: [shown] };
+        return {
+          device: 'cam-1',
+          from: at,
+          to: at,
+          batches: sinceSeconds,
+          dropped: 0,
+          gaps: [],
+          system,
+          modules: [shown],
+        };
       },
     );
     app.get(`${path}/:device/events`, { schema: { response: { 200: pageOf(eventBody) } } }, async (request) => {
