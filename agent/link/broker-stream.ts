@@ -21,7 +21,10 @@ export async function openBrokerStream(
   const url = new URL(text);
   const webSocket = url.protocol === 'wss:';
   if (!webSocket && url.protocol !== 'mqtts:') {
-    throw new AppError('config.invalid', `the broker's address must begin with mqtts:// or wss://, not ${url.protocol}//`);
+    throw new AppError(
+      'config.invalid',
+      `the broker's address must begin with mqtts:// or wss://, not ${url.protocol}//`,
+    );
   }
   const host = url.hostname.replace(/^\[|\]$/g, '');
   const port = url.port === '' ? (webSocket ? 443 : 8883) : Number(url.port);

@@ -226,7 +226,8 @@ export class DeviceSession {
   private openStream(url: string): Promise<Duplex> {
     const { options, ports } = this;
     // With another way left, one that swallows what is sent to it is not waited for so long.
-    const timeoutMs = options.urls.length > 1 ? Math.min(otherWayMs, options.connectTimeoutMs) : options.connectTimeoutMs;
+    const timeoutMs =
+      options.urls.length > 1 ? Math.min(otherWayMs, options.connectTimeoutMs) : options.connectTimeoutMs;
     return openBrokerStream(
       {
         url,

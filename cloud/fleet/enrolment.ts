@@ -98,11 +98,7 @@ export class Enrolment {
   }
 
   /** The same token with the same key is the same device again: its first answer may have got lost. */
-  private async create(
-    transaction: Database,
-    order: EnrolmentOrder,
-    request: SigningRequest,
-  ): Promise<void> {
+  private async create(transaction: Database, order: EnrolmentOrder, request: SigningRequest): Promise<void> {
     const now = toInstant(this.options.clock.now());
     const use = await this.useToken(transaction, order, request.keyFingerprint, now);
     if (use.again) return;

@@ -57,9 +57,7 @@ export async function ensureAdminCertificate(options: AdminCertificateOptions): 
 function describe(certificate: string, made: z.infer<typeof madeSchema>): AdminCertificate {
   return {
     fingerprint: fingerprintOf(certificate),
-    revoked: made
-      .slice(0, -1)
-      .map(({ serial, replacedAtMs = 0 }) => ({ serial, revokedAtMs: replacedAtMs })),
+    revoked: made.slice(0, -1).map(({ serial, replacedAtMs = 0 }) => ({ serial, revokedAtMs: replacedAtMs })),
   };
 }
 

@@ -12,10 +12,7 @@ import { type ClientCertificate, clientCertificateOf } from './client-certificat
 /** Where devices look for it. */
 export const webSocketPath = '/mqtt';
 
-export type Admit = (
-  socket: TLSSocket,
-  certificate: ClientCertificate,
-) => ((client: WebSocket) => void) | undefined;
+export type Admit = (socket: TLSSocket, certificate: ClientCertificate) => ((client: WebSocket) => void) | undefined;
 
 export class WebSocketDoor {
   private readonly server = new WebSocketServer({

@@ -98,9 +98,7 @@ async function wireEmbedded(
     access: broker,
     url: () => advertiseUrl ?? `mqtts://${reachableHost(host)}:${String(broker.port)}`,
     serverName: controlPlaneServerName,
-    upgrades: [
-      { path: webSocketPath, handle: (request, socket, head) => broker.upgrade(request, socket, head) },
-    ],
+    upgrades: [{ path: webSocketPath, handle: (request, socket, head) => broker.upgrade(request, socket, head) }],
     load: () => ({ connections: broker.connections, waitingBytes: broker.waitingBytes }),
   };
 }

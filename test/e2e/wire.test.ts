@@ -81,9 +81,17 @@ describe.each(['embedded', 'mosquitto'] as const)('the wire of a deployment over
       await world.flotilla('image', 'build', module);
       await world.enrol('cam-1');
       await world.enrol('cam-2');
-      admin = { name: '$admin', certificate: join(world.dataDir, 'broker/admin.crt'), key: join(world.dataDir, 'broker/admin.key') };
+      admin = {
+        name: '$admin',
+        certificate: join(world.dataDir, 'broker/admin.crt'),
+        key: join(world.dataDir, 'broker/admin.key'),
+      };
       const identity = (await document(join(world.folder, 'cam-2/identity.json'))) as Record<string, string>;
-      device = { name: 'default/cam-2', certificate: join(world.folder, 'cam-2.crt'), key: join(world.folder, 'cam-2.key') };
+      device = {
+        name: 'default/cam-2',
+        certificate: join(world.folder, 'cam-2.crt'),
+        key: join(world.folder, 'cam-2.key'),
+      };
       await writeFile(device.certificate, identity['certificate'] ?? '');
       await writeFile(device.key, identity['privateKey'] ?? '', { mode: 0o600 });
     });

@@ -406,4 +406,3 @@ for (const { name, open, present } of kinds) {
 async function settled(check: () => Promise<boolean>): Promise<void> {
   await eventually('what connects is as the authorities say', check);
 }
-
