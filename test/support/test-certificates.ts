@@ -95,7 +95,7 @@ export async function asIssuer({
     der: Buffer.from(parsed.rawData),
     fingerprint: new X509Certificate(certificate).fingerprint256.replaceAll(':', '').toLowerCase(),
     keys: {
-      publicKey: await parsed.publicKey.export(),
+      publicKey: (await parsed.publicKey.export(algorithm, ['verify'])) as webcrypto.CryptoKey,
       privateKey: await webcrypto.subtle.importKey('pkcs8', der, algorithm, true, ['sign']),
     },
   };
