@@ -35,6 +35,7 @@ import type { Ground, Part } from './ground.js';
 import { ensureIdentity } from './identity-wiring.js';
 
 export interface FleetPart extends Part {
+  readonly identity: InstallationIdentity;
   readonly addresses: { readonly gateway: string; readonly broker: string };
 }
 
@@ -147,6 +148,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   const director = identity.director.publicKey;
   const authority = identity.authorityFingerprint;
   return {
+    identity,
     addresses: { gateway: gatewayUrl, broker: wired.url() },
     upgrades: wired.upgrades,
     routes: [
