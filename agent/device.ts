@@ -83,7 +83,6 @@ export interface Device {
   onCommand(id: string, payload: Uint8Array): void;
   onBlock(payload: Uint8Array): void;
   hourly(): Promise<void>;
-  /** A lower bound of the true time, whatever this machine's clock says. */
   trustedNow(): number;
 }
 
@@ -318,10 +317,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       blocks.linkChanged(up);
       reporter.linkChanged(up);
       telemetry.linkChanged(up);
-      if (up) {
-        logger.info('connected to the control plane');
-        void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
-      }
+      if (!up) return;
+      void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
     },
     onDesired: (payload) =>
       background.run(async () => {
