@@ -63,7 +63,7 @@ export class World {
   /** Starts the control plane, again after a stop or kill, and waits until it is ready. */
   async startCloud(): Promise<Daemon> {
     const flags = [
-      ...['--data-dir', this.dataDir, '--http-port', String(this.ports.api)],
+      ...['--data-dir', this.dataDir, '--http-port', String(this.ports.api), '--http-tls', 'off'],
       ...['--gateway-port', String(this.ports.gateway)],
       ...(this.options.broker === 'external'
         ? ['--broker-kind', 'external', '--broker-url', `mqtts://127.0.0.1:${String(this.ports.broker)}`]
