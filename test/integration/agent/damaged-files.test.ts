@@ -1,10 +1,10 @@
 /** Every kind of file in the state folder, damaged in every way, and what a start makes of it. */
 import { execFile } from 'node:child_process';
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { CommandJournal } from '#agent/commands/command-journal.js';
 import { KeptTrust, trustDocument } from '#agent/identity/device-trust.js';
 import { type Identity, identityDocument } from '#agent/identity/identity.js';
@@ -15,11 +15,12 @@ import { openLivedTime } from '#agent/store/lived-time.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
 import { prepareStateFolder, type StateFolder, stateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
+import { Spool } from '#agent/telemetry/spool.js';
 import { spoolFilePath } from '#agent/telemetry/spool-folder.js';
 import { systemClock } from '#shared/kernel/clock.js';
 import { errorCodeOf } from '#test/support/agent/error-code.js';
 import { digestOf } from '#shared/package/digest.js';
-import { openSpool } from '#test/support/agent/open-spool.js';
+import { openSpool, spoolOptions } from '#test/support/agent/open-spool.js';
 
 const run = promisify(execFile);
 const blob = Buffer.from('the bytes of a small blob of some length');
@@ -34,7 +35,6 @@ const identity = {
   certificate: pem('CERTIFICATE'),
   privateKey: pem('PRIVATE KEY'),
   sealingKey: pem('PRIVATE KEY'),
-  secret: 's'.repeat(32),
   enrolledAt: '2026-01-01T00:00:00.000Z',
 } satisfies Identity;
 const key = 'A'.repeat(43);
@@ -64,10 +64,11 @@ const said: string[] = [];
 const documents = (): StateDocuments => new StateDocuments(folder, (path, what) => said.push(`${path}: ${what}`));
 const committedOf = (generation: number) => ({ generation, modules: {}, previous: {} });
 
+let template: string;
 /** A device in its second boot, everything written twice where things have a predecessor. */
-beforeEach(async () => {
-  said.length = 0;
-  folder = stateFolder(await mkdtemp(join(tmpdir(), 'fd-')));
+beforeAll(async () => {
+  template = await mkdtemp(join(tmpdir(), 'fd-'));
+  folder = stateFolder(template);
   await prepareStateFolder(folder);
   await (await takeStateLock(folder.lock)).release();
   await identityDocument(folder.identity).write(identity);
@@ -93,9 +94,15 @@ beforeEach(async () => {
   await readControlToken(folder.controlToken);
   await new BlobCache(folder).put(digest, blob);
   await layBallast(folder.ballast);
-  const spool = await openSpool({ folder: folder.spool('telemetry'), bootId: 1 });
+  const spool = await Spool.open(spoolOptions({ folder: folder.spool('telemetry'), bootId: 1 }));
   for (let n = 1; n <= 3; n++) await spool.add({ n });
   await spool.close();
+});
+afterAll(() => rm(template, { recursive: true, force: true }));
+beforeEach(async () => {
+  said.length = 0;
+  folder = stateFolder(await mkdtemp(join(tmpdir(), 'fd-')));
+  await cp(template, folder.root, { recursive: true });
 });
 afterEach(() => rm(folder.root, { recursive: true, force: true }));
 
