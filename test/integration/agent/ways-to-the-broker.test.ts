@@ -32,7 +32,10 @@ describe('a device finds its way to the broker', () => {
     await fleet.close();
   });
 
-  const start = (urls: string[], more: Partial<SessionOptions> = {}): { session: DeviceSession; got: string[]; links: boolean[] } => {
+  const start = (
+    urls: string[],
+    more: Partial<SessionOptions> = {},
+  ): { session: DeviceSession; got: string[]; links: boolean[] } => {
     const got: string[] = [];
     const links: boolean[] = [];
     const session = new DeviceSession(
@@ -102,7 +105,10 @@ describe('a device finds its way to the broker', () => {
     const stranger = await testAuthority();
     authorities = [stranger.certificate];
     const { session } = start([mqtt(), webSocket()]);
-    await eventually('it says why', () => session.lastProblem?.includes('no authority that this device trusts') ?? false);
+    await eventually(
+      'it says why',
+      () => session.lastProblem?.includes('no authority that this device trusts') ?? false,
+    );
     await session.stop();
 
     authorities = [world.identity.authority];
