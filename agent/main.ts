@@ -226,6 +226,9 @@ function dispatch(device: Device, channel: Channel, id: string | undefined, payl
     case 'blocksData':
       device.onBlock(payload);
       return;
+    case 'trustData':
+      device.onTrust(payload);
+      return;
     // What devices send is not delivered to devices.
     case 'desiredGet':
     case 'reported':
@@ -234,6 +237,7 @@ function dispatch(device: Device, channel: Channel, id: string | undefined, payl
     case 'events':
     case 'commandResponse':
     case 'blocksGet':
+    case 'trustGet':
       return;
   }
   unreachable(channel);

@@ -84,6 +84,7 @@ export class DeviceMessages {
       case 'acks':
       case 'commandRequest':
       case 'blocksData':
+      case 'trustData':
         this.ignore('not-a-device-topic');
     }
   }
