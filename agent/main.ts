@@ -226,9 +226,6 @@ function dispatch(device: Device, channel: Channel, id: string | undefined, payl
     case 'blocksData':
       device.onBlock(payload);
       return;
-    case 'trustData':
-      device.onTrust(payload);
-      return;
     // What devices send is not delivered to devices.
     case 'desiredGet':
     case 'reported':
@@ -238,6 +235,8 @@ function dispatch(device: Device, channel: Channel, id: string | undefined, payl
     case 'commandResponse':
     case 'blocksGet':
     case 'trustGet':
+      return;
+    case 'trustData':
       return;
   }
   unreachable(channel);

@@ -9,7 +9,7 @@ export interface CliConfig {
   readonly token: string | undefined;
   readonly workspace: string | undefined;
   /** Its first line is the passphrase of publisher keys. */
-  readonly passphraseFile: string | undefined;
+  readonly passphraseFile?: string | undefined;
 }
 
 export function loadCliConfig(env: Readonly<Record<string, string | undefined>>): CliConfig {

@@ -35,7 +35,9 @@ export function imageDifferences(
   });
   const telling = found.filter(({ path }) => path !== chunkMapLabel);
   if (telling.length > 0) return telling;
-  return found.length > 0 ? found : [{ path: 'manifest', why: 'the same files under another manifest or configuration' }];
+  return found.length > 0
+    ? found
+    : [{ path: 'manifest', why: 'the same files under another manifest or configuration' }];
 }
 
 const chunkMapLabel = 'chunk map';
@@ -46,10 +48,7 @@ function labelOf(mediaType: string, path: string): string {
   return mediaType === mediaTypes.code ? 'golden vectors and script' : printable(mediaType);
 }
 
-function difference(
-  theirs: Omit<Part, 'path'> | undefined,
-  ours: Omit<Part, 'path'> | undefined,
-): string | undefined {
+function difference(theirs: Omit<Part, 'path'> | undefined, ours: Omit<Part, 'path'> | undefined): string | undefined {
   if (ours === undefined) return 'only in the registered image';
   if (theirs === undefined) return 'only in yours';
   if (theirs.digest === ours.digest) return undefined;

@@ -28,7 +28,10 @@ export function assignModels(
     const [referenceText = '', pin] = text.slice(equals + 1).split('@', 2);
     const reference = parseModelReference(referenceText);
     if (pin !== undefined && !digestSchema.safeParse(pin).success) {
-      throw new AppError('request.invalid', `--model ${text}: after @ stands a whole digest, sha256: and 64 hex digits`);
+      throw new AppError(
+        'request.invalid',
+        `--model ${text}: after @ stands a whole digest, sha256: and 64 hex digits`,
+      );
     }
     const name = equals < 0 ? impliedName(manifest.name, names, reference, text) : text.slice(0, equals);
     if (!names.includes(name)) {

@@ -48,6 +48,17 @@ export class DeviceRepository {
       .execute();
   }
 
+  /** Of devices that are not retired. */
+  async listNames(workspace: string): Promise<string[]> {
+    const rows = await this.db
+      .selectFrom('devices')
+      .select('name')
+      .where('workspace', '=', workspace)
+      .where('retiredAt', 'is', null)
+      .execute();
+    return rows.map(({ name }) => name);
+  }
+
   async findCredential({
     workspace,
     device,

@@ -186,6 +186,15 @@ export interface OutboxTable {
   createdAt: string;
 }
 
+/** One version of a workspace's trust document. */
+export interface TrustVersionTable {
+  workspace: string;
+  version: number;
+  /** As publishers signed it. */
+  envelope: string;
+  publishedAt: string;
+}
+
 export interface ControlDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
@@ -203,4 +212,5 @@ export interface ControlDatabase {
   devices: DeviceTable;
   deployments: DeploymentTable;
   outbox: OutboxTable;
+  trustVersions: TrustVersionTable;
 }

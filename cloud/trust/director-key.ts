@@ -1,4 +1,4 @@
-/** The key that says what a device should run. Made at first start; losing it means enrolling every device anew. */
+/** The file of a key that says what a device should run. Losing the only one means enrolling every device anew. */
 import { dirname } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import {
@@ -10,15 +10,20 @@ import {
 import { writeFileAtomic } from '#shared/platform/atomic-file.js';
 import { makePrivateFolder, readTextIfPresent } from '#shared/platform/private-file.js';
 
-/** @throws AppError `state.corrupt` rather than replacing a key that cannot be read */
+/** Made where there is none. @throws AppError `state.corrupt` rather than replacing a key that cannot be read */
 export async function ensureDirectorKey(path: string): Promise<SigningKey> {
+  const found = await readDirectorKey(path);
+  if (found !== undefined) return found;
+  const key = generateSigningKey();
+  await makePrivateFolder(dirname(path));
+  await writeFileAtomic(path, exportPrivateKeyPem(key), { mode: 0o600 });
+  return key;
+}
+
+/** @throws AppError `state.corrupt` */
+export async function readDirectorKey(path: string): Promise<SigningKey | undefined> {
   const pem = await readTextIfPresent(path);
-  if (pem === undefined) {
-    const key = generateSigningKey();
-    await makePrivateFolder(dirname(path));
-    await writeFileAtomic(path, exportPrivateKeyPem(key), { mode: 0o600 });
-    return key;
-  }
+  if (pem === undefined) return undefined;
   try {
     return importPrivateKeyPem(pem);
   } catch (error) {

@@ -30,9 +30,7 @@ export function deviceTokenCommand(io: CliIo): Command {
     .action(async (options: TokenOptions) => {
       const body = { ttlSeconds: parseDurationSeconds(options.ttl), tags: parseTags(options.tag) };
       const folder = new KeyFolder(io.config.home);
-      const others = await Promise.all(
-        options.publisher.map((text) => resolvePublisher(folder, text, '--publisher')),
-      );
+      const others = await Promise.all(options.publisher.map((text) => resolvePublisher(folder, text, '--publisher')));
       await withSession(io, command, async ({ client, out }) => {
         const own = await signingKeys(io, (text) => out.note(text));
         const { expiresAt, ...server } = await client.call(routes.enrolmentTokenCreate, { body });

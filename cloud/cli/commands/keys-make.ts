@@ -46,7 +46,9 @@ export function initCommand(io: CliIo): Command {
       const made = existing === undefined && (await makeKey(io, folder, name, options));
       const key = await folder.require(name);
       outputOf(io, command).result({ ...key, made }, () =>
-        made ? `made ${key.path}; keep a copy, devices trust images by it` : `${key.path} exists already and stays as it is`,
+        made
+          ? `made ${key.path}; keep a copy, devices trust images by it`
+          : `${key.path} exists already and stays as it is`,
       );
     });
   return withExamples(
@@ -91,7 +93,10 @@ export function useCommand(io: CliIo): Command {
       const folder = new KeyFolder(io.config.home);
       const key = await folder.require(name);
       await folder.setSigning({ current: key.name });
-      outputOf(io, command).result(key, () => `${name} signs from now on; devices must trust it: flotilla trust status`);
+      outputOf(io, command).result(
+        key,
+        () => `${name} signs from now on; devices must trust it: flotilla trust status`,
+      );
     });
   return withExamples(command, 'flotilla keys use ci');
 }
@@ -161,7 +166,12 @@ export function rotateCommand(io: CliIo): Command {
       await folder.setSigning({ current: name, previous: old.name });
       outputOf(io, command).result({ current: key, former: old }, () => afterRotate(key, old));
     });
-  return withExamples(command, 'flotilla keys rotate', 'flotilla keys rotate --name publisher-2027', 'flotilla keys rotate --finish');
+  return withExamples(
+    command,
+    'flotilla keys rotate',
+    'flotilla keys rotate --name publisher-2027',
+    'flotilla keys rotate --finish',
+  );
 }
 
 /** `publisher`, `publisher-2`, `publisher-3`. */

@@ -31,15 +31,15 @@ export function keysCommand(io: CliIo): Command {
 }
 
 function listCommand(io: CliIo): Command {
-  const command = new Command('list').description('List the keys of this machine, and the publishers it knows.').action(
-    async () => {
+  const command = new Command('list')
+    .description('List the keys of this machine, and the publishers it knows.')
+    .action(async () => {
       const folder = new KeyFolder(io.config.home);
       const signing = await folder.signing();
       const keys = (await folder.list()).map((key) => ({ ...key, role: roleOf(key, signing) }));
       const known = await folder.known();
       outputOf(io, command).result({ keys, known }, () => formatKeys(keys, known));
-    },
-  );
+    });
   return withExamples(command, 'flotilla keys list', 'flotilla keys list --output json | jq -r ".keys[].keyId"');
 }
 
@@ -104,7 +104,10 @@ function importCommand(io: CliIo): Command {
     .action(async (given: string, options: { readonly name: string }) => {
       const name = parseName(options.name, 'key');
       const folder = new KeyFolder(io.config.home);
-      const publicKey = parsePublicKey(publicKeyObject(given) === undefined ? await readGiven(io, given) : given, given);
+      const publicKey = parsePublicKey(
+        publicKeyObject(given) === undefined ? await readGiven(io, given) : given,
+        given,
+      );
       const earlier = await folder.findKnown(name);
       if ((await folder.find(name)) !== undefined || (earlier !== undefined && earlier.publicKey !== publicKey)) {
         throw new AppError('key.exists', `${name} is the name of another key here: flotilla keys list; choose another`);

@@ -29,7 +29,10 @@ const encryptedKeySchema = z.strictObject({
   publicKey: signerKeySchema,
   // Bounds, so that a file from elsewhere cannot ask for all the memory there is.
   scrypt: z.strictObject({
-    N: z.int().min(2).max(2 ** 20),
+    N: z
+      .int()
+      .min(2)
+      .max(2 ** 20),
     r: z.int().min(1).max(16),
     p: z.int().min(1).max(8),
     salt: base64,

@@ -170,7 +170,9 @@ export class KeyFolder {
   }
 
   async known(): Promise<KnownPublisher[]> {
-    const names = (await this.files()).map((file) => /^(.+)\.pub$/.exec(file)?.[1]).filter((name) => name !== undefined);
+    const names = (await this.files())
+      .map((file) => /^(.+)\.pub$/.exec(file)?.[1])
+      .filter((name) => name !== undefined);
     const found = await Promise.all(names.sort().map((name) => this.findKnown(name)));
     return found.filter((one) => one !== undefined);
   }

@@ -64,7 +64,7 @@ export async function startRegistry(dataDir: string, flags: Record<string, strin
     const store = await TelemetryRepository.open(join(dataDir, 'telemetry.db'));
     shutdown.add('telemetry store', () => store.close());
     telemetry = store;
-    api = await openApi(ground, '0.0.0', [await wireRegistry(ground, store)]);
+    api = await openApi(ground, '0.0.0', [await wireRegistry(ground, store, () => undefined)]);
   } catch (error) {
     await shutdown.run();
     throw error;
