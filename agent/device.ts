@@ -16,6 +16,7 @@ import type { Ack } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
 import { recallDevice } from '#agent/device-memory.js';
+import type { KeptTrust } from '#agent/identity/device-trust.js';
 import type { Identity } from '#agent/identity/identity.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { createExecutors } from '#agent/actions/executors.js';
@@ -45,6 +46,8 @@ import { ImageStore } from '#agent/store/image-store.js';
 import type { StateDocuments } from '#agent/store/state-documents.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
 import { createTelemetry } from '#agent/telemetry/telemetry.js';
+import { TrustKeeper } from '#agent/trust/trust-keeper.js';
+import { signatureOf, stillAnswers, UnsignedModules } from '#agent/trust/unsigned-modules.js';
 import { watchModules } from '#agent/telemetry/module-events.js';
 
 export interface DeviceParts {
@@ -54,6 +57,7 @@ export interface DeviceParts {
   readonly logger: Logger;
   readonly logs: LogRings;
   readonly identity: Identity;
+  readonly trust: KeptTrust;
   readonly folder: StateFolder;
   readonly runFolder: string;
   readonly documents: StateDocuments;
@@ -79,22 +83,22 @@ export interface Device {
   onAck(ack: Ack): void;
   onCommand(id: string, payload: Uint8Array): void;
   onBlock(payload: Uint8Array): void;
+  onTrust(payload: Uint8Array): void;
   hourly(): Promise<void>;
 }
 
 export async function createDevice(parts: DeviceParts): Promise<Device> {
-  const { config, clock, random, logger, logs, identity, folder, documents, bootId, publish } = parts;
+  const { config, clock, random, logger, logs, identity, trust, folder, documents, bootId, publish } = parts;
   const stopping = new AbortController();
   const onBug = (error: unknown): void => logger.error({ err: error }, 'unexpected failure');
-
   const onHeldUp = (error: unknown): void => {
     if (error instanceof AppError) logger.warn({ problem: toProblem(error) }, 'not on disk; it is tried again');
     else onBug(error);
   };
-
   const { committed, rejections, keptDesired, kept, journal, time } = await recallDevice({
     clock,
     identity,
+    trust,
     folder,
     documents,
     onDamage: (damage) => parts.damages.push(damage),
@@ -116,7 +120,6 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     () => committed.value,
   );
   versions.keep(set);
-
   const telemetry = await createTelemetry({
     clock,
     folder,
@@ -142,7 +145,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       const ports = {
         images,
         blocks,
-        publishers: identity.publishers,
+        trust: () => trust.current(),
         neighbours: () => [...new Set(imagesToKeep(state.desired, committed.value).map(({ digest }) => digest))],
         freeBytes,
         reserveBytes: config.disk.reserveBytes,
@@ -210,6 +213,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   });
   const views = new DeviceViews({
     identity,
+    trust: () => ({ version: trust.current().version, unsigned: unsigned.current, problem: keeper.problem }),
     bootId,
     clock,
     state,
@@ -224,6 +228,36 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,
   });
+  const keeper = new TrustKeeper({
+    clock,
+    workspace: identity.workspace,
+    store: trust,
+    ask: (request) => void publish('trustGet', request),
+    onAccepted: ({ version }) => {
+      logger.info({ version }, 'trust document accepted');
+      raise({ level: 'info', type: 'trust.accepted', message: `version ${String(version)} says who counts here` });
+      reporter.wake();
+      void unsigned.look();
+      // What a director signed whom we did not know may have been refused.
+      void publish('desiredGet', { schema: 1 });
+    },
+    onRefused: (problem) => {
+      logger.warn({ problem }, 'trust document refused');
+      raise({ level: 'warn', type: 'trust.refused', message: problem.message, details: { code: problem.code } });
+      reporter.wake();
+    },
+  });
+  const unsigned = new UnsignedModules({
+    served: () => versions.servedNow,
+    desired: () => state.desired,
+    publishers: () => trust.current().publishers,
+    envelope: (image) => signatureOf(image, images.blobs, parts.link().connected ? blocks : undefined, stopping.signal),
+    onNews: (news) => {
+      for (const module of news) raise(stillAnswers(module));
+      reporter.wake();
+    },
+    onError: onHeldUp,
+  });
   const reporter = new Reporter({
     clock,
     bootId,
@@ -234,7 +268,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     {
       clock,
       address: identity,
-      director: identity.director,
+      directors: () => trust.current().directors,
+      onUnknownDirector: () => keeper.refresh(stopping.signal),
       persist: async (envelope, desired) => {
         await keptDesired.write(envelope);
         time.verified(Date.parse(desired.issuedAt));
@@ -243,6 +278,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
         if (renewed) state.renew(desired);
         else state.accept(desired, {});
         views.accepted();
+        void unsigned.look();
         logger.info({ generation: desired.generation, renewed }, 'desired document accepted');
         reporter.wake();
       },
@@ -261,7 +297,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   const commands = new CommandRunner({
     clock,
     address: identity,
-    director: identity.director,
+    directors: () => trust.current().directors,
     journal,
     executors: createOperations({
       uptimeSeconds: () => Math.round(process.uptime()),
@@ -285,6 +321,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     reconciler.wake();
     reporter.wake();
     rejections.follow(fact, state);
+    if (fact.kind === 'committed') void unsigned.look();
   });
   state.onChange(watchModules(state, raise, (module, line) => logs.module(module, line)));
   if (kept !== undefined) state.accept(kept, rejections.of(kept.generation));
@@ -298,6 +335,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     start: () => {
       telemetry.start();
       reconciler.wake();
+      void unsigned.look();
     },
     stop: async () => {
       stopping.abort();
@@ -318,6 +356,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       telemetry.linkChanged(up);
       if (up) {
         logger.info('connected to the control plane');
+        keeper.ask();
+        void unsigned.look();
         void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
       }
     },
@@ -341,10 +381,21 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     },
     onCommand: (id, payload) => commands.receive(id, payload),
     onBlock: (payload) => blocks.receive(payload),
+    onTrust: (payload) =>
+      background.run(async () => {
+        try {
+          await keeper.receive(payload);
+        } catch (error) {
+          // The disk did not take it: what was in force stays so, and it is asked for again within the hour.
+          onHeldUp(error);
+        }
+      }),
     hourly: async () => {
       state.take({ kind: 'garbageChanged', due: true });
       reporter.wholeAsked();
-      if (parts.link().connected) await publish('desiredGet', { schema: 1 });
+      if (!parts.link().connected) return;
+      keeper.ask();
+      await publish('desiredGet', { schema: 1 });
     },
   };
 }
