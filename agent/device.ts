@@ -21,14 +21,12 @@ import type { Identity } from '#agent/identity/identity.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { createExecutors } from '#agent/actions/executors.js';
 import { Background } from '#agent/actions/background.js';
-import { Fetcher } from '#agent/actions/fetcher.js';
-import { imagesToKeep } from '#agent/actions/garbage.js';
+import { createFetcher } from '#agent/actions/image-fetching.js';
 import { KnownVersions } from '#agent/actions/versions.js';
 import { CommandRunner } from '#agent/commands/command-runner.js';
 import { createOperations } from '#agent/commands/operation-executors.js';
 import { BlockClient } from '#agent/link/block-client.js';
 import { DesiredInbox } from '#agent/link/desired-inbox.js';
-import { downloadImage } from '#agent/link/image-download.js';
 import { Reporter } from '#agent/link/reporter.js';
 import type { LocalFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
@@ -41,13 +39,11 @@ import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
 import { Serving } from '#agent/serving/serving.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
 import { committedSetOf } from '#agent/store/committed-state.js';
-import { freeBytes } from '#agent/store/disk-space.js';
 import { ImageStore } from '#agent/store/image-store.js';
 import type { StateDocuments } from '#agent/store/state-documents.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
 import { createTelemetry } from '#agent/telemetry/telemetry.js';
-import { TrustKeeper } from '#agent/trust/trust-keeper.js';
-import { signatureOf, stillAnswers, UnsignedModules } from '#agent/trust/unsigned-modules.js';
+import { TrustFollower } from '#agent/trust/trust-follower.js';
 import { watchModules } from '#agent/telemetry/module-events.js';
 
 export interface DeviceParts {
@@ -140,25 +136,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     firstId: Math.floor(random() * 2 ** 32),
   });
   const images = new ImageStore(new BlobCache(folder), folder.modules);
-  const fetcher = new Fetcher({
-    fetch: async (image, staged, onProgress, signal) => {
-      const ports = {
-        images,
-        blocks,
-        trust: () => trust.current(),
-        neighbours: () => [...new Set(imagesToKeep(state.desired, committed.value).map(({ digest }) => digest))],
-        freeBytes,
-        reserveBytes: config.disk.reserveBytes,
-        cacheFolder: folder.root,
-      };
-      await downloadImage(image, ports, onProgress, signal);
-      if (staged && (await images.openStaged(image.digest)) === undefined) await images.stage(image.digest);
-    },
-    onProgress: (track, key, progress) => state.take({ kind: 'fetchProgressed', track, key, progress }),
-    onDone: (track, key) => state.take({ kind: 'staged', track, key }),
-    onFailed: (track, key, problem) => state.take({ kind: 'versionFailed', track, key, problem }),
-    onUnexpected: onBug,
-  });
+  const fetcher = createFetcher({ config, folder, trust, images, blocks, state, committed, onBug });
   const serving = new Serving({
     entries: parts.entries,
     hostEnvironment: hostEnvironmentOf(config),
@@ -213,7 +191,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   });
   const views = new DeviceViews({
     identity,
-    trust: () => ({ version: trust.current().version, unsigned: unsigned.current, problem: keeper.problem }),
+    trust: () => trusting.report(),
     bootId,
     clock,
     state,
@@ -228,35 +206,20 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,
   });
-  const keeper = new TrustKeeper({
+  const trusting = new TrustFollower({
     clock,
+    logger,
     workspace: identity.workspace,
-    store: trust,
-    ask: (request) => void publish('trustGet', request),
-    onAccepted: ({ version }) => {
-      logger.info({ version }, 'trust document accepted');
-      raise({ level: 'info', type: 'trust.accepted', message: `version ${String(version)} says who counts here` });
-      reporter.wake();
-      void unsigned.look();
-      // What a director signed whom we did not know may have been refused.
-      void publish('desiredGet', { schema: 1 });
-    },
-    onRefused: (problem) => {
-      logger.warn({ problem }, 'trust document refused');
-      raise({ level: 'warn', type: 'trust.refused', message: problem.message, details: { code: problem.code } });
-      reporter.wake();
-    },
-  });
-  const unsigned = new UnsignedModules({
+    trust,
+    publish,
+    raise,
     served: () => versions.servedNow,
     desired: () => state.desired,
-    publishers: () => trust.current().publishers,
-    envelope: (image) => signatureOf(image, images.blobs, parts.link().connected ? blocks : undefined, stopping.signal),
-    onNews: (news) => {
-      for (const module of news) raise(stillAnswers(module));
-      reporter.wake();
-    },
+    blobs: images.blobs,
+    blocks: () => (parts.link().connected ? blocks : undefined),
+    onChanged: () => reporter.wake(),
     onError: onHeldUp,
+    signal: stopping.signal,
   });
   const reporter = new Reporter({
     clock,
@@ -269,7 +232,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       clock,
       address: identity,
       directors: () => trust.current().directors,
-      onUnknownDirector: () => keeper.refresh(stopping.signal),
+      onUnknownDirector: () => trusting.refresh(),
       persist: async (envelope, desired) => {
         await keptDesired.write(envelope);
         time.verified(Date.parse(desired.issuedAt));
@@ -278,7 +241,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
         if (renewed) state.renew(desired);
         else state.accept(desired, {});
         views.accepted();
-        void unsigned.look();
+        trusting.look();
         logger.info({ generation: desired.generation, renewed }, 'desired document accepted');
         reporter.wake();
       },
@@ -321,7 +284,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     reconciler.wake();
     reporter.wake();
     rejections.follow(fact, state);
-    if (fact.kind === 'committed') void unsigned.look();
+    if (fact.kind === 'committed') trusting.look();
   });
   state.onChange(watchModules(state, raise, (module, line) => logs.module(module, line)));
   if (kept !== undefined) state.accept(kept, rejections.of(kept.generation));
@@ -335,7 +298,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     start: () => {
       telemetry.start();
       reconciler.wake();
-      void unsigned.look();
+      trusting.look();
     },
     stop: async () => {
       stopping.abort();
@@ -356,8 +319,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       telemetry.linkChanged(up);
       if (up) {
         logger.info('connected to the control plane');
-        keeper.ask();
-        void unsigned.look();
+        trusting.ask();
         void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
       }
     },
@@ -381,20 +343,12 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     },
     onCommand: (id, payload) => commands.receive(id, payload),
     onBlock: (payload) => blocks.receive(payload),
-    onTrust: (payload) =>
-      background.run(async () => {
-        try {
-          await keeper.receive(payload);
-        } catch (error) {
-          // The disk did not take it: what was in force stays so, and it is asked for again within the hour.
-          onHeldUp(error);
-        }
-      }),
+    onTrust: (payload) => background.run(() => trusting.receive(payload)),
     hourly: async () => {
       state.take({ kind: 'garbageChanged', due: true });
       reporter.wholeAsked();
       if (!parts.link().connected) return;
-      keeper.ask();
+      trusting.ask();
       await publish('desiredGet', { schema: 1 });
     },
   };
