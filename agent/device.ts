@@ -31,14 +31,14 @@ import { Reporter } from '#agent/link/reporter.js';
 import type { LocalFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
-import { entry, nothingObserved } from '#agent/reconcile/observed.js';
+import { entry } from '#agent/reconcile/observed.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 import { Reconciler } from '#agent/reconcile/reconciler.js';
 import { DeviceViews } from '#agent/local/device-views.js';
 import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
 import { Serving } from '#agent/serving/serving.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
-import { committedSetOf } from '#agent/store/committed-state.js';
+import { committedSetOf, observedAtStart } from '#agent/store/committed-state.js';
 import { ImageStore } from '#agent/store/image-store.js';
 import type { StateDocuments } from '#agent/store/state-documents.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
@@ -101,16 +101,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     onBug,
   });
   const set = committedSetOf(committed.value);
-  const state = new DeviceState(
-    {
-      ...nothingObserved,
-      serving: { ...nothingObserved.serving, set },
-      committed: { generation: committed.value.generation, set },
-      garbageDue: true,
-    },
-    clock,
-    random,
-  );
+  const state = new DeviceState(observedAtStart(committed.value), clock, random);
   const versions = new KnownVersions(
     () => state.desired,
     () => committed.value,

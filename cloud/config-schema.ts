@@ -59,6 +59,18 @@ export const cloudConfigSchema = z.strictObject({
       maxConnections: count.default(20_000).describe('connections the embedded broker takes at one time'),
     })
     .prefault({}),
+  keys: z
+    .strictObject({
+      atRestFile: text
+        .optional()
+        .describe('key file that seals the private keys on disk; keys/at-rest.key in the data folder without it'),
+      passphraseFile: text.optional().describe('file with a passphrase that seals them instead'),
+      authorityCertFile: text
+        .optional()
+        .describe('PEM of your own certificate authority and its chain up to the root, at the first start'),
+      authorityKeyFile: text.optional().describe('PEM of its private key'),
+    })
+    .prefault({}),
   devices: z
     .strictObject({
       certificateDays: count

@@ -205,7 +205,13 @@ function assign(target: Record<string, unknown>, path: string, value: string): v
 
 /** What one field's schema cannot see. */
 function checkTogether(config: CloudConfig): void {
-  const { http, broker } = config;
+  const { http, broker, keys } = config;
+  if ((keys.authorityCertFile === undefined) !== (keys.authorityKeyFile === undefined)) {
+    throw new AppError(
+      'config.invalid',
+      'keys.authorityCertFile and keys.authorityKeyFile go together: set both or neither',
+    );
+  }
   if ((http.tlsCertFile === undefined) !== (http.tlsKeyFile === undefined)) {
     throw new AppError('config.invalid', 'http.tlsCertFile and http.tlsKeyFile go together: set both or neither');
   }

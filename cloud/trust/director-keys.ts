@@ -1,6 +1,6 @@
 /**
  * The keys that say what a device should run: one, or while it is rotated the next one too. Both sign
- * then, so that it does not matter which of them a device knows. The files are the state: `director-next.pem`
+ * then, so that it does not matter which of them a device knows. The files are the state: `director-next.json`
  * is there from the beginning of a rotation to its end, and each step is one file appearing or one rename.
  */
 import { rename } from 'node:fs/promises';
@@ -11,6 +11,7 @@ import type { SigningKey } from '#shared/package/signing-key.js';
 import { diskError, syncFolder } from '#shared/platform/atomic-file.js';
 import type { Envelope } from '#shared/protocol/envelope.js';
 import { ensureDirectorKey, readDirectorKey } from './director-key.js';
+import type { KeySeal } from './sealed-key.js';
 
 /** Signs with every key that counts now. */
 export interface Director {
@@ -22,12 +23,13 @@ export interface Director {
 export class DirectorKeys implements Director {
   private constructor(
     private readonly folder: string,
+    private readonly seal: KeySeal,
     private currentKey: SigningKey,
     private nextKey: SigningKey | undefined,
   ) {}
 
-  static async open(folder: string, current: SigningKey): Promise<DirectorKeys> {
-    return new DirectorKeys(folder, current, await readDirectorKey(nextPath(folder)));
+  static async open(folder: string, current: SigningKey, seal: KeySeal): Promise<DirectorKeys> {
+    return new DirectorKeys(folder, seal, current, await readDirectorKey(nextPath(folder), seal));
   }
 
   get current(): SigningKey {
@@ -55,7 +57,7 @@ export class DirectorKeys implements Director {
 
   /** Makes the next key, where there is none yet. */
   async begin(): Promise<SigningKey> {
-    this.nextKey ??= await ensureDirectorKey(nextPath(this.folder));
+    this.nextKey ??= await ensureDirectorKey(nextPath(this.folder), this.seal);
     return this.nextKey;
   }
 
@@ -63,7 +65,7 @@ export class DirectorKeys implements Director {
   async finish(): Promise<void> {
     const { nextKey } = this;
     if (nextKey === undefined) throw noRotation();
-    const current = join(this.folder, 'director.pem');
+    const current = join(this.folder, 'director.json');
     try {
       await rename(nextPath(this.folder), current);
       await syncFolder(dirname(current));
@@ -80,7 +82,7 @@ export class DirectorKeys implements Director {
 }
 
 function nextPath(folder: string): string {
-  return join(folder, 'director-next.pem');
+  return join(folder, 'director-next.json');
 }
 
 export function noRotation(): AppError {

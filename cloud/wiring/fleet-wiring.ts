@@ -1,8 +1,6 @@
 /** Devices: who they are, what they should run, what they say, and the broker and gateway between. */
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
-import { hostname } from 'node:os';
-import { join } from 'node:path';
 import { toInstant } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { BackgroundTasks } from '#cloud/fleet/background-tasks.js';
@@ -32,9 +30,10 @@ import { BlockServer } from '#cloud/mqtt/block-server.js';
 import { TelemetryIngest } from '#cloud/telemetry/telemetry-ingest.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { DirectorKeys } from '#cloud/trust/director-keys.js';
-import { ensureInstallationIdentity, type InstallationIdentity } from '#cloud/trust/installation-identity.js';
+import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
 import { reachableHost, wireBroker, type WiredBroker } from './broker-wiring.js';
 import type { Ground, Part } from './ground.js';
+import { ensureIdentity } from './identity-wiring.js';
 import { openDirector, type WiredTrust, wireTrust } from './trust-wiring.js';
 
 export interface FleetPart extends Part {
@@ -187,18 +186,6 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       },
     ],
   };
-}
-
-async function ensureIdentity({ config, clock }: Ground): Promise<InstallationIdentity> {
-  const advertised = [config.gateway.advertiseUrl, config.broker.advertiseUrl]
-    .filter((url) => url !== undefined)
-    .map((url) => new URL(url).hostname.replace(/^\[|\]$/g, ''));
-  return ensureInstallationIdentity({
-    folder: join(config.dataDir, 'keys'),
-    names: [...advertised, ...config.serverNames],
-    hostname: hostname(),
-    nowMs: clock.now(),
-  });
 }
 
 /** @returns the URL by which devices reach it */

@@ -15,7 +15,7 @@ import { TrustPublishing } from '#cloud/trust/trust-publishing.js';
 import type { Ground } from './ground.js';
 
 export async function openDirector({ config }: Ground, identity: InstallationIdentity): Promise<DirectorKeys> {
-  return DirectorKeys.open(join(config.dataDir, 'keys'), identity.director);
+  return DirectorKeys.open(join(config.dataDir, 'keys'), identity.director, identity.seal);
 }
 
 export interface TrustNeeds {
