@@ -10,6 +10,8 @@ export interface CliConfig {
   readonly workspace: string | undefined;
   /** Its first line is the passphrase of publisher keys. */
   readonly passphraseFile?: string | undefined;
+  /** SHA-256 of the authority that the control plane's certificate must chain to. */
+  readonly authority?: string | undefined;
 }
 
 export function loadCliConfig(env: Readonly<Record<string, string | undefined>>): CliConfig {
@@ -21,5 +23,6 @@ export function loadCliConfig(env: Readonly<Record<string, string | undefined>>)
     token: set('FLOTILLA_TOKEN'),
     workspace: set('FLOTILLA_WORKSPACE'),
     passphraseFile: set('FLOTILLA_KEYS_PASSPHRASE_FILE'),
+    authority: set('FLOTILLA_AUTHORITY'),
   });
 }

@@ -39,6 +39,7 @@ import { openDirector, type WiredTrust, wireTrust } from './trust-wiring.js';
 export interface FleetPart extends Part {
   /** Images have signatures that they did not have before. */
   imagesSigned(): void;
+  readonly identity: InstallationIdentity;
   readonly addresses: { readonly gateway: string; readonly broker: string };
 }
 
@@ -154,6 +155,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   const retirement = new Retirement({ twin, known, access, live });
   const authority = identity.authorityFingerprint;
   return {
+    identity,
     addresses: { gateway: gatewayUrl, broker: wired.url() },
     imagesSigned: () => trust.upkeep.wake(),
     routes: [

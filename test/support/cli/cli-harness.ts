@@ -17,6 +17,7 @@ export interface CliSetup {
   readonly url?: string;
   readonly token?: string;
   readonly workspace?: string;
+  readonly authority?: string;
   readonly stdin?: string;
   readonly isTty?: boolean;
   readonly passphraseFile?: string;
@@ -45,6 +46,7 @@ export class CliHarness {
         token: setup.token,
         workspace: setup.workspace,
         passphraseFile: setup.passphraseFile,
+        authority: setup.authority,
       },
       askSecret: setup.secrets && ((question) => answerFrom(setup.secrets ?? [], question)),
       stdout: {
@@ -75,7 +77,12 @@ export class CliHarness {
         }),
       runCloud: (cloudArgs, onReady) => {
         stderr += `cloud ${cloudArgs.join(' ')}\n`;
-        onReady({ version: '9.9.9', addresses: { http: 'http://a:1' }, ownerToken: 'first-token' });
+        onReady({
+          version: '9.9.9',
+          addresses: { http: 'http://a:1' },
+          authority: 'a'.repeat(64),
+          ownerToken: 'first-token',
+        });
         return Promise.resolve();
       },
       runServe: (request, events) => {
