@@ -10,6 +10,8 @@ import { parse as parseYaml } from 'yaml';
 import * as z from 'zod';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
+import { parseProxy, type ProxySettings } from '#agent/link/proxy-choice.js';
+import type { TransportSetting } from '#agent/link/transport-choice.js';
 import type { StreamKind } from '#shared/protocol/stream.js';
 import { type HostEnvironment, inheritedEnvironment } from '#agent/providers/loader-environment.js';
 
@@ -37,6 +39,17 @@ const settings = {
   'disk.reserveMegabytes': z.coerce.number().int().min(0).max(1_000_000).default(64),
   'link.keepaliveSeconds': z.coerce.number().int().min(5).max(3600).default(30),
   'link.maxReconnectSeconds': z.coerce.number().min(0.1).max(3600).default(60),
+  /** `auto`: MQTT, and where that does not come through, MQTT over WebSocket. */
+  'link.transport': z.enum(['auto', 'mqtt', 'websocket']).default('auto'),
+  /** An HTTP proxy, http://[user:password@]host:port, or `none`; absent: HTTPS_PROXY of the environment. */
+  'link.proxy': z
+    .string()
+    .refine((text) => text === 'none' || parseProxy(text).ok, {
+      error: ({ input }) => `must be http://[user:password@]host:port or none: ${reasonOf(String(input))}`,
+    })
+    .optional(),
+  /** Reached without the proxy, separated by commas; absent: NO_PROXY of the environment. */
+  'link.noProxy': z.string().max(4096).default(''),
   'log.level': z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 } as const;
 
@@ -57,7 +70,13 @@ export interface AgentConfig {
     readonly maxAgeSeconds: Readonly<Record<StreamKind, number>>;
   };
   readonly disk: { readonly reserveBytes: number };
-  readonly link: { readonly keepaliveSeconds: number; readonly maxReconnectMs: number };
+  readonly link: {
+    readonly keepaliveSeconds: number;
+    readonly maxReconnectMs: number;
+    readonly transport: TransportSetting;
+    /** Holds a password, perhaps. */
+    readonly proxy: ProxySettings;
+  };
   readonly log: { readonly level: string };
   /** What scoring hosts inherit, so that drivers and libraries are found. */
   readonly hostEnvironment: HostEnvironment;
@@ -131,7 +150,13 @@ export function fileFormOf({
       maxEventAgeHours: telemetry.maxAgeSeconds.events / hourSeconds,
     },
     disk: { reserveMegabytes: disk.reserveBytes / megabyte },
-    link: { keepaliveSeconds: link.keepaliveSeconds, maxReconnectSeconds: link.maxReconnectMs / 1000 },
+    link: {
+      keepaliveSeconds: link.keepaliveSeconds,
+      maxReconnectSeconds: link.maxReconnectMs / 1000,
+      transport: link.transport,
+      ...(link.proxy.proxy === undefined ? {} : { proxy: withoutPassword(link.proxy.proxy) }),
+      noProxy: link.proxy.noProxy,
+    },
     log,
   };
 }
@@ -157,6 +182,8 @@ function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig 
     link: {
       keepaliveSeconds: values['link.keepaliveSeconds'],
       maxReconnectMs: Math.round(values['link.maxReconnectSeconds'] * 1000),
+      transport: values['link.transport'],
+      proxy: { proxy: values['link.proxy'], noProxy: values['link.noProxy'] },
     },
     log: { level: values['log.level'] },
     hostEnvironment,
@@ -172,6 +199,11 @@ function fromEnvironment(environment: ConfigSources['environment']): Record<stri
   const values: Record<string, string> = {};
   const shared = environment['FLOTILLA_LOG_LEVEL'];
   if (shared !== undefined) values['log.level'] = shared;
+  // As curl and others read them: the small letters first.
+  const proxy = environment['https_proxy'] ?? environment['HTTPS_PROXY'];
+  if (proxy !== undefined && proxy !== '') values['link.proxy'] = proxy;
+  const noProxy = environment['no_proxy'] ?? environment['NO_PROXY'];
+  if (noProxy !== undefined) values['link.noProxy'] = noProxy;
   for (const [variable, value] of Object.entries(environment)) {
     if (!variable.startsWith(prefix) || value === undefined || variable === configVariable) continue;
     const name = known.get(variable);
@@ -202,6 +234,16 @@ function fromFile({ file }: ConfigSources): Record<string, unknown> {
   if (typeof content !== 'object' || Array.isArray(content)) throw invalid(`${file.path} must be a map of settings`);
   walk(content, '');
   return values;
+}
+
+function reasonOf(proxy: string): string {
+  const parsed = parseProxy(proxy);
+  return parsed.ok ? '' : parsed.error;
+}
+
+/** For printing: who knows the proxy needs not know who may pass it. */
+function withoutPassword(proxy: string): string {
+  return proxy.replace(/\/\/[^/@]*@/, '//***@');
 }
 
 function isSetting(name: string): name is SettingName {

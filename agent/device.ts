@@ -82,6 +82,7 @@ export interface Device {
   onBlock(payload: Uint8Array): void;
   onTrust(payload: Uint8Array): void;
   hourly(): Promise<void>;
+  trustedNow(): number;
 }
 
 export async function createDevice(parts: DeviceParts): Promise<Device> {
@@ -308,11 +309,9 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       blocks.linkChanged(up);
       reporter.linkChanged(up);
       telemetry.linkChanged(up);
-      if (up) {
-        logger.info('connected to the control plane');
-        trusting.ask();
-        void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
-      }
+      if (!up) return;
+      trusting.ask();
+      void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
     },
     onDesired: (payload) =>
       background.run(async () => {
@@ -335,6 +334,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     onCommand: (id, payload) => commands.receive(id, payload),
     onBlock: (payload) => blocks.receive(payload),
     onTrust: (payload) => background.run(() => trusting.receive(payload)),
+    trustedNow: () => time.now(),
     hourly: async () => {
       state.take({ kind: 'garbageChanged', due: true });
       reporter.wholeAsked();

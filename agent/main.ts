@@ -18,6 +18,7 @@ import { createDevice, type Device } from '#agent/device.js';
 import { KeptTrust } from '#agent/identity/device-trust.js';
 import { type Identity, identityDocument } from '#agent/identity/identity.js';
 import { DeviceSession } from '#agent/link/device-session.js';
+import { brokerUrls } from '#agent/link/transport-choice.js';
 import { openLocalApi } from '#agent/local/local-api.js';
 import { LogRings } from '#agent/local/log-rings.js';
 import { programFiles } from '#agent/program-files.js';
@@ -148,11 +149,19 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     publish: (channel, message, id) => session.publish(channel, message, id),
     link: () => ({ connected: session.connected, problem: session.lastProblem }),
   });
+  const urls = brokerUrls(config.link.transport, { broker: identity.broker.url, gateway: identity.gateway });
+  if (urls.length === 0) {
+    throw new AppError(
+      'config.invalid',
+      `link.transport is mqtt, and the broker ${identity.broker.url} is reached by WebSocket alone: set it to auto`,
+    );
+  }
   const session = new DeviceSession(
     {
       address: identity,
-      password: identity.secret,
-      broker: { ...identity.broker, authority: identity.broker.authority ?? trust.current().authorities.join('') },
+      urls,
+      serverName: identity.broker.serverName,
+      proxy: config.link.proxy,
       bootId,
       agentVersion,
       keepaliveSeconds: config.link.keepaliveSeconds,
@@ -163,6 +172,12 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
       clock,
       random,
       logger,
+      client: () => identity,
+      authorities: () => {
+        const { authority } = identity.broker;
+        return authority === undefined ? trust.current().authorities : [authority];
+      },
+      trustedNow: () => device.trustedNow(),
       onLink: (up) => device.linkChanged(up),
       onMessage: (channel, id, payload) => dispatch(device, channel, id, payload),
     },
