@@ -28,7 +28,7 @@ import { createOperations } from '#agent/commands/operation-executors.js';
 import { BlockClient } from '#agent/link/block-client.js';
 import { DesiredInbox } from '#agent/link/desired-inbox.js';
 import { Reporter } from '#agent/link/reporter.js';
-import type { LocalFace } from '#agent/local/local-api.js';
+import type { DeviceFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
 import { entry } from '#agent/reconcile/observed.js';
@@ -71,7 +71,9 @@ export interface DeviceParts {
 }
 
 export interface Device {
-  readonly face: LocalFace;
+  readonly face: DeviceFace;
+  /** Resolves once every host goes by it. */
+  readonly setAccess: Serving['setAccess'];
   start(): void;
   stop(): Promise<void>;
   linkChanged(up: boolean): void;
@@ -282,11 +284,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   state.onChange(watchModules(state, raise, (module, line) => logs.module(module, line)));
   if (kept !== undefined) state.accept(kept, rejections.of(kept.generation));
   return {
-    face: {
-      status: () => views.status(),
-      explain: () => views.explain(),
-      logs: (module, lines) => logs.read(module, lines),
-    },
+    face: { status: () => views.status(), explain: () => views.explain(), logs: (of, lines) => logs.read(of, lines) },
+    setAccess: (access) => serving.setAccess(access),
     start: () => {
       telemetry.start();
       reconciler.wake();

@@ -16,6 +16,8 @@ export const errorRegistry = {
   'request.headers-too-large': { status: 431, retry: 'never', exit: 2 },
   'request.timeout': { status: 408, retry: 'later', exit: 6 },
   'request.not-implemented': { status: 501, retry: 'never', exit: 2 },
+  'request.wrong-host': { status: 421, retry: 'never', exit: 2 },
+  'request.wrong-origin': { status: 403, retry: 'never', exit: 3 },
   'request.aborted': { status: 499, retry: 'later', exit: 1 },
   // Who may
   'auth.missing': { status: 401, retry: 'never', exit: 3 },
@@ -56,6 +58,8 @@ export const errorRegistry = {
   'device.retired': { status: 409, retry: 'never', exit: 5 },
   'device.offline': { status: 504, retry: 'later', exit: 6 },
   'device.timeout': { status: 504, retry: 'later', exit: 6 },
+  'key.not-found': { status: 404, retry: 'changed', exit: 4 },
+  'key.exists': { status: 409, retry: 'never', exit: 5 },
   'certificate.not-found': { status: 404, retry: 'changed', exit: 4 },
   'claim.not-found': { status: 404, retry: 'changed', exit: 4 },
   'claim.exists': { status: 409, retry: 'never', exit: 5 },
