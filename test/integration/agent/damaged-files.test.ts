@@ -85,6 +85,8 @@ beforeAll(async () => {
       version: generation,
       directors: [key],
       publishers: [key],
+      threshold: 1,
+      withdrawn: [],
       authorities: [pem('CERTIFICATE')],
     });
     await state.lived.write({ machine: { bootId: 'm', uptimeSeconds: 5 }, livedSeconds: generation * 1000 });
