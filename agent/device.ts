@@ -26,6 +26,7 @@ import { imagesToKeep } from '#agent/actions/garbage.js';
 import { KnownVersions } from '#agent/actions/versions.js';
 import { CommandRunner } from '#agent/commands/command-runner.js';
 import { createOperations } from '#agent/commands/operation-executors.js';
+import { Diagnosis } from '#agent/diagnosis/diagnosis.js';
 import { BlockClient } from '#agent/link/block-client.js';
 import { DesiredInbox } from '#agent/link/desired-inbox.js';
 import { downloadImage } from '#agent/link/image-download.js';
@@ -267,7 +268,9 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       uptimeSeconds: () => Math.round(process.uptime()),
       scoring: { address: config.scoring.address, port: parts.handle.port },
       isServed: (module) => entry(state.observed.serving.set, module) !== undefined,
-      logs: (module, lines) => logs.read(module, lines),
+      bootId,
+      logs,
+      diagnosis: new Diagnosis({ config, folder, clock, explain: () => views.explain() }),
       restart: (module) => executors.restart(module),
     }),
     respond: (response) => publish('commandResponse', response, response.id),

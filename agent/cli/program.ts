@@ -10,6 +10,7 @@ import { tagsSchema } from '#shared/protocol/primitives.js';
 import { describeIssues } from '#shared/protocol/decode.js';
 import { fileFormOf } from '#agent/config.js';
 import { configOf, example, flag, type GlobalOptions, print } from '#agent/cli/command-parts.js';
+import { addDiagnosis } from '#agent/cli/diagnosis.js';
 import { addProviders, providerCommands } from '#agent/cli/providers.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { enrol } from '#agent/identity/enrol.js';
@@ -47,8 +48,8 @@ function createProgram(): Command {
     .showSuggestionAfterError(false);
   example(program, 'flotilla-agent status --output json');
   // Options of the whole program may stand behind a command, where people type them.
-  for (const add of [addEnroll, addRun, addStatus, addExplain, addLogs, addProviders]) {
-    const command = add(program);
+  const adds = [addEnroll, addRun, addStatus, addExplain, addLogs, addDiagnosis, addProviders];
+  for (const command of adds.flatMap((add) => add(program))) {
     for (const one of [command, ...command.commands])
       one.exitOverride().configureOutput({ outputError: () => undefined });
   }
@@ -216,7 +217,7 @@ function usageMessage(error: CommanderError): string {
   const message = error.message.replace(/^error: /, '');
   const typed = /unknown (?:command|option) '([^']+)'/.exec(message)?.[1];
   if (error.code === 'commander.help')
-    return 'give a command: enroll, run, status, explain, logs or providers; --help tells more';
+    return 'give a command: enroll, run, status, explain, check, logs, bundle or providers; --help tells more';
   if (typed === undefined) return message;
   const known = [...knownCommands, ...knownOptions];
   const suggestion = nearest(typed, known);
@@ -225,7 +226,17 @@ function usageMessage(error: CommanderError): string {
     : `${message}, did you mean ${suggestion}?`;
 }
 
-const knownCommands = ['enroll', 'run', 'status', 'explain', 'logs', 'providers', ...providerCommands];
+const knownCommands = [
+  'enroll',
+  'run',
+  'status',
+  'explain',
+  'check',
+  'logs',
+  'bundle',
+  'providers',
+  ...providerCommands,
+];
 
 const knownOptions = [
   '--state-dir',
@@ -244,6 +255,7 @@ const knownOptions = [
   '--print-config',
   '--lines',
   '--from',
+  '--to',
   '--sha256',
   '--built-for',
   '--timeout',
