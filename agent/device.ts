@@ -61,6 +61,7 @@ export interface DeviceParts {
   readonly runFolder: string;
   readonly documents: StateDocuments;
   readonly bootId: number;
+  readonly lived: () => number;
   readonly handle: ListenHandle;
   /** For gRPC, where it is asked for. */
   readonly grpcHandle: ListenHandle | undefined;
@@ -122,8 +123,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     clock,
     folder,
     bootId,
-    intervalMs: config.telemetry.intervalMs,
-    maxSpoolBytes: config.telemetry.maxSpoolBytes,
+    ...config.telemetry,
+    lived: parts.lived,
     generation: () => state.desired?.generation ?? committed.value.generation,
     hostStats: () => serving.stats(),
     publish,
@@ -291,7 +292,6 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   });
   state.onChange(watchModules(state, raise, (module, line) => logs.module(module, line)));
   if (kept !== undefined) state.accept(kept, rejections.of(kept.generation));
-
   return {
     face: {
       status: () => views.status(),

@@ -23,6 +23,7 @@ import { LogRings } from '#agent/local/log-rings.js';
 import { programFiles } from '#agent/program-files.js';
 import { inRoomOf, layBallast } from '#agent/store/ballast.js';
 import { readControlToken } from '#agent/store/control-token.js';
+import { openLivedTime } from '#agent/store/lived-time.js';
 import { makeRunFolder, prepareStateFolder, type StateFolder, stateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
@@ -92,6 +93,10 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     logger.error({ path }, what);
   });
   const bootId = await inRoomOf(folder.ballast, () => documents.nextBootId(clock.now() / 1000));
+  const lived = await openLivedTime(documents, clock);
+  const keepLived = (): Promise<void> =>
+    lived.keep().catch((error: unknown) => logger.warn({ reason: messageOf(error) }, 'the age clock was not kept'));
+  await keepLived();
   const controlToken = await readControlToken(folder.controlToken).catch((error: unknown) => {
     // The device serves all the same.
     logger.warn({ path: folder.controlToken, reason: messageOf(error) }, 'no control token: nobody may load or unload');
@@ -130,6 +135,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     runFolder,
     documents,
     bootId,
+    lived: lived.seconds,
     handle,
     grpcHandle,
     entries: programFiles(),
@@ -172,6 +178,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   const minute = String(Math.floor(random() * 60));
   const upkeep = async (): Promise<void> => {
     await layBallast(folder.ballast);
+    await keepLived();
     await device.hourly();
   };
   const hourly = schedule(`${minute} * * * *`, upkeep, { noOverlap: true, name: 'hourly' });

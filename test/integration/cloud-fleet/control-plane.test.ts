@@ -25,7 +25,14 @@ async function start(flags: Record<string, string>): Promise<RunningCloud & { fo
   const folder = await mkdtemp(join(tmpdir(), 'flotilla-cloud-'));
   undo.push(() => rm(folder, { recursive: true, force: true }));
   const config = loadConfig({
-    flags: { 'data-dir': folder, 'http-port': '0', 'gateway-port': '0', 'broker-port': '0', ...flags },
+    flags: {
+      'data-dir': folder,
+      'http-port': '0',
+      'http-tls': 'off',
+      'gateway-port': '0',
+      'broker-port': '0',
+      ...flags,
+    },
     environment: {},
   });
   const cloud = await startCloud(config, silent, '0.0.0-test');
