@@ -29,7 +29,7 @@ import { BlockClient } from '#agent/link/block-client.js';
 import { DesiredInbox } from '#agent/link/desired-inbox.js';
 import { downloadImage } from '#agent/link/image-download.js';
 import { Reporter } from '#agent/link/reporter.js';
-import type { LocalFace } from '#agent/local/local-api.js';
+import type { DeviceFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
 import { entry, nothingObserved } from '#agent/reconcile/observed.js';
@@ -72,7 +72,9 @@ export interface DeviceParts {
 }
 
 export interface Device {
-  readonly face: LocalFace;
+  readonly face: DeviceFace;
+  /** Resolves once every host goes by it. */
+  readonly setAccess: Serving['setAccess'];
   start(): void;
   stop(): Promise<void>;
   linkChanged(up: boolean): void;
@@ -82,6 +84,7 @@ export interface Device {
   onCommand(id: string, payload: Uint8Array): void;
   onBlock(payload: Uint8Array): void;
   hourly(): Promise<void>;
+  trustedNow(): number;
 }
 
 export async function createDevice(parts: DeviceParts): Promise<Device> {
@@ -274,11 +277,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   state.onChange(watchModules(state, raise, (module, line) => logs.module(module, line)));
   if (kept !== undefined) state.accept(kept, rejections.of(kept.generation));
   return {
-    face: {
-      status: () => views.status(),
-      explain: () => views.explain(),
-      logs: (module, lines) => logs.read(module, lines),
-    },
+    face: { status: () => views.status(), explain: () => views.explain(), logs: (of, lines) => logs.read(of, lines) },
+    setAccess: (access) => serving.setAccess(access),
     start: () => {
       telemetry.start();
       reconciler.wake();
@@ -300,10 +300,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       blocks.linkChanged(up);
       reporter.linkChanged(up);
       telemetry.linkChanged(up);
-      if (up) {
-        logger.info('connected to the control plane');
-        void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
-      }
+      if (!up) return;
+      void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
     },
     onDesired: (payload) =>
       background.run(async () => {
@@ -325,6 +323,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     },
     onCommand: (id, payload) => commands.receive(id, payload),
     onBlock: (payload) => blocks.receive(payload),
+    trustedNow: () => time.now(),
     hourly: async () => {
       state.take({ kind: 'garbageChanged', due: true });
       reporter.wholeAsked();

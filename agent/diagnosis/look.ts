@@ -4,7 +4,6 @@ import { decodeJson } from '#shared/protocol/decode.js';
 import type { AgentConfig } from '#agent/config.js';
 import { trustDocument } from '#agent/identity/device-trust.js';
 import { identityDocument } from '#agent/identity/identity.js';
-import type { ProxySettings } from '#agent/link/proxy-choice.js';
 import { askAgent } from '#agent/local/local-client.js';
 import type { StatusView } from '#agent/local/explanation.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
@@ -15,11 +14,7 @@ import { type CheckSubject, deviceChecks } from './checks.js';
 /** Of one check. */
 const deadlineMs = 15_000;
 
-/** Until the link has settings for one, no proxy. */
-const noProxy: ProxySettings = { proxy: undefined, noProxy: '' };
-
 export async function lookAt(config: AgentConfig, clock: Clock): Promise<CheckSubject> {
-  const proxy = noProxy;
   const folder = stateFolder(config.stateDir);
   const read = async <T>(document: { read(): Promise<{ value: T } | undefined> }): Promise<T | undefined> =>
     (await document.read().catch(() => undefined))?.value;
@@ -31,7 +26,7 @@ export async function lookAt(config: AgentConfig, clock: Clock): Promise<CheckSu
     trust: await read(trustDocument(folder.trust)),
     signedAtMs: kept === undefined ? undefined : issuedAtOf(kept.envelope.payload),
     status: (await askAgent(folder.socket, '/status').catch(() => undefined)) as StatusView | undefined,
-    proxy,
+    proxy: config.link.proxy,
     clock,
   };
 }
