@@ -83,6 +83,7 @@ function addEnroll(program: Command): Command {
             tags: tags.data,
             capabilities: readCapabilities(),
             replace: options.replace,
+            proxy: config.link.proxy,
           },
           systemClock,
         );
