@@ -4,9 +4,9 @@
  */
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
-import { diskError } from '#shared/platform/atomic-file.js';
+import { diskError, syncFolder } from '#shared/platform/atomic-file.js';
 import type { StreamKind } from '#shared/protocol/stream.js';
 
 /** A path of a Unix socket that is longer is cut or refused by the kernel (sun_path, 108 with the final null). */
@@ -81,10 +81,14 @@ export async function prepareStateFolder(folder: StateFolder): Promise<void> {
   try {
     await mkdir(folder.root, { recursive: true, mode: 0o700 });
     await chmod(folder.root, 0o700);
+    const parents = new Set([dirname(folder.root)]);
     const inner = [folder.blobs, folder.partial, folder.modules, folder.commands, folder.logs];
     for (const path of [...inner, folder.spool('telemetry'), folder.spool('events')]) {
       await mkdir(path, { recursive: true });
+      parents.add(dirname(path));
     }
+    // Else a power cut could take a folder away with all that was synced in it.
+    for (const path of parents) await syncFolder(path);
   } catch (error) {
     throw diskError(error, `cannot prepare the state folder ${folder.root}`);
   }
