@@ -110,7 +110,9 @@ describe.skipIf(!asRoot || !hasOutsideTools('ip', 'nft', 'faketime', 'tinyproxy'
     await writeFile(configuration, `${lines.join('\n')}\n`);
     proxy = spawn(findTool('tinyproxy') ?? 'tinyproxy', ['-d', '-c', configuration], { stdio: 'ignore' });
     await leaveOnly(proxyPort);
-    await world.cloud?.until('the proxy answering', 10_000, async () => ((await reaches(proxyPort)) ? true : undefined));
+    await world.cloud?.until('the proxy answering', 10_000, async () =>
+      (await reaches(proxyPort)) ? true : undefined,
+    );
     expect(await reaches(httpsPort)).toBe(false);
 
     const { port } = await freePort(0);

@@ -160,15 +160,13 @@ async function describeAnew(folder: string, words: string): Promise<void> {
 }
 
 async function brokerAdmin(world: World): Promise<MqttClient> {
-  const text = await readFile(join(world.dataDir, 'broker/admin.json'), 'utf8');
-  const { user, password } = JSON.parse(text.slice(text.indexOf('{'))) as { user: string; password: string };
   return connectAsync(`mqtts://localhost:${String(world.ports.broker)}`, {
     ca: await readFile(join(world.dataDir, 'keys/authority.crt')),
     protocolVersion: 4,
     servername: controlPlaneServerName,
-    clientId: user,
-    username: user,
-    password,
+    clientId: '$admin',
+    cert: await readFile(join(world.dataDir, 'broker/admin.crt')),
+    key: await readFile(join(world.dataDir, 'broker/admin.key')),
   });
 }
 

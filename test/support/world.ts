@@ -43,7 +43,11 @@ export class World {
     const port = async (): Promise<number> => (await freePort(0)).port;
     const world = new World(
       folder,
-      { api: await port(), gateway: options.gatewayPort ?? (await port()), broker: options.brokerPort ?? (await port()) },
+      {
+        api: await port(),
+        gateway: options.gatewayPort ?? (await port()),
+        broker: options.brokerPort ?? (await port()),
+      },
       options,
     );
     return world;
