@@ -8,7 +8,7 @@ import { AppError, toProblem } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { usableCores } from '#shared/platform/usable-cores.js';
-import { causeText } from '#shared/supervisor/host-child.js';
+import { causeText } from '#shared/supervisor/exit-cause.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import type { HostSettings } from '#shared/supervisor/host-set.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';

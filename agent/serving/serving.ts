@@ -6,7 +6,7 @@
 import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
-import type { ExitCause } from '#shared/supervisor/scoring-host-process.js';
+import type { ExitCause } from '#shared/supervisor/exit-cause.js';
 import type { ModuleStats } from '#agent/telemetry/collector.js';
 import type { HostEnvironment } from '#agent/providers/loader-environment.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';

@@ -93,7 +93,7 @@ export async function forgetDevice(folder: StateFolder): Promise<void> {
 /** A fresh folder for the sockets of hosts: in the state folder, or where its path is too long, elsewhere. */
 export async function makeRunFolder(folder: StateFolder): Promise<string> {
   const inside = join(folder.root, 'run');
-  if (Buffer.byteLength(inside) + 24 > maxSocketPath) return mkdtemp(join(tmpdir(), 'flotilla-run-'));
+  if (Buffer.byteLength(inside) + 32 > maxSocketPath) return mkdtemp(join(tmpdir(), 'flotilla-run-'));
   await rm(inside, { recursive: true, force: true });
   await mkdir(inside, { mode: 0o700 });
   return inside;

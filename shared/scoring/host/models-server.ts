@@ -1,6 +1,6 @@
 /**
- * Serves the inner models of modules with user code to their script hosts, on a Unix socket that only
- * this user may open: `GET /{module}/{version}/{model}` names the tensors, `POST` runs a V2 request.
+ * Serves the inner models of one module with user code to its script host, on a Unix socket that only that
+ * one may open: `GET /{module}/{version}/{model}` names the tensors, `POST` runs a V2 request.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
@@ -10,9 +10,10 @@ import { faultOf } from './faults.js';
 import type { LoadedHostedModule } from './hosted-module.js';
 import type { ScoringHost } from './scoring-host.js';
 
-export function createModelsServer(host: ScoringHost): Server {
+/** @param only the version of the module whose models these are */
+export function createModelsServer(host: ScoringHost, only: LoadedHostedModule): Server {
   const server = createServer({ noDelay: true }, (request, response) => {
-    answer(host, request, response).catch((error: unknown) => {
+    answer(host, only, request, response).catch((error: unknown) => {
       const fault = faultOf(error, 'score');
       response.writeHead(fault.status, { ...fault.headers, [problemHeader]: toProblem(error).code });
       response.end(JSON.stringify(fault.body));
@@ -23,11 +24,16 @@ export function createModelsServer(host: ScoringHost): Server {
   return server;
 }
 
-async function answer(host: ScoringHost, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  host: ScoringHost,
+  module: LoadedHostedModule,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const [, moduleName = '', version = '', modelName = ''] = (request.url ?? '').split('/');
-  const module = host.versions(moduleName).find((one) => String(one.module.version) === version);
-  const model = module?.model(modelName);
-  if (!module || !model) throw new AppError('model.not-found', `module "${moduleName}" has no model "${modelName}"`);
+  const { name, version: own } = module.module;
+  const model = moduleName === name && version === String(own) ? module.model(modelName) : undefined;
+  if (!model) throw new AppError('model.not-found', `module "${moduleName}" has no model "${modelName}"`);
   if (request.method === 'GET') {
     response.writeHead(200, { 'content-type': 'application/json' });
     response.end(JSON.stringify(model.signature));
