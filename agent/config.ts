@@ -10,6 +10,7 @@ import { parse as parseYaml } from 'yaml';
 import * as z from 'zod';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
+import { type SandboxAspect, sandboxAspects } from '#shared/protocol/sandbox.js';
 import { type HostEnvironment, inheritedEnvironment } from '#agent/providers/loader-environment.js';
 
 const megabyte = 1024 * 1024;
@@ -31,6 +32,17 @@ const settings = {
   'disk.reserveMegabytes': z.coerce.number().int().min(0).max(1_000_000).default(64),
   'link.keepaliveSeconds': z.coerce.number().int().min(5).max(3600).default(30),
   'link.maxReconnectSeconds': z.coerce.number().min(0.1).max(3600).default(60),
+  /** Whether modules that ask for the network get it. */
+  'modules.allowNetwork': z.stringbool().or(z.boolean()).default(false),
+  /** The most that one module with user code may have; half of the machine's memory unless given. */
+  'modules.maxMemoryMegabytes': megabytes('memory of one module at most').optional(),
+  'modules.maxCpus': z.coerce.number().min(0.05).max(1024).optional(),
+  /** What must be enforced before any user code runs here, separated by commas. */
+  'modules.require': z
+    .string()
+    .default('')
+    .transform((text) => text.split(',').flatMap((part) => (part.trim() === '' ? [] : [part.trim()])))
+    .pipe(z.array(z.enum(sandboxAspects))),
   'log.level': z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 } as const;
 
@@ -47,6 +59,12 @@ export interface AgentConfig {
   readonly telemetry: { readonly intervalMs: number; readonly maxSpoolBytes: number };
   readonly disk: { readonly reserveBytes: number };
   readonly link: { readonly keepaliveSeconds: number; readonly maxReconnectMs: number };
+  readonly modules: {
+    readonly allowNetwork: boolean;
+    readonly maxMemoryBytes?: number;
+    readonly maxCpus?: number;
+    readonly require: readonly SandboxAspect[];
+  };
   readonly log: { readonly level: string };
   /** What scoring hosts inherit, so that drivers and libraries are found. */
   readonly hostEnvironment: HostEnvironment;
@@ -107,6 +125,7 @@ export function fileFormOf({
   telemetry,
   disk,
   link,
+  modules,
   log,
 }: AgentConfig): Readonly<Record<string, unknown>> {
   return {
@@ -119,11 +138,18 @@ export function fileFormOf({
     },
     disk: { reserveMegabytes: disk.reserveBytes / megabyte },
     link: { keepaliveSeconds: link.keepaliveSeconds, maxReconnectSeconds: link.maxReconnectMs / 1000 },
+    modules: {
+      allowNetwork: modules.allowNetwork,
+      ...(modules.maxMemoryBytes === undefined ? {} : { maxMemoryMegabytes: modules.maxMemoryBytes / megabyte }),
+      ...(modules.maxCpus === undefined ? {} : { maxCpus: modules.maxCpus }),
+      require: modules.require.join(','),
+    },
     log,
   };
 }
 
 function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig {
+  const { 'modules.maxMemoryMegabytes': memory, 'modules.maxCpus': cpus } = values;
   return deepFreeze({
     stateDir: values.stateDir,
     scoring: {
@@ -140,6 +166,12 @@ function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig 
     link: {
       keepaliveSeconds: values['link.keepaliveSeconds'],
       maxReconnectMs: Math.round(values['link.maxReconnectSeconds'] * 1000),
+    },
+    modules: {
+      allowNetwork: values['modules.allowNetwork'],
+      ...(memory === undefined ? {} : { maxMemoryBytes: memory * megabyte }),
+      ...(cpus === undefined ? {} : { maxCpus: cpus }),
+      require: values['modules.require'],
     },
     log: { level: values['log.level'] },
     hostEnvironment,

@@ -22,10 +22,11 @@ import { LogRings } from '#agent/local/log-rings.js';
 import { programFiles } from '#agent/program-files.js';
 import { inRoomOf, layBallast } from '#agent/store/ballast.js';
 import { readControlToken } from '#agent/store/control-token.js';
-import { makeRunFolder, prepareStateFolder, stateFolder } from '#agent/store/state-folder.js';
+import { prepareStateFolder, stateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
 import { bindWithPatience } from '#agent/serving/bind-port.js';
+import { openSandbox } from '#agent/serving/open-sandbox.js';
 import { agentVersion } from '#agent/version.js';
 
 export interface AgentPorts {
@@ -97,7 +98,9 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     return undefined;
   });
   await layBallast(folder.ballast);
-  const runFolder = await makeRunFolder(folder);
+  const entries = programFiles();
+  const sandbox = await openSandbox(config, folder, entries.scriptHost);
+  undo.add(() => sandbox.sandbox.close());
   const handle = await bindWithPatience(
     config.scoring.address,
     config.scoring.port,
@@ -125,12 +128,12 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     logs,
     identity,
     folder,
-    runFolder,
+    sandbox,
     documents,
     bootId,
     handle,
     grpcHandle,
-    entries: programFiles(),
+    entries,
     hostSettings: {
       maxBodyBytes: config.scoring.maxBodyBytes,
       captureFolder: folder.capture,

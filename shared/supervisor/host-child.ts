@@ -151,12 +151,7 @@ export class HostChild<To extends object, From extends object> {
     if (pid === undefined) return () => undefined;
     if (oomScore !== undefined) sacrificeFirst(pid, oomScore);
     if (confinement === undefined) return () => undefined;
-    const { kept, limits } = confinement.recipe;
-    const watched = {
-      memoryBytes: kept.memory ? undefined : limits.memoryBytes,
-      openFiles: kept.files ? limits.openFiles : undefined,
-    };
-    return watchResources(pid, watched, (verdict) => this.condemn(verdict));
+    return watchResources(pid, confinement.watched, (verdict) => this.condemn(verdict));
   }
 
   private async end(code: number | null, signal: NodeJS.Signals | null): Promise<ExitCause> {
@@ -168,7 +163,7 @@ export class HostChild<To extends object, From extends object> {
       lastLines: this.tail.lines,
       started: this.child.pid !== undefined,
       verdict: this.verdict,
-      limits: confinement?.recipe.limits,
+      limits: confinement?.limits,
       story: await confinement?.end(),
     });
     this.ended = cause;

@@ -68,6 +68,7 @@ export class HostSet {
     this.host = ScoringHostProcess.spawn({
       entry: ports.hostEntry,
       ...(ports.hostEnvironment === undefined ? {} : { env: ports.hostEnvironment }),
+      confinement: ports.sandbox?.ours(),
       onLog: (line) => ports.onHostLog(names, line),
     });
   }

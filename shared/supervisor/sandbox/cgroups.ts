@@ -28,6 +28,8 @@ export interface GroupStory {
 }
 
 const killAttempts = 200;
+/** Names of groups that an owner's next life lets end by themselves begin so. A module's name has no dot. */
+export const unhurried = 'host.';
 
 export class Cgroups {
   private constructor(
@@ -64,15 +66,16 @@ export class Cgroups {
     return this.bases[controller]?.version;
   }
 
-  /** A group with the limits of those controllers that there are. */
-  create(name: string, limits: SandboxLimits, only: readonly Controller[] = controllers): Cgroup {
+  /** A group with the limits of those controllers that there are. Without limits it only tells what befell. */
+  create(name: string, limits: SandboxLimits | undefined, only: readonly Controller[] = controllers): Cgroup {
     const folders = new Map<Controller, GroupPlace>();
     for (const controller of only) {
       const base = this.bases[controller];
       if (base === undefined) continue;
       const folder = join(base.folder, name);
       mkdirSync(folder, { recursive: true });
-      for (const { file, content, optional } of limitFiles(controller, base.version, limits)) {
+      const files = limits === undefined ? [] : limitFiles(controller, base.version, limits);
+      for (const { file, content, optional } of files) {
         try {
           writeFileSync(join(folder, file), content);
         } catch (error) {
@@ -84,7 +87,7 @@ export class Cgroups {
     return new Cgroup(folders);
   }
 
-  /** Ends whatever runs in groups of ours, and removes them. */
+  /** Ends whatever runs in groups of ours, and removes them. Scoring hosts finish what is under way by themselves. */
   async clear(): Promise<void> {
     const names = new Set(
       Object.values(this.bases).flatMap(({ folder }) =>
@@ -95,7 +98,8 @@ export class Cgroups {
       const folders = Object.entries(this.bases).map(
         ([controller, base]) => [controller as Controller, { ...base, folder: join(base.folder, name) }] as const,
       );
-      await new Cgroup(new Map(folders.filter(([, { folder }]) => existsSync(folder)))).end();
+      if (name.startsWith(unhurried)) for (const [, { folder }] of folders) removeQuietly(folder);
+      else await new Cgroup(new Map(folders.filter(([, { folder }]) => existsSync(folder)))).end();
     }
   }
 

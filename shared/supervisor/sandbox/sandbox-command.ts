@@ -75,14 +75,15 @@ umount -l /old
 exec chroot /root "$@"`;
 
 export function sandboxCommand(input: CommandInput): { readonly file: string; readonly args: readonly string[] } {
-  const [file, ...args] = [...entered(input), ...namespaced(input), ...viewed(input), ...bounded(input)];
+  const entering = input.tools.sh === undefined ? [] : entered(input.tools.sh, input.entrances);
+  const [file, ...args] = [...entering, ...namespaced(input), ...viewed(input), ...bounded(input)];
   const [program = '', ...rest] = input.program;
   return file === undefined ? { file: program, args: rest } : { file, args: [...args, program, ...rest] };
 }
 
-function entered({ tools, entrances }: CommandInput): string[] {
-  if (tools.sh === undefined || entrances.length === 0) return [];
-  return [tools.sh, '-c', enterScript, 'flotilla-sandbox', ...entrances, '--'];
+/** What goes before a command that is to be in control groups. */
+export function entered(sh: string, entrances: readonly string[]): string[] {
+  return entrances.length === 0 ? [] : [sh, '-c', enterScript, 'flotilla-sandbox', ...entrances, '--'];
 }
 
 function namespaced({ recipe, namespaces, tools }: CommandInput): string[] {

@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import type { Problem } from '#shared/kernel/errors.js';
 import type { Result } from '#shared/kernel/result.js';
 import type { SandboxNeeds } from '#shared/package/sandbox-options.js';
-import type { Cgroup, GroupStory } from './cgroups.js';
-import { planSandbox, type SandboxPolicy, type SandboxRecipe } from './plan-sandbox.js';
+import type { WatchedLimits } from '../resource-watch.js';
+import { type Cgroup, type GroupStory, unhurried } from './cgroups.js';
+import { planSandbox, type SandboxLimits, type SandboxPolicy, type SandboxRecipe } from './plan-sandbox.js';
 import type { SandboxMachine } from './probe-sandbox.js';
-import { confinedPath, sandboxCommand } from './sandbox-command.js';
+import { confinedPath, entered, sandboxCommand } from './sandbox-command.js';
 import { SandboxUsers } from './sandbox-users.js';
 import { nodePath, programPaths, viewOf } from './sandbox-view.js';
 
@@ -17,7 +18,9 @@ export interface Confinement {
   /** Before the program's own file and arguments. */
   readonly launcher: { readonly file: string; readonly args: readonly string[] };
   readonly environment: Readonly<Record<string, string>>;
-  readonly recipe: SandboxRecipe;
+  /** What it must stay below; the kernel keeps all but `watched`. */
+  readonly limits: Pick<SandboxLimits, 'memoryBytes' | 'openFiles'> | undefined;
+  readonly watched: WatchedLimits;
   /** Where the program finds its module. */
   readonly moduleFolder: string;
   /** Ends whatever the program has left running, and tells what befell it. */
@@ -89,6 +92,28 @@ export class Sandbox {
     };
   }
 
+  /**
+   * For a program of ours, without user code, that needs the machine: accelerators, ports, models. It gains
+   * no privileges, and what befalls its memory is told.
+   */
+  ours(): Confinement {
+    this.cells += 1;
+    const { tools, cgroups } = this.machine;
+    const group = cgroups?.create(`${unhurried}${String(this.cells)}`, undefined, ['memory']);
+    const node = nodePath();
+    const bounds = tools.setpriv === undefined ? [] : [tools.setpriv, '--no-new-privs', '--'];
+    const entering = tools.sh === undefined ? [] : entered(tools.sh, group?.entrances ?? []);
+    const [file = node, ...args] = [...entering, ...bounds, node];
+    return {
+      launcher: { file, args },
+      environment: {},
+      limits: undefined,
+      watched: { memoryBytes: undefined, openFiles: undefined },
+      moduleFolder: '',
+      end: () => this.end(group, undefined),
+    };
+  }
+
   /** Nothing of it runs any more. */
   close(): void {
     this.machine.cgroups?.close();
@@ -96,12 +121,13 @@ export class Sandbox {
 
   private confine(input: CellInput, user: number | undefined, id: string, entry: string): Confinement {
     const { recipe, moduleFolder, folder } = input;
+    const { limits, kept } = recipe;
     const { machine, where } = this;
     const viewRoot = join(where.scratch, id);
     mkdirSync(viewRoot, { recursive: true });
-    const group = machine.cgroups?.create(id, recipe.limits);
+    const group = machine.cgroups?.create(id, limits);
     const node = nodePath();
-    const heapMegabytes = Math.floor((recipe.limits.memoryBytes * heapShare) / 2 ** 20);
+    const heapMegabytes = Math.floor((limits.memoryBytes * heapShare) / 2 ** 20);
     const { file, args } = sandboxCommand({
       recipe,
       namespaces: machine.namespaces,
@@ -113,7 +139,7 @@ export class Sandbox {
         folders: [moduleFolder, folder],
         secrets: where.secrets,
         network: recipe.network === 'machine',
-        temporaryBytes: recipe.limits.temporaryBytes,
+        temporaryBytes: limits.temporaryBytes,
       }),
       entrances: group?.entrances ?? [],
       program: [node, `--max-old-space-size=${String(heapMegabytes)}`],
@@ -122,7 +148,11 @@ export class Sandbox {
     return {
       launcher: { file, args },
       environment: { PATH: confinedPath, HOME: temporary, TMPDIR: temporary },
-      recipe,
+      limits,
+      watched: {
+        memoryBytes: kept.memory ? undefined : limits.memoryBytes,
+        openFiles: kept.files ? limits.openFiles : undefined,
+      },
       moduleFolder,
       end: async () => {
         const story = await this.end(group, user);
