@@ -16,6 +16,7 @@ import type { Ack } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
 import { recallDevice } from '#agent/device-memory.js';
+import type { TrustSource } from '#agent/identity/device-trust.js';
 import type { Identity } from '#agent/identity/identity.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { createExecutors } from '#agent/actions/executors.js';
@@ -56,6 +57,7 @@ export interface DeviceParts {
   readonly logger: Logger;
   readonly logs: LogRings;
   readonly identity: Identity;
+  readonly trust: TrustSource;
   readonly folder: StateFolder;
   readonly sandbox: OpenedSandbox;
   readonly documents: StateDocuments;
@@ -85,18 +87,17 @@ export interface Device {
 }
 
 export async function createDevice(parts: DeviceParts): Promise<Device> {
-  const { config, clock, random, logger, logs, identity, folder, documents, bootId, publish } = parts;
+  const { config, clock, random, logger, logs, identity, trust, folder, documents, bootId, publish } = parts;
   const stopping = new AbortController();
   const onBug = (error: unknown): void => logger.error({ err: error }, 'unexpected failure');
-
   const onHeldUp = (error: unknown): void => {
     if (error instanceof AppError) logger.warn({ problem: toProblem(error) }, 'not on disk; it is tried again');
     else onBug(error);
   };
-
   const { committed, rejections, keptDesired, kept, journal, time } = await recallDevice({
     clock,
     identity,
+    trust,
     folder,
     documents,
     onDamage: (damage) => parts.damages.push(damage),
@@ -118,7 +119,6 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     () => committed.value,
   );
   versions.keep(set);
-
   const telemetry = await createTelemetry({
     clock,
     folder,
@@ -145,7 +145,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       const ports = {
         images,
         blocks,
-        publishers: identity.publishers,
+        publishers: trust.current().publishers,
         neighbours: () => [...new Set(imagesToKeep(state.desired, committed.value).map(({ digest }) => digest))],
         freeBytes,
         reserveBytes: config.disk.reserveBytes,
@@ -231,7 +231,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     {
       clock,
       address: identity,
-      director: identity.director,
+      directors: () => trust.current().directors,
       persist: async (envelope, desired) => {
         await keptDesired.write(envelope);
         time.verified(Date.parse(desired.issuedAt));
@@ -258,7 +258,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   const commands = new CommandRunner({
     clock,
     address: identity,
-    director: identity.director,
+    directors: () => trust.current().directors,
     journal,
     executors: createOperations({
       uptimeSeconds: () => Math.round(process.uptime()),

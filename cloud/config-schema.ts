@@ -59,6 +59,14 @@ export const cloudConfigSchema = z.strictObject({
       maxConnections: count.default(20_000).describe('connections the embedded broker takes at one time'),
     })
     .prefault({}),
+  devices: z
+    .strictObject({
+      certificateDays: count
+        .max(3650)
+        .default(90)
+        .describe('how long a certificate of a device holds; devices renew at two thirds of it'),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       maxModelBytes: count.default(2 * gibibyte).describe('all files of one model version together'),

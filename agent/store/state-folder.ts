@@ -15,6 +15,8 @@ const maxSocketPath = 103;
 export interface StateFolder {
   readonly root: string;
   readonly identity: string;
+  /** Whom the device believes. */
+  readonly trust: string;
   readonly pendingEnrolment: string;
   /** For who may load and unload models over HTTP, on this device only. */
   readonly controlToken: string;
@@ -41,6 +43,7 @@ export function stateFolder(root: string): StateFolder {
   return {
     root,
     identity: join(root, 'identity.json'),
+    trust: join(root, 'trust.json'),
     pendingEnrolment: join(root, 'enrolment-pending.json'),
     controlToken: join(root, 'control-token'),
     lock: join(root, 'agent.lock'),
@@ -83,7 +86,10 @@ export async function prepareStateFolder(folder: StateFolder): Promise<void> {
 
 /** Clears what belongs to one device. Blobs stay, as they are named by what they are, and so does the boot counter. */
 export async function forgetDevice(folder: StateFolder): Promise<void> {
-  const documents = [folder.desired, folder.committed, folder.rejections].flatMap((path) => [path, `${path}.previous`]);
+  const documents = [folder.trust, folder.desired, folder.committed, folder.rejections].flatMap((path) => [
+    path,
+    `${path}.previous`,
+  ]);
   documents.push(folder.controlToken);
   const folders = [folder.commands, folder.capture, folder.logs, folder.spool('telemetry'), folder.spool('events')];
   for (const path of [...documents, ...folders]) await rm(path, { recursive: true, force: true });

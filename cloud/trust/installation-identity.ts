@@ -10,6 +10,7 @@ import type { SigningKey } from '#shared/package/signing-key.js';
 import { writeFileAtomic } from '#shared/platform/atomic-file.js';
 import { makePrivateFolder, readTextIfPresent } from '#shared/platform/private-file.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
+import { CertificateIssuer } from './certificate-issuer.js';
 import {
   createAuthority,
   createServerCertificate,
@@ -23,8 +24,11 @@ export interface InstallationIdentity {
   readonly director: SigningKey;
   /** PEM of the authority's certificate. */
   readonly authority: string;
-  /** SHA-256 of its DER, hex. */
+  /** PEM of every authority that devices may trust: the current one first, more than one while they change. */
+  readonly authorities: readonly string[];
+  /** SHA-256 of the current authority's DER, hex: what enrolment tokens pin. */
   readonly authorityFingerprint: string;
+  readonly issuer: CertificateIssuer;
   readonly server: KeyedCertificate;
   /** The same as files, for an external broker. */
   readonly serverCertificateFile: string;
@@ -57,6 +61,8 @@ export async function ensureInstallationIdentity(options: IdentityOptions): Prom
   return {
     director,
     authority: authority.certificate,
+    authorities: [authority.certificate],
+    issuer: new CertificateIssuer(authority),
     authorityFingerprint: fingerprintOf(authority.certificate),
     server,
     serverCertificateFile,

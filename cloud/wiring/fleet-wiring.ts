@@ -131,7 +131,15 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   outbox.wake();
   shutdown.add('outbox', () => outbox.stop());
 
-  const enrolment = new Enrolment({ db: control, clock, access, known, live });
+  const enrolment = new Enrolment({
+    db: control,
+    clock,
+    access,
+    known,
+    live,
+    issuer: identity.issuer,
+    certificateMs: ground.config.devices.certificateDays * dayMs,
+  });
   const gatewayUrl = await openGateway(ground, identity, enrolment, wired);
   keepUp(ground, twin, enrolment, telemetry);
   addGauges(ground, wired, devices, outboxRows);
@@ -188,7 +196,11 @@ async function openGateway(
     enrolment,
     trust: () => ({
       director: identity.director.publicKey,
-      broker: { url: wired.url(), serverName: wired.serverName, authority: wired.authority },
+      broker: {
+        url: wired.url(),
+        serverName: wired.serverName,
+        ...(wired.authority === identity.authority ? {} : { authority: wired.authority }),
+      },
     }),
   });
   shutdown.add('gateway', () => gateway.close());

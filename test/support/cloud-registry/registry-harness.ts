@@ -161,6 +161,7 @@ export async function deployRow(ground: Ground, device: string, imageDigest: str
       workspace: 'default',
       name: device,
       secretHash: '',
+      sealingKey: '',
       tagsJson: '{}',
       enrolledAt: at,
       retiredAt: null,
