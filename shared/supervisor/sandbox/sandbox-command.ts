@@ -43,7 +43,7 @@ const bindOptions = {
 export const confinedPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Writes its own id into each file before `--`, then becomes what follows. */
-const enterScript = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 97; shift; done; shift; exec "$@"';
+const enterScript = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 97; shift; done; shift; unset PWD OLDPWD; exec "$@"';
 
 /**
  * Builds a root below "$1" of the parts up to `--`, makes it the root of this mount namespace, lets go of
@@ -72,6 +72,7 @@ mount -o remount,bind,ro "$top"
 cd "$top"
 pivot_root . old
 umount -l /old
+unset PWD OLDPWD
 exec chroot /root "$@"`;
 
 export function sandboxCommand(input: CommandInput): { readonly file: string; readonly args: readonly string[] } {
