@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sandboxAspects } from '#shared/protocol/sandbox.js';
 import { RogueDevice } from '../support/agent/rogue-device.js';
+import { faults, runMisbehaving } from '../support/chaos/misbehaving-modules.js';
 
 const isRoot = process.getuid?.() === 0;
 
@@ -20,7 +21,7 @@ describe.runIf(isRoot && process.platform === 'linux')('a module with user code,
 
   it('runs where the device says what it enforces: all of it', () => {
     const sandbox = device.cloud.state.capabilities?.sandbox;
-    expect(sandboxAspects.filter((aspect) => sandbox?.[aspect].enforced !== true)).toEqual(missingHere());
+    expect(sandboxAspects.filter((aspect) => sandbox?.[aspect].enforced !== true)).toEqual([]);
   });
 
   it('does what it is there for', async () => {
@@ -46,9 +47,12 @@ describe.runIf(isRoot && process.platform === 'linux')('a module with user code,
 
   it('sees nothing of the machine but programs, its folder and its sockets', async () => {
     const { done: top } = (await device.attempt('list', { path: '/' })) as { done: string[] };
-    for (const name of ['root', 'home', 'var', 'run', 'sys', 'srv', 'opt', 'boot', 'old']) expect(top).not.toContain(name);
+    for (const name of ['root', 'home', 'var', 'run', 'sys', 'srv', 'opt', 'boot', 'old'])
+      expect(top).not.toContain(name);
     expect(await device.attempt('list', { path: device.root })).toEqual({ done: ['modules', 'run'] });
-    const { done: modules } = (await device.attempt('list', { path: join(device.root, 'modules') })) as { done: string[] };
+    const { done: modules } = (await device.attempt('list', { path: join(device.root, 'modules') })) as {
+      done: string[];
+    };
     expect(modules).toHaveLength(1);
     expect(await device.attempt('read', { path: '/etc/shadow' })).toEqual({ refused: 'ENOENT' });
     expect(await device.attempt('linkAndRead', { path: '/etc/shadow' })).toEqual({ refused: 'ENOENT' });
@@ -68,8 +72,18 @@ describe.runIf(isRoot && process.platform === 'linux')('a module with user code,
     const before = readdirSync(ownFolder).sort();
     expect(await device.attempt('writeOwnFolder')).toMatchObject({ refused: 'EROFS' });
     expect(await device.attempt('chmodOwnFolder')).toMatchObject({ refused: 'EROFS' });
-    for (const path of ['/x', '/usr/x', '/etc/x', '/dev/x', '/var/tmp/x', join(device.root, 'x'), '/proc/sys/kernel/core_pattern'])
-      expect(await device.attempt('write', { path })).toMatchObject({ refused: expect.stringMatching(/^E(ROFS|ACCES|PERM|NOENT)$/) as string });
+    for (const path of [
+      '/x',
+      '/usr/x',
+      '/etc/x',
+      '/dev/x',
+      '/var/tmp/x',
+      join(device.root, 'x'),
+      '/proc/sys/kernel/core_pattern',
+    ])
+      expect(await device.attempt('write', { path })).toMatchObject({
+        refused: expect.stringMatching(/^E(ROFS|ACCES|PERM|NOENT)$/) as string,
+      });
     expect(readdirSync(ownFolder).sort()).toEqual(before);
   });
 
@@ -83,14 +97,18 @@ describe.runIf(isRoot && process.platform === 'linux')('a module with user code,
   it('reaches no network, and nobody reaches it', async () => {
     expect(await device.attempt('interfaces')).toEqual({ done: {} });
     const refused = await device.attempt('connectOut', { port: device.port });
-    expect(refused).toMatchObject({ refused: expect.stringMatching(/ENETUNREACH|ECONNREFUSED|EADDRNOTAVAIL/) as string });
+    expect(refused).toMatchObject({
+      refused: expect.stringMatching(/ENETUNREACH|ECONNREFUSED|EADDRNOTAVAIL/) as string,
+    });
     // A port in a network of its own, without an interface.
     const { done: port } = (await device.attempt('listen')) as { done: number };
     await expect(fetch(`http://127.0.0.1:${String(port)}/`)).rejects.toThrow();
   });
 
   it('cannot speak to the agent, nor to models that are not its own', async () => {
-    expect(await device.attempt('connectUnix', { path: join(device.root, 'agent.sock') })).toEqual({ refused: 'ENOENT' });
+    expect(await device.attempt('connectUnix', { path: join(device.root, 'agent.sock') })).toEqual({
+      refused: 'ENOENT',
+    });
     expect(await device.attempt('connectUnix', { path: '/var/run/docker.sock' })).toEqual({ refused: 'ENOENT' });
   });
 
@@ -102,10 +120,12 @@ describe.runIf(isRoot && process.platform === 'linux')('a module with user code,
     }
   });
 
-  it('inherits nothing of the agent\'s environment', async () => {
+  it("inherits nothing of the agent's environment", async () => {
     const { done } = (await device.attempt('environment')) as { done: Record<string, string> };
     expect(JSON.stringify(done)).not.toContain('not for modules');
-    expect(Object.keys(done).filter((name) => !/^(PATH|HOME|TMPDIR|ORT_DISABLE_TELEMETRY|NODE_CHANNEL_.*)$/.test(name))).toEqual([]);
+    expect(
+      Object.keys(done).filter((name) => !/^(PATH|HOME|TMPDIR|ORT_DISABLE_TELEMETRY|NODE_CHANNEL_.*)$/.test(name)),
+    ).toEqual([]);
   });
 
   it.each([
@@ -133,12 +153,14 @@ describe.runIf(isRoot && process.platform === 'linux')('a module with user code,
     expect(device.events('host.crashed')).toEqual([]);
     expect(device.events('module.crashed')).toEqual([]);
   });
-});
 
-/** What this machine's kernel or container lacks; a machine that has it all proves it all. */
-function missingHere(): string[] {
-  return [];
-}
+  it('that misbehaves is bounded, told with its cause, and takes nothing with it', async () => {
+    const bounds = { runs: 1, seed: 1, signal: new AbortController().signal, say: () => undefined };
+    const rows = await runMisbehaving(bounds, device);
+    expect(rows).toHaveLength(faults.length + 1);
+    expect(rows.filter(({ runs, survived, lost, doubled }) => survived < runs || lost + doubled > 0)).toEqual([]);
+  });
+});
 
 function moduleFolderOf(device: RogueDevice): string {
   const folders = readdirSync(join(device.root, 'modules')).map((name) => join(device.root, 'modules', name));

@@ -60,11 +60,10 @@ function groupMount(line: string): GroupMount[] {
 
 /** In a container the membership may be as the machine knows it, while the mount shows only what is below. */
 function folderIn({ root, at }: GroupMount, path: string): string {
-  const normal = posix.normalize(path);
-  if (root !== '/' && (normal === root || normal.startsWith(`${root}/`))) {
-    return posix.join(at, normal.slice(root.length));
-  }
-  return root === '/' && !normal.includes('..') ? posix.join(at, normal) : at;
+  // Out of sight of a container's namespace, the kernel writes the path with "..".
+  if (path.split('/').includes('..')) return at;
+  const inside = root === '/' ? path : path === root || path.startsWith(`${root}/`) ? path.slice(root.length) : '';
+  return posix.join(at, inside).replace(/(?<=.)\/$/, '');
 }
 
 /** Spaces and the like are written as octal numbers. */

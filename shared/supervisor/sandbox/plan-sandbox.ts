@@ -4,7 +4,7 @@
  */
 import type { Problem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
-import type { SandboxNeeds } from '#shared/package/sandbox-options.js';
+import { defaultResources, type ModuleResources, type SandboxNeeds } from '#shared/package/sandbox-options.js';
 import { type SandboxAspect, sandboxAspects, type SandboxCapabilities } from '#shared/protocol/sandbox.js';
 
 /** What the owner of the device allows. */
@@ -37,19 +37,17 @@ export interface SandboxRecipe {
 }
 
 const megabyte = 1024 * 1024;
-const defaults = { memoryMegabytes: 512, cpus: 1, processes: 64, openFiles: 1024, temporaryMegabytes: 64 };
 
 export function planSandbox(
   policy: SandboxPolicy,
   capabilities: SandboxCapabilities,
   needs: SandboxNeeds,
 ): Result<SandboxRecipe, Problem> {
-  const asked = needs.resources ?? {};
   const wantsNetwork = needs.permissions?.network === true;
   if (wantsNetwork && !policy.allowNetwork) {
     return refuse('permission.refused', 'it asks for the network, which this device does not grant to modules');
   }
-  const tooMuch = beyondPolicy(policy, asked);
+  const tooMuch = needs.resources && beyondPolicy(policy, needs.resources);
   if (tooMuch !== undefined) return refuse('permission.refused', tooMuch);
   const required = new Set<SandboxAspect>([...policy.require, ...(needs.requires?.sandbox ?? [])]);
   // Who was granted the network has nothing to be kept from.
@@ -66,30 +64,31 @@ export function planSandbox(
     user: has('user') ? 'own' : 'agent',
     view: has('mounts') ? 'private' : 'machine',
     network: has('network') && !wantsNetwork ? 'none' : 'machine',
-    limits: limitsOf(policy, asked),
+    limits: limitsOf(policy, needs.resources ?? defaultResources),
     kept: { memory: has('memory'), cpu: has('cpu'), pids: has('pids'), files: has('files') },
     missing: sandboxAspects.filter((aspect) => !has(aspect) && !(aspect === 'network' && wantsNetwork)),
   });
 }
 
-function limitsOf(policy: SandboxPolicy, asked: NonNullable<SandboxNeeds['resources']>): SandboxLimits {
+/** Who names no resources takes what the device grants of the usual ones. */
+function limitsOf(policy: SandboxPolicy, asked: ModuleResources): SandboxLimits {
   return {
-    memoryBytes: Math.min((asked.memoryMegabytes ?? defaults.memoryMegabytes) * megabyte, policy.maxMemoryBytes),
-    cpus: Math.min(asked.cpus ?? defaults.cpus, policy.maxCpus),
-    processes: asked.processes ?? defaults.processes,
-    openFiles: asked.openFiles ?? defaults.openFiles,
-    temporaryBytes: (asked.temporaryMegabytes ?? defaults.temporaryMegabytes) * megabyte,
+    memoryBytes: Math.min(asked.memoryMegabytes * megabyte, policy.maxMemoryBytes),
+    cpus: Math.min(asked.cpus, policy.maxCpus),
+    processes: asked.processes,
+    openFiles: asked.openFiles,
+    temporaryBytes: asked.temporaryMegabytes * megabyte,
   };
 }
 
 function beyondPolicy(
   { maxMemoryBytes, maxCpus }: SandboxPolicy,
-  { memoryMegabytes, cpus }: NonNullable<SandboxNeeds['resources']>,
+  { memoryMegabytes, cpus }: ModuleResources,
 ): string | undefined {
-  if (memoryMegabytes !== undefined && memoryMegabytes * megabyte > maxMemoryBytes) {
+  if (memoryMegabytes * megabyte > maxMemoryBytes) {
     return `it asks for ${String(memoryMegabytes)} MB of memory; this device grants ${String(Math.floor(maxMemoryBytes / megabyte))}`;
   }
-  if (cpus !== undefined && cpus > maxCpus) {
+  if (cpus > maxCpus) {
     return `it asks for ${String(cpus)} cores; this device grants ${String(maxCpus)}`;
   }
   return undefined;

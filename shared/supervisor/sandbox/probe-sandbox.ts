@@ -11,13 +11,7 @@ import { unenforceable } from '#shared/protocol/sandbox.js';
 import { Cgroups } from './cgroups.js';
 import type { Controller } from './cgroup-files.js';
 import { planSandbox, type SandboxRecipe } from './plan-sandbox.js';
-import {
-  type CommandInput,
-  confinedPath,
-  sandboxCommand,
-  type SandboxTool,
-  sandboxTools,
-} from './sandbox-command.js';
+import { type CommandInput, confinedPath, sandboxCommand, type SandboxTool, sandboxTools } from './sandbox-command.js';
 import { nodePath, programPaths, viewOf } from './sandbox-view.js';
 
 export interface SandboxMachine {
@@ -119,7 +113,11 @@ async function attemptWith(
 function recipeWith(aspects: readonly SandboxAspect[]): SandboxRecipe {
   const not: Enforcement = { enforced: false, by: '' };
   const yes: Enforcement = { enforced: true, by: '' };
-  const capabilities = { ...unenforceable(''), ...Object.fromEntries(aspects.map((aspect) => [aspect, yes])), cpu: not };
+  const capabilities = {
+    ...unenforceable(''),
+    ...Object.fromEntries(aspects.map((aspect) => [aspect, yes])),
+    cpu: not,
+  };
   const policy = { allowNetwork: false, maxMemoryBytes: 2 ** 40, maxCpus: 1, require: aspects };
   const planned = planSandbox(policy, capabilities, {});
   if (!planned.ok) throw new Error(planned.error.message);

@@ -43,7 +43,8 @@ const bindOptions = {
 export const confinedPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Writes its own id into each file before `--`, then becomes what follows. */
-const enterScript = 'while [ "$1" != -- ]; do echo $$ >"$1" || exit 97; shift; done; shift; unset PWD OLDPWD; exec "$@"';
+const enterScript =
+  'while [ "$1" != -- ]; do echo $$ >"$1" || exit 97; shift; done; shift; unset PWD OLDPWD; exec "$@"';
 
 /**
  * Builds a root below "$1" of the parts up to `--`, makes it the root of this mount namespace, lets go of
@@ -99,21 +100,23 @@ function namespaced({ recipe, namespaces, tools }: CommandInput): string[] {
 function viewed({ recipe, namespaces, tools, user, viewRoot, view }: CommandInput): string[] {
   if (recipe.view !== 'private' || tools.sh === undefined) return [];
   const owner = namespaces === 'root' && recipe.user === 'own' ? `,uid=${String(user)},gid=${String(user)}` : '';
-  const parts = view.flatMap((part) => {
-    switch (part.kind) {
-      case 'bind':
-        return ['bind', part.path, bindOptions[part.mode]];
-      case 'link':
-        return ['link', part.path, part.to];
-      case 'temporary':
-        return ['tmpfs', part.path, `size=${String(part.bytes)},mode=700,nosuid,nodev${owner}`];
-      case 'hide':
-        return ['tmpfs', part.path, 'size=64k,mode=711,nosuid,nodev'];
-    }
-  });
+  const parts = view.flatMap((part) => partWords(part, owner));
   // Another user's processes are nobody's business; in a user namespace the kernel allows no such mount.
   const processes = namespaces === 'root' ? 'proc' : 'old-proc';
   return [tools.sh, '-c', viewScript, 'flotilla-sandbox', viewRoot, ...parts, processes, '--'];
+}
+
+function partWords(part: ViewPart, owner: string): string[] {
+  switch (part.kind) {
+    case 'bind':
+      return ['bind', part.path, bindOptions[part.mode]];
+    case 'link':
+      return ['link', part.path, part.to];
+    case 'temporary':
+      return ['tmpfs', part.path, `size=${String(part.bytes)},mode=700,nosuid,nodev${owner}`];
+    case 'hide':
+      return ['tmpfs', part.path, 'size=64k,mode=711,nosuid,nodev'];
+  }
 }
 
 function bounded({ recipe, namespaces, tools, user }: CommandInput): string[] {

@@ -192,7 +192,10 @@ describe('a module with user code', () => {
     const { url, host, script, module, hostConfig, config, flat } = await start(namesDigit);
     expect((await post(`${url}/score`, { flat })).status).toBe(200);
     const modelsSocket = `${config.modelsSocket}2`;
-    const next = await scoring.serve([{ ...module, modelsSocket }], { ...hostConfig, modules: [{ ...module, modelsSocket }] });
+    const next = await scoring.serve([{ ...module, modelsSocket }], {
+      ...hostConfig,
+      modules: [{ ...module, modelsSocket }],
+    });
     script.models(modelsSocket);
     await host.drain(20_000);
     expect((await post(`${next.url}/score`, { flat })).json).toMatchObject({ word: 'three' });

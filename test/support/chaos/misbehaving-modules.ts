@@ -11,8 +11,8 @@ import { type ChaosBounds, type ChaosOutcome, type ChaosRow, ChaosTally, type Ch
 interface Fault {
   readonly fault: string;
   readonly provoke: (device: RogueDevice) => Promise<unknown>;
-  /** What the cloud must be told, within the time that it takes to notice. */
-  readonly told: { readonly type: string; readonly cause?: string };
+  /** What the cloud must be told, within the time that it takes to notice; absent: it is bounded, and no more. */
+  readonly told?: { readonly type: string; readonly cause?: string };
   /** What else must be so. */
   readonly check?: (device: RogueDevice, told: DeviceEvent) => Promise<string | undefined> | string | undefined;
 }
@@ -52,7 +52,9 @@ export const faults: readonly Fault[] = [
     told: crashed('memory'),
     check: (_, event) => {
       const [limit, peak] = [number(event, 'memoryLimitBytes'), number(event, 'memoryPeakBytes')];
-      return limit === 192 * 2 ** 20 && peak <= limit && peak > limit / 2 ? undefined : `limit ${String(limit)}, peak ${String(peak)}`;
+      return limit === 192 * 2 ** 20 && peak <= limit && peak > limit / 2
+        ? undefined
+        : `limit ${String(limit)}, peak ${String(peak)}`;
     },
   },
   {
@@ -80,6 +82,26 @@ export const faults: readonly Fault[] = [
     },
     told: crashed('exit'),
     check: () => (sleepers() === 0 ? undefined : `${String(sleepers())} of its processes live on`),
+  },
+  {
+    fault: 'all the CPU that it can get',
+    provoke: async (device) => {
+      const pid = await device.roguePid();
+      const [before, from] = [busySeconds(pid), performance.now()];
+      await device.attempt('burn', { count: 2000 });
+      const share = (busySeconds(pid) - before) / ((performance.now() - from) / 1000);
+      // Half a core, and what one period more may bring.
+      if (share > 0.6) throw new Error(`it had ${share.toFixed(2)} of a core, of which it may have 0.5`);
+    },
+  },
+  {
+    fault: 'answers that never come',
+    provoke: async (device) => {
+      void Promise.allSettled(Array.from({ length: 40 }, () => device.attempt('neverAnswer')));
+      await device.rogueAnswers();
+      await device.attempt('exit', { count: 5 });
+    },
+    told: crashed('exit'),
   },
   {
     fault: 'log flood of 120 MB',
@@ -111,7 +133,9 @@ export async function runMisbehaving(bounds: ChaosBounds, started?: RogueDevice)
   try {
     // Each fault is one of its own, and no loop of crashes.
     await device.deploy({ policy: { restart: 'always', maxRestarts: 1000, windowSeconds: 1 } });
-    const tallies = new Map([...faults.map(({ fault }) => fault), crashLoop].map((name) => [name, new ChaosTally(name)]));
+    const tallies = new Map(
+      [...faults.map(({ fault }) => fault), crashLoop].map((name) => [name, new ChaosTally(name)]),
+    );
     for (let run = 0; run < (bounds.runs ?? 3) && !bounds.signal.aborted; run++) {
       for (const fault of faults) {
         if (bounds.signal.aborted) break;
@@ -153,12 +177,13 @@ async function outcomeOf(device: RogueDevice, act: () => Promise<void>): Promise
 }
 
 async function provoked(device: RogueDevice, { fault, provoke, told, check }: Fault): Promise<void> {
-  const before = device.events(told.type).length;
+  const before = told === undefined ? 0 : device.events(told.type).length;
   const agent = device.agent.pid;
   await provoke(device).catch((error: unknown) => {
     // Its process ended under the request.
     if (!(error instanceof TypeError)) throw error;
   });
+  if (told === undefined) return;
   let event: DeviceEvent | undefined;
   await until(
     `${fault} told`,
@@ -181,10 +206,14 @@ async function provoked(device: RogueDevice, { fault, provoke, told, check }: Fa
 
 async function looped(device: RogueDevice): Promise<void> {
   await device.deploy({ policy: { restart: 'always', maxRestarts: 2, windowSeconds: 600 }, settings: { loop: true } });
-  await until('given up', async () => {
-    await device.attempt('exit', { count: 9 }).catch(() => undefined);
-    return device.events('module.stopped').length > 0;
-  }, 60_000);
+  await until(
+    'given up',
+    async () => {
+      await device.attempt('exit', { count: 9 }).catch(() => undefined);
+      return device.events('module.stopped').length > 0;
+    },
+    60_000,
+  );
   const explained = await device.explain();
   if (!/its policy allows 2 restarts/.test(explained)) throw new Error('explain does not say why it is stopped');
   if (!(await device.peaceful())) throw new Error('the other module does not answer');
@@ -193,6 +222,16 @@ async function looped(device: RogueDevice): Promise<void> {
 function residentMegabytes(pid: number): number {
   const [, kilobytes] = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${String(pid)}/status`, 'utf8')) ?? [];
   return Number(kilobytes) / 1024;
+}
+
+function busySeconds(pid: number): number {
+  const fields =
+    readFileSync(`/proc/${String(pid)}/stat`, 'utf8')
+      .split(') ')
+      .at(-1)
+      ?.split(' ') ?? [];
+  // User and system time, in hundredths.
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 /** Of those that the rogue starts, on the whole machine. */
