@@ -11,10 +11,16 @@ import * as z from 'zod';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
 import { type SandboxAspect, sandboxAspects } from '#shared/protocol/sandbox.js';
+import { parseProxy, type ProxySettings } from '#agent/link/proxy-choice.js';
+import type { TransportSetting } from '#agent/link/transport-choice.js';
+import type { StreamKind } from '#shared/protocol/stream.js';
 import { type HostEnvironment, inheritedEnvironment } from '#agent/providers/loader-environment.js';
 
 const megabyte = 1024 * 1024;
 const megabytes = (text: string) => z.coerce.number().int().min(1).max(1_000_000).describe(text);
+
+const hours = (text: string) => z.coerce.number().min(0.001).max(100_000).describe(text);
+const hourSeconds = 3600;
 
 /** Every setting by its path in the file. The variable of `scoring.port` is FLOTILLA_AGENT_SCORING_PORT. */
 const settings = {
@@ -28,7 +34,9 @@ const settings = {
   'grpc.port': z.coerce.number().int().min(0).max(65_535).optional(),
   'scoring.maxBodyMegabytes': megabytes('largest scoring request').default(64),
   'telemetry.intervalSeconds': z.coerce.number().min(0.1).max(86_400).default(10),
-  'telemetry.maxSpoolMegabytes': megabytes('telemetry kept while offline').default(64),
+  'telemetry.maxSpoolMegabytes': megabytes('telemetry and events kept while offline').default(64),
+  'telemetry.maxAgeHours': hours('how long telemetry waits').default(7 * 24),
+  'telemetry.maxEventAgeHours': hours('how long events wait').default(30 * 24),
   'disk.reserveMegabytes': z.coerce.number().int().min(0).max(1_000_000).default(64),
   'link.keepaliveSeconds': z.coerce.number().int().min(5).max(3600).default(30),
   'link.maxReconnectSeconds': z.coerce.number().min(0.1).max(3600).default(60),
@@ -43,6 +51,17 @@ const settings = {
     .default('')
     .transform((text) => text.split(',').flatMap((part) => (part.trim() === '' ? [] : [part.trim()])))
     .pipe(z.array(z.enum(sandboxAspects))),
+  /** `auto`: MQTT, and where that does not come through, MQTT over WebSocket. */
+  'link.transport': z.enum(['auto', 'mqtt', 'websocket']).default('auto'),
+  /** An HTTP proxy, http://[user:password@]host:port, or `none`; absent: HTTPS_PROXY of the environment. */
+  'link.proxy': z
+    .string()
+    .refine((text) => text === 'none' || parseProxy(text).ok, {
+      error: ({ input }) => `must be http://[user:password@]host:port or none: ${reasonOf(String(input))}`,
+    })
+    .optional(),
+  /** Reached without the proxy, separated by commas; absent: NO_PROXY of the environment. */
+  'link.noProxy': z.string().max(4096).default(''),
   'log.level': z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 } as const;
 
@@ -56,9 +75,20 @@ export interface AgentConfig {
   readonly scoring: { readonly address: string; readonly port: number; readonly maxBodyBytes: number };
   /** On the address of scoring; absent: none. */
   readonly grpc?: { readonly port: number };
-  readonly telemetry: { readonly intervalMs: number; readonly maxSpoolBytes: number };
+  readonly telemetry: {
+    readonly intervalMs: number;
+    readonly maxSpoolBytes: number;
+    /** By the device's age clock: see agent/store/lived-time.ts. */
+    readonly maxAgeSeconds: Readonly<Record<StreamKind, number>>;
+  };
   readonly disk: { readonly reserveBytes: number };
-  readonly link: { readonly keepaliveSeconds: number; readonly maxReconnectMs: number };
+  readonly link: {
+    readonly keepaliveSeconds: number;
+    readonly maxReconnectMs: number;
+    readonly transport: TransportSetting;
+    /** Holds a password, perhaps. */
+    readonly proxy: ProxySettings;
+  };
   readonly modules: {
     readonly allowNetwork: boolean;
     readonly maxMemoryBytes?: number;
@@ -135,9 +165,17 @@ export function fileFormOf({
     telemetry: {
       intervalSeconds: telemetry.intervalMs / 1000,
       maxSpoolMegabytes: telemetry.maxSpoolBytes / megabyte,
+      maxAgeHours: telemetry.maxAgeSeconds.telemetry / hourSeconds,
+      maxEventAgeHours: telemetry.maxAgeSeconds.events / hourSeconds,
     },
     disk: { reserveMegabytes: disk.reserveBytes / megabyte },
-    link: { keepaliveSeconds: link.keepaliveSeconds, maxReconnectSeconds: link.maxReconnectMs / 1000 },
+    link: {
+      keepaliveSeconds: link.keepaliveSeconds,
+      maxReconnectSeconds: link.maxReconnectMs / 1000,
+      transport: link.transport,
+      ...(link.proxy.proxy === undefined ? {} : { proxy: withoutPassword(link.proxy.proxy) }),
+      noProxy: link.proxy.noProxy,
+    },
     modules: {
       allowNetwork: modules.allowNetwork,
       ...(modules.maxMemoryBytes === undefined ? {} : { maxMemoryMegabytes: modules.maxMemoryBytes / megabyte }),
@@ -161,11 +199,17 @@ function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig 
     telemetry: {
       intervalMs: Math.round(values['telemetry.intervalSeconds'] * 1000),
       maxSpoolBytes: values['telemetry.maxSpoolMegabytes'] * megabyte,
+      maxAgeSeconds: {
+        telemetry: values['telemetry.maxAgeHours'] * hourSeconds,
+        events: values['telemetry.maxEventAgeHours'] * hourSeconds,
+      },
     },
     disk: { reserveBytes: values['disk.reserveMegabytes'] * megabyte },
     link: {
       keepaliveSeconds: values['link.keepaliveSeconds'],
       maxReconnectMs: Math.round(values['link.maxReconnectSeconds'] * 1000),
+      transport: values['link.transport'],
+      proxy: { proxy: values['link.proxy'], noProxy: values['link.noProxy'] },
     },
     modules: {
       allowNetwork: values['modules.allowNetwork'],
@@ -187,6 +231,11 @@ function fromEnvironment(environment: ConfigSources['environment']): Record<stri
   const values: Record<string, string> = {};
   const shared = environment['FLOTILLA_LOG_LEVEL'];
   if (shared !== undefined) values['log.level'] = shared;
+  // As curl and others read them: the small letters first.
+  const proxy = environment['https_proxy'] ?? environment['HTTPS_PROXY'];
+  if (proxy !== undefined && proxy !== '') values['link.proxy'] = proxy;
+  const noProxy = environment['no_proxy'] ?? environment['NO_PROXY'];
+  if (noProxy !== undefined) values['link.noProxy'] = noProxy;
   for (const [variable, value] of Object.entries(environment)) {
     if (!variable.startsWith(prefix) || value === undefined || variable === configVariable) continue;
     const name = known.get(variable);
@@ -217,6 +266,16 @@ function fromFile({ file }: ConfigSources): Record<string, unknown> {
   if (typeof content !== 'object' || Array.isArray(content)) throw invalid(`${file.path} must be a map of settings`);
   walk(content, '');
   return values;
+}
+
+function reasonOf(proxy: string): string {
+  const parsed = parseProxy(proxy);
+  return parsed.ok ? '' : parsed.error;
+}
+
+/** For printing: who knows the proxy needs not know who may pass it. */
+function withoutPassword(proxy: string): string {
+  return proxy.replace(/\/\/[^/@]*@/, '//***@');
 }
 
 function isSetting(name: string): name is SettingName {

@@ -62,6 +62,7 @@ export interface DeviceParts {
   readonly sandbox: OpenedSandbox;
   readonly documents: StateDocuments;
   readonly bootId: number;
+  readonly lived: () => number;
   readonly handle: ListenHandle;
   /** For gRPC, where it is asked for. */
   readonly grpcHandle: ListenHandle | undefined;
@@ -84,6 +85,7 @@ export interface Device {
   onCommand(id: string, payload: Uint8Array): void;
   onBlock(payload: Uint8Array): void;
   hourly(): Promise<void>;
+  trustedNow(): number;
 }
 
 export async function createDevice(parts: DeviceParts): Promise<Device> {
@@ -123,8 +125,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     clock,
     folder,
     bootId,
-    intervalMs: config.telemetry.intervalMs,
-    maxSpoolBytes: config.telemetry.maxSpoolBytes,
+    ...config.telemetry,
+    lived: parts.lived,
     generation: () => state.desired?.generation ?? committed.value.generation,
     hostStats: () => serving.stats(),
     publish,
@@ -285,7 +287,6 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   });
   state.onChange(watchModules(state, raise, (module, line) => logs.module(module, line)));
   if (kept !== undefined) state.accept(kept, rejections.of(kept.generation));
-
   return {
     face: {
       status: () => views.status(),
@@ -313,10 +314,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       blocks.linkChanged(up);
       reporter.linkChanged(up);
       telemetry.linkChanged(up);
-      if (up) {
-        logger.info('connected to the control plane');
-        void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
-      }
+      if (!up) return;
+      void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
     },
     onDesired: (payload) =>
       background.run(async () => {
@@ -338,6 +337,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     },
     onCommand: (id, payload) => commands.receive(id, payload),
     onBlock: (payload) => blocks.receive(payload),
+    trustedNow: () => time.now(),
     hourly: async () => {
       state.take({ kind: 'garbageChanged', due: true });
       reporter.wholeAsked();

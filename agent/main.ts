@@ -18,11 +18,13 @@ import { createDevice, type Device } from '#agent/device.js';
 import { KeptTrust } from '#agent/identity/device-trust.js';
 import { type Identity, identityDocument } from '#agent/identity/identity.js';
 import { DeviceSession } from '#agent/link/device-session.js';
+import { brokerUrls } from '#agent/link/transport-choice.js';
 import { openLocalApi } from '#agent/local/local-api.js';
 import { LogRings } from '#agent/local/log-rings.js';
 import { programFiles } from '#agent/program-files.js';
 import { inRoomOf, layBallast } from '#agent/store/ballast.js';
 import { readControlToken } from '#agent/store/control-token.js';
+import { openLivedTime } from '#agent/store/lived-time.js';
 import { prepareStateFolder, type StateFolder, stateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
@@ -93,6 +95,10 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     logger.error({ path }, what);
   });
   const bootId = await inRoomOf(folder.ballast, () => documents.nextBootId(clock.now() / 1000));
+  const lived = await openLivedTime(documents, clock);
+  const keepLived = (): Promise<void> =>
+    lived.keep().catch((error: unknown) => logger.warn({ reason: messageOf(error) }, 'the age clock was not kept'));
+  await keepLived();
   const controlToken = await readControlToken(folder.controlToken).catch((error: unknown) => {
     // The device serves all the same.
     logger.warn({ path: folder.controlToken, reason: messageOf(error) }, 'no control token: nobody may load or unload');
@@ -133,6 +139,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     sandbox,
     documents,
     bootId,
+    lived: lived.seconds,
     handle,
     grpcHandle,
     entries,
@@ -145,11 +152,19 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     publish: (channel, message, id) => session.publish(channel, message, id),
     link: () => ({ connected: session.connected, problem: session.lastProblem }),
   });
+  const urls = brokerUrls(config.link.transport, { broker: identity.broker.url, gateway: identity.gateway });
+  if (urls.length === 0) {
+    throw new AppError(
+      'config.invalid',
+      `link.transport is mqtt, and the broker ${identity.broker.url} is reached by WebSocket alone: set it to auto`,
+    );
+  }
   const session = new DeviceSession(
     {
       address: identity,
-      password: identity.secret,
-      broker: { ...identity.broker, authority: identity.broker.authority ?? trust.current().authorities.join('') },
+      urls,
+      serverName: identity.broker.serverName,
+      proxy: config.link.proxy,
       bootId,
       agentVersion,
       keepaliveSeconds: config.link.keepaliveSeconds,
@@ -160,6 +175,12 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
       clock,
       random,
       logger,
+      client: () => identity,
+      authorities: () => {
+        const { authority } = identity.broker;
+        return authority === undefined ? trust.current().authorities : [authority];
+      },
+      trustedNow: () => device.trustedNow(),
       onLink: (up) => device.linkChanged(up),
       onMessage: (channel, id, payload) => dispatch(device, channel, id, payload),
     },
@@ -175,6 +196,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   const minute = String(Math.floor(random() * 60));
   const upkeep = async (): Promise<void> => {
     await layBallast(folder.ballast);
+    await keepLived();
     await device.hourly();
   };
   const hourly = schedule(`${minute} * * * *`, upkeep, { noOverlap: true, name: 'hourly' });

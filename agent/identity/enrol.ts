@@ -102,7 +102,6 @@ async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
     certificate: answer.certificate,
     privateKey: keys.privateKey,
     sealingKey: keys.sealingKey,
-    secret: answer.secret,
     enrolledAt: toInstant(clock.now()),
   };
   // Nothing of an earlier device is this one's: not its generation, nor what it has not sent yet.

@@ -27,6 +27,8 @@ export interface StateFolder {
   readonly committed: string;
   readonly rejections: string;
   readonly boot: string;
+  /** The device's age clock. */
+  readonly lived: string;
   readonly blobs: string;
   readonly partial: string;
   readonly modules: string;
@@ -53,6 +55,7 @@ export function stateFolder(root: string): StateFolder {
     committed: join(root, 'committed.json'),
     rejections: join(root, 'rejections.json'),
     boot: join(root, 'boot.json'),
+    lived: join(root, 'lived.json'),
     blobs: join(root, 'blobs', 'sha256'),
     partial: join(root, 'partial'),
     modules: join(root, 'modules'),

@@ -1,9 +1,9 @@
 /** X.509: an authority that devices pin, the server certificates that it signs, and those of its clients. */
 import 'reflect-metadata';
-import { X509Certificate, webcrypto } from 'node:crypto';
+import { createPrivateKey, X509Certificate, webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 
-export const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
+const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
 const day = 86_400_000;
 const authorityLifetimeMs = 20 * 365 * day;
 /** What browsers and phones accept at most. */
@@ -108,12 +108,11 @@ async function signLeaf(authority: KeyedCertificate, leaf: Leaf): Promise<x509.X
   return x509.X509CertificateGenerator.create({
     serialNumber: newSerial(),
     subject: [{ CN: [leaf.commonName] }],
-    issuer: issuer.subject,
+    issuer: issuer.subjectName,
     notBefore: new Date(leaf.nowMs - backdatingMs),
     notAfter: new Date(Math.min(leaf.nowMs + leaf.lifetimeMs, issuer.notAfter.getTime())),
-    signingAlgorithm: algorithm,
+    ...(await signingKeyOf(authority.privateKey)),
     publicKey: leaf.publicKey,
-    signingKey: await importPrivateKey(authority.privateKey),
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
@@ -157,10 +156,20 @@ async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
   return (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
 }
 
-export async function importPrivateKey(pem: string): Promise<webcrypto.CryptoKey> {
-  const [der] = x509.PemConverter.decode(pem);
-  if (der === undefined) throw new Error('no PEM');
-  return webcrypto.subtle.importKey('pkcs8', der, algorithm, true, ['sign']);
+/** What an authority's key signs with: its own kind, since an operator may bring one. */
+export async function signingKeyOf(
+  privateKeyPem: string,
+): Promise<{ readonly signingKey: webcrypto.CryptoKey; readonly signingAlgorithm: x509.HashedAlgorithm }> {
+  const key = createPrivateKey(privateKeyPem);
+  const signingAlgorithm =
+    key.asymmetricKeyType === 'rsa'
+      ? { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
+      : key.asymmetricKeyDetails?.namedCurve === 'secp384r1'
+        ? { name: 'ECDSA', namedCurve: 'P-384', hash: 'SHA-384' }
+        : algorithm;
+  const der = Uint8Array.from(key.export({ format: 'der', type: 'pkcs8' }));
+  const signingKey = await webcrypto.subtle.importKey('pkcs8', der, signingAlgorithm, false, ['sign']);
+  return { signingKey, signingAlgorithm };
 }
 
 async function keyed(certificate: x509.X509Certificate, privateKey: webcrypto.CryptoKey): Promise<KeyedCertificate> {

@@ -1,7 +1,7 @@
 /** The list of certificates that no longer count, for brokers that read files. */
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
-import { algorithm, backdatingMs, importPrivateKey, type KeyedCertificate } from './certificates.js';
+import { backdatingMs, type KeyedCertificate, signingKeyOf } from './certificates.js';
 
 export interface RevokedSerial {
   /** Hex. */
@@ -20,15 +20,14 @@ export async function signRevocationList(
 ): Promise<string> {
   const issuer = new x509.X509Certificate(authority.certificate);
   const list = await x509.X509CrlGenerator.create({
-    issuer: issuer.subject,
+    issuer: issuer.subjectName,
     thisUpdate: new Date(nowMs - backdatingMs),
     nextUpdate: new Date(nowMs + lifetimeMs),
     entries: revoked.map(({ serial, revokedAtMs }) => ({
       serialNumber: serial,
       revocationDate: new Date(revokedAtMs),
     })),
-    signingAlgorithm: algorithm,
-    signingKey: await importPrivateKey(authority.privateKey),
+    ...(await signingKeyOf(authority.privateKey)),
     extensions: [await x509.AuthorityKeyIdentifierExtension.create(issuer, false)],
   });
   return `${x509.PemConverter.encode(list.rawData, 'X509 CRL')}\n`;

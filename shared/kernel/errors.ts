@@ -21,6 +21,8 @@ export const errorRegistry = {
   'auth.missing': { status: 401, retry: 'never', exit: 3 },
   'auth.invalid': { status: 401, retry: 'never', exit: 3 },
   'auth.forbidden': { status: 403, retry: 'never', exit: 3 },
+  'token.not-found': { status: 404, retry: 'changed', exit: 4 },
+  'token.exists': { status: 409, retry: 'never', exit: 5 },
   'enrolment.token-invalid': { status: 401, retry: 'never', exit: 3 },
   'enrolment.token-used': { status: 401, retry: 'never', exit: 3 },
   'enrolment.token-expired': { status: 401, retry: 'never', exit: 3 },
