@@ -174,8 +174,8 @@ export class HostProcess {
 
 async function serveModels(host: ScoringHost): Promise<ModelsDoor[]> {
   const doors: ModelsDoor[] = [];
-  for (const module of host.all) {
-    const { modelsSocket } = module.module;
+  for (const { module } of host.all) {
+    const { modelsSocket } = module;
     if (modelsSocket === undefined) continue;
     const server = createModelsServer(host, module);
     doors.push({ drain: new ConnectionDrain(server), socket: await listenPrivately(server, modelsSocket) });

@@ -10,8 +10,13 @@ import { faultOf } from './faults.js';
 import type { LoadedHostedModule } from './hosted-module.js';
 import type { ScoringHost } from './scoring-host.js';
 
-/** @param only the version of the module whose models these are */
-export function createModelsServer(host: ScoringHost, only: LoadedHostedModule): Server {
+export interface ModuleVersion {
+  readonly name: string;
+  readonly version: number;
+}
+
+/** @param only whose models these are; it may be unloaded and loaded meanwhile */
+export function createModelsServer(host: ScoringHost, only: ModuleVersion): Server {
   const server = createServer({ noDelay: true }, (request, response) => {
     answer(host, only, request, response).catch((error: unknown) => {
       const fault = faultOf(error, 'score');
@@ -26,14 +31,15 @@ export function createModelsServer(host: ScoringHost, only: LoadedHostedModule):
 
 async function answer(
   host: ScoringHost,
-  module: LoadedHostedModule,
+  { name, version: own }: ModuleVersion,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const [, moduleName = '', version = '', modelName = ''] = (request.url ?? '').split('/');
-  const { name, version: own } = module.module;
-  const model = moduleName === name && version === String(own) ? module.model(modelName) : undefined;
-  if (!model) throw new AppError('model.not-found', `module "${moduleName}" has no model "${modelName}"`);
+  const mine = moduleName === name && version === String(own);
+  const module = mine ? host.versions(name).find((one) => one.module.version === own) : undefined;
+  const model = module?.model(modelName);
+  if (!module || !model) throw new AppError('model.not-found', `module "${moduleName}" has no model "${modelName}"`);
   if (request.method === 'GET') {
     response.writeHead(200, { 'content-type': 'application/json' });
     response.end(JSON.stringify(model.signature));
