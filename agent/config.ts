@@ -10,15 +10,36 @@ import { parse as parseYaml } from 'yaml';
 import * as z from 'zod';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
-import { type SandboxAspect, sandboxAspects } from '#shared/protocol/sandbox.js';
+import { type AccessSettings, readHostName, readOrigin } from '#shared/scoring/access/access-settings.js';
 import { parseProxy, type ProxySettings } from '#agent/link/proxy-choice.js';
 import type { TransportSetting } from '#agent/link/transport-choice.js';
 import type { StreamKind } from '#shared/protocol/stream.js';
+import {
+  moduleSettings,
+  type ModulesConfig,
+  modulesConfigOf,
+  modulesFileForm,
+} from '#agent/serving/module-settings.js';
 import { type HostEnvironment, inheritedEnvironment } from '#agent/providers/loader-environment.js';
 
 const megabyte = 1024 * 1024;
 const megabytes = (text: string) => z.coerce.number().int().min(1).max(1_000_000).describe(text);
 
+/** Of texts, in a file as a list, elsewhere with commas between. */
+const listOf = (read: (text: string) => string | undefined, what: string) =>
+  z
+    .preprocess(
+      (value) => (typeof value === 'string' ? value.split(',') : value),
+      z
+        .array(
+          z
+            .string()
+            .refine((text) => read(text) !== undefined, what)
+            .transform((text) => read(text) ?? text),
+        )
+        .max(64),
+    )
+    .default([]);
 const hours = (text: string) => z.coerce.number().min(0.001).max(100_000).describe(text);
 const hourSeconds = 3600;
 
@@ -30,9 +51,17 @@ const settings = {
     .refine((text) => isIP(text) !== 0, 'must be an IP address, for example 127.0.0.1')
     .default('127.0.0.1'),
   'scoring.port': z.coerce.number().int().min(0).max(65_535).default(8800),
+  /** Who may score; without it this machine freely, others with a key. */
+  'scoring.access': z.enum(['open', 'keys']).optional(),
+  'scoring.hostNames': listOf(readHostName, 'must be host names without a port, for example edge-1.factory.example'),
+  'scoring.corsOrigins': listOf(readOrigin, 'must be origins as browsers write them, for example https://app.example'),
   /** Without it there is no gRPC; 0 picks a free port. */
   'grpc.port': z.coerce.number().int().min(0).max(65_535).optional(),
   'scoring.maxBodyMegabytes': megabytes('largest scoring request').default(64),
+  /** Another place for the agent's socket than the state folder, which only its owner can enter. */
+  'local.socket': z.string().startsWith('/', 'must be an absolute path').max(103).optional(),
+  /** Whose members may ask too; name or number. */
+  'local.socketGroup': z.coerce.string().min(1).optional(),
   'telemetry.intervalSeconds': z.coerce.number().min(0.1).max(86_400).default(10),
   'telemetry.maxSpoolMegabytes': megabytes('telemetry and events kept while offline').default(64),
   'telemetry.maxAgeHours': hours('how long telemetry waits').default(7 * 24),
@@ -40,17 +69,7 @@ const settings = {
   'disk.reserveMegabytes': z.coerce.number().int().min(0).max(1_000_000).default(64),
   'link.keepaliveSeconds': z.coerce.number().int().min(5).max(3600).default(30),
   'link.maxReconnectSeconds': z.coerce.number().min(0.1).max(3600).default(60),
-  /** Whether modules that ask for the network get it. */
-  'modules.allowNetwork': z.stringbool().or(z.boolean()).default(false),
-  /** The most that one module with user code may have; half of the machine's memory unless given. */
-  'modules.maxMemoryMegabytes': megabytes('memory of one module at most').optional(),
-  'modules.maxCpus': z.coerce.number().min(0.05).max(1024).optional(),
-  /** What must be enforced before any user code runs here, separated by commas. */
-  'modules.require': z
-    .string()
-    .default('')
-    .transform((text) => text.split(',').flatMap((part) => (part.trim() === '' ? [] : [part.trim()])))
-    .pipe(z.array(z.enum(sandboxAspects))),
+  ...moduleSettings,
   /** `auto`: MQTT, and where that does not come through, MQTT over WebSocket. */
   'link.transport': z.enum(['auto', 'mqtt', 'websocket']).default('auto'),
   /** An HTTP proxy, http://[user:password@]host:port, or `none`; absent: HTTPS_PROXY of the environment. */
@@ -72,9 +91,10 @@ type Settings = z.infer<typeof schema>;
 
 export interface AgentConfig {
   readonly stateDir: string;
-  readonly scoring: { readonly address: string; readonly port: number; readonly maxBodyBytes: number };
+  readonly scoring: AccessSettings & { readonly port: number; readonly maxBodyBytes: number };
   /** On the address of scoring; absent: none. */
   readonly grpc?: { readonly port: number };
+  readonly local: { readonly socket: string | undefined; readonly socketGroup: string | undefined };
   readonly telemetry: {
     readonly intervalMs: number;
     readonly maxSpoolBytes: number;
@@ -89,12 +109,7 @@ export interface AgentConfig {
     /** Holds a password, perhaps. */
     readonly proxy: ProxySettings;
   };
-  readonly modules: {
-    readonly allowNetwork: boolean;
-    readonly maxMemoryBytes?: number;
-    readonly maxCpus?: number;
-    readonly require: readonly SandboxAspect[];
-  };
+  readonly modules: ModulesConfig;
   readonly log: { readonly level: string };
   /** What scoring hosts inherit, so that drivers and libraries are found. */
   readonly hostEnvironment: HostEnvironment;
@@ -130,7 +145,13 @@ export function agentConfigFrom(sources: ConfigSources): AgentConfig {
       `${name}: ${issue?.message ?? 'not valid'}; set it by flag, ${variableOf(name)} or the settings file`,
     );
   }
-  return shape(parsed.data, inheritedEnvironment(sources.environment));
+  const { data } = parsed;
+  if (data['local.socketGroup'] !== undefined && data['local.socket'] === undefined) {
+    throw invalid(
+      'local.socketGroup: no group can enter the state folder; set local.socket to a path outside, for example /run/flotilla-agent/agent.sock',
+    );
+  }
+  return shape(data, inheritedEnvironment(sources.environment));
 }
 
 /** Reads the process's environment and the settings file, where there is one. */
@@ -152,6 +173,7 @@ export function fileFormOf({
   stateDir,
   scoring,
   grpc,
+  local,
   telemetry,
   disk,
   link,
@@ -160,8 +182,16 @@ export function fileFormOf({
 }: AgentConfig): Readonly<Record<string, unknown>> {
   return {
     stateDir,
-    scoring: { address: scoring.address, port: scoring.port, maxBodyMegabytes: scoring.maxBodyBytes / megabyte },
+    scoring: {
+      address: scoring.address,
+      port: scoring.port,
+      maxBodyMegabytes: scoring.maxBodyBytes / megabyte,
+      ...(scoring.access === undefined ? {} : { access: scoring.access }),
+      hostNames: scoring.hostNames,
+      corsOrigins: scoring.corsOrigins,
+    },
     ...(grpc === undefined ? {} : { grpc }),
+    ...(local.socket === undefined ? {} : { local: JSON.parse(JSON.stringify(local)) as unknown }),
     telemetry: {
       intervalSeconds: telemetry.intervalMs / 1000,
       maxSpoolMegabytes: telemetry.maxSpoolBytes / megabyte,
@@ -176,26 +206,24 @@ export function fileFormOf({
       ...(link.proxy.proxy === undefined ? {} : { proxy: withoutPassword(link.proxy.proxy) }),
       noProxy: link.proxy.noProxy,
     },
-    modules: {
-      allowNetwork: modules.allowNetwork,
-      ...(modules.maxMemoryBytes === undefined ? {} : { maxMemoryMegabytes: modules.maxMemoryBytes / megabyte }),
-      ...(modules.maxCpus === undefined ? {} : { maxCpus: modules.maxCpus }),
-      require: modules.require.join(','),
-    },
+    modules: modulesFileForm(modules),
     log,
   };
 }
 
 function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig {
-  const { 'modules.maxMemoryMegabytes': memory, 'modules.maxCpus': cpus } = values;
   return deepFreeze({
     stateDir: values.stateDir,
     scoring: {
       address: values['scoring.address'],
       port: values['scoring.port'],
       maxBodyBytes: values['scoring.maxBodyMegabytes'] * megabyte,
+      access: values['scoring.access'],
+      hostNames: values['scoring.hostNames'],
+      corsOrigins: values['scoring.corsOrigins'],
     },
     ...(values['grpc.port'] === undefined ? {} : { grpc: { port: values['grpc.port'] } }),
+    local: { socket: values['local.socket'], socketGroup: values['local.socketGroup'] },
     telemetry: {
       intervalMs: Math.round(values['telemetry.intervalSeconds'] * 1000),
       maxSpoolBytes: values['telemetry.maxSpoolMegabytes'] * megabyte,
@@ -211,12 +239,7 @@ function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig 
       transport: values['link.transport'],
       proxy: { proxy: values['link.proxy'], noProxy: values['link.noProxy'] },
     },
-    modules: {
-      allowNetwork: values['modules.allowNetwork'],
-      ...(memory === undefined ? {} : { maxMemoryBytes: memory * megabyte }),
-      ...(cpus === undefined ? {} : { maxCpus: cpus }),
-      require: values['modules.require'],
-    },
+    modules: modulesConfigOf(values),
     log: { level: values['log.level'] },
     hostEnvironment,
   });

@@ -4,9 +4,9 @@
  */
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
-import { diskError } from '#shared/platform/atomic-file.js';
+import { diskError, syncFolder } from '#shared/platform/atomic-file.js';
 import type { StreamKind } from '#shared/protocol/stream.js';
 
 /** A path of a Unix socket that is longer is cut or refused by the kernel (sun_path, 108 with the final null). */
@@ -20,6 +20,8 @@ export interface StateFolder {
   readonly pendingEnrolment: string;
   /** For who may load and unload models over HTTP, on this device only. */
   readonly controlToken: string;
+  /** Digests of the keys of who may score, on this device only. */
+  readonly scoringKeys: string;
   readonly lock: string;
   readonly ballast: string;
   readonly socket: string;
@@ -48,6 +50,7 @@ export function stateFolder(root: string): StateFolder {
     trust: join(root, 'trust.json'),
     pendingEnrolment: join(root, 'enrolment-pending.json'),
     controlToken: join(root, 'control-token'),
+    scoringKeys: join(root, 'scoring-keys.json'),
     lock: join(root, 'agent.lock'),
     ballast: join(root, 'ballast'),
     socket: join(root, 'agent.sock'),
@@ -78,10 +81,14 @@ export async function prepareStateFolder(folder: StateFolder): Promise<void> {
   try {
     await mkdir(folder.root, { recursive: true, mode: 0o700 });
     await chmod(folder.root, 0o700);
+    const parents = new Set([dirname(folder.root)]);
     const inner = [folder.blobs, folder.partial, folder.modules, folder.commands, folder.logs];
     for (const path of [...inner, folder.spool('telemetry'), folder.spool('events')]) {
       await mkdir(path, { recursive: true });
+      parents.add(dirname(path));
     }
+    // Else a power cut could take a folder away with all that was synced in it.
+    for (const path of parents) await syncFolder(path);
   } catch (error) {
     throw diskError(error, `cannot prepare the state folder ${folder.root}`);
   }
@@ -89,10 +96,9 @@ export async function prepareStateFolder(folder: StateFolder): Promise<void> {
 
 /** Clears what belongs to one device. Blobs stay, as they are named by what they are, and so does the boot counter. */
 export async function forgetDevice(folder: StateFolder): Promise<void> {
-  const documents = [folder.trust, folder.desired, folder.committed, folder.rejections].flatMap((path) => [
-    path,
-    `${path}.previous`,
-  ]);
+  const documents = [folder.trust, folder.desired, folder.committed, folder.rejections, folder.scoringKeys].flatMap(
+    (path) => [path, `${path}.previous`],
+  );
   documents.push(folder.controlToken);
   const folders = [folder.commands, folder.capture, folder.logs, folder.spool('telemetry'), folder.spool('events')];
   for (const path of [...documents, ...folders]) await rm(path, { recursive: true, force: true });

@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { activityBody, activityLog } from '#cloud/http/schemas/activities.js';
+import { auditBody, auditChainBody, auditQuery } from '#cloud/http/schemas/audit.js';
 import { pageOf, pageQuery } from '#cloud/http/schemas/common.js';
 import {
   commandBody,
@@ -21,6 +22,15 @@ import { modelBody, modelCreate, modelPatch } from '#cloud/http/schemas/models.j
 import { serverBody } from '#cloud/http/schemas/server.js';
 import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 import { createdToken, selfBody, tokenBody, tokenCreate } from '#cloud/http/schemas/tokens.js';
+import {
+  directorRotationBody,
+  rotationStep,
+  trustBody,
+  trustCreate,
+  trustCreated,
+  trustVersionsBody,
+  trustVersionsQuery,
+} from '#cloud/http/schemas/trust.js';
 import { workspaceBody, workspaceCreate } from '#cloud/http/schemas/workspaces.js';
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
@@ -72,6 +82,10 @@ export const routes = {
   installationTokenCreate: { method: 'POST', path: '/v1/tokens', body: tokenCreate, response: createdToken },
   installationTokenRevoke: { method: 'DELETE', path: '/v1/tokens/:id', response: tokenBody },
 
+  audit: { method: 'GET', path: `${w}/audit`, query: auditQuery, response: pageOf(auditBody) },
+  installationAudit: { method: 'GET', path: '/v1/audit', query: auditQuery, response: pageOf(auditBody) },
+  auditChain: { method: 'GET', path: '/v1/audit/chain', response: auditChainBody },
+
   workspaceList: { method: 'GET', path: '/v1/workspaces', query: pageQuery, response: pageOf(workspaceBody) },
   workspaceCreate: { method: 'POST', path: '/v1/workspaces', body: workspaceCreate, response: workspaceBody },
   workspaceDelete: { method: 'DELETE', path: '/v1/workspaces/:name', response: none },
@@ -97,6 +111,16 @@ export const routes = {
   activityCancel: { method: 'POST', path: `${w}/activities/:id/cancel`, response: activityBody },
 
   events: { method: 'GET', path: `${w}/events`, response: none },
+
+  trustGet: { method: 'GET', path: `${w}/trust`, response: trustBody },
+  trustVersions: { method: 'GET', path: `${w}/trust/versions`, query: trustVersionsQuery, response: trustVersionsBody },
+  trustPublish: { method: 'POST', path: `${w}/trust`, body: trustCreate, response: trustCreated },
+  directorRotate: {
+    method: 'POST',
+    path: '/v1/rotations/director',
+    body: rotationStep,
+    response: directorRotationBody,
+  },
 
   enrolmentTokenCreate: {
     method: 'POST',
