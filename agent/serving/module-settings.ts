@@ -23,7 +23,8 @@ export interface ModulesConfig {
   readonly require: readonly SandboxAspect[];
 }
 
-type Values = { readonly [Name in keyof typeof moduleSettings]: z.infer<(typeof moduleSettings)[Name]> };
+const schema = z.object(moduleSettings);
+type Values = z.infer<typeof schema>;
 
 const megabyte = 1024 * 1024;
 
