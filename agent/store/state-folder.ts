@@ -40,6 +40,8 @@ export interface StateFolder {
   /** Sampled requests and answers of modules that ask for it. */
   readonly capture: string;
   readonly logs: string;
+  /** The last support bundle that the control plane asked for. */
+  readonly bundle: string;
   spool(kind: StreamKind): string;
 }
 
@@ -66,6 +68,7 @@ export function stateFolder(root: string): StateFolder {
     commands: join(root, 'commands'),
     capture: join(root, 'capture'),
     logs: join(root, 'logs'),
+    bundle: join(root, 'bundle.tar.gz'),
     spool: (kind) => join(root, 'spool', kind),
   };
 }
@@ -99,7 +102,7 @@ export async function forgetDevice(folder: StateFolder): Promise<void> {
   const documents = [folder.trust, folder.desired, folder.committed, folder.rejections, folder.scoringKeys].flatMap(
     (path) => [path, `${path}.previous`],
   );
-  documents.push(folder.controlToken);
+  documents.push(folder.controlToken, folder.bundle);
   const folders = [folder.commands, folder.capture, folder.logs, folder.spool('telemetry'), folder.spool('events')];
   for (const path of [...documents, ...folders]) await rm(path, { recursive: true, force: true });
   await prepareStateFolder(folder);
