@@ -56,7 +56,8 @@ export async function openBrokerStream(
     client.once('open', () => {
       patient.over();
       client.removeAllListeners();
-      resolve(createWebSocketStream(client));
+      // Half open, it would never say that the other end is gone.
+      resolve(createWebSocketStream(client, { allowHalfOpen: false }));
     });
   });
 }

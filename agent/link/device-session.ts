@@ -197,7 +197,9 @@ export class DeviceSession {
     signal.addEventListener('abort', stop, { once: true });
     client.on('error', (error) => causes.push(explain(error)));
     client.on('message', (topic, payload) => this.deliver(topic, payload));
+    let answered = false;
     client.once('connect', () => {
+      answered = true;
       this.begin(client).then(
         (begun) => {
           if (!begun || client !== this.client) return;
@@ -220,7 +222,8 @@ export class DeviceSession {
       this.up = false;
       ports.onLink(false);
     }
-    return causes[0] ?? 'the connection was closed';
+    const [cause = 'the connection was closed'] = causes;
+    return answered || cause === notAccepted ? cause : `${cause} before the broker answered: ${notAccepted}`;
   }
 
   private openStream(url: string): Promise<Duplex> {
@@ -272,10 +275,16 @@ function guarded(stream: Duplex, onError: (cause: string) => void): Duplex {
   return stream;
 }
 
+const notAccepted =
+  'the broker may not accept this device: see whether its certificate was revoked, or the device retired, and enrol it anew';
+
 /** The CONNACK codes of MQTT 3.1.1 that a person can do something about. */
 function explain(error: Error): string {
-  if ('code' in error && (error.code === 2 || error.code === 4 || error.code === 5)) {
-    return 'the broker does not accept this device: its certificate may have been revoked, or the device retired; enrol it anew';
+  const code = 'code' in error ? error.code : undefined;
+  const refused = code === 2 || code === 4 || code === 5;
+  // TLS 1.3 tells a client only after its handshake that its certificate was refused.
+  if (refused || (typeof code === 'string' && /^ERR_SSL_.*_ALERT_.*(CERTIFICATE|CA)/.test(code))) {
+    return notAccepted;
   }
   return error.message;
 }
