@@ -7,13 +7,14 @@ import { AppError } from '#shared/kernel/errors.js';
 import { TokenBuckets } from '#cloud/gateway/token-bucket.js';
 
 const maxCallers = 10_000;
-/** A person who mistypes a token, or a program with an old one, is told so this often before it has to wait. */
-const failures = { burst: 100, perSecond: 1 };
+/** A program with an old token is told so half as often as one with a good one may call, then hardly any more. */
+const failuresAtOnce = 1 / 2;
+const failuresSustained = 1 / 200;
 
 export class RequestLimits {
   private readonly known: TokenBuckets;
   private readonly unknown: TokenBuckets;
-  private readonly failed = new TokenBuckets({ ...failures, maxAddresses: maxCallers });
+  private readonly failed: TokenBuckets;
 
   constructor(
     perSecond: number,
@@ -22,6 +23,8 @@ export class RequestLimits {
     const limits = { burst: 2 * perSecond, perSecond, maxAddresses: maxCallers };
     this.known = new TokenBuckets(limits);
     this.unknown = new TokenBuckets(limits);
+    const failures = { burst: Math.max(5, perSecond * failuresAtOnce), perSecond: perSecond * failuresSustained };
+    this.failed = new TokenBuckets({ ...failures, maxAddresses: maxCallers });
   }
 
   /** @throws AppError `rate.limited` */

@@ -37,7 +37,7 @@ describe('the limits of the API', () => {
 
   it('slow down who keeps failing long before who may come in, and say how long to wait', () => {
     const clock = new StillClock();
-    const limits = new RequestLimits(1000, clock);
+    const limits = new RequestLimits(200, clock);
     expect(passed(500, () => limits.takeFailed('10.0.0.1'))).toBe(100);
     clock.ms += 10_000;
     expect(passed(500, () => limits.takeFailed('10.0.0.1'))).toBe(10);
