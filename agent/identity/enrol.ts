@@ -1,27 +1,29 @@
 /**
- * Enrolment: from a one-time token to an identity on disk. The token's secret leaves this machine only
- * over a connection that was verified against the authority that the token pins.
+ * Enrolment: from a one-time token, or a fleet claim's, to an identity on disk. The token's secret leaves this machine
+ * only over a connection that was verified against the authority that the token pins; the private keys never do.
  */
-import { request } from 'node:https';
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
-import { AppError, isErrorCode, messageOf } from '#shared/kernel/errors.js';
-import { decodeJson, decodeMessage, maxMessageBytes } from '#shared/protocol/decode.js';
+import { AppError } from '#shared/kernel/errors.js';
+import { isName } from '#shared/kernel/names.js';
 import {
   controlPlaneServerName,
+  enrolmentPendingSchema,
   type EnrolmentRequest,
   enrolmentResponseSchema,
   type EnrolmentResponse,
+  type EnrolmentToken,
   parseEnrolmentToken,
 } from '#shared/protocol/enrolment.js';
-import { isName } from '#shared/kernel/names.js';
-import { problemSchema } from '#shared/protocol/primitives.js';
 import type { Capabilities } from '#shared/protocol/reported.js';
-import { clientIdOf, type DeviceAddress } from '#shared/protocol/topics.js';
+import { clientIdOf } from '#shared/protocol/topics.js';
 import { type DeviceKeys, makeDeviceKeys, sealingPublicKey, signingRequestFor } from '#agent/identity/device-keys.js';
 import { trustDocument } from '#agent/identity/device-trust.js';
+import { callGateway, gatewayServer, gatewayTimeoutMs, noGateway } from '#agent/identity/gateway-client.js';
 import { type Identity, identityDocument, pendingEnrolmentDocument } from '#agent/identity/identity.js';
 import { checkOwnCertificate } from '#agent/identity/own-certificate.js';
 import { fetchPinnedAuthority } from '#agent/identity/pinned-authority.js';
+import { noProxy, type ProxySettings } from '#agent/link/proxy-choice.js';
+import { StateDocuments } from '#agent/store/state-documents.js';
 import { forgetDevice, prepareStateFolder, type StateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
 
@@ -30,14 +32,17 @@ export interface EnrolInput {
   readonly token: string;
   /** Instead of the token's: the same server by another address. */
   readonly url?: string;
-  readonly device: string;
+  /** Absent: the fleet claim names it. */
+  readonly device?: string | undefined;
+  readonly hardwareId?: string | undefined;
   readonly tags: Readonly<Record<string, string>>;
   readonly capabilities: Capabilities;
   /** Give up an identity that is already here. */
   readonly replace: boolean;
+  readonly proxy?: ProxySettings;
+  /** Told what is waited for; absent: nothing is waited for. */
+  readonly onWaiting?: (what: string, retryAfterSeconds: number) => void;
 }
-
-const timeoutMs = 15_000;
 
 /** @throws AppError `already.running` while a daemon uses the folder, and whatever the server says */
 export async function enrol(input: EnrolInput, clock: Clock): Promise<Identity> {
@@ -54,49 +59,35 @@ async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
   const { folder, device } = input;
   const token = parseEnrolmentToken(input.token);
   if (!token.ok) throw new AppError('enrolment.token-invalid', `this is no enrolment token: ${token.error}`);
-  if (!isName(device)) {
-    throw new AppError(
-      'request.invalid',
-      `"${device.slice(0, 80)}" cannot name a device: use 1 to 63 of a-z, 0-9 and "-", starting with a letter or digit`,
-    );
-  }
+  const { workspace, secret } = token.value;
+  if (device !== undefined) requireName(device);
   const document = identityDocument(folder.identity);
   if (!input.replace) await requireNoIdentity(document, folder);
 
   const url = parseUrl(input.url ?? token.value.url);
-  const server = {
-    host: url.hostname.replace(/^\[|\]$/g, ''),
-    port: Number(url.port === '' ? 443 : url.port),
-    serverName: controlPlaneServerName,
-  };
-  const authority = await fetchPinnedAuthority(server, token.value.authority, timeoutMs);
+  const proxy = input.proxy ?? noProxy;
+  const server = { ...gatewayServer(url), serverName: controlPlaneServerName };
+  const authority = await fetchPinnedAuthority(server, token.value.authority, proxy, gatewayTimeoutMs);
 
-  const { workspace } = token.value;
   const pending = pendingEnrolmentDocument(folder.pendingEnrolment);
-  const keys = await keysFor(pending, { workspace, device });
-  const commonName = clientIdOf({ workspace, device });
-  const answer = await post(server, authority, {
+  const keys = await keysFor(pending, workspace, device);
+  const subject = device === undefined ? workspace : clientIdOf({ workspace, device });
+  const request: EnrolmentRequest = {
     workspace,
-    secret: token.value.secret,
-    device,
-    csr: await signingRequestFor(keys.privateKey, commonName),
+    secret,
+    ...(device === undefined ? {} : { device }),
+    csr: await signingRequestFor(keys.privateKey, subject),
     sealingKey: sealingPublicKey(keys.sealingKey),
+    ...(input.hardwareId === undefined ? {} : { hardwareId: input.hardwareId }),
     tags: { ...input.tags },
     capabilities: input.capabilities,
-  });
-  const mismatch = (what: string): AppError => new AppError('enrolment.pin-mismatch', `${what}; nothing of it is kept`);
-  if (answer.director !== token.value.director) {
-    throw mismatch("the director's key of the server is not the one that the token pins");
-  }
-  if (answer.device !== device || answer.workspace !== workspace) {
-    throw mismatch(`the server enrolled ${answer.workspace}/${answer.device}, not ${commonName}`);
-  }
-  const checked = checkOwnCertificate(answer.certificate, { commonName, ...keys, authorities: [authority] });
-  if (!checked.ok) throw mismatch(`the certificate that the server gave is refused: ${checked.error}`);
+  };
+  const answer = await ask({ url, authority, proxy }, request, input, clock);
+  checkAnswer(answer, { token: token.value, device, keys, authority });
   const identity: Identity = {
     schema: 2,
     workspace,
-    device,
+    device: answer.device,
     gateway: url.href,
     broker: answer.broker,
     certificate: answer.certificate,
@@ -108,6 +99,7 @@ async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
   // Nothing of an earlier device is this one's: not its generation, nor what it has not sent yet.
   await document.remove();
   await forgetDevice(folder);
+  await new StateDocuments(folder, () => undefined).raiseBootId(answer.bootIdAbove);
   await trustDocument(folder.trust).write({
     version: 0,
     directors: [token.value.director],
@@ -119,15 +111,75 @@ async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
   return identity;
 }
 
+/** Until the server answers, where it says that it will: the same request, with the same keys, is the same device. */
+async function ask(
+  { url, authority, proxy }: { readonly url: URL; readonly authority: string; readonly proxy: ProxySettings },
+  request: EnrolmentRequest,
+  { onWaiting }: EnrolInput,
+  clock: Clock,
+): Promise<EnrolmentResponse> {
+  const expected = { authorities: [authority], name: controlPlaneServerName, trustedNow: Number.NEGATIVE_INFINITY };
+  const target = { ...gatewayServer(url), expected };
+  for (;;) {
+    let waitSeconds: number;
+    let what: string;
+    try {
+      const { status, value } = await callGateway(target, proxy, '/v1/enrol', request);
+      if (status !== 202) {
+        const answer = enrolmentResponseSchema.safeParse(value);
+        if (answer.success) return answer.data;
+        throw noGateway(url.host, 'its answer is none to an enrolment');
+      }
+      const waiting = enrolmentPendingSchema.safeParse(value);
+      if (!waiting.success) throw noGateway(url.host, 'its answer is none to an enrolment');
+      waitSeconds = waiting.data.retryAfterSeconds;
+      what = 'somebody must approve this device: flotilla device claim pending lists it';
+      if (onWaiting === undefined) throw new AppError('enrolment.pending', `${what}; then run the same command again`);
+    } catch (error) {
+      if (onWaiting === undefined || !(error instanceof AppError) || error.code !== 'rate.limited') throw error;
+      const after = error.details['retryAfterSeconds'];
+      waitSeconds = typeof after === 'number' && after >= 1 && after <= 3600 ? after : 5;
+      what = error.message;
+    }
+    onWaiting(what, waitSeconds);
+    await clock.sleep(waitSeconds * 1000);
+  }
+}
+
+function checkAnswer(
+  answer: EnrolmentResponse,
+  asked: {
+    readonly token: EnrolmentToken;
+    readonly device: string | undefined;
+    readonly keys: DeviceKeys;
+    readonly authority: string;
+  },
+): void {
+  const { token, keys, authority } = asked;
+  const device = asked.device ?? answer.device;
+  const mismatch = (what: string): AppError => new AppError('enrolment.pin-mismatch', `${what}; nothing of it is kept`);
+  if (answer.director !== token.director) {
+    throw mismatch("the director's key of the server is not the one that the token pins");
+  }
+  const commonName = clientIdOf({ workspace: token.workspace, device });
+  if (answer.device !== device || answer.workspace !== token.workspace) {
+    throw mismatch(`the server enrolled ${answer.workspace}/${answer.device}, not ${commonName}`);
+  }
+  const { privateKey } = keys;
+  const checked = checkOwnCertificate(answer.certificate, { commonName, privateKey, authorities: [authority] });
+  if (!checked.ok) throw mismatch(`the certificate that the server gave is refused: ${checked.error}`);
+}
+
 /** Those of an enrolment of this device that was cut off, or new ones; on disk before they are shown to anybody. */
 async function keysFor(
   pending: ReturnType<typeof pendingEnrolmentDocument>,
-  { workspace, device }: DeviceAddress,
+  workspace: string,
+  device: string | undefined,
 ): Promise<DeviceKeys> {
   const cutOff = (await pending.read().catch(() => undefined))?.value;
   if (cutOff?.workspace === workspace && cutOff.device === device) return cutOff;
   const keys = makeDeviceKeys();
-  await pending.write({ workspace, device, ...keys });
+  await pending.write({ workspace, ...(device === undefined ? {} : { device }), ...keys });
   return keys;
 }
 
@@ -145,6 +197,14 @@ async function requireNoIdentity(document: ReturnType<typeof identityDocument>, 
   );
 }
 
+function requireName(device: string): void {
+  if (isName(device)) return;
+  throw new AppError(
+    'request.invalid',
+    `"${device.slice(0, 80)}" cannot name a device: use 1 to 63 of a-z, 0-9 and "-", starting with a letter or digit`,
+  );
+}
+
 function parseUrl(text: string): URL {
   if (!URL.canParse(text))
     throw new AppError('request.invalid', `--url ${text} is not an address; it looks like https://host:port`);
@@ -152,77 +212,4 @@ function parseUrl(text: string): URL {
   if (url.protocol !== 'https:')
     throw new AppError('request.invalid', `--url must begin with https://, not ${url.protocol}//`);
   return url;
-}
-
-/** Fully verified: the pinned authority, the control plane's name, whatever address the URL has. */
-function post(
-  server: { readonly host: string; readonly port: number; readonly serverName: string },
-  authority: string,
-  body: EnrolmentRequest,
-): Promise<EnrolmentResponse> {
-  const text = JSON.stringify(body);
-  const where = `${server.host}:${String(server.port)}`;
-  return new Promise((resolve, reject) => {
-    const unreachable = (cause: unknown): void =>
-      reject(
-        new AppError('server.unreachable', `the control plane at ${where} did not answer: ${messageOf(cause)}`, {
-          cause,
-        }),
-      );
-    const sent = request(
-      {
-        host: server.host,
-        port: server.port,
-        path: '/v1/enrol',
-        method: 'POST',
-        ca: authority,
-        servername: server.serverName,
-        rejectUnauthorized: true,
-        agent: false,
-        timeout: timeoutMs,
-        headers: {
-          'content-type': 'application/json',
-          'content-length': Buffer.byteLength(text),
-          host: server.serverName,
-        },
-      },
-      (response) => {
-        const parts: Buffer[] = [];
-        let bytes = 0;
-        response.on('data', (part: Buffer) => {
-          bytes += part.length;
-          if (bytes > maxMessageBytes) sent.destroy(new Error('the answer is too large'));
-          else parts.push(part);
-        });
-        response.on('error', unreachable);
-        response.on('end', () => {
-          try {
-            resolve(readAnswer(response.statusCode ?? 0, Buffer.concat(parts), where));
-          } catch (error) {
-            reject(error instanceof Error ? error : new Error(String(error)));
-          }
-        });
-      },
-    );
-    sent.on('timeout', () => sent.destroy(new Error('no answer in time')));
-    sent.on('error', unreachable);
-    sent.end(text);
-  });
-}
-
-function readAnswer(status: number, bytes: Buffer, where: string): EnrolmentResponse {
-  if (status >= 200 && status < 300) {
-    const answer = decodeMessage(enrolmentResponseSchema, bytes);
-    if (answer.ok) return answer.value;
-    throw new AppError('server.unreachable', `what answers at ${where} is no device gateway: ${answer.error.message}`);
-  }
-  const json = decodeJson(bytes);
-  const problem = json.ok ? problemSchema.safeParse(json.value) : undefined;
-  if (problem?.success !== true || !isErrorCode(problem.data.code)) {
-    throw new AppError(
-      'server.unreachable',
-      `what answers at ${where} is no device gateway (HTTP status ${String(status)})`,
-    );
-  }
-  throw new AppError(problem.data.code, problem.data.message, { details: { status } });
 }
