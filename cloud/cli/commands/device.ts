@@ -8,7 +8,9 @@ import { describeDevice, describeModules, moduleSummary } from '../device-text.j
 import { withExamples } from '../help.js';
 import { formatAge, formatList, formatTags } from '../output.js';
 import { withSession } from '../session.js';
-import { deviceTokenCommand } from './device-token.js';
+import { deviceCertificateCommand, deviceRevokeCommand } from './device-certificate.js';
+import { deviceClaimCommand } from './device-claim.js';
+import { deviceReplaceCommand, deviceTokenCommand } from './device-token.js';
 import { logsCommand } from './logs.js';
 import { telemetryCommand } from './telemetry.js';
 
@@ -23,7 +25,11 @@ export function deviceCommand(io: CliIo): Command {
     eventsCommand(io),
     logsCommand(io),
     telemetryCommand(io),
+    deviceCertificateCommand(io),
+    deviceRevokeCommand(io),
+    deviceReplaceCommand(io),
     retireCommand(io),
+    deviceClaimCommand(io),
   ]) {
     group.addCommand(command);
   }
@@ -126,7 +132,7 @@ function eventsCommand(io: CliIo): Command {
 
 function retireCommand(io: CliIo): Command {
   const command = new Command('retire')
-    .description('Shut a device out for good: its identity is void from now on, its name is not used again.')
+    .description('Take a device out of service: its certificates are void, and only flotilla device replace brings its name back.')
     .argument('<device>')
     .action(async (text: string) => {
       const device = parseName(text, 'device');
