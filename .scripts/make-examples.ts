@@ -103,6 +103,19 @@ const desired = {
   prefetch: [],
 };
 
+const nextPublisher = keyOf('next publisher');
+const trust = {
+  schema: 1,
+  workspace: who.workspace,
+  version: 1,
+  publishers: [publisher.publicKey, nextPublisher.publicKey],
+  threshold: 1,
+  directors: [director.publicKey],
+  authorities: ['-----BEGIN CERTIFICATE-----\nTHE+CERTIFICATE+OF+THE+AUTHORITY=\n-----END CERTIFICATE-----\n'],
+  withdrawn: [],
+  issuedAt: at,
+};
+
 const sketch = emptySketch();
 for (const latency of [0.41, 0.43, 0.44, 0.52, 0.58, 1.9]) addToSketch(sketch, latency);
 const capabilities = {
@@ -114,6 +127,12 @@ const capabilities = {
   hostname: 'cam-1.lab',
 };
 const secret = createHash('sha256').update('flotilla example secret').digest('base64url');
+
+const signingRequest =
+  '-----BEGIN CERTIFICATE REQUEST-----\n(PKCS #10 for CN=main/cam-1)\n-----END CERTIFICATE REQUEST-----\n';
+const deviceCertificate =
+  '-----BEGIN CERTIFICATE-----\n(the certificate of the device)\n-----END CERTIFICATE-----\n';
+const brokerAddress = { url: 'mqtts://192.168.7.10:8883', serverName: controlPlaneServerName };
 
 const examples: Record<string, object> = {
   envelope: envelopeOver(payloadTypes.desired, desired, director),
@@ -203,6 +222,9 @@ const examples: Record<string, object> = {
     source: { kind: 'chunks', map: blob(canonicalJson(chunkMap)).digest },
     indexes: [0, 1, 2],
   },
+  trust,
+  'trust-request': { schema: 1, after: 0 },
+  'trust-data': { schema: 1, newest: 1, envelopes: [envelopeOver(payloadTypes.trust, trust, publisher)] },
   'enrolment-token': {
     url: 'https://192.168.7.10:7443',
     workspace: 'main',
@@ -215,16 +237,16 @@ const examples: Record<string, object> = {
     workspace: 'main',
     secret,
     device: 'cam-1',
-    csr: '-----BEGIN CERTIFICATE REQUEST-----\n(PKCS #10 for CN=main/cam-1)\n-----END CERTIFICATE REQUEST-----\n',
+    csr: signingRequest,
     sealingKey: createHash('sha256').update('flotilla example sealing key').digest('base64url'),
     tags: { site: 'lab' },
     capabilities,
   },
   'enrolment-response': {
     ...who,
-    secret: createHash('sha256').update('flotilla example device secret').digest('base64url'),
-    certificate: '-----BEGIN CERTIFICATE-----\n(the certificate of the device)\n-----END CERTIFICATE-----\n',
-    broker: { url: 'mqtts://192.168.7.10:8883', serverName: controlPlaneServerName },
+    certificate: deviceCertificate,
+    broker: brokerAddress,
+    bootIdAbove: 0,
     director: director.publicKey,
   },
   'enrolment-pending': { state: 'pending', retryAfterSeconds: 5 },

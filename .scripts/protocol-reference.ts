@@ -32,6 +32,8 @@ const payloads: Record<Channel, string> = {
   commandResponse: '[command response](schemas/command-response.schema.json)',
   blocksGet: '[blocks request](schemas/blocks-request.schema.json)',
   blocksData: '[binary frame](#block-frames)',
+  trustGet: '[trust request](schemas/trust-request.schema.json)',
+  trustData: '[trust data](schemas/trust-data.schema.json)',
 };
 
 const limits: Record<Channel, number> = {
@@ -75,6 +77,7 @@ export function renderReference(): string {
     accessRules(),
     signatures(),
     generationRules(),
+    trustRules(),
     streamRules(),
     blocks(),
     commands(),
@@ -128,6 +131,7 @@ ${table(['payload', 'payload type', 'signed by'], rows)}`;
 }
 
 function signerOf(payload: string): string {
+  if (payload === 'trust') return 'publishers of the version before, and its own';
   return payload === 'image' ? 'a publisher' : "the workspace's director";
 }
 
@@ -144,6 +148,17 @@ A desired document has a generation, which per device only rises, rollbacks incl
 Content is everything but \`issuedAt\` and \`expiresAt\`, compared as sorted JSON. When a document has expired, the device goes on with what it has. A reported generation above the database's raises the database's.`;
 }
 
+function trustRules(): string {
+  return `## Trust
+
+What an enrolment token pins is version 0 of what a device trusts: publishers, directors, authorities. From then on the [trust document](schemas/trust.schema.json) of the workspace says it. A device asks for what it lacks with \`trust/get\` on every connect, every hour, and when a signature names a director it does not know; the cloud answers with the versions above \`after\`, in order, as many as fit. A device that goes by version *v* takes version *v* + 1 and no other,
+
+- when publishers of *v* signed it, as many as the \`threshold\` of *v*, and publishers of its own, as many as its own \`threshold\`;
+- when it still names every publisher that *v* had withdrawn.
+
+A device that goes by its pins may begin at any version that a pinned publisher signed. The same version with other content is refused, and so is an older one. No control plane can change any of it: it has no publisher's key. The shape is that of the root role of TUF.`;
+}
+
 function streamRules(): string {
   return `## Boots, sequences, reports
 
@@ -153,7 +168,7 @@ function streamRules(): string {
 - the next one is stored, the mark rises, and \`acks\` says so;
 - a later one is a gap: it is neither stored nor acknowledged, and comes again after the missing ones.
 
-Batches that the device dropped for want of room are named by \`droppedFrom\` of the batch after them, which closes the gap. A broker's acknowledgement means nothing here: the spool keeps a batch until \`acks\` covers it.
+Batches that the device let go are named by \`droppedFrom\` of the batch after them, which closes the gap. A batch with a \`dropReason\` (\`room\`, \`age\`, \`damage\`) is itself one of those: empty, it stands in their place until it is acknowledged, so that a gap is told even of a boot of which nothing is left; the cloud keeps the range. A broker's acknowledgement means nothing here: the spool keeps a batch until \`acks\` covers it.
 
 A report without \`base\` is the whole state. With \`base\`, it is a diff on the report of that sequence in the same boot: what stands in it replaces, a field or module that is null is gone. At most one a second; \`reported/get\` asks for the whole.`;
 }

@@ -16,36 +16,34 @@ import type { Ack } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
 import { recallDevice } from '#agent/device-memory.js';
-import type { TrustSource } from '#agent/identity/device-trust.js';
+import type { KeptTrust } from '#agent/identity/device-trust.js';
 import type { Identity } from '#agent/identity/identity.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { createExecutors } from '#agent/actions/executors.js';
 import { Background } from '#agent/actions/background.js';
-import { Fetcher } from '#agent/actions/fetcher.js';
-import { imagesToKeep } from '#agent/actions/garbage.js';
+import { createFetcher } from '#agent/actions/image-fetching.js';
 import { KnownVersions } from '#agent/actions/versions.js';
 import { CommandRunner } from '#agent/commands/command-runner.js';
 import { createOperations } from '#agent/commands/operation-executors.js';
 import { BlockClient } from '#agent/link/block-client.js';
 import { DesiredInbox } from '#agent/link/desired-inbox.js';
-import { downloadImage } from '#agent/link/image-download.js';
 import { Reporter } from '#agent/link/reporter.js';
-import type { LocalFace } from '#agent/local/local-api.js';
+import type { DeviceFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
-import { entry, nothingObserved } from '#agent/reconcile/observed.js';
+import { entry } from '#agent/reconcile/observed.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 import { Reconciler } from '#agent/reconcile/reconciler.js';
 import { DeviceViews } from '#agent/local/device-views.js';
 import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
 import { Serving } from '#agent/serving/serving.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
-import { committedSetOf } from '#agent/store/committed-state.js';
-import { freeBytes } from '#agent/store/disk-space.js';
+import { committedSetOf, observedAtStart } from '#agent/store/committed-state.js';
 import { ImageStore } from '#agent/store/image-store.js';
 import type { StateDocuments } from '#agent/store/state-documents.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
 import { createTelemetry } from '#agent/telemetry/telemetry.js';
+import { TrustFollower } from '#agent/trust/trust-follower.js';
 import { watchModules } from '#agent/telemetry/module-events.js';
 
 export interface DeviceParts {
@@ -55,11 +53,12 @@ export interface DeviceParts {
   readonly logger: Logger;
   readonly logs: LogRings;
   readonly identity: Identity;
-  readonly trust: TrustSource;
+  readonly trust: KeptTrust;
   readonly folder: StateFolder;
   readonly runFolder: string;
   readonly documents: StateDocuments;
   readonly bootId: number;
+  readonly lived: () => number;
   readonly handle: ListenHandle;
   /** For gRPC, where it is asked for. */
   readonly grpcHandle: ListenHandle | undefined;
@@ -72,7 +71,9 @@ export interface DeviceParts {
 }
 
 export interface Device {
-  readonly face: LocalFace;
+  readonly face: DeviceFace;
+  /** Resolves once every host goes by it. */
+  readonly setAccess: Serving['setAccess'];
   start(): void;
   stop(): Promise<void>;
   linkChanged(up: boolean): void;
@@ -81,7 +82,9 @@ export interface Device {
   onAck(ack: Ack): void;
   onCommand(id: string, payload: Uint8Array): void;
   onBlock(payload: Uint8Array): void;
+  onTrust(payload: Uint8Array): void;
   hourly(): Promise<void>;
+  trustedNow(): number;
 }
 
 export async function createDevice(parts: DeviceParts): Promise<Device> {
@@ -102,16 +105,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     onBug,
   });
   const set = committedSetOf(committed.value);
-  const state = new DeviceState(
-    {
-      ...nothingObserved,
-      serving: { ...nothingObserved.serving, set },
-      committed: { generation: committed.value.generation, set },
-      garbageDue: true,
-    },
-    clock,
-    random,
-  );
+  const state = new DeviceState(observedAtStart(committed.value), clock, random);
   const versions = new KnownVersions(
     () => state.desired,
     () => committed.value,
@@ -121,8 +115,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     clock,
     folder,
     bootId,
-    intervalMs: config.telemetry.intervalMs,
-    maxSpoolBytes: config.telemetry.maxSpoolBytes,
+    ...config.telemetry,
+    lived: parts.lived,
     generation: () => state.desired?.generation ?? committed.value.generation,
     hostStats: () => serving.stats(),
     publish,
@@ -137,25 +131,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     firstId: Math.floor(random() * 2 ** 32),
   });
   const images = new ImageStore(new BlobCache(folder), folder.modules);
-  const fetcher = new Fetcher({
-    fetch: async (image, staged, onProgress, signal) => {
-      const ports = {
-        images,
-        blocks,
-        publishers: trust.current().publishers,
-        neighbours: () => [...new Set(imagesToKeep(state.desired, committed.value).map(({ digest }) => digest))],
-        freeBytes,
-        reserveBytes: config.disk.reserveBytes,
-        cacheFolder: folder.root,
-      };
-      await downloadImage(image, ports, onProgress, signal);
-      if (staged && (await images.openStaged(image.digest)) === undefined) await images.stage(image.digest);
-    },
-    onProgress: (track, key, progress) => state.take({ kind: 'fetchProgressed', track, key, progress }),
-    onDone: (track, key) => state.take({ kind: 'staged', track, key }),
-    onFailed: (track, key, problem) => state.take({ kind: 'versionFailed', track, key, problem }),
-    onUnexpected: onBug,
-  });
+  const fetcher = createFetcher({ config, folder, trust, images, blocks, state, committed, onBug });
   const serving = new Serving({
     entries: parts.entries,
     hostEnvironment: hostEnvironmentOf(config),
@@ -210,6 +186,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   });
   const views = new DeviceViews({
     identity,
+    trust: () => trusting.report(),
     bootId,
     clock,
     state,
@@ -224,6 +201,21 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,
   });
+  const trusting = new TrustFollower({
+    clock,
+    logger,
+    workspace: identity.workspace,
+    trust,
+    publish,
+    raise,
+    served: () => versions.servedNow,
+    desired: () => state.desired,
+    blobs: images.blobs,
+    blocks: () => (parts.link().connected ? blocks : undefined),
+    onChanged: () => reporter.wake(),
+    onError: onHeldUp,
+    signal: stopping.signal,
+  });
   const reporter = new Reporter({
     clock,
     bootId,
@@ -235,6 +227,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       clock,
       address: identity,
       directors: () => trust.current().directors,
+      onUnknownDirector: () => trusting.refresh(),
       persist: async (envelope, desired) => {
         await keptDesired.write(envelope);
         time.verified(Date.parse(desired.issuedAt));
@@ -243,6 +236,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
         if (renewed) state.renew(desired);
         else state.accept(desired, {});
         views.accepted();
+        trusting.look();
         logger.info({ generation: desired.generation, renewed }, 'desired document accepted');
         reporter.wake();
       },
@@ -285,19 +279,17 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     reconciler.wake();
     reporter.wake();
     rejections.follow(fact, state);
+    if (fact.kind === 'committed') trusting.look();
   });
   state.onChange(watchModules(state, raise, (module, line) => logs.module(module, line)));
   if (kept !== undefined) state.accept(kept, rejections.of(kept.generation));
-
   return {
-    face: {
-      status: () => views.status(),
-      explain: () => views.explain(),
-      logs: (module, lines) => logs.read(module, lines),
-    },
+    face: { status: () => views.status(), explain: () => views.explain(), logs: (of, lines) => logs.read(of, lines) },
+    setAccess: (access) => serving.setAccess(access),
     start: () => {
       telemetry.start();
       reconciler.wake();
+      trusting.look();
     },
     stop: async () => {
       stopping.abort();
@@ -316,10 +308,9 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       blocks.linkChanged(up);
       reporter.linkChanged(up);
       telemetry.linkChanged(up);
-      if (up) {
-        logger.info('connected to the control plane');
-        void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
-      }
+      if (!up) return;
+      trusting.ask();
+      void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
     },
     onDesired: (payload) =>
       background.run(async () => {
@@ -341,10 +332,14 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     },
     onCommand: (id, payload) => commands.receive(id, payload),
     onBlock: (payload) => blocks.receive(payload),
+    onTrust: (payload) => background.run(() => trusting.receive(payload)),
+    trustedNow: () => time.now(),
     hourly: async () => {
       state.take({ kind: 'garbageChanged', due: true });
       reporter.wholeAsked();
-      if (parts.link().connected) await publish('desiredGet', { schema: 1 });
+      if (!parts.link().connected) return;
+      trusting.ask();
+      await publish('desiredGet', { schema: 1 });
     },
   };
 }

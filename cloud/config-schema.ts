@@ -4,6 +4,7 @@ import * as z from 'zod';
 const port = z.coerce.number<string | number>().int().min(0).max(65_535);
 const count = z.coerce.number<string | number>().int().min(1);
 const text = z.string().min(1);
+const flag = z.union([z.boolean(), z.stringbool()]);
 const gibibyte = 1024 ** 3;
 
 export const cloudConfigSchema = z.strictObject({
@@ -18,10 +19,15 @@ export const cloudConfigSchema = z.strictObject({
     .describe('further names and addresses in the certificate of gateway and broker, separated by commas'),
   http: z
     .strictObject({
-      host: text.default('127.0.0.1').describe('address the operator API binds; other than loopback only with TLS'),
+      host: text.default('127.0.0.1').describe('address the operator API binds'),
       port: port.default(8080).describe('port of the operator API; 0 picks a free one'),
-      tlsCertFile: text.optional().describe('PEM certificate chain of the operator API'),
-      tlsKeyFile: text.optional().describe('PEM private key of the operator API'),
+      tls: z
+        .enum(['generated', 'files', 'off'])
+        .default('generated')
+        .describe("certificate of the API: of the installation's own authority, from files, or none"),
+      tlsCertFile: text.optional().describe('PEM certificate chain of the operator API, for http.tls files'),
+      tlsKeyFile: text.optional().describe('PEM private key of the operator API, for http.tls files'),
+      behindProxy: flag.default(false).describe('one proxy stands before the API: it ends TLS and tells who asks'),
     })
     .prefault({}),
   gateway: z
@@ -43,20 +49,26 @@ export const cloudConfigSchema = z.strictObject({
       host: text.default('127.0.0.1').describe('address the embedded broker binds'),
       port: port.default(8883).describe('port of the embedded broker (MQTT over TLS); 0 picks a free one'),
       advertiseUrl: z
+        .url({ protocol: /^(mqtts|wss)$/ })
+        .optional()
+        .describe('URL by which devices reach the broker: mqtts://, or wss:// with a path'),
+      url: z
         .url({ protocol: /^mqtts$/ })
         .optional()
-        .describe('URL by which devices reach the broker'),
-      url: z
-        .url({ protocol: /^mqtts?$/ })
-        .optional()
         .describe('URL of the external broker'),
-      username: text.default('cloud').describe('user name of the control plane at the external broker'),
-      passwordFile: text.optional().describe('file with its password'),
       caFile: text.optional().describe('PEM certificates that the external broker is checked against'),
       pidFile: text
         .optional()
-        .describe('pid file of an external Mosquitto, which is told by SIGHUP when devices change'),
+        .describe('pid file of an external Mosquitto, which is told by SIGHUP when certificates change'),
+      reloadCommand: text
+        .optional()
+        .describe('shell command that makes the external broker read its files anew, instead of a SIGHUP'),
       maxConnections: count.default(20_000).describe('connections the embedded broker takes at one time'),
+      maxConnectionsPerAddress: count
+        .default(10_000)
+        .describe('of these, connections from one source address, behind which many devices may stand'),
+      messagesPerSecond: count.default(1_000).describe('messages a second that one device may send for long'),
+      kilobytesPerSecond: count.default(4_096).describe('kilobytes a second that one device may send for long'),
     })
     .prefault({}),
   keys: z
@@ -93,11 +105,15 @@ export const cloudConfigSchema = z.strictObject({
       maxJsonBytes: count.default(1024 ** 2).describe('one JSON request body'),
       loadCheckSeconds: count.default(120).describe('how long onnxruntime may take to load a model'),
       activities: count.default(2).describe('activities under way at one time'),
+      requestsPerSecond: count
+        .default(200)
+        .describe('calls of the API by one token or address, sustained; twice that at once'),
     })
     .prefault({}),
   retention: z
     .strictObject({
       telemetryDays: count.default(30).describe('telemetry older than this is removed'),
+      auditDays: count.default(400).describe('entries of the audit log older than this are removed'),
       activityDays: count.default(90).describe('ended activities older than this are removed'),
       blobGraceHours: z.coerce
         .number<string | number>()

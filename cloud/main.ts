@@ -6,7 +6,7 @@ import type { Logger } from '#shared/platform/logger.js';
 import type { CloudConfig } from './config.js';
 import { Shutdown } from './lifecycle/shutdown.js';
 import { openApi } from './wiring/api-wiring.js';
-import { wireFleet } from './wiring/fleet-wiring.js';
+import { type FleetPart, wireFleet } from './wiring/fleet-wiring.js';
 import { layGround } from './wiring/ground.js';
 import { wireRegistry } from './wiring/registry-wiring.js';
 import { openTelemetry } from './wiring/telemetry-wiring.js';
@@ -21,6 +21,8 @@ export interface CloudAddresses {
 
 export interface RunningCloud {
   readonly addresses: CloudAddresses;
+  /** SHA-256 of the authority that devices and the command line pin, hex. */
+  readonly authority: string;
   /** The owner token, at the first start of a data folder only; it is stored nowhere. */
   readonly ownerToken: string | undefined;
   /** Takes no new requests, ends those under way, and leaves the data folder ready for the next start. */
@@ -32,10 +34,16 @@ export async function startCloud(config: CloudConfig, logger: Logger, version: s
   try {
     const ground = await layGround(config, logger, shutdown);
     const telemetry = await openTelemetry(ground);
-    const registry = await wireRegistry(ground, telemetry);
-    const fleet = await wireFleet(ground, version, telemetry);
-    const api = await openApi(ground, version, [registry, fleet]);
-    return { addresses: { http: api.url, ...fleet.addresses }, ownerToken: api.ownerToken, stop: () => shutdown.run() };
+    let fleet: FleetPart | undefined;
+    const registry = await wireRegistry(ground, telemetry, () => fleet?.imagesSigned());
+    fleet = await wireFleet(ground, version, telemetry);
+    const api = await openApi(ground, version, [registry, fleet], fleet.identity);
+    return {
+      addresses: { http: api.url, ...fleet.addresses },
+      authority: fleet.identity.authorityFingerprint,
+      ownerToken: api.ownerToken,
+      stop: () => shutdown.run(),
+    };
   } catch (error) {
     await shutdown.run();
     throw error;

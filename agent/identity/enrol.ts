@@ -2,6 +2,7 @@
  * Enrolment: from a one-time token, or a fleet claim's, to an identity on disk. The token's secret leaves this machine
  * only over a connection that was verified against the authority that the token pins; the private keys never do.
  */
+import * as z from 'zod';
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { isName } from '#shared/kernel/names.js';
@@ -17,12 +18,12 @@ import {
 import type { Capabilities } from '#shared/protocol/reported.js';
 import { clientIdOf } from '#shared/protocol/topics.js';
 import { type DeviceKeys, makeDeviceKeys, sealingPublicKey, signingRequestFor } from '#agent/identity/device-keys.js';
-import { trustDocument } from '#agent/identity/device-trust.js';
-import { callGateway, gatewayServer, gatewayTimeoutMs, noGateway } from '#agent/identity/gateway-client.js';
+import { pinnedTrust, trustDocument } from '#agent/identity/device-trust.js';
+import { type Gateway, gatewayAt, postToGateway } from '#agent/identity/gateway-request.js';
 import { type Identity, identityDocument, pendingEnrolmentDocument } from '#agent/identity/identity.js';
 import { checkOwnCertificate } from '#agent/identity/own-certificate.js';
 import { fetchPinnedAuthority } from '#agent/identity/pinned-authority.js';
-import { noProxy, type ProxySettings } from '#agent/link/proxy-choice.js';
+import type { ProxySettings } from '#agent/link/proxy-choice.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
 import { forgetDevice, prepareStateFolder, type StateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
@@ -39,7 +40,7 @@ export interface EnrolInput {
   readonly capabilities: Capabilities;
   /** Give up an identity that is already here. */
   readonly replace: boolean;
-  readonly proxy?: ProxySettings;
+  readonly proxy: ProxySettings;
   /** Told what is waited for; absent: nothing is waited for. */
   readonly onWaiting?: (what: string, retryAfterSeconds: number) => void;
 }
@@ -65,9 +66,8 @@ async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
   if (!input.replace) await requireNoIdentity(document, folder);
 
   const url = parseUrl(input.url ?? token.value.url);
-  const proxy = input.proxy ?? noProxy;
-  const server = { ...gatewayServer(url), serverName: controlPlaneServerName };
-  const authority = await fetchPinnedAuthority(server, token.value.authority, proxy, gatewayTimeoutMs);
+  const server = gatewayAt(url, input.proxy);
+  const authority = await fetchPinnedAuthority(server, token.value.authority);
 
   const pending = pendingEnrolmentDocument(folder.pendingEnrolment);
   const keys = await keysFor(pending, workspace, device);
@@ -82,7 +82,9 @@ async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
     tags: { ...input.tags },
     capabilities: input.capabilities,
   };
-  const answer = await ask({ url, authority, proxy }, request, input, clock);
+  // No signed time is known yet: the pin alone says whom to believe.
+  const expected = { authorities: [authority], name: controlPlaneServerName, trustedNow: Number.NEGATIVE_INFINITY };
+  const answer = await ask({ ...server, expected }, request, input, clock);
   checkAnswer(answer, { token: token.value, device, keys, authority });
   const identity: Identity = {
     schema: 2,
@@ -93,46 +95,35 @@ async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
     certificate: answer.certificate,
     privateKey: keys.privateKey,
     sealingKey: keys.sealingKey,
-    secret: answer.secret,
     enrolledAt: toInstant(clock.now()),
   };
   // Nothing of an earlier device is this one's: not its generation, nor what it has not sent yet.
   await document.remove();
   await forgetDevice(folder);
   await new StateDocuments(folder, () => undefined).raiseBootId(answer.bootIdAbove);
-  await trustDocument(folder.trust).write({
-    version: 0,
-    directors: [token.value.director],
-    publishers: token.value.publishers,
-    authorities: [authority],
-  });
+  const { director, publishers } = token.value;
+  await trustDocument(folder.trust).write(pinnedTrust({ directors: [director], publishers, authorities: [authority] }));
   await document.write(identity);
   await pending.remove();
   return identity;
 }
 
+const answerSchema = z.union([enrolmentPendingSchema, enrolmentResponseSchema]);
+
 /** Until the server answers, where it says that it will: the same request, with the same keys, is the same device. */
 async function ask(
-  { url, authority, proxy }: { readonly url: URL; readonly authority: string; readonly proxy: ProxySettings },
+  gateway: Gateway,
   request: EnrolmentRequest,
   { onWaiting }: EnrolInput,
   clock: Clock,
 ): Promise<EnrolmentResponse> {
-  const expected = { authorities: [authority], name: controlPlaneServerName, trustedNow: Number.NEGATIVE_INFINITY };
-  const target = { ...gatewayServer(url), expected };
   for (;;) {
     let waitSeconds: number;
     let what: string;
     try {
-      const { status, value } = await callGateway(target, proxy, '/v1/enrol', request);
-      if (status !== 202) {
-        const answer = enrolmentResponseSchema.safeParse(value);
-        if (answer.success) return answer.data;
-        throw noGateway(url.host, 'its answer is none to an enrolment');
-      }
-      const waiting = enrolmentPendingSchema.safeParse(value);
-      if (!waiting.success) throw noGateway(url.host, 'its answer is none to an enrolment');
-      waitSeconds = waiting.data.retryAfterSeconds;
+      const answer = await postToGateway(gateway, '/v1/enrol', request, answerSchema);
+      if (!('state' in answer)) return answer;
+      waitSeconds = answer.retryAfterSeconds;
       what = 'somebody must approve this device: flotilla device claim pending lists it';
       if (onWaiting === undefined) throw new AppError('enrolment.pending', `${what}; then run the same command again`);
     } catch (error) {

@@ -4,23 +4,20 @@
  */
 import { createHash } from 'node:crypto';
 import { AppError } from '#shared/kernel/errors.js';
-import type { ProxySettings } from '#agent/link/proxy-choice.js';
+import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
 import { handshake } from '#agent/link/secure-connect.js';
-
-export interface PinnedServer {
-  readonly host: string;
-  readonly port: number;
-  readonly serverName: string;
-}
+import type { Gateway } from './gateway-request.js';
 
 /** @returns the authority's certificate, PEM. @throws AppError `enrolment.pin-mismatch`, `server.unreachable` */
 export async function fetchPinnedAuthority(
-  { host, port, serverName }: PinnedServer,
+  server: Pick<Gateway, 'host' | 'port' | 'proxy' | 'timeoutMs'>,
   pin: string,
-  proxy: ProxySettings,
-  timeoutMs: number,
 ): Promise<string> {
-  const { chain, socket } = await handshake({ host, port, expected: { name: serverName } }, proxy, { timeoutMs });
+  const { host, port, proxy, timeoutMs } = server;
+  // Not verified here, because the authority is what we came for; the pin decides.
+  const { chain, socket } = await handshake({ host, port, expected: { name: controlPlaneServerName } }, proxy, {
+    timeoutMs,
+  });
   socket.destroy();
   const authority = chain.find((der) => createHash('sha256').update(der).digest('hex') === pin);
   if (authority !== undefined) return toPem(authority);

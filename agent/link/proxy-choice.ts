@@ -15,8 +15,6 @@ export interface ProxySettings {
   readonly noProxy: string;
 }
 
-export const noProxy: ProxySettings = { proxy: undefined, noProxy: '' };
-
 /** @returns the proxy as a connection needs it, or what is wrong with the setting (never its password) */
 export function parseProxy(text: string): Result<HttpProxy, string> {
   if (!URL.canParse(text)) return err('it is no address: write http://host:port');

@@ -1,64 +1,138 @@
 /**
- * The agent's own HTTP face, on a Unix socket that only its user may open: what it does, why it waits,
- * what it logged. It works without the cloud.
+ * The agent's own HTTP face, on a Unix socket that only its user, or one group, may open: what it does, why it
+ * waits, what it logged, and who may score. It works without the cloud.
  */
-import { chmod, rm } from 'node:fs/promises';
+import { chmod, chown, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import { AppError, toProblem } from '#shared/kernel/errors.js';
-import { isName } from '#shared/kernel/names.js';
+import { AppError, messageOf, toProblem } from '#shared/kernel/errors.js';
+import { isName, nearest } from '#shared/kernel/names.js';
+import type { StatusView } from '#agent/local/explanation.js';
+import type { KeyView, MadeKey } from '#agent/local/scoring-keys.js';
 
-export interface LocalFace {
-  readonly status: () => unknown;
+export interface DeviceFace {
+  readonly status: () => StatusView;
   readonly explain: () => unknown;
   readonly logs: (module: string | undefined, lines: number) => readonly string[];
+}
+
+export interface LocalFace extends DeviceFace {
+  readonly keys: {
+    readonly list: () => readonly KeyView[];
+    /** Resolves once it counts. */
+    readonly create: (name: string) => Promise<MadeKey>;
+    /** Resolves once nobody is answered for it any more. */
+    readonly revoke: (name: string) => Promise<void>;
+  };
 }
 
 export interface LocalApi {
   close(): Promise<void>;
 }
 
-export async function openLocalApi(socket: string, face: LocalFace): Promise<LocalApi> {
+const maxBodyBytes = 4096;
+
+/** @param groupId of a group whose members may ask too */
+export async function openLocalApi(socket: string, face: LocalFace, groupId?: number): Promise<LocalApi> {
   await rm(socket, { force: true });
-  const server = createServer((request, response) => respond(request, response, face));
+  const server = createServer((request, response) => void respond(request, response, face));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
+    // Bound within this turn: it is never open to others, not for a moment.
+    const before = process.umask(0o177);
     server.listen(socket, () => resolve());
+    process.umask(before);
   });
-  await chmod(socket, 0o600);
+  try {
+    if (groupId !== undefined) await chown(socket, -1, groupId);
+    await chmod(socket, groupId === undefined ? 0o600 : 0o660);
+  } catch (error) {
+    await close(server, socket);
+    throw new AppError('config.invalid', `${socket} cannot be given to group ${String(groupId)}: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
   return { close: () => close(server, socket) };
 }
 
-function respond(request: IncomingMessage, response: ServerResponse, face: LocalFace): void {
-  request.resume();
+async function respond(request: IncomingMessage, response: ServerResponse, face: LocalFace): Promise<void> {
   try {
-    send(response, 200, answer(request, face));
+    refusePages(request);
+    send(response, 200, await answer(request, face));
   } catch (error) {
     const status = error instanceof AppError ? error.traits.status : 500;
     send(response, status, toProblem(error));
   }
 }
 
-function answer(request: IncomingMessage, face: LocalFace): unknown {
-  const url = new URL(request.url ?? '/', 'http://agent');
-  if (request.method !== 'GET') {
-    throw new AppError('request.method-not-allowed', `${request.method ?? ''} is not for ${url.pathname}; use GET`);
-  }
-  switch (url.pathname) {
-    case '/status':
-      return face.status();
-    case '/explain':
-      return face.explain();
-    case '/logs': {
-      const module = url.searchParams.get('module') ?? undefined;
+/** No browser opens a Unix socket; what stands between one and us was put there by mistake. */
+function refusePages({ headers }: IncomingMessage): void {
+  if (headers.origin === undefined && headers['sec-fetch-site'] === undefined) return;
+  throw new AppError('request.wrong-origin', 'the agent answers programs of this machine, not web pages');
+}
+
+type Answer = (url: URL, body: () => Promise<unknown>, name: string) => unknown;
+
+/** By method and path; a path that ends in a slash goes on with a name. */
+function answersOf(face: LocalFace): Readonly<Record<string, Answer>> {
+  return {
+    'GET /status': () => face.status(),
+    'GET /explain': () => face.explain(),
+    'GET /logs': ({ searchParams }) => {
+      const module = searchParams.get('module') ?? undefined;
       if (module !== undefined && !isName(module)) throw new AppError('request.invalid', 'module: not a module name');
-      const lines = Number(url.searchParams.get('lines') ?? '100');
+      const lines = Number(searchParams.get('lines') ?? '100');
       if (!Number.isInteger(lines) || lines < 1 || lines > 10_000) {
         throw new AppError('request.invalid', 'lines: a whole number from 1 to 10000');
       }
       return { lines: face.logs(module, lines) };
-    }
-    default:
-      throw new AppError('request.not-found', `no ${url.pathname} here; there are /status, /explain and /logs`);
+    },
+    'GET /keys': () => ({ keys: face.keys.list() }),
+    'POST /keys': async (_url, body) => face.keys.create(nameIn(await body())),
+    'DELETE /keys/': async (_url, _body, name) => {
+      await face.keys.revoke(name);
+      return { revoked: name };
+    },
+  };
+}
+
+function answer(request: IncomingMessage, face: LocalFace): unknown {
+  const { method = '', url: target = '/' } = request;
+  if (!URL.canParse(target, 'http://agent')) throw new AppError('request.invalid', 'this is no path');
+  const url = new URL(target, 'http://agent');
+  const [, head = '', name = ''] = /^(\/[^/]*\/?)(.*)$/.exec(url.pathname) ?? [];
+  const answers = answersOf(face);
+  const found = Object.hasOwn(answers, `${method} ${head}`) ? answers[`${method} ${head}`] : undefined;
+  if (found !== undefined && head.endsWith('/') === (name !== '')) return found(url, () => readJson(request), name);
+  const here = Object.keys(answers).filter((one) => one.endsWith(` ${head}`));
+  if (here.length > 0) {
+    throw new AppError(
+      'request.method-not-allowed',
+      `${method} is not for ${url.pathname}; there is ${here.join(', ')}`,
+    );
+  }
+  const near = nearest(url.pathname, ['/status', '/explain', '/logs', '/keys']);
+  const known = near ?? '/status, /explain, /logs and /keys';
+  throw new AppError('request.not-found', `no ${url.pathname} here; there is ${known}`);
+}
+
+function nameIn(body: unknown): string {
+  const name: unknown = typeof body === 'object' && body !== null && 'name' in body ? body.name : undefined;
+  if (typeof name !== 'string') throw new AppError('request.invalid', 'send {"name": "…"}');
+  return name;
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const parts: Buffer[] = [];
+  let size = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    size += part.length;
+    if (size <= maxBodyBytes) parts.push(part);
+  }
+  if (size > maxBodyBytes) throw new AppError('request.too-large', `at most ${String(maxBodyBytes)} bytes`);
+  try {
+    return JSON.parse(Buffer.concat(parts).toString('utf8'));
+  } catch {
+    throw new AppError('request.invalid', 'the body must be JSON');
   }
 }
 

@@ -1,7 +1,14 @@
 /** The set that a start without network serves: in memory as on disk. */
 import type { JsonDocument } from '#shared/platform/atomic-file.js';
 import type { DesiredModule } from '#shared/protocol/desired.js';
-import { entry, type ServingSet, type Track, versionKeyOf } from '#agent/reconcile/observed.js';
+import {
+  entry,
+  nothingObserved,
+  type Observed,
+  type ServingSet,
+  type Track,
+  versionKeyOf,
+} from '#agent/reconcile/observed.js';
 import type { Committed, CommittedModule } from '#agent/store/state-documents.js';
 
 export const nothingCommitted: Committed = { generation: 0, modules: {}, previous: {} };
@@ -20,6 +27,17 @@ export class CommittedState {
     await this.document.write(next);
     this.current = next;
   }
+}
+
+/** Before anything was looked at: what was committed is to be served. */
+export function observedAtStart(committed: Committed): Observed {
+  const set = committedSetOf(committed);
+  return {
+    ...nothingObserved,
+    serving: { ...nothingObserved.serving, set },
+    committed: { generation: committed.generation, set },
+    garbageDue: true,
+  };
 }
 
 export function committedSetOf(committed: Committed): ServingSet {

@@ -9,7 +9,9 @@ import { JsonDocument } from '#shared/platform/atomic-file.js';
 import { desiredModuleSchema, imageReferenceSchema } from '#shared/protocol/desired.js';
 import { envelopeSchema } from '#shared/protocol/envelope.js';
 import { counterSchema, instantSchema, nameSchema, problemSchema } from '#shared/protocol/primitives.js';
+import type { Lived } from '#agent/store/lived-time.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
+import { spooledBootOf } from '#agent/telemetry/spool-folder.js';
 
 /** A problem that we wrote ourselves, so its code is one of ours, or of a newer agent's. */
 const ownProblemSchema = problemSchema.transform(
@@ -46,10 +48,16 @@ export type Rejections = z.infer<typeof rejectionsSchema>;
 
 const bootSchema = z.object({ bootId: counterSchema });
 
+const livedSchema = z.object({
+  machine: z.object({ bootId: z.string(), uptimeSeconds: counterSchema }),
+  livedSeconds: counterSchema,
+});
+
 export class StateDocuments {
   readonly desired: JsonDocument<AcceptedDesired>;
   readonly committed: JsonDocument<Committed>;
   readonly rejections: JsonDocument<Rejections>;
+  readonly lived: JsonDocument<Lived>;
   private readonly boot: JsonDocument<{ bootId: number }>;
 
   constructor(
@@ -60,6 +68,7 @@ export class StateDocuments {
     this.desired = new JsonDocument(folder.desired, (value) => acceptedDesiredSchema.parse(value));
     this.committed = new JsonDocument(folder.committed, (value) => committedSchema.parse(value));
     this.rejections = new JsonDocument(folder.rejections, (value) => rejectionsSchema.parse(value));
+    this.lived = new JsonDocument(folder.lived, (value) => livedSchema.parse(value));
     this.boot = new JsonDocument(folder.boot, (value) => bootSchema.parse(value));
   }
 
@@ -106,9 +115,6 @@ export class StateDocuments {
 
   private async highestSpooledBoot(): Promise<number> {
     const names = [...(await readdir(this.folder.spool('telemetry'))), ...(await readdir(this.folder.spool('events')))];
-    return names.reduce(
-      (highest, name) => Math.max(highest, Number(/^(\d{16})-\d{16}\.json$/.exec(name)?.[1] ?? 0)),
-      0,
-    );
+    return names.reduce((highest, name) => Math.max(highest, spooledBootOf(name) ?? 0), 0);
   }
 }

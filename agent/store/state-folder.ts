@@ -20,6 +20,8 @@ export interface StateFolder {
   readonly pendingEnrolment: string;
   /** For who may load and unload models over HTTP, on this device only. */
   readonly controlToken: string;
+  /** Digests of the keys of who may score, on this device only. */
+  readonly scoringKeys: string;
   readonly lock: string;
   readonly ballast: string;
   readonly socket: string;
@@ -27,6 +29,8 @@ export interface StateFolder {
   readonly committed: string;
   readonly rejections: string;
   readonly boot: string;
+  /** The device's age clock. */
+  readonly lived: string;
   readonly blobs: string;
   readonly partial: string;
   readonly modules: string;
@@ -46,6 +50,7 @@ export function stateFolder(root: string): StateFolder {
     trust: join(root, 'trust.json'),
     pendingEnrolment: join(root, 'enrolment-pending.json'),
     controlToken: join(root, 'control-token'),
+    scoringKeys: join(root, 'scoring-keys.json'),
     lock: join(root, 'agent.lock'),
     ballast: join(root, 'ballast'),
     socket: join(root, 'agent.sock'),
@@ -53,6 +58,7 @@ export function stateFolder(root: string): StateFolder {
     committed: join(root, 'committed.json'),
     rejections: join(root, 'rejections.json'),
     boot: join(root, 'boot.json'),
+    lived: join(root, 'lived.json'),
     blobs: join(root, 'blobs', 'sha256'),
     partial: join(root, 'partial'),
     modules: join(root, 'modules'),
@@ -86,10 +92,9 @@ export async function prepareStateFolder(folder: StateFolder): Promise<void> {
 
 /** Clears what belongs to one device. Blobs stay, as they are named by what they are, and so does the boot counter. */
 export async function forgetDevice(folder: StateFolder): Promise<void> {
-  const documents = [folder.trust, folder.desired, folder.committed, folder.rejections].flatMap((path) => [
-    path,
-    `${path}.previous`,
-  ]);
+  const documents = [folder.trust, folder.desired, folder.committed, folder.rejections, folder.scoringKeys].flatMap(
+    (path) => [path, `${path}.previous`],
+  );
   documents.push(folder.controlToken);
   const folders = [folder.commands, folder.capture, folder.logs, folder.spool('telemetry'), folder.spool('events')];
   for (const path of [...documents, ...folders]) await rm(path, { recursive: true, force: true });

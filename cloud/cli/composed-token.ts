@@ -1,15 +1,18 @@
 /**
- * The server's half of an enrolment token and this machine's publisher key, in one text for the device. The server
+ * The server's half of an enrolment token and this machine's publisher keys, in one text for the device. The server
  * cannot slip a publisher in: devices trust the keys that stand here.
  */
 import { AppError } from '#shared/kernel/errors.js';
 import { describeIssues } from '#shared/protocol/decode.js';
-import { enrolmentTokenSchema, formatEnrolmentToken, publicKeySchema } from '#shared/protocol/enrolment.js';
-import { needPublisherKey } from './publisher-key.js';
+import { enrolmentTokenSchema, formatEnrolmentToken } from '#shared/protocol/enrolment.js';
+import type { CliIo } from './cli-io.js';
+import { KeyFolder } from './keys/key-folder.js';
+import { resolvePublisher } from './keys/publisher-argument.js';
+import { signingKeys } from './keys/signing-keys.js';
 
 export const publisherOption = [
   '--publisher <key>',
-  "another publisher's public key that the device trusts; several times",
+  'another publisher whom the device trusts, by name or key; several times',
 ] as const;
 
 export interface ComposedToken {
@@ -17,28 +20,25 @@ export interface ComposedToken {
   readonly publishers: readonly string[];
 }
 
+/** Before anything is asked of the server. @throws AppError `request.invalid` */
+export async function resolvePublishers(io: CliIo, texts: readonly string[]): Promise<string[]> {
+  const folder = new KeyFolder(io.config.home);
+  return Promise.all(texts.map((text) => resolvePublisher(folder, text, '--publisher')));
+}
+
 /**
  * @param server what the server answered, without `expiresAt`
  * @param others public keys of further publishers
  */
 export async function composeToken(
-  home: string,
+  io: CliIo,
   server: Readonly<Record<string, unknown>>,
   others: readonly string[],
   note: (text: string) => void,
 ): Promise<ComposedToken> {
-  const key = await needPublisherKey(home, note);
-  const publishers = [...new Set([key.publicKey, ...others.map(parsePublicKey)])];
+  const own = await signingKeys(io, note);
+  const publishers = [...new Set([...own.map(({ publicKey }) => publicKey), ...others])];
   const composed = enrolmentTokenSchema.safeParse({ ...server, publishers });
   if (composed.success) return { token: formatEnrolmentToken(composed.data), publishers };
   throw new AppError('server.incompatible', `no token can be made of this: ${describeIssues(composed.error)}`);
-}
-
-/** @throws AppError `request.invalid` */
-export function parsePublicKey(text: string): string {
-  if (publicKeySchema.safeParse(text).success) return text;
-  throw new AppError(
-    'request.invalid',
-    '--publisher takes a public key of 43 characters, as "flotilla keys show" prints it on the other machine',
-  );
 }

@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import { nameSchema } from '#shared/protocol/primitives.js';
 import { activityBody, activityLog } from '#cloud/http/schemas/activities.js';
+import { auditBody, auditChainBody, auditQuery } from '#cloud/http/schemas/audit.js';
 import { pageOf, pageQuery } from '#cloud/http/schemas/common.js';
 import {
   commandBody,
@@ -33,6 +34,16 @@ import { imageBody, imageCreate } from '#cloud/http/schemas/images.js';
 import { modelBody, modelCreate, modelPatch } from '#cloud/http/schemas/models.js';
 import { serverBody } from '#cloud/http/schemas/server.js';
 import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
+import { createdToken, selfBody, tokenBody, tokenCreate } from '#cloud/http/schemas/tokens.js';
+import {
+  directorRotationBody,
+  rotationStep,
+  trustBody,
+  trustCreate,
+  trustCreated,
+  trustVersionsBody,
+  trustVersionsQuery,
+} from '#cloud/http/schemas/trust.js';
 import { workspaceBody, workspaceCreate } from '#cloud/http/schemas/workspaces.js';
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
@@ -76,6 +87,18 @@ const tagged = named.extend({ tag: z.array(z.string()).optional() });
 export const routes = {
   server: { method: 'GET', path: '/v1/server', response: serverBody },
 
+  self: { method: 'GET', path: '/v1/self', response: selfBody },
+  tokenList: { method: 'GET', path: `${w}/tokens`, response: pageOf(tokenBody) },
+  tokenCreate: { method: 'POST', path: `${w}/tokens`, body: tokenCreate, response: createdToken },
+  tokenRevoke: { method: 'DELETE', path: `${w}/tokens/:id`, response: tokenBody },
+  installationTokenList: { method: 'GET', path: '/v1/tokens', response: pageOf(tokenBody) },
+  installationTokenCreate: { method: 'POST', path: '/v1/tokens', body: tokenCreate, response: createdToken },
+  installationTokenRevoke: { method: 'DELETE', path: '/v1/tokens/:id', response: tokenBody },
+
+  audit: { method: 'GET', path: `${w}/audit`, query: auditQuery, response: pageOf(auditBody) },
+  installationAudit: { method: 'GET', path: '/v1/audit', query: auditQuery, response: pageOf(auditBody) },
+  auditChain: { method: 'GET', path: '/v1/audit/chain', response: auditChainBody },
+
   workspaceList: { method: 'GET', path: '/v1/workspaces', query: pageQuery, response: pageOf(workspaceBody) },
   workspaceCreate: { method: 'POST', path: '/v1/workspaces', body: workspaceCreate, response: workspaceBody },
   workspaceDelete: { method: 'DELETE', path: '/v1/workspaces/:name', response: none },
@@ -101,6 +124,16 @@ export const routes = {
   activityCancel: { method: 'POST', path: `${w}/activities/:id/cancel`, response: activityBody },
 
   events: { method: 'GET', path: `${w}/events`, response: none },
+
+  trustGet: { method: 'GET', path: `${w}/trust`, response: trustBody },
+  trustVersions: { method: 'GET', path: `${w}/trust/versions`, query: trustVersionsQuery, response: trustVersionsBody },
+  trustPublish: { method: 'POST', path: `${w}/trust`, body: trustCreate, response: trustCreated },
+  directorRotate: {
+    method: 'POST',
+    path: '/v1/rotations/director',
+    body: rotationStep,
+    response: directorRotationBody,
+  },
 
   enrolmentTokenCreate: {
     method: 'POST',

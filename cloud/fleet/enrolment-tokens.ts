@@ -3,7 +3,7 @@ import type { Selectable } from 'kysely';
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Tags } from '#shared/protocol/primitives.js';
-import { newSecret } from '#cloud/mqtt/broker-password.js';
+import { newSecret } from '#cloud/trust/secret.js';
 import type { EnrolmentTokenTable } from '#cloud/store/tables.js';
 import type { Database } from './device-repository.js';
 import { type Admission, type EnrolmentOrder, hashOfSecret } from './enrolment-order.js';

@@ -9,7 +9,6 @@ import { emptyReportedState } from '#shared/protocol/reported.js';
 import { type Tags, tagsSchema } from '#shared/protocol/primitives.js';
 import { clientIdOf, type DeviceAddress } from '#shared/protocol/topics.js';
 import type { AuditLog } from '#cloud/audit/audit-log.js';
-import { hashPassword, newSecret } from '#cloud/mqtt/broker-password.js';
 import type { DeviceAccess } from '#cloud/mqtt/device-access.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { ControlStore, ControlTransaction } from '#cloud/store/control-database.js';
@@ -40,8 +39,6 @@ export interface EnrolledDevice {
   readonly certificate: string;
   /** No boot of this device may have a number up to this: another machine of its name had them. */
   readonly bootIdAbove: number;
-  /** The device's password on the broker, of which only a salted hash is stored. */
-  readonly secret: string;
 }
 
 type Grant =
@@ -106,8 +103,6 @@ export class Enrolment {
         `the certificate signing request is for ${request.commonName.slice(0, 130)}, not for ${subject}`,
       );
     }
-    const secret = newSecret();
-    const secretHash = await hashPassword(secret);
     const made = await db.transaction().execute(async (transaction): Promise<Made | Pending> => {
       const key = request.keyFingerprint;
       const admission =
@@ -116,7 +111,7 @@ export class Enrolment {
           : await claims.admit(transaction, grant.claim, order, key);
       if (admission.kind === 'pending') return admission;
       const address = { workspace: order.workspace, device: admission.device };
-      const { revoked, bootIdAbove } = await this.place(transaction, address, order, admission, { key, secretHash });
+      const { revoked, bootIdAbove } = await this.place(transaction, address, order, admission, key);
       const { certificate } = await this.options.certification.certify(transaction, address, request);
       await this.enter(transaction, address, admission, certificate.serial, from);
       const enrolled: EnrolledDevice = {
@@ -124,7 +119,6 @@ export class Enrolment {
         device: admission.device,
         certificate: certificate.certificate,
         bootIdAbove,
-        secret,
       };
       return { enrolled, address, revoked };
     });
@@ -154,13 +148,12 @@ export class Enrolment {
     address: DeviceAddress,
     order: EnrolmentOrder,
     admission: Admission,
-    { key, secretHash }: { readonly key: string; readonly secretHash: string },
+    key: string,
   ): Promise<{ revoked: string[]; bootIdAbove: number }> {
     const now = toInstant(this.options.clock.now());
     const devices = new DeviceRepository(transaction);
     const present = await devices.find(address);
     const fresh = {
-      secretHash,
       sealingKey: order.sealingKey,
       enrolledAt: now,
       retiredAt: null,
@@ -191,7 +184,6 @@ export class Enrolment {
     if (admission.again) {
       const standing = await new CertificateRepository(transaction).findByKey(address, key);
       if (present.retiredAt !== null || standing === undefined) throw noLonger(address);
-      await devices.update(address, { secretHash });
       return { revoked: [], bootIdAbove };
     }
     if (!admission.replaces) throw nameTaken(address, present.retiredAt);

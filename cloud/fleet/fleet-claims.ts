@@ -11,7 +11,7 @@ import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Tags } from '#shared/protocol/primitives.js';
 import { TokenBuckets } from '#cloud/gateway/token-bucket.js';
-import { newSecret } from '#cloud/mqtt/broker-password.js';
+import { newSecret } from '#cloud/trust/secret.js';
 import type { ClaimRequestTable, FleetClaimTable } from '#cloud/store/tables.js';
 import type { Database } from './device-repository.js';
 import { type Admission, type EnrolmentOrder, hashOfSecret, type Pending } from './enrolment-order.js';

@@ -8,10 +8,11 @@ import { createServer } from 'node:https';
 import fastify, { LogController, type FastifyBaseLogger, type RawServerDefault } from 'fastify';
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Logger } from '#shared/platform/logger.js';
-import type { App } from '#cloud/http/app.js';
+import type { App, Upgrade } from '#cloud/http/app.js';
 import { addJsonBodies } from '#cloud/http/plugins/json-bodies.js';
 import { addProblems, answerFrameworkError, answerMalformedHttp } from '#cloud/http/plugins/problems.js';
 import { addSecurityHeaders } from '#cloud/http/plugins/security-headers.js';
+import { addUpgrades } from '#cloud/http/upgrades.js';
 import { type GatewayRouteDeps, gatewayRoutes } from './gateway-routes.js';
 
 export interface GatewayOptions extends GatewayRouteDeps {
@@ -21,6 +22,7 @@ export interface GatewayOptions extends GatewayRouteDeps {
   readonly privateKey: string;
   /** PEM: whose certificates clients may come with; most come without one. */
   readonly authorities: readonly string[];
+  readonly upgrades: readonly Upgrade[];
 }
 
 const maxBodyBytes = 32 * 1024;
@@ -59,5 +61,6 @@ export async function createGateway(options: GatewayOptions): Promise<App> {
   addJsonBodies(app);
   await gatewayRoutes(options)(app);
   await app.ready();
+  addUpgrades(app, options.upgrades);
   return app;
 }

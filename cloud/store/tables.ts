@@ -208,8 +208,6 @@ export interface ClaimRequestTable {
 export interface DeviceTable {
   workspace: string;
   name: string;
-  /** Salted hash of the broker password, PBKDF2-SHA512 in Mosquitto's `$7$` form. */
-  secretHash: string;
   /** A raw X25519 public key, base64url. */
   sealingKey: string;
   tagsJson: string;
@@ -258,6 +256,15 @@ export interface OutboxTable {
   createdAt: string;
 }
 
+/** One version of a workspace's trust document. */
+export interface TrustVersionTable {
+  workspace: string;
+  version: number;
+  /** As publishers signed it. */
+  envelope: string;
+  publishedAt: string;
+}
+
 export interface ControlDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
@@ -279,4 +286,5 @@ export interface ControlDatabase {
   claimRequests: ClaimRequestTable;
   deployments: DeploymentTable;
   outbox: OutboxTable;
+  trustVersions: TrustVersionTable;
 }

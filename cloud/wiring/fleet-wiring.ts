@@ -24,7 +24,7 @@ import { deviceEventsRoutes } from '#cloud/http/routes/device-events-routes.js';
 import { deviceModulesRoutes } from '#cloud/http/routes/device-modules-routes.js';
 import { deviceRoutes } from '#cloud/http/routes/device-routes.js';
 import { deviceTelemetryRoutes } from '#cloud/http/routes/device-telemetry-routes.js';
-import { enrolmentTokensRoutes } from '#cloud/http/routes/enrolment-tokens-routes.js';
+import { type EnrolmentTokensRouteDeps, enrolmentTokensRoutes } from '#cloud/http/routes/enrolment-tokens-routes.js';
 import { fleetClaimsRoutes } from '#cloud/http/routes/fleet-claims-routes.js';
 import { serverRoutes } from '#cloud/http/routes/server-routes.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
@@ -32,13 +32,18 @@ import { BlockAllowance } from '#cloud/mqtt/block-allowance.js';
 import { BlockServer } from '#cloud/mqtt/block-server.js';
 import { TelemetryIngest } from '#cloud/telemetry/telemetry-ingest.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
+import type { DirectorKeys } from '#cloud/trust/director-keys.js';
 import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
 import { reachableHost, wireBroker, type WiredBroker } from './broker-wiring.js';
 import type { Ground, Part } from './ground.js';
 import { wireEnrolment } from './enrolment-wiring.js';
 import { ensureIdentity } from './identity-wiring.js';
+import { openDirector, type WiredTrust, wireTrust } from './trust-wiring.js';
 
 export interface FleetPart extends Part {
+  /** Images have signatures that they did not have before. */
+  imagesSigned(): void;
+  readonly identity: InstallationIdentity;
   readonly addresses: { readonly gateway: string; readonly broker: string };
 }
 
@@ -50,6 +55,7 @@ const renewalsPerStep = 200;
 export async function wireFleet(ground: Ground, version: string, telemetry: TelemetryPort): Promise<FleetPart> {
   const { logger, clock, shutdown, control, live, metrics } = ground;
   const identity = await ensureIdentity(ground);
+  const director = await openDirector(ground, identity);
   const devices = new DeviceRepository(control);
   const deployments = new DeploymentRepository(control);
   const outboxRows = new OutboxRepository(control);
@@ -71,12 +77,13 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     devices,
     deployments,
     outbox: outboxRows,
-    director: identity.director,
+    director,
     clock,
     newId: randomUUID,
     live,
     onCommitted,
   });
+  const trust = wireTrust(ground, { identity, director, devices, outbox: outboxRows, twin, onCommitted });
   const ingest = new TwinIngest({
     db: control,
     devices,
@@ -101,7 +108,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   const commands = new CommandService({
     devices,
     broker,
-    director: identity.director,
+    director,
     clock,
     newId: randomUUID,
     ignored,
@@ -123,6 +130,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     telemetry: telemetryIngest,
     commands,
     blocks,
+    trust: trust.publishing,
     tasks,
     ignored,
   });
@@ -133,29 +141,32 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   });
   await broker.open();
   shutdown.add('broker', () => broker.close());
+  trust.upkeep.wake();
   outbox.wake();
   shutdown.add('outbox', () => outbox.stop());
 
-  const gatewayUrl = await openGateway(ground, identity, { enrolment, renewal }, wired);
-  keepUp(ground, twin, enrolment, telemetry);
+  const told = (): ReturnType<EnrolmentTokensRouteDeps['trust']> => ({ gatewayUrl, authority: identity.authorityFingerprint, director: director.current.publicKey });
+  const gatewayUrl = await openGateway(ground, identity, director, { enrolment, renewal }, wired);
+  keepUp(ground, twin, trust, enrolment, telemetry);
   addGauges(ground, wired, devices, outboxRows);
 
   const retirement = new Retirement({ twin, known, access, live });
-  const director = identity.director.publicKey;
-  const authority = identity.authorityFingerprint;
-  const trust = () => ({ gatewayUrl, authority, director });
   return {
+    identity,
     addresses: { gateway: gatewayUrl, broker: wired.url() },
+    imagesSigned: () => trust.upkeep.wake(),
+    upgrades: wired.upgrades,
     routes: [
-      serverRoutes({ server: () => ({ version, director, authority, gatewayUrl, brokerUrl: wired.url() }) }),
-      enrolmentTokensRoutes({ enrolment, trust }),
-      deviceCertificatesRoutes({ revocation, enrolment, clock, trust }),
-      fleetClaimsRoutes({ claims, office, clock, trust }),
+      serverRoutes({ server: () => ({ version, ...told(), brokerUrl: wired.url() }) }),
+      enrolmentTokensRoutes({ enrolment, trust: told }),
+      deviceCertificatesRoutes({ revocation, enrolment, clock, trust: told }),
+      fleetClaimsRoutes({ claims, office, clock, trust: told }),
       deviceRoutes({ devices, deployments, retirement, live }),
       deviceModulesRoutes({ twin }),
       deviceTelemetryRoutes({ devices, telemetry, clock }),
       deviceEventsRoutes({ devices, telemetry }),
       deviceCommandsRoutes({ commands }),
+      trust.routes,
     ],
     checks: [
       {
@@ -172,6 +183,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
 async function openGateway(
   { config, logger, clock, shutdown }: Ground,
   identity: InstallationIdentity,
+  director: DirectorKeys,
   deps: Pick<GatewayRouteDeps, 'enrolment' | 'renewal'>,
   wired: WiredBroker,
 ): Promise<string> {
@@ -181,13 +193,14 @@ async function openGateway(
     certificate: identity.server.certificate,
     privateKey: identity.server.privateKey,
     authorities: identity.authorities,
+    upgrades: wired.upgrades,
     ...deps,
     trust: () => ({
-      director: identity.director.publicKey,
+      director: director.current.publicKey,
       broker: {
         url: wired.url(),
         serverName: wired.serverName,
-        ...(wired.authority === identity.authority ? {} : { authority: wired.authority }),
+        ...(wired.authority === undefined ? {} : { authority: wired.authority }),
       },
     }),
   });
@@ -211,11 +224,13 @@ async function openGateway(
 function keepUp(
   { config, clock, logger, shutdown }: Ground,
   twin: Twin,
+  trust: WiredTrust,
   enrolment: Enrolment,
   telemetry: TelemetryPort,
 ): void {
   const run = async (): Promise<void> => {
     while ((await twin.renewExpiring(renewalsPerStep)) > 0);
+    trust.upkeep.wake();
     await enrolment.tokens.removeEnded(toInstant(clock.now() - 30 * dayMs));
     const removed = await telemetry.prune(clock.now() - config.retention.telemetryDays * dayMs);
     if (removed > 0) logger.info({ rows: removed }, 'old telemetry was removed');
@@ -231,7 +246,11 @@ function addGauges({ metrics }: Ground, wired: WiredBroker, devices: DeviceRepos
     { value: await outbox.count() },
   ]);
   metrics.gauge('flotilla_broker_connections', 'Clients of the embedded broker.', () => {
-    const value = wired.connections();
-    return value === undefined ? [] : [{ value }];
+    const load = wired.load();
+    return load === undefined ? [] : [{ value: load.connections }];
+  });
+  metrics.gauge('flotilla_broker_waiting_bytes', 'Bytes in the embedded broker for clients that read slowly.', () => {
+    const load = wired.load();
+    return load === undefined ? [] : [{ value: load.waitingBytes }];
   });
 }

@@ -82,7 +82,7 @@ export const enrolmentRequestSchema = z.strictObject({
 export type EnrolmentRequest = z.infer<typeof enrolmentRequestSchema>;
 
 const brokerAddressSchema = z.object({
-  /** mqtts://host:port */
+  /** mqtts://host:port, or wss://host:port/path */
   url: z.url().max(256),
   /** The name that the broker's certificate must carry, whatever address it is reached by. */
   serverName: z.string().max(253),
@@ -93,8 +93,6 @@ const brokerAddressSchema = z.object({
 export const enrolmentResponseSchema = z.object({
   workspace: nameSchema,
   device: nameSchema,
-  /** The device's password on the broker; the user name and client id are `workspace/device`. */
-  secret: z.string().min(32).max(128),
   /** The device's certificate, PEM, and what stands between it and the authority. */
   certificate: certificatePemSchema,
   broker: brokerAddressSchema,

@@ -8,8 +8,9 @@ import { type DeviceKeys, makeDeviceKeys, sealingPublicKey, signingRequestFor } 
 import { systemClock, type Clock } from '#shared/kernel/clock.js';
 import { buildChunkMap, encodeChunkMap } from '#shared/package/chunk-map.js';
 import { digestOf } from '#shared/package/digest.js';
+import { signEnvelope } from '#shared/package/dsse.js';
 import { mediaTypes } from '#shared/package/media-types.js';
-import { generateSigningKey } from '#shared/package/signing-key.js';
+import { generateSigningKey, type SigningKey } from '#shared/package/signing-key.js';
 import type { Digest } from '#shared/protocol/primitives.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import { AuditLog } from '#cloud/audit/audit-log.js';
@@ -29,6 +30,7 @@ import type { Broker, MessageHandler, PublishOptions } from '#cloud/mqtt/broker.
 import type { DeviceAccess } from '#cloud/mqtt/device-access.js';
 import { BlobStore } from '#cloud/store/blob-store.js';
 import { openControlDatabase, type ControlStore } from '#cloud/store/control-database.js';
+import type { Director } from '#cloud/trust/director-keys.js';
 import type { CertificateIssuer } from '#cloud/trust/certificate-issuer.js';
 import { ensureInstallationIdentity, type InstallationIdentity } from '#cloud/trust/installation-identity.js';
 
@@ -111,6 +113,8 @@ export interface TestImage {
 
 export class FleetWorld {
   readonly director = generateSigningKey();
+  /** The same key as the control plane's parts use it. */
+  readonly signer = directorOf(this.director);
   readonly live: LiveEvents;
   readonly seen: LiveEvent[] = [];
   readonly known = new KnownDevices([]);
@@ -129,6 +133,7 @@ export class FleetWorld {
     enrolled: async () => undefined,
     retired: async () => undefined,
     revoked: async () => undefined,
+    authoritiesChanged: async () => undefined,
   };
 
   private constructor(
@@ -149,6 +154,7 @@ export class FleetWorld {
       enrolled: (address) => this.access.enrolled(address),
       retired: (address) => this.access.retired(address),
       revoked: (address, fingerprint) => this.access.revoked(address, fingerprint),
+      authoritiesChanged: () => this.access.authoritiesChanged(),
     };
     // The test's clock stands still: it must hold by the real one too, which TLS asks.
     const certification = new Certification({ clock, issuer: () => issuer, certificateMs: 3650 * dayMs });
@@ -180,7 +186,7 @@ export class FleetWorld {
       devices: this.devices,
       deployments: this.deployments,
       outbox: this.outbox,
-      director: this.director,
+      director: this.signer,
       clock,
       newId: randomUUID,
       live: this.live,
@@ -206,13 +212,8 @@ export class FleetWorld {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  /** @returns the device's password */
-  async enrol(device: string, workspace = 'w'): Promise<string> {
-    return (await this.enrolDevice(device, workspace)).secret;
-  }
-
   /** With keys and a certificate, as a device has them. */
-  async enrolDevice(device: string, workspace = 'w'): Promise<EnrolledDevice & DeviceKeys> {
+  async enrol(device: string, workspace = 'w'): Promise<EnrolledDevice & DeviceKeys> {
     const { secret } = await this.enrolment.createToken(workspace, 60_000, {});
     const keys = makeDeviceKeys();
     const order = { workspace, secret, device, tags: {}, capabilities, ...(await showKeys(keys, workspace, device)) };
@@ -277,6 +278,11 @@ export class FleetWorld {
   private sizeOf(blobs: TestImage['blobs'], digest: Digest): number {
     return blobs.find((blob) => blob.digest === digest)?.bytes.length ?? 0;
   }
+}
+
+/** A director with one key. */
+export function directorOf(key: SigningKey): Director {
+  return { sign: (type, payload) => signEnvelope(type, payload, key), keyIds: () => [key.keyId] };
 }
 
 export function bytesOf(length: number, seed: number): Buffer {

@@ -8,8 +8,7 @@ import { createGateway } from '#cloud/gateway/gateway.js';
 import type { App } from '#cloud/http/app.js';
 import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
 import { controlPlaneServerName, type EnrolmentResponse, enrolmentResponseSchema } from '#shared/protocol/enrolment.js';
-import { identityFor } from './broker-worlds.js';
-import { capabilities, FleetWorld, showKeys } from './fleet-world.js';
+import { capabilities, FleetWorld, identityIn, showKeys } from './fleet-world.js';
 
 export interface Answer {
   readonly status: number;
@@ -29,7 +28,7 @@ export class GatewayWorld {
 
   static async open(): Promise<GatewayWorld> {
     const fleet = await FleetWorld.open();
-    const identity = await identityFor(fleet);
+    const identity = await identityIn(fleet.folder);
     const world = new GatewayWorld(fleet, identity, undefined);
     const sink = new Writable({
       write(chunk: Buffer, _encoding, done) {
@@ -43,6 +42,7 @@ export class GatewayWorld {
       certificate: identity.server.certificate,
       privateKey: identity.server.privateKey,
       authorities: identity.authorities,
+      upgrades: [],
       enrolment: fleet.enrolment,
       renewal: fleet.renewal,
       trust: () => ({

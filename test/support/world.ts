@@ -17,6 +17,8 @@ export interface WorldOptions {
   readonly broker?: 'embedded' | 'external';
   /** Settings of every agent, above those of the world. */
   readonly agents?: Environment;
+  /** More for the control plane, asked for at each start. */
+  readonly cloud?: () => Environment;
   readonly brokerPort?: number;
   /** How devices reach the broker, where it is not where it listens. */
   readonly brokerAdvertiseUrl?: string;
@@ -61,7 +63,7 @@ export class World {
   /** Starts the control plane, again after a stop or kill, and waits until it is ready. */
   async startCloud(): Promise<Daemon> {
     const flags = [
-      ...['--data-dir', this.dataDir, '--http-port', String(this.ports.api)],
+      ...['--data-dir', this.dataDir, '--http-port', String(this.ports.api), '--http-tls', 'off'],
       ...['--gateway-port', String(this.ports.gateway)],
       ...(this.options.broker === 'external'
         ? ['--broker-kind', 'external', '--broker-url', `mqtts://127.0.0.1:${String(this.ports.broker)}`]
@@ -70,7 +72,7 @@ export class World {
         ? []
         : ['--broker-advertise-url', this.options.brokerAdvertiseUrl]),
     ];
-    const cloud = this.start('flotilla', ['cloud', ...flags], this.operator);
+    const cloud = this.start('flotilla', ['cloud', ...flags], { ...this.operator, ...this.options.cloud?.() });
     this.cloud = cloud;
     await cloud.until('ready', 30_000, async () => {
       const response = await fetch(`${this.url}/readyz`).catch(() => undefined);

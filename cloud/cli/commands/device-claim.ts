@@ -5,7 +5,7 @@ import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { routes } from '#cloud/client/routes.js';
 import { collect, parseCount, parseDurationSeconds, parseName, parseTags } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
-import { composeToken, parsePublicKey, publisherOption } from '../composed-token.js';
+import { composeToken, publisherOption, resolvePublishers } from '../composed-token.js';
 import { withExamples } from '../help.js';
 import { formatAge, formatList, formatTags } from '../output.js';
 import { withSession } from '../session.js';
@@ -61,10 +61,10 @@ function createCommand(io: CliIo): Command {
         ...(nameTemplate === undefined ? {} : { nameTemplate }),
         ...(hardwareIds === undefined ? {} : { hardwareIds: await readHardwareIds(hardwareIds) }),
       };
-      const others = options.publisher.map(parsePublicKey);
+      const others = await resolvePublishers(io, options.publisher);
       await withSession(io, command, async ({ client, out }) => {
         const { expiresAt, ...server } = await client.call(routes.claimCreate, { body });
-        const { token, publishers } = await composeToken(io.config.home, server, others, (note) => out.note(note));
+        const { token, publishers } = await composeToken(io, server, others, (note) => out.note(note));
         const enrol = `flotilla-agent enroll --token ${token}${nameTemplate === undefined ? ' --name <name>' : ''}`;
         const shown = { name: body.name, token, expiresAt, url: server.url, publishers, command: enrol };
         out.result(shown, () =>

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { routes } from '#cloud/client/routes.js';
 import { collect, parseDurationSeconds, parseName, parseTags } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
-import { composeToken, parsePublicKey, publisherOption } from '../composed-token.js';
+import { composeToken, publisherOption, resolvePublishers } from '../composed-token.js';
 import { withExamples } from '../help.js';
 import { withSession } from '../session.js';
 
@@ -30,10 +30,10 @@ export function deviceTokenCommand(io: CliIo): Command {
         allowTags: [...options.allowTag],
         ...(options.name === undefined ? {} : { device: parseName(options.name, 'device') }),
       };
-      const others = options.publisher.map(parsePublicKey);
+      const others = await resolvePublishers(io, options.publisher);
       await withSession(io, command, async ({ client, out }) => {
         const { expiresAt, ...server } = await client.call(routes.enrolmentTokenCreate, { body });
-        const { token, publishers } = await composeToken(io.config.home, server, others, (text) => out.note(text));
+        const { token, publishers } = await composeToken(io, server, others, (text) => out.note(text));
         const enrol = `flotilla-agent enroll --token ${token} --name ${options.name ?? '<name>'}`;
         out.result({ token, expiresAt, url: server.url, publishers, command: enrol }, () =>
           [`Enrolment token for one device, until ${expiresAt}:`, token, '', 'On the device:', `  ${enrol}`].join('\n'),
@@ -59,10 +59,10 @@ export function deviceReplaceCommand(io: CliIo): Command {
     .action(async (text: string, options: Pick<TokenOptions, 'ttl' | 'publisher'>) => {
       const device = parseName(text, 'device');
       const body = { ttlSeconds: parseDurationSeconds(options.ttl) };
-      const others = options.publisher.map(parsePublicKey);
+      const others = await resolvePublishers(io, options.publisher);
       await withSession(io, command, async ({ client, out }) => {
         const { expiresAt, ...server } = await client.call(routes.deviceReplace, { params: { device }, body });
-        const { token, publishers } = await composeToken(io.config.home, server, others, (note) => out.note(note));
+        const { token, publishers } = await composeToken(io, server, others, (note) => out.note(note));
         const enrol = `flotilla-agent enroll --token ${token} --name ${device}`;
         out.result({ token, expiresAt, url: server.url, publishers, command: enrol }, () =>
           [

@@ -11,6 +11,8 @@ import { errno } from '#shared/platform/atomic-file.js';
 import type { Logger } from '#shared/platform/logger.js';
 import type { FromScoringHost, HostConfig, ToScoringHost } from '../host-protocol.js';
 import type { HostTraffic } from '../traffic/traffic-schema.js';
+import { AccessGate } from '../access/access-gate.js';
+import { type HostAccess, loopbackAccess } from '../access/host-access.js';
 import { listenPrivately, type PrivateSocket } from '../private-socket.js';
 import { ConnectionDrain } from '../connection-drain.js';
 import { proveGolden } from './golden.js';
@@ -30,6 +32,7 @@ export interface HostProcessDeps extends ScoringHostDeps {
 interface Serving {
   readonly host: ScoringHost;
   readonly app: FastifyInstance;
+  readonly gate: AccessGate;
   readonly front: ConnectionDrain;
   grpc?: GrpcFront;
   readonly models: { readonly drain: ConnectionDrain; readonly socket: PrivateSocket } | undefined;
@@ -37,6 +40,8 @@ interface Serving {
 
 export class HostProcess {
   private serving: Serving | undefined;
+  /** Apart from what is being loaded, since it may change meanwhile. */
+  private gate: AccessGate | undefined;
   private loading: Promise<void> = Promise.resolve();
   private ending = false;
 
@@ -59,6 +64,8 @@ export class HostProcess {
         return this.deps.send(this.stats());
       case 'ping':
         return this.deps.send({ type: 'pong' });
+      case 'access':
+        return this.setAccess(message.access);
       case 'labels':
         this.serving?.host.label(message.labels);
         return;
@@ -81,16 +88,18 @@ export class HostProcess {
   }
 
   private async load(config: HostConfig): Promise<void> {
-    if (this.serving) throw new Error('a host loads once');
+    if (this.gate) throw new Error('a host loads once');
+    const gate = new AccessGate(config.access ?? loopbackAccess, config.controlToken);
+    this.gate = gate;
     const loaded = await ScoringHost.load(config, this.deps);
     if (!loaded.ok) {
       await this.deps.send({ type: 'load-failed', ...loaded.error });
       return;
     }
     const host = loaded.value;
-    const app = await createScoringApp({ host, log: this.deps.log, newId: this.deps.newId });
+    const app = await createScoringApp({ host, gate, log: this.deps.log, newId: this.deps.newId });
     const models = config.modelsSocket === undefined ? undefined : await serveModels(host, config.modelsSocket);
-    this.serving = { host, app, front: new ConnectionDrain(app.server), models };
+    this.serving = { host, app, gate, front: new ConnectionDrain(app.server), models };
     await this.deps.send({ type: 'loaded', modules: host.all.map((module) => module.describe()) });
   }
 
@@ -116,7 +125,8 @@ export class HostProcess {
   private async listenGrpc(handle: unknown): Promise<void> {
     if (!this.serving) throw new Error('a host listens once it has loaded');
     const { GrpcFront } = await import('../grpc/grpc-front.js');
-    const grpc = new GrpcFront({ host: this.serving.host, log: this.deps.log, newId: this.deps.newId });
+    const { host, gate } = this.serving;
+    const grpc = new GrpcFront({ host, gate, log: this.deps.log, newId: this.deps.newId });
     this.serving.grpc = grpc;
     await this.tellListening('listening-grpc', grpc.listen(handle));
   }
@@ -150,6 +160,12 @@ export class HostProcess {
     models?.socket.remove();
     await models?.drain.finish(0);
     await host.close();
+  }
+
+  private async setAccess(access: HostAccess): Promise<void> {
+    this.gate?.replace(access);
+    this.serving?.grpc?.judgeAgain();
+    await this.deps.send({ type: 'access-set' });
   }
 
   private setTraffic(traffic: HostTraffic): FromScoringHost {

@@ -75,7 +75,6 @@ describe('enrolment', () => {
     return {
       workspace,
       device,
-      secret: 's'.repeat(43),
       certificate: (await issuer.issueDevice({ workspace, device }, publicKey, validity)).certificate,
       broker: { url: cloud.brokerUrl, serverName: controlPlaneServerName },
       director: cloud.director.publicKey,
@@ -100,6 +99,7 @@ describe('enrolment', () => {
         tags: { site: 'lab' },
         capabilities: readCapabilities(),
         replace: false,
+        proxy: { proxy: undefined, noProxy: '' },
         ...more,
       },
       { ...systemClock, sleep: async () => undefined },
@@ -111,6 +111,8 @@ describe('enrolment', () => {
     expect(await identity()).toMatchObject({ schema: 2, workspace: 'lab', device: 'cam-1' });
     expect((await KeptTrust.open(folder.trust))?.current()).toEqual({
       version: 0,
+      threshold: 1,
+      withdrawn: [],
       directors: [cloud.director.publicKey],
       publishers: [cloud.publisher.publicKey],
       authorities: [cloud.authorityPem],

@@ -42,7 +42,7 @@ describe('what devices say', () => {
       onOvertaken: (address, generation) => world.twin.reissue(address, generation),
       onCertificateUsed: (address, serial) => world.revocation.supersede(address, serial),
     });
-    commands = new CommandService({ devices, broker, director: world.director, clock, newId: randomUUID, ignored });
+    commands = new CommandService({ devices, broker, director: world.signer, clock, newId: randomUUID, ignored });
     const unused = { take: () => undefined } as never;
     const messages = new DeviceMessages({
       broker,
@@ -52,6 +52,7 @@ describe('what devices say', () => {
       telemetry: unused,
       commands,
       blocks: unused,
+      trust: unused,
       tasks,
       ignored,
     });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createPublicKey } from 'node:crypto';
 import { agentConfigFrom } from '#agent/config.js';
 import { makeDeviceKeys } from '#agent/identity/device-keys.js';
-import { trustDocument } from '#agent/identity/device-trust.js';
+import { pinnedTrust, trustDocument } from '#agent/identity/device-trust.js';
 import { identityDocument } from '#agent/identity/identity.js';
 import { type RunningAgent, startAgent } from '#agent/main.js';
 import { stateFolder } from '#agent/store/state-folder.js';
@@ -16,7 +16,7 @@ import { blobPath, writeBlob } from '#shared/package/oci-layout.js';
 import type { SigningKey } from '#shared/package/signing-key.js';
 import type { DesiredModule, ImageReference } from '#shared/protocol/desired.js';
 import { controlPlaneServerName as serverName } from '#shared/protocol/enrolment.js';
-import { address, devicePassword, type FakeCloud } from '#test/support/agent/fake-cloud.js';
+import { address, type FakeCloud } from '#test/support/agent/fake-cloud.js';
 
 export async function enrolledFolder(cloud: FakeCloud): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), 'fa-'));
@@ -25,12 +25,13 @@ export async function enrolledFolder(cloud: FakeCloud): Promise<string> {
   const publicKey = createPublicKey(keys.privateKey).export({ format: 'der', type: 'spki' });
   const validity = { nowMs: Date.now(), lifetimeMs: 90 * 86_400_000 };
   const { certificate } = await cloud.issuer.issueDevice(address, publicKey, validity);
-  await trustDocument(folder.trust).write({
-    version: 0,
-    directors: [cloud.director.publicKey],
-    publishers: [cloud.publisher.publicKey],
-    authorities: [cloud.authorityPem],
-  });
+  await trustDocument(folder.trust).write(
+    pinnedTrust({
+      directors: [cloud.director.publicKey],
+      publishers: [cloud.publisher.publicKey],
+      authorities: [cloud.authorityPem],
+    }),
+  );
   await identityDocument(folder.identity).write({
     schema: 2,
     ...address,
@@ -38,7 +39,6 @@ export async function enrolledFolder(cloud: FakeCloud): Promise<string> {
     broker: { url: cloud.brokerUrl, serverName },
     certificate,
     ...keys,
-    secret: devicePassword,
     enrolledAt: '2026-01-01T00:00:00.000Z',
   });
   return root;

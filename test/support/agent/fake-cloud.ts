@@ -3,6 +3,7 @@
  * desired documents and commands, serves blocks from OCI layouts, keeps and acknowledges what devices
  * say. What it does wrong, on request, is what networks and disks do.
  */
+import { generateKeyPairSync } from 'node:crypto';
 import { createServer as createTlsServer, type Server } from 'node:tls';
 import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
@@ -30,7 +31,7 @@ import {
 import type { CommandRequest, CommandResponse } from '#shared/protocol/commands.js';
 import { encodeMessage } from '#shared/protocol/decode.js';
 import type { Desired, DesiredModule, ImageReference } from '#shared/protocol/desired.js';
-import { payloadTypes } from '#shared/protocol/envelope.js';
+import { type Envelope, payloadTypes } from '#shared/protocol/envelope.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
 import type { Presence } from '#shared/protocol/presence.js';
 import type { Digest } from '#shared/protocol/primitives.js';
@@ -40,6 +41,7 @@ import {
   buildTopic,
   type Channel,
   channels,
+  clientIdOf,
   type DeviceAddress,
   mayDevicePublish,
   mayDeviceSubscribe,
@@ -47,7 +49,6 @@ import {
 } from '#shared/protocol/topics.js';
 
 export const address: DeviceAddress = { workspace: 'lab', device: 'cam-1' };
-export const devicePassword = 'a device password of some length, secret';
 
 export interface Batch {
   readonly bootId: number;
@@ -79,6 +80,10 @@ export class FakeCloud {
   /** Blocks are answered only while this is true. */
   serveBlocks = true;
   desiredGets = 0;
+  /** What devices asked of the trust document: above which version. */
+  readonly trustGets: number[] = [];
+  /** Versions 1, 2, … of the trust document, as signed. */
+  readonly trustVersions: Envelope[] = [];
   private frames = 0;
   private sessions = new Map<number, { sent: number; acknowledged: number }>();
   private broker: Aedes | undefined;
@@ -112,6 +117,15 @@ export class FakeCloud {
     return new CertificateIssuer(this.authority);
   }
 
+  /** What the device proves itself with. */
+  async deviceCertificate(): Promise<KeyedCertificate> {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const spki = publicKey.export({ format: 'der', type: 'spki' });
+    const validity = { nowMs: Date.now(), lifetimeMs: 90 * 86_400_000 };
+    const { certificate } = await this.issuer.issueDevice(address, spki, validity);
+    return { certificate, privateKey: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString() };
+  }
+
   get serverTls(): { key: string; cert: string } {
     return { key: this.certificate.privateKey, cert: this.certificate.certificate + this.authority.certificate };
   }
@@ -122,9 +136,8 @@ export class FakeCloud {
 
   async listen(): Promise<void> {
     const broker = await Aedes.createBroker({ concurrency: 10_000, drainTimeout: 1_000 });
-    broker.authenticate = (_client, user, password, done) => {
-      const right = user === `${address.workspace}/${address.device}` && password?.toString() === devicePassword;
-      if (right) done(null, true);
+    broker.authenticate = (client, _user, _password, done) => {
+      if (client.id === clientIdOf(address)) done(null, true);
       else done(Object.assign(new Error('not this device'), { returnCode: 5 }), false);
     };
     broker.authorizePublish = (client, packet, done) => {
@@ -135,7 +148,10 @@ export class FakeCloud {
     broker.authorizeSubscribe = (_client, subscription, done) =>
       done(null, mayDeviceSubscribe(address, subscription.topic) ? subscription : null);
     broker.on('publish', (packet, client) => this.take(packet, client));
-    const server = createTlsServer({ ...this.serverTls, noDelay: true }, (socket) => broker.handle(socket));
+    const server = createTlsServer(
+      { ...this.serverTls, ca: this.authorityPem, requestCert: true, rejectUnauthorized: true, noDelay: true },
+      (socket) => broker.handle(socket),
+    );
     await new Promise<void>((resolve) => server.listen(this.usedPort, '127.0.0.1', resolve));
     this.usedPort = (server.address() as AddressInfo).port;
     this.broker = broker;
@@ -225,13 +241,26 @@ export class FakeCloud {
       case 'desiredGet':
         this.desiredGets += 1;
         break;
+      case 'trustGet':
+        this.answerTrust(message as { after: number });
+        break;
       case 'desired':
       case 'reportedGet':
       case 'acks':
       case 'commandRequest':
       case 'blocksData':
+      case 'trustData':
         throw new Error(`not from a device: ${packet.topic}`);
     }
+  }
+
+  private answerTrust({ after }: { after: number }): void {
+    this.trustGets.push(after);
+    this.publishTrust(this.trustVersions.slice(after));
+  }
+
+  publishTrust(envelopes: readonly Envelope[]): void {
+    this.publish('trustData', { schema: 1, newest: this.trustVersions.length, envelopes });
   }
 
   private takeReport(report: Reported): void {

@@ -17,8 +17,12 @@ export interface CliSetup {
   readonly url?: string;
   readonly token?: string;
   readonly workspace?: string;
+  readonly authority?: string;
   readonly stdin?: string;
   readonly isTty?: boolean;
+  readonly passphraseFile?: string;
+  /** What a person at a terminal types, question by question. */
+  readonly secrets?: string[];
   readonly interrupt?: AbortController;
   /** Gets all that was written so far to the stream that was written to. */
   readonly onText?: (text: string) => void;
@@ -36,7 +40,15 @@ export class CliHarness {
     let stderr = '';
     const interrupt = setup.interrupt ?? new AbortController();
     const io: CliIo = {
-      config: { home: this.home, url: setup.url, token: setup.token, workspace: setup.workspace },
+      config: {
+        home: this.home,
+        url: setup.url,
+        token: setup.token,
+        workspace: setup.workspace,
+        passphraseFile: setup.passphraseFile,
+        authority: setup.authority,
+      },
+      askSecret: setup.secrets && ((question) => answerFrom(setup.secrets ?? [], question)),
       stdout: {
         write: (text) => {
           stdout += text;
@@ -65,7 +77,12 @@ export class CliHarness {
         }),
       runCloud: (cloudArgs, onReady) => {
         stderr += `cloud ${cloudArgs.join(' ')}\n`;
-        onReady({ version: '9.9.9', addresses: { http: 'http://a:1' }, ownerToken: 'first-token' });
+        onReady({
+          version: '9.9.9',
+          addresses: { http: 'http://a:1' },
+          authority: 'a'.repeat(64),
+          ownerToken: 'first-token',
+        });
         return Promise.resolve();
       },
       runServe: (request, events) => {
@@ -76,6 +93,7 @@ export class CliHarness {
           port: 1,
           url: 'http://a:1',
           grpc: undefined,
+          mode: 'open',
           modules: [],
         });
         return Promise.resolve();
@@ -90,6 +108,11 @@ export class CliHarness {
   async remove(): Promise<void> {
     await rm(this.home, { recursive: true, force: true });
   }
+}
+
+function answerFrom(secrets: string[], question: string): Promise<string> {
+  const answer = secrets.shift();
+  return answer === undefined ? Promise.reject(new Error(`nobody answers "${question}"`)) : Promise.resolve(answer);
 }
 
 async function* pieces(text: string): AsyncGenerator<Uint8Array> {
