@@ -80,8 +80,6 @@ export const errorRegistry = {
   'signature.invalid': { status: 422, retry: 'never', exit: 3 },
   'signature.unknown-key': { status: 422, retry: 'never', exit: 3 },
   'signature.withdrawn': { status: 422, retry: 'never', exit: 3 },
-  'key.not-found': { status: 404, retry: 'changed', exit: 4 },
-  'key.exists': { status: 409, retry: 'never', exit: 5 },
   'key.invalid': { status: 422, retry: 'never', exit: 2 },
   'key.locked': { status: 401, retry: 'changed', exit: 3 },
   'trust.not-found': { status: 404, retry: 'changed', exit: 4 },
