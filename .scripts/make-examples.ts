@@ -130,8 +130,7 @@ const secret = createHash('sha256').update('flotilla example secret').digest('ba
 
 const signingRequest =
   '-----BEGIN CERTIFICATE REQUEST-----\n(PKCS #10 for CN=main/cam-1)\n-----END CERTIFICATE REQUEST-----\n';
-const deviceCertificate =
-  '-----BEGIN CERTIFICATE-----\n(the certificate of the device)\n-----END CERTIFICATE-----\n';
+const deviceCertificate = '-----BEGIN CERTIFICATE-----\n(the certificate of the device)\n-----END CERTIFICATE-----\n';
 const brokerAddress = { url: 'mqtts://192.168.7.10:8883', serverName: controlPlaneServerName };
 
 const examples: Record<string, object> = {

@@ -111,7 +111,10 @@ export async function runQuickstart(input: QuickstartInput): Promise<void> {
     'Enrol two devices, each with a one-time token',
     async () => {
       for (const one of devices) {
-        const made = json(await flotilla(['device', 'token', '--tag', 'site=quickstart', '--output', 'json']), z.object({ token: z.string() }));
+        const made = json(
+          await flotilla(['device', 'token', '--tag', 'site=quickstart', '--output', 'json']),
+          z.object({ token: z.string() }),
+        );
         await runProgram({
           build: input.build,
           name: 'flotilla-agent',

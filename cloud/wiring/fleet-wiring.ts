@@ -145,7 +145,11 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   outbox.wake();
   shutdown.add('outbox', () => outbox.stop());
 
-  const told = (): ReturnType<EnrolmentTokensRouteDeps['trust']> => ({ gatewayUrl, authority: identity.authorityFingerprint, director: director.current.publicKey });
+  const told = (): ReturnType<EnrolmentTokensRouteDeps['trust']> => ({
+    gatewayUrl,
+    authority: identity.authorityFingerprint,
+    director: director.current.publicKey,
+  });
   const gatewayUrl = await openGateway(ground, identity, director, { enrolment, renewal }, wired);
   keepUp(ground, twin, trust, enrolment, telemetry);
   addGauges(ground, wired, devices, outboxRows);

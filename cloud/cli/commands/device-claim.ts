@@ -158,14 +158,19 @@ function decisionCommand(io: CliIo, verdict: 'approve' | 'reject', description: 
     .action(async (text: string, name: string | undefined, options: { all: boolean; reason: string }) => {
       const claim = parseName(text, 'claim');
       if ((name === undefined) !== options.all) {
-        throw new AppError('request.invalid', `name one device, or say --all: flotilla device claim ${verdict} ${claim} cam-1`);
+        throw new AppError(
+          'request.invalid',
+          `name one device, or say --all: flotilla device claim ${verdict} ${claim} cam-1`,
+        );
       }
       const device = name === undefined ? {} : { device: parseName(name, 'device') };
       await withSession(io, command, async ({ client, out }) => {
         const body = { verdict, ...device, reason: options.reason };
         const { devices } = await client.call(routes.claimDecide, { params: { claim }, body });
         out.result({ verdict, devices }, () =>
-          devices.length === 0 ? 'nobody waits' : `${verdict === 'approve' ? 'approved' : 'rejected'} ${devices.join(', ')}`,
+          devices.length === 0
+            ? 'nobody waits'
+            : `${verdict === 'approve' ? 'approved' : 'rejected'} ${devices.join(', ')}`,
         );
       });
     });
@@ -181,7 +186,10 @@ function parseRate(text: string): number {
   const per = { s: 1, m: 60, h: 3600 }[match?.[2] ?? 's'] ?? 1;
   const rate = Number(match?.[1]) / per;
   if (rate >= 0.01 && rate <= 1000) return rate;
-  throw new AppError('request.invalid', `--rate ${text.slice(0, 40)} is no rate: write 10/s, 30/m or 100/h, from 0.01 to 1000 a second`);
+  throw new AppError(
+    'request.invalid',
+    `--rate ${text.slice(0, 40)} is no rate: write 10/s, 30/m or 100/h, from 0.01 to 1000 a second`,
+  );
 }
 
 async function readHardwareIds(path: string): Promise<string[]> {

@@ -132,7 +132,9 @@ function eventsCommand(io: CliIo): Command {
 
 function retireCommand(io: CliIo): Command {
   const command = new Command('retire')
-    .description('Take a device out of service: its certificates are void, and only flotilla device replace brings its name back.')
+    .description(
+      'Take a device out of service: its certificates are void, and only flotilla device replace brings its name back.',
+    )
     .argument('<device>')
     .action(async (text: string) => {
       const device = parseName(text, 'device');
