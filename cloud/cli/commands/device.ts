@@ -11,6 +11,7 @@ import { withSession } from '../session.js';
 import { deviceCertificateCommand, deviceRevokeCommand } from './device-certificate.js';
 import { deviceClaimCommand } from './device-claim.js';
 import { deviceReplaceCommand, deviceTokenCommand } from './device-token.js';
+import { diagnosisCommands } from './device-diagnosis.js';
 import { logsCommand } from './logs.js';
 import { telemetryCommand } from './telemetry.js';
 
@@ -28,6 +29,7 @@ export function deviceCommand(io: CliIo): Command {
     deviceCertificateCommand(io),
     deviceRevokeCommand(io),
     deviceReplaceCommand(io),
+    ...diagnosisCommands(io),
     retireCommand(io),
     deviceClaimCommand(io),
   ]) {
