@@ -113,6 +113,13 @@ export const cloudConfigSchema = z.strictObject({
         .max(3650)
         .default(90)
         .describe('how long a certificate of a device holds; devices renew at two thirds of it'),
+      renewalGraceDays: z.coerce
+        .number<string | number>()
+        .int()
+        .min(0)
+        .max(3650)
+        .default(180)
+        .describe('how long after its end a device may still renew its certificate'),
     })
     .prefault({}),
   limits: z
