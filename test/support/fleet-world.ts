@@ -153,13 +153,18 @@ export class FleetWorld {
       // The test's clock stands still: it must hold by the real one too, which TLS asks.
       certificateMs: 3650 * 86_400_000,
     });
-    this.twin = new Twin({
-      db: control,
+    this.twin = this.twinWith(this.signer);
+  }
+
+  /** The twins as a director with other keys signs them. */
+  twinWith(director: Director): Twin {
+    return new Twin({
+      db: this.control,
       devices: this.devices,
       deployments: this.deployments,
       outbox: this.outbox,
-      director: this.signer,
-      clock,
+      director,
+      clock: this.clock,
       newId: randomUUID,
       live: this.live,
       onCommitted: () => {
