@@ -15,6 +15,7 @@ import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { Ack } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
+import { createDeviceCommands } from '#agent/device-commands.js';
 import { recallDevice } from '#agent/device-memory.js';
 import type { KeptTrust } from '#agent/identity/device-trust.js';
 import type { Identity } from '#agent/identity/identity.js';
@@ -23,8 +24,6 @@ import { createExecutors } from '#agent/actions/executors.js';
 import { Background } from '#agent/actions/background.js';
 import { createFetcher } from '#agent/actions/image-fetching.js';
 import { KnownVersions } from '#agent/actions/versions.js';
-import { CommandRunner } from '#agent/commands/command-runner.js';
-import { createOperations } from '#agent/commands/operation-executors.js';
 import { BlockClient } from '#agent/link/block-client.js';
 import { DesiredInbox } from '#agent/link/desired-inbox.js';
 import { Reporter } from '#agent/link/reporter.js';
@@ -252,26 +251,11 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     kept,
     Math.max(committed.value.generation, rejections.generation),
   );
-  const commands = new CommandRunner({
-    clock,
-    address: identity,
-    directors: () => trust.current().directors,
-    journal,
-    executors: createOperations({
-      uptimeSeconds: () => Math.round(process.uptime()),
-      scoring: { address: config.scoring.address, port: parts.handle.port },
-      isServed: (module) => entry(state.observed.serving.set, module) !== undefined,
-      logs: (module, lines) => logs.read(module, lines),
-      restart: (module) => executors.restart(module),
-    }),
-    respond: (response) => publish('commandResponse', response, response.id),
-    trustedNow: () => time.now(),
-    onSignedTime: (at) => time.verified(at),
-    onRefused: (id, problem) => {
-      views.refusedCommand(id, problem);
-      logger.warn({ id, problem }, 'command refused');
-      raise({ level: 'warn', type: 'command.refused', message: problem.message, details: { code: problem.code, id } });
-    },
+  const commands = createDeviceCommands({
+    ...{ config, clock, logger, logs, identity, trust, folder, bootId, journal, time, views, raise, publish },
+    scoringPort: parts.handle.port,
+    isServed: (module) => entry(state.observed.serving.set, module) !== undefined,
+    restart: (module) => executors.restart(module),
     onError: onHeldUp,
   });
 
