@@ -50,6 +50,11 @@ describe('keys change hands while one device is connected and another is away', 
     });
     return response.headers.get('flotilla-version');
   };
+  /** A host that is on its way out may still take a connection. */
+  const answers = (device: string, version: string): Promise<true> =>
+    (agents.get(device) as Daemon).until(`answering with version ${version}`, 30_000, async () =>
+      (await answering(device).catch(() => null)) === version ? true : undefined,
+    );
   const killCloud = async (): Promise<void> => {
     world.cloud?.kill('SIGKILL');
     await world.cloud?.stop();
@@ -86,7 +91,7 @@ describe('keys change hands while one device is connected and another is away', 
       { device: 'away', version: 0, state: 'behind' },
       { device: 'near', version: 2, state: 'ready', unsigned: [] },
     ]);
-    expect(await answering('near')).toBe('1');
+    await answers('near', '1');
   }, 120_000);
 
   it('the director: both sign, the control plane is killed at each step, then the new one signs alone', async () => {
@@ -111,7 +116,7 @@ describe('keys change hands while one device is connected and another is away', 
     await goesBy('away', 4);
     await explained('away', /converged +yes[\s\S]*modules +none/);
     await world.flotilla('deploy', 'digits:1', '--device', 'away', '--timeout', '60s');
-    expect(await answering('away')).toBe('1');
+    await answers('away', '1');
     expect((await status()).devices.map(({ state }) => state)).toEqual(['ready', 'ready']);
   }, 120_000);
 
@@ -124,11 +129,11 @@ describe('keys change hands while one device is connected and another is away', 
       /signature\.withdrawn/,
     );
     expect(await explain('near')).toMatch(/signature\.withdrawn: .*was withdrawn/);
-    expect(await answering('near')).toBe('1');
+    await answers('near', '1');
     // A publisher who counts signs the same files: the same image is taken.
     await world.flotilla('image', 'sign', name, '--from', copy);
     await world.flotilla('deploy', name, '--device', 'near', '--timeout', '60s');
-    expect(await answering('near')).toBe(String(built.version));
+    await answers('near', String(built.version));
   }, 120_000);
 
   it('a thief with a copy of the whole control plane deploys nothing new, and makes nobody trust him', async () => {
@@ -172,7 +177,7 @@ describe('keys change hands while one device is connected and another is away', 
     await rename(rightful, world.dataDir);
     await world.startCloud();
     await world.flotilla('deploy', 'digits:1', '--device', 'away', '--timeout', '60s');
-    expect(await answering('away')).toBe('1');
+    await answers('away', '1');
   }, 180_000);
 });
 
