@@ -68,6 +68,8 @@ export const errorRegistry = {
   'activity.not-found': { status: 404, retry: 'changed', exit: 4 },
   'activity.failed': { status: 422, retry: 'never', exit: 1 },
   'activity.cancelled': { status: 409, retry: 'later', exit: 1 },
+  'capability.unmet': { status: 422, retry: 'never', exit: 2 },
+  'permission.refused': { status: 403, retry: 'never', exit: 3 },
   'command.expired': { status: 504, retry: 'later', exit: 6 },
   'desired.conflict': { status: 409, retry: 'later', exit: 5 },
   'desired.too-large': { status: 413, retry: 'never', exit: 2 },
