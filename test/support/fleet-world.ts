@@ -121,6 +121,7 @@ export class FleetWorld {
     enrolled: async () => undefined,
     retired: async () => undefined,
     revoked: async () => undefined,
+    superseded: async () => undefined,
     authoritiesChanged: async () => undefined,
   };
 
@@ -147,6 +148,7 @@ export class FleetWorld {
         enrolled: (address) => this.access.enrolled(address),
         retired: (address) => this.access.retired(address),
         revoked: (address, fingerprint) => this.access.revoked(address, fingerprint),
+        superseded: (address, fingerprint) => this.access.superseded(address, fingerprint),
         authoritiesChanged: () => this.access.authoritiesChanged(),
       },
       issuer: this.issuer,
