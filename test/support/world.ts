@@ -124,8 +124,8 @@ export class World {
   }
 
   async enrol(name: string): Promise<void> {
-    const { token } = (await this.flotillaJson('device', 'token')) as { token: string };
-    await this.agentCommand(name, 'enroll', '--token', token, '--name', name, '--tag', 'site=lab');
+    const { token } = (await this.flotillaJson('device', 'token', '--tag', 'site=lab')) as { token: string };
+    await this.agentCommand(name, 'enroll', '--token', token, '--name', name);
   }
 
   async startAgent(name: string, port: number): Promise<Daemon> {
