@@ -32,7 +32,7 @@ import {
 } from '#cloud/http/schemas/device-identity.js';
 import { imageBody, imageCreate } from '#cloud/http/schemas/images.js';
 import { modelBody, modelCreate, modelPatch } from '#cloud/http/schemas/models.js';
-import { serverBody } from '#cloud/http/schemas/server.js';
+import { loginBody, serverBody } from '#cloud/http/schemas/server.js';
 import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 import { createdToken, selfBody, tokenBody, tokenCreate } from '#cloud/http/schemas/tokens.js';
 import {
@@ -87,6 +87,7 @@ const tagged = named.extend({ tag: z.array(z.string()).optional() });
 export const routes = {
   server: { method: 'GET', path: '/v1/server', response: serverBody },
 
+  login: { method: 'GET', path: '/v1/login', response: loginBody },
   self: { method: 'GET', path: '/v1/self', response: selfBody },
   tokenList: { method: 'GET', path: `${w}/tokens`, response: pageOf(tokenBody) },
   tokenCreate: { method: 'POST', path: `${w}/tokens`, body: tokenCreate, response: createdToken },

@@ -181,13 +181,18 @@ export class FleetWorld {
       audit: this.audit,
     });
     this.revocation = new Revocation({ db: control, clock, access });
-    this.twin = new Twin({
-      db: control,
+    this.twin = this.twinWith(this.signer);
+  }
+
+  /** The twins as a director with other keys signs them. */
+  twinWith(director: Director): Twin {
+    return new Twin({
+      db: this.control,
       devices: this.devices,
       deployments: this.deployments,
       outbox: this.outbox,
-      director: this.signer,
-      clock,
+      director,
+      clock: this.clock,
       newId: randomUUID,
       live: this.live,
       onCommitted: () => {
