@@ -14,7 +14,8 @@ describe.runIf(isRoot && process.platform === 'linux')('a module with user code,
   let ownFolder: string;
 
   beforeAll(async () => {
-    device = await RogueDevice.start();
+    // As a hardened service is started: no file that it makes is for others.
+    device = await RogueDevice.start({ prefix: ['sh', '-c', 'umask 077; exec "$@"', 'sh'] });
     await device.deploy();
     ownFolder = moduleFolderOf(device);
   });
@@ -68,8 +69,9 @@ describe.runIf(isRoot && process.platform === 'linux')('a module with user code,
   });
 
   it('writes in its temporary folder and nowhere else', async () => {
-    expect(await device.attempt('write', { path: '/tmp/mine' })).toEqual({ done: true });
-    expect(existsSync('/tmp/mine')).toBe(false);
+    const mine = `/tmp/rogue-${String(device.port)}`;
+    expect(await device.attempt('write', { path: mine })).toEqual({ done: true });
+    expect(existsSync(mine)).toBe(false);
     const before = readdirSync(ownFolder).sort();
     expect(await device.attempt('writeOwnFolder')).toMatchObject({ refused: 'EROFS' });
     expect(await device.attempt('chmodOwnFolder')).toMatchObject({ refused: 'EROFS' });

@@ -172,7 +172,8 @@ export class RogueDevice {
   async close(): Promise<void> {
     await this.agent.stop();
     await this.cloud.close();
-    for (const folder of [this.root, ...this.cloud.layouts]) await removeFolder(folder);
+    for (const folder of [this.root, ...this.cloud.layouts.flatMap((layout) => [layout, `${layout}-rogue`])])
+      await removeFolder(folder);
   }
 }
 
