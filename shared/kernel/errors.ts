@@ -24,6 +24,7 @@ export const errorRegistry = {
   'auth.invalid': { status: 401, retry: 'never', exit: 3 },
   'auth.forbidden': { status: 403, retry: 'never', exit: 3 },
   'audit.broken': { status: 500, retry: 'never', exit: 1 },
+  'auth.issuer-unreachable': { status: 503, retry: 'later', exit: 6 },
   'token.not-found': { status: 404, retry: 'changed', exit: 4 },
   'token.exists': { status: 409, retry: 'never', exit: 5 },
   'enrolment.token-invalid': { status: 401, retry: 'never', exit: 3 },
