@@ -133,6 +133,7 @@ export class FleetWorld {
     enrolled: async () => undefined,
     retired: async () => undefined,
     revoked: async () => undefined,
+    superseded: async () => undefined,
     authoritiesChanged: async () => undefined,
   };
 
@@ -154,6 +155,7 @@ export class FleetWorld {
       enrolled: (address) => this.access.enrolled(address),
       retired: (address) => this.access.retired(address),
       revoked: (address, fingerprint) => this.access.revoked(address, fingerprint),
+      superseded: (address, fingerprint) => this.access.superseded(address, fingerprint),
       authoritiesChanged: () => this.access.authoritiesChanged(),
     };
     // The test's clock stands still: it must hold by the real one too, which TLS asks.

@@ -110,11 +110,8 @@ async function requireReady(
   if (losses.length === 0) return;
   throw new AppError(
     'trust.not-yet',
-    [
-      'not everything is ready for that publisher to go:',
-      ...losses.map((line) => `  ${line}`),
-      'What only they signed goes on answering, is reported, and is not installed again. --force withdraws them all the same',
-    ].join('\n'),
+    `not everything is ready for that publisher to go: ${losses.join('; ')}. What only they signed goes on answering, is reported, ` +
+      'and is not installed again; --force withdraws them all the same',
     { details: { losses } },
   );
 }
