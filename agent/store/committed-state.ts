@@ -1,10 +1,10 @@
 /** The set that a start without network serves: in memory as on disk. */
 import type { JsonDocument } from '#shared/platform/atomic-file.js';
-import type { DesiredModule } from '#shared/protocol/desired.js';
+import { type DesiredModule, updatePolicyOf } from '#shared/protocol/desired.js';
 import { entry, type ServingSet, type Track, versionKeyOf } from '#agent/reconcile/observed.js';
 import type { Committed, CommittedModule } from '#agent/store/state-documents.js';
 
-export const nothingCommitted: Committed = { generation: 0, modules: {}, previous: {} };
+export const nothingCommitted: Committed = { generation: 0, modules: {}, kept: {} };
 
 export class CommittedState {
   constructor(
@@ -28,7 +28,7 @@ export function committedSetOf(committed: Committed): ServingSet {
   );
 }
 
-/** What is committed next, with the way back of every module that is still there. */
+/** What is committed next, with the ways back of every module that is still there. */
 export function nextCommitted(
   before: Committed,
   generation: number,
@@ -36,15 +36,32 @@ export function nextCommitted(
   tracks: Readonly<Record<string, Track>>,
 ): Committed {
   const modules: Record<string, CommittedModule> = {};
-  const previous: Record<string, Committed['previous'][string]> = {};
+  const kept: Record<string, DesiredModule[]> = {};
   for (const [name, desired] of Object.entries(served)) {
     const old = entry(before.modules, name);
     const same = old !== undefined && old.desired.image.digest === desired.image.digest;
     const track = entry(tracks, name);
     const progress = track?.key === versionKeyOf(desired) ? track.progress : undefined;
     modules[name] = { desired, numbers: progress === undefined && same ? old.numbers : { ...progress } };
-    const wayBack = same || old === undefined ? entry(before.previous, name) : old.desired.image;
-    if (wayBack !== undefined) previous[name] = wayBack;
+    const ways = waysBack(old?.desired, entry(before.kept, name) ?? [], desired);
+    if (ways.length > 0) kept[name] = ways;
   }
-  return { generation, modules, previous };
+  return { generation, modules, kept };
+}
+
+/** The latest first, each version once, without the one that answers; as many as its policy asks for. */
+function waysBack(
+  old: DesiredModule | undefined,
+  kept: readonly DesiredModule[],
+  now: DesiredModule,
+): DesiredModule[] {
+  const seen = new Set([versionKeyOf(now)]);
+  const ways: DesiredModule[] = [];
+  for (const one of old === undefined ? kept : [old, ...kept]) {
+    const key = versionKeyOf(one);
+    if (seen.has(key)) continue;
+    seen.add(key);
+    ways.push(one);
+  }
+  return ways.slice(0, updatePolicyOf(now).keepVersions);
 }

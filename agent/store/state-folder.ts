@@ -24,6 +24,10 @@ export interface StateFolder {
   readonly desired: string;
   readonly committed: string;
   readonly rejections: string;
+  /** Versions on probation. */
+  readonly probation: string;
+  /** Versions that a person at the device went back to. */
+  readonly holds: string;
   readonly boot: string;
   readonly blobs: string;
   readonly partial: string;
@@ -49,6 +53,8 @@ export function stateFolder(root: string): StateFolder {
     desired: join(root, 'desired.json'),
     committed: join(root, 'committed.json'),
     rejections: join(root, 'rejections.json'),
+    probation: join(root, 'probation.json'),
+    holds: join(root, 'holds.json'),
     boot: join(root, 'boot.json'),
     blobs: join(root, 'blobs', 'sha256'),
     partial: join(root, 'partial'),

@@ -41,6 +41,8 @@ export class HostChild<To extends object, From extends object> {
   constructor(
     private readonly name: string,
     options: SpawnOptions,
+    /** What it says without being asked. */
+    private readonly onUnasked: (message: From) => void = () => undefined,
   ) {
     this.tail = new LineTail(options.onLog);
     this.child = fork(options.entry, options.arguments ?? [], {
@@ -127,6 +129,7 @@ export class HostChild<To extends object, From extends object> {
   private receive(message: From): void {
     const index = this.waiters.findIndex((waiter) => waiter.offer(message));
     if (index >= 0) this.waiters.splice(index, 1);
+    else this.onUnasked(message);
   }
 
   private end(cause: ExitCause): ExitCause {

@@ -4,14 +4,20 @@ import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { FromScriptHost, ScriptConfig, ToScriptHost } from '#shared/scoring/host-protocol.js';
 import { HostChild, type ExitCause, type SpawnOptions } from './host-child.js';
 
+export interface ScriptHostOptions extends SpawnOptions {
+  readonly onDefer?: (forMs: number, reason: string) => void;
+}
+
 export class ScriptHostProcess {
   private readonly child: HostChild<ToScriptHost, FromScriptHost>;
 
-  private constructor(options: SpawnOptions) {
-    this.child = new HostChild('the script host', options);
+  private constructor({ onDefer, ...options }: ScriptHostOptions) {
+    this.child = new HostChild('the script host', options, (message) => {
+      if (message.type === 'defer') onDefer?.(message.forMs, message.reason);
+    });
   }
 
-  static spawn(options: SpawnOptions): ScriptHostProcess {
+  static spawn(options: ScriptHostOptions): ScriptHostProcess {
     return new ScriptHostProcess(options);
   }
 

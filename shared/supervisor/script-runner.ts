@@ -14,6 +14,8 @@ export interface ScriptPorts {
   readonly onLog: (module: string, line: string) => void;
   /** The process ended although nobody asked it to. */
   readonly onExit: (runner: ScriptRunner, cause: ExitCause) => void;
+  /** The script asks not to be replaced for so long. */
+  readonly onDefer?: (runner: ScriptRunner, forMs: number, reason: string) => void;
 }
 
 export class ScriptRunner {
@@ -29,6 +31,15 @@ export class ScriptRunner {
     this.socket = join(ports.runFolder, `s${String(id)}.sock`);
   }
 
+  /** 0 when it does not run. */
+  get pid(): number {
+    return this.child?.pid ?? 0;
+  }
+
+  get running(): boolean {
+    return this.child !== undefined;
+  }
+
   /** Begins anew when it runs already. */
   async start(): Promise<Result<void, Problem>> {
     await this.kill();
@@ -36,7 +47,11 @@ export class ScriptRunner {
     const { ports, module } = this;
     const config = scriptConfigOf(module, this.socket, this.modelsSocket, ports.maxBodyBytes);
     if (config === undefined) return err({ code: 'module.invalid', message: `${module.name} has no script` });
-    const child = ScriptHostProcess.spawn({ entry: ports.entry, onLog: (line) => ports.onLog(module.name, line) });
+    const child = ScriptHostProcess.spawn({
+      entry: ports.entry,
+      onLog: (line) => ports.onLog(module.name, line),
+      onDefer: (forMs, reason) => ports.onDefer?.(this, forMs, reason),
+    });
     this.child = child;
     const started = await child.start(config);
     if (!started.ok) {

@@ -24,7 +24,9 @@ interface Running {
 async function start(config: ScriptConfig): Promise<Running> {
   const models = new ModelsClient(config.name, config.version, config.modelsSocket);
   const moduleLog = log.child({ module: config.name });
-  const script = await UserScript.start(config, models, moduleLog);
+  const script = await UserScript.start(config, models, moduleLog, (forMs, reason) =>
+    send({ type: 'defer', forMs, reason }),
+  );
   const server = createScriptServer(script, config, moduleLog);
   const drain = new ConnectionDrain(server);
   return { models, drain, socket: await listenPrivately(server, config.socket) };
