@@ -1,71 +1,62 @@
-/** Who asks: a bearer token against the stored hashes, in a time that does not depend on how much matches. */
-import { timingSafeEqual } from 'node:crypto';
+/** Who asks: a token of ours, found by its public half and proved by its secret one. */
 import { AppError } from '#shared/kernel/errors.js';
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
-import type { NewId } from '#shared/kernel/ids.js';
 import type { TokenRepository } from '#cloud/store/token-repository.js';
-import { hashOfToken, newTokenSecret } from './owner-token.js';
+import type { TokenTable } from '#cloud/store/tables.js';
+import { newApiToken, parseApiToken, sameSecret } from './api-token.js';
+import { readBearer } from './bearer.js';
+import type { Principal } from './principal.js';
 
-export interface Principal {
-  readonly tokenId: string;
-  /** Null: every workspace. */
-  readonly workspace: string | null;
-  readonly role: 'owner';
-}
+/** "Last used" is written at most this often: it is for people. */
+const usedEveryMs = 60_000;
 
 export class Authenticator {
   constructor(
     private readonly tokens: TokenRepository,
     private readonly clock: Clock,
-    private readonly newId: NewId,
   ) {}
 
-  /** Makes the owner token of a new installation; undefined when there is one already. It is never shown again. */
+  /** Makes an owner token of the installation where there is none that works; undefined when there is one. */
   async createFirstOwner(): Promise<string | undefined> {
-    if ((await this.tokens.list()).length > 0) return undefined;
-    const secret = newTokenSecret();
+    const createdAt = toInstant(this.clock.now());
+    if (await this.tokens.hasOwner(createdAt)) return undefined;
+    const { id, secretHash, text } = newApiToken();
     await this.tokens.insert({
-      id: this.newId(),
-      workspace: null,
-      role: 'owner',
-      secretHash: hashOfToken(secret),
-      createdAt: toInstant(this.clock.now()),
+      ...{ id, secretHash, createdAt, name: 'owner', role: 'owner', workspace: null },
+      ...{ createdBy: null, expiresAt: null, lastUsedAt: null, revokedAt: null },
     });
-    return secret;
+    return text;
   }
 
   /** @throws AppError `auth.missing`, `auth.invalid` */
   async authenticate(authorization: string | undefined): Promise<Principal> {
-    if (authorization === undefined) {
-      throw new AppError('auth.missing', 'this needs a token: send "Authorization: Bearer <token>", or flotilla login');
+    const given = parseApiToken(readBearer(authorization));
+    // What has another form, an unknown id and a wrong secret are answered alike.
+    const row = given && (await this.tokens.find(given.id));
+    if (!row || !sameSecret(given, row.secretHash)) throw unknownToken();
+    this.requireAlive(row);
+    await this.noteUse(row);
+    return {
+      ...{ kind: 'token' as const, id: row.id, name: row.name, workspace: row.workspace, role: row.role },
+      expiresAtMs: row.expiresAt === null ? undefined : Date.parse(row.expiresAt),
+    };
+  }
+
+  private requireAlive({ name, revokedAt, expiresAt }: TokenTable): void {
+    if (revokedAt !== null)
+      throw new AppError('auth.invalid', `the token "${name}" was revoked: ask an owner for another`);
+    if (expiresAt !== null && Date.parse(expiresAt) <= this.clock.now()) {
+      throw new AppError('auth.invalid', `the token "${name}" expired at ${expiresAt}: ask an owner for another`);
     }
-    const secret = /^Bearer +([\x21-\x7e]{1,256})$/i.exec(authorization)?.[1];
-    if (secret === undefined) {
-      throw new AppError('auth.invalid', 'the Authorization header is not "Bearer <token>"');
-    }
-    const given = Buffer.from(hashOfToken(secret), 'hex');
-    let principal: Principal | undefined;
-    for (const token of await this.tokens.list()) {
-      const matches = timingSafeEqual(given, Buffer.from(token.secretHash, 'hex'));
-      if (matches) principal = { tokenId: token.id, workspace: token.workspace, role: token.role };
-    }
-    if (principal === undefined) {
-      throw new AppError('auth.invalid', 'this token is not known here: was it made by another control plane?');
-    }
-    return principal;
+  }
+
+  private async noteUse({ id, lastUsedAt }: TokenTable): Promise<void> {
+    const now = this.clock.now();
+    if (lastUsedAt !== null && Math.abs(now - Date.parse(lastUsedAt)) < usedEveryMs) return;
+    await this.tokens.used(id, toInstant(now));
   }
 }
 
-/** @throws AppError `auth.forbidden` when the token is for another workspace */
-export function requireWorkspace(principal: Principal, workspace: string): void {
-  if (principal.workspace !== null && principal.workspace !== workspace) {
-    throw new AppError('auth.forbidden', `this token is for the workspace ${principal.workspace}, not ${workspace}`);
-  }
-}
-
-/** @throws AppError `auth.forbidden` for what concerns the whole installation */
-export function requireInstallation(principal: Principal): void {
-  if (principal.workspace !== null) {
-    throw new AppError('auth.forbidden', 'this needs the token of the installation, not one of a workspace');
-  }
+function unknownToken(): AppError {
+  return new AppError('auth.invalid', 'this token is not known here: was it made by another control plane?');
 }

@@ -5,27 +5,39 @@
 import { randomUUID } from 'node:crypto';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
+import type { Duplex } from 'node:stream';
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type RawServerDefault } from 'fastify';
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Logger } from '#shared/platform/logger.js';
-import type { Authenticator, Principal } from '#cloud/auth/authenticator.js';
+import type { AuditLog } from '#cloud/audit/audit-log.js';
+import type { Authenticator } from '#cloud/auth/authenticator.js';
+import type { Principal } from '#cloud/auth/principal.js';
+import type { Role } from '#cloud/auth/role.js';
 import type { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
+import { addAuditing } from './plugins/auditing.js';
 import { addAuthentication } from './plugins/authentication.js';
-import { addDocumentation } from './plugins/documentation.js';
+import { addDocumentation, addDocumentationAccess } from './plugins/documentation.js';
 import { addJsonBodies } from './plugins/json-bodies.js';
 import { addProblems, answerFrameworkError, answerMalformedHttp } from './plugins/problems.js';
 import { addRequestMetrics } from './plugins/request-metrics.js';
 import { addSecurityHeaders } from './plugins/security-headers.js';
 import type { Metrics } from './metrics.js';
+import { addUpgrades } from './upgrades.js';
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks; absent on public routes. */
     principal?: Principal;
+    /** Of a JSON body as it was sent, hex. */
+    bodySha256?: string;
   }
   interface FastifyContextConfig {
-    /** Answers without a token. */
+    /** Answers without a token. A route says either this or `role`; one that says neither does not come to be. */
     public?: boolean;
+    /** The least role that may call it. */
+    role?: Role;
+    /** It concerns the whole installation: a token of one workspace is refused whatever its role. */
+    installation?: boolean;
     /** Takes a body of plain bytes, or answers with one; for the documentation, as nothing is to be validated. */
     bytes?: 'body' | 'answer';
   }
@@ -42,13 +54,21 @@ export type App = FastifyInstance<
 /** Adds a feature's routes. Each runs in a scope of its own: content parsers and hooks stay there. */
 export type Routes = (app: App) => void | Promise<void>;
 
+/** A path whose connections leave HTTP for another protocol. It judges for itself who may. */
+export interface Upgrade {
+  readonly path: string;
+  handle(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+}
+
 export interface AppOptions {
   readonly logger: Logger;
   readonly version: string;
   readonly authenticator: Authenticator;
+  readonly audit: AuditLog;
   readonly workspaces: WorkspaceRepository;
   readonly metrics: Metrics;
   readonly routes: readonly Routes[];
+  readonly upgrades?: readonly Upgrade[];
   readonly maxJsonBytes: number;
   /** PEM texts; without them the API is plain HTTP. */
   readonly tls?: { readonly cert: string; readonly key: string };
@@ -76,7 +96,9 @@ export async function createApp(options: AppOptions): Promise<App> {
   addRequestMetrics(app, options.metrics);
   addProblems(app);
   addJsonBodies(app);
+  addDocumentationAccess(app);
   addAuthentication(app, options.authenticator, options.workspaces);
+  addAuditing(app, options.audit);
   await addDocumentation(app, options.version);
   for (const routes of options.routes) {
     await app.register(async (scope) => {
@@ -84,5 +106,6 @@ export async function createApp(options: AppOptions): Promise<App> {
     });
   }
   await app.ready();
+  addUpgrades(app, options.upgrades ?? []);
   return app;
 }

@@ -2,13 +2,17 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { Migration } from './migrate.js';
 import * as spine from './migrations/0001-spine.js';
+import * as operators from './migrations/0003-operators.js';
 import { openSqlite } from './sqlite.js';
 import type { ControlDatabase } from './tables.js';
 
 export type ControlStore = Kysely<ControlDatabase>;
 export type ControlTransaction = Transaction<ControlDatabase>;
 
-export const controlMigrations: readonly Migration[] = [{ name: '0001-spine', up: spine.up }];
+export const controlMigrations: readonly Migration[] = [
+  { name: '0001-spine', up: spine.up },
+  { name: '0003-operators', up: operators.up },
+];
 
 /** A commit here survives a power cut: desired generations must never fall. */
 export async function openControlDatabase(path: string): Promise<ControlStore> {

@@ -3,6 +3,8 @@
  * Instants are ISO 8601 text, booleans 0 or 1, JSON is text in columns that end in `Json`.
  */
 import type { Generated } from 'kysely';
+import type { AuditRow } from '#cloud/audit/audit-entry.js';
+import type { Role } from '#cloud/auth/role.js';
 
 export interface WorkspaceTable {
   name: string;
@@ -13,10 +15,32 @@ export interface TokenTable {
   id: string;
   /** Null: every workspace, the owner of the installation. */
   workspace: string | null;
-  role: 'owner';
-  /** SHA-256 of the secret, hex. */
+  role: Role;
+  name: string;
+  /** SHA-256 of the secret half, hex. */
   secretHash: string;
   createdAt: string;
+  /** The token or subject that made it; null: the control plane itself, at a start. */
+  createdBy: string | null;
+  expiresAt: string | null;
+  lastUsedAt: string | null;
+  revokedAt: string | null;
+}
+
+/** One row: from where to where the audit log reaches. */
+export interface AuditChainTable {
+  id: Generated<number>;
+  anchorSequence: number;
+  anchorHash: string;
+  headSequence: number;
+  headHash: string;
+}
+
+/** A change that is under way. */
+export interface AuditIntentTable {
+  id: string;
+  eventJson: string;
+  at: string;
 }
 
 /** Which workspace may read and reference a blob; the bytes are stored once for all. */
@@ -165,6 +189,9 @@ export interface OutboxTable {
 export interface ControlDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
+  auditEntries: AuditRow;
+  auditChain: AuditChainTable;
+  auditIntents: AuditIntentTable;
   blobs: BlobTable;
   models: ModelTable;
   modelFiles: ModelFileTable;

@@ -1,21 +1,49 @@
 import type { ControlStore } from './control-database.js';
-
-export interface StoredToken {
-  readonly id: string;
-  /** Null: every workspace. */
-  readonly workspace: string | null;
-  readonly role: 'owner';
-  readonly secretHash: string;
-}
+import type { TokenTable } from './tables.js';
 
 export class TokenRepository {
   constructor(private readonly db: ControlStore) {}
 
-  async list(): Promise<readonly StoredToken[]> {
-    return this.db.selectFrom('tokens').select(['id', 'workspace', 'role', 'secretHash']).execute();
+  async find(id: string): Promise<TokenTable | undefined> {
+    return this.db.selectFrom('tokens').selectAll().where('id', '=', id).executeTakeFirst();
   }
 
-  async insert(token: StoredToken & { readonly createdAt: string }): Promise<void> {
+  /** By name; of one workspace, or of all and the installation's own. */
+  async list(workspace: string | null): Promise<readonly TokenTable[]> {
+    const all = this.db.selectFrom('tokens').selectAll().orderBy('name').orderBy('createdAt');
+    return (workspace === null ? all : all.where('workspace', '=', workspace)).execute();
+  }
+
+  async insert(token: TokenTable): Promise<void> {
     await this.db.insertInto('tokens').values(token).execute();
+  }
+
+  /** Is there one for the whole installation that still opens it? */
+  async hasOwner(at: string): Promise<boolean> {
+    const row = await this.db
+      .selectFrom('tokens')
+      .select('id')
+      .where('workspace', 'is', null)
+      .where('role', '=', 'owner')
+      .where('revokedAt', 'is', null)
+      .where((where) => where.or([where('expiresAt', 'is', null), where('expiresAt', '>', at)]))
+      .executeTakeFirst();
+    return row !== undefined;
+  }
+
+  async revoke(id: string, at: string): Promise<void> {
+    await this.db.updateTable('tokens').set({ revokedAt: at }).where('id', '=', id).execute();
+  }
+
+  async used(id: string, at: string): Promise<void> {
+    await this.db.updateTable('tokens').set({ lastUsedAt: at }).where('id', '=', id).execute();
+  }
+
+  /** Ended before this, by revocation or by itself. */
+  async removeEndedBefore(at: string): Promise<void> {
+    await this.db
+      .deleteFrom('tokens')
+      .where((where) => where.or([where('revokedAt', '<', at), where('expiresAt', '<', at)]))
+      .execute();
   }
 }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { toInstant } from '#shared/kernel/clock.js';
@@ -25,15 +24,16 @@ export interface OpenApi {
 
 /** Opens the operator API over the parts: the last step of a start. */
 export async function openApi(ground: Ground, version: string, parts: readonly Part[]): Promise<OpenApi> {
-  const { config, logger, metrics, shutdown, clock, control } = ground;
+  const { config, logger, metrics, shutdown, clock, control, audit } = ground;
   const workspaces = new WorkspaceRepository(control);
   await workspaces.insert({ name: defaultWorkspace, createdAt: toInstant(clock.now()) });
-  const authenticator = new Authenticator(new TokenRepository(control), clock, randomUUID);
+  const authenticator = new Authenticator(new TokenRepository(control), clock);
   const tls = await readTls(config);
   const app = await createApp({
     logger,
     version,
     authenticator,
+    audit,
     workspaces,
     metrics,
     maxJsonBytes: config.limits.maxJsonBytes,
@@ -41,6 +41,7 @@ export async function openApi(ground: Ground, version: string, parts: readonly P
       healthRoutes({ checks: parts.flatMap((part) => part.checks), metrics }),
       ...parts.flatMap((part) => part.routes),
     ],
+    upgrades: parts.flatMap((part) => part.upgrades ?? []),
     ...(tls ? { tls } : {}),
   });
   shutdown.add('operator API', () => closeWithin(app, drainMs));

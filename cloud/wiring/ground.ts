@@ -1,9 +1,11 @@
 /** What both halves of the control plane build on. */
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { systemClock, type Clock } from '#shared/kernel/clock.js';
 import type { Logger } from '#shared/platform/logger.js';
+import { AuditLog } from '#cloud/audit/audit-log.js';
 import type { CloudConfig } from '#cloud/config.js';
-import type { Routes } from '#cloud/http/app.js';
+import type { Routes, Upgrade } from '#cloud/http/app.js';
 import { Metrics } from '#cloud/http/metrics.js';
 import type { ReadinessCheck } from '#cloud/http/routes/health-routes.js';
 import type { Shutdown } from '#cloud/lifecycle/shutdown.js';
@@ -21,12 +23,14 @@ export interface Ground {
   readonly store: BlobStore;
   readonly live: LiveEvents;
   readonly metrics: Metrics;
+  readonly audit: AuditLog;
 }
 
 /** A half of the control plane, as the API sees it. */
 export interface Part {
   readonly routes: readonly Routes[];
   readonly checks: readonly ReadinessCheck[];
+  readonly upgrades?: readonly Upgrade[];
 }
 
 /** Each thing that is opened is closed again by `shutdown`. */
@@ -36,6 +40,9 @@ export async function layGround(config: CloudConfig, logger: Logger, shutdown: S
   const control = await openControlDatabase(join(config.dataDir, 'control.db'));
   shutdown.add('control database', () => control.destroy());
   const store = await BlobStore.open(join(config.dataDir, 'blobs'));
+  const audit = new AuditLog(control, systemClock, randomUUID);
+  const interrupted = await audit.recover();
+  if (interrupted > 0) logger.warn({ interrupted }, 'changes were under way when the control plane ended last');
   const live = new LiveEvents((error) => logger.error({ err: error }, 'a live listener failed'));
-  return { config, logger, clock: systemClock, shutdown, control, store, live, metrics: new Metrics() };
+  return { config, logger, clock: systemClock, shutdown, control, store, live, metrics: new Metrics(), audit };
 }

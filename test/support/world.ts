@@ -7,8 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from '#cloud/quickstart/free-port.js';
 import { Daemon, type Environment, runProgram } from '#cloud/quickstart/program.js';
+import { repository } from './repository.js';
 
-export const repository = join(import.meta.dirname, '../..');
+export { repository };
 const build = join(repository, 'dist');
 
 export interface WorldOptions {

@@ -3,12 +3,15 @@ import swaggerUi from '@fastify/swagger-ui';
 import { jsonSchemaTransform } from 'fastify-type-provider-zod';
 import type { App } from '../app.js';
 
-/** OpenAPI 3.1 from the schemas that also check the requests, and pages to read it by. */
-export async function addDocumentation(app: App, version: string): Promise<void> {
-  // Registered first, so that its pages and files are public like the rest of the documentation.
+/** Its pages and files are public like the rest of the documentation. Added before what asks routes for their access. */
+export function addDocumentationAccess(app: App): void {
   app.addHook('onRoute', (route) => {
     if (route.url === '/docs' || route.url.startsWith('/docs/')) route.config = { ...route.config, public: true };
   });
+}
+
+/** OpenAPI 3.1 from the schemas that also check the requests, and pages to read it by. */
+export async function addDocumentation(app: App, version: string): Promise<void> {
   await app.register(swagger, {
     openapi: {
       openapi: '3.1.0',
@@ -18,7 +21,17 @@ export async function addDocumentation(app: App, version: string): Promise<void>
     },
     transform: (input) => {
       const described = jsonSchemaTransform(input);
-      return { ...described, schema: withBytes(described.schema, input.route.config?.bytes) };
+      const { config } = input.route;
+      const access = config?.public === true ? 'public' : config?.role;
+      return {
+        ...described,
+        schema: {
+          ...withBytes(described.schema, config?.bytes),
+          'x-flotilla-role': access,
+          ...(config?.installation === true ? { 'x-flotilla-installation': true } : {}),
+          ...(access === 'public' ? { security: [] } : {}),
+        },
+      };
     },
   });
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, uiConfig: { persistAuthorization: false } });

@@ -1,4 +1,6 @@
 /** JSON bodies: bounded in size and depth before they are parsed, and never able to touch a prototype. */
+import { createHash } from 'node:crypto';
+import type { FastifyRequest } from 'fastify';
 import { AppError } from '#shared/kernel/errors.js';
 import { decodeJson } from '#shared/protocol/decode.js';
 import type { App } from '../app.js';
@@ -6,9 +8,10 @@ import { findJsonFault } from '../json-fault.js';
 
 export function addJsonBodies(app: App): void {
   app.removeContentTypeParser(['application/json', 'text/plain']);
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (_request: unknown, body: Buffer) =>
-    parseJsonBody(body),
-  );
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, async (request: FastifyRequest, body: Buffer) => {
+    request.bodySha256 = createHash('sha256').update(body).digest('hex');
+    return parseJsonBody(body);
+  });
 }
 
 /** @throws AppError `request.invalid` naming line and column, or the forbidden name */

@@ -27,6 +27,7 @@ export function activityRoutes({ activities, runner }: ActivityRouteDeps): Route
     app.get(
       path,
       {
+        config: { role: 'reader' },
         schema: {
           tags,
           summary: 'Activities, newest first',
@@ -43,13 +44,19 @@ export function activityRoutes({ activities, runner }: ActivityRouteDeps): Route
 
     app.get(
       `${path}/:id`,
-      { schema: { tags, summary: 'One activity; poll it until endedAt', params, response: { 200: activityBody } } },
+      {
+        config: { role: 'reader' },
+        schema: { tags, summary: 'One activity; poll it until endedAt', params, response: { 200: activityBody } },
+      },
       async (request) => toActivityBody(await require(request.params.workspace, request.params.id)),
     );
 
     app.get(
       `${path}/:id/log`,
-      { schema: { tags, summary: 'The log of an activity so far', params, response: { 200: activityLog } } },
+      {
+        config: { role: 'reader' },
+        schema: { tags, summary: 'The log of an activity so far', params, response: { 200: activityLog } },
+      },
       async (request) => {
         const { id } = await require(request.params.workspace, request.params.id);
         return { lines: [...(await activities.readLog(id))] };
@@ -59,6 +66,7 @@ export function activityRoutes({ activities, runner }: ActivityRouteDeps): Route
     app.post(
       `${path}/:id/cancel`,
       {
+        config: { role: 'contributor' },
         schema: {
           tags,
           summary: 'Ask an activity to stop; it ends at its next step. One that has ended stays as it ended',

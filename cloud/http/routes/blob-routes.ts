@@ -29,7 +29,10 @@ export function blobRoutes({ store, blobs, clock, maxBlobBytes }: BlobRouteDeps)
 
     app.head(
       path,
-      { schema: { tags, summary: 'Is this blob here? Keeps it from garbage collection for the grace period', params } },
+      {
+        config: { role: 'reader' },
+        schema: { tags, summary: 'Is this blob here? Keeps it from garbage collection for the grace period', params },
+      },
       async (request, reply) => {
         const { workspace, digest } = request.params;
         const size = await blobs.find(workspace, digest);
@@ -43,7 +46,7 @@ export function blobRoutes({ store, blobs, clock, maxBlobBytes }: BlobRouteDeps)
       path,
       {
         exposeHeadRoute: false,
-        config: { bytes: 'answer' },
+        config: { role: 'reader', bytes: 'answer' },
         schema: { tags, summary: 'The bytes of a blob; takes Range', params },
       },
       async (request, reply) => {
@@ -56,7 +59,7 @@ export function blobRoutes({ store, blobs, clock, maxBlobBytes }: BlobRouteDeps)
     app.put(
       path,
       {
-        config: { bytes: 'body' },
+        config: { role: 'contributor', bytes: 'body' },
         schema: {
           tags,
           summary: 'Upload a blob as application/octet-stream; refused unless the bytes have this digest',

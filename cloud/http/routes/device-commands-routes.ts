@@ -13,6 +13,7 @@ export function deviceCommandsRoutes({ commands }: DeviceCommandsRouteDeps): Rou
     app.post(
       '/v1/workspaces/:workspace/devices/:device/commands',
       {
+        config: { role: 'contributor' },
         schema: {
           tags: ['devices'],
           summary: 'Send a signed command and wait for its answer, until the timeout',

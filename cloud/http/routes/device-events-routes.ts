@@ -18,6 +18,7 @@ export function deviceEventsRoutes({ devices, telemetry }: DeviceEventsRouteDeps
     app.get(
       '/v1/workspaces/:workspace/devices/:device/events',
       {
+        config: { role: 'reader' },
         schema: {
           tags: ['telemetry'],
           summary: 'What a device told, newest first',

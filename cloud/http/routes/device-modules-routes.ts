@@ -17,6 +17,7 @@ export function deviceModulesRoutes({ twin }: DeviceModulesRouteDeps): Routes {
     app.put(
       path,
       {
+        config: { role: 'contributor' },
         schema: {
           tags,
           summary: 'Deploy an image as a module of the device; reported.generation says when the device knows',
@@ -34,7 +35,10 @@ export function deviceModulesRoutes({ twin }: DeviceModulesRouteDeps): Routes {
 
     app.delete(
       path,
-      { schema: { tags, summary: 'Remove a module from the device', params, response: { 202: generationBody } } },
+      {
+        config: { role: 'contributor' },
+        schema: { tags, summary: 'Remove a module from the device', params, response: { 202: generationBody } },
+      },
       async (request, reply) => {
         const { module, ...address } = request.params;
         const generation = await twin.undeploy(address, module);

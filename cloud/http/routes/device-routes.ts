@@ -34,6 +34,7 @@ export function deviceRoutes({ devices, deployments, retirement, live }: DeviceR
     app.get(
       path,
       {
+        config: { role: 'reader' },
         schema: {
           tags,
           summary: 'Devices, by name; retired ones too',
@@ -60,6 +61,7 @@ export function deviceRoutes({ devices, deployments, retirement, live }: DeviceR
     app.get(
       `${path}/:device`,
       {
+        config: { role: 'reader' },
         schema: {
           tags,
           summary: 'One device: what it should run and what it says',
@@ -73,6 +75,7 @@ export function deviceRoutes({ devices, deployments, retirement, live }: DeviceR
     app.patch(
       `${path}/:device`,
       {
+        config: { role: 'contributor' },
         schema: {
           tags,
           summary: 'Change tags; a tag set to null is removed',
@@ -96,6 +99,7 @@ export function deviceRoutes({ devices, deployments, retirement, live }: DeviceR
     app.post(
       `${path}/:device/retire`,
       {
+        config: { role: 'owner' },
         schema: {
           tags,
           summary: 'Take a device out of service for good: its connection ends, its name stays taken',

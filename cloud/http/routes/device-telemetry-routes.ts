@@ -17,6 +17,7 @@ export function deviceTelemetryRoutes({ devices, telemetry, clock }: DeviceTelem
     app.get(
       '/v1/workspaces/:workspace/devices/:device/telemetry',
       {
+        config: { role: 'reader' },
         schema: {
           tags: ['telemetry'],
           summary: 'What the modules of a device did over a span that ends now, latency sketches merged',

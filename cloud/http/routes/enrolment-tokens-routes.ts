@@ -14,6 +14,7 @@ export function enrolmentTokensRoutes({ enrolment, trust }: EnrolmentTokensRoute
     app.post(
       '/v1/workspaces/:workspace/enrolment-tokens',
       {
+        config: { role: 'owner' },
         schema: {
           tags: ['devices'],
           summary: 'Make a one-time token with which one device enrols; its secret is shown only here',

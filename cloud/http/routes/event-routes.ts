@@ -20,6 +20,7 @@ export function eventRoutes({ live }: { readonly live: LiveEvents }): Routes {
       '/v1/workspaces/:workspace/events',
       {
         exposeHeadRoute: false,
+        config: { role: 'reader' },
         schema: {
           tags: ['events'],
           summary: 'Server-sent events of what changes from now on',

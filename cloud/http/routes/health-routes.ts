@@ -3,7 +3,6 @@ import { toProblem } from '#shared/kernel/errors.js';
 import { storeError } from '#cloud/store/sqlite.js';
 import type { Metrics } from '../metrics.js';
 import type { Routes } from '../app.js';
-import { requireInstallation } from '#cloud/auth/authenticator.js';
 
 /** Something that must work for the control plane to be of use. */
 export interface ReadinessCheck {
@@ -29,7 +28,6 @@ export function healthRoutes({ checks, metrics }: HealthRouteDeps): Routes {
         schema: {
           tags,
           summary: 'The process answers',
-          security: [],
           response: { 200: z.object({ status: z.literal('ok') }) },
         },
       },
@@ -43,7 +41,6 @@ export function healthRoutes({ checks, metrics }: HealthRouteDeps): Routes {
         schema: {
           tags,
           summary: 'Database, blob store and broker work',
-          security: [],
           response: { 200: checkBody, 503: checkBody },
         },
       },
@@ -64,9 +61,12 @@ export function healthRoutes({ checks, metrics }: HealthRouteDeps): Routes {
       },
     );
 
-    app.get('/metrics', { schema: { tags, summary: 'Prometheus text' } }, async (request, reply) => {
-      if (request.principal) requireInstallation(request.principal);
-      return reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics.render());
-    });
+    app.get(
+      '/metrics',
+      { config: { role: 'reader', installation: true }, schema: { tags, summary: 'Prometheus text' } },
+      async (_request, reply) => {
+        return reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metrics.render());
+      },
+    );
   };
 }

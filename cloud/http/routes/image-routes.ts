@@ -58,6 +58,7 @@ export function imageRoutes({ images, models, index, runner, clock }: ImageRoute
     app.post(
       path,
       {
+        config: { role: 'contributor' },
         schema: {
           tags,
           summary: 'Register an uploaded, signed image; runs as an activity',
@@ -79,6 +80,7 @@ export function imageRoutes({ images, models, index, runner, clock }: ImageRoute
     app.get(
       path,
       {
+        config: { role: 'reader' },
         schema: {
           tags,
           summary: 'Images, newest first',
@@ -96,13 +98,17 @@ export function imageRoutes({ images, models, index, runner, clock }: ImageRoute
 
     app.get(
       `${path}/:reference`,
-      { schema: { tags, summary: 'One image', params: referenceParams, response: { 200: imageBody } } },
+      {
+        config: { role: 'reader' },
+        schema: { tags, summary: 'One image', params: referenceParams, response: { 200: imageBody } },
+      },
       async (request) => toImageBody(await require(request.params.workspace, request.params.reference)),
     );
 
     app.delete(
       `${path}/:reference`,
       {
+        config: { role: 'contributor' },
         schema: {
           tags,
           summary: 'Delete an image that no device runs; its version is not given again',

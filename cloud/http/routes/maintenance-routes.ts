@@ -1,5 +1,4 @@
 import * as z from 'zod';
-import { requireInstallation } from '#cloud/auth/authenticator.js';
 import type { GarbageCollection } from '#cloud/registry/garbage-collection.js';
 import type { Routes } from '../app.js';
 
@@ -10,6 +9,7 @@ export function maintenanceRoutes({ garbage }: { readonly garbage: GarbageCollec
     app.post(
       '/v1/garbage-collection',
       {
+        config: { role: 'owner', installation: true },
         schema: {
           tags: ['maintenance'],
           summary: 'Remove blobs that nothing uses and that are older than the grace period; dryRun only counts',
@@ -18,7 +18,6 @@ export function maintenanceRoutes({ garbage }: { readonly garbage: GarbageCollec
         },
       },
       async (request) => {
-        if (request.principal) requireInstallation(request.principal);
         return { dryRun: request.body.dryRun, ...(await garbage.run(request.body)) };
       },
     );

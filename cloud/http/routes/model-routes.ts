@@ -42,6 +42,7 @@ export function modelRoutes({ models, runner, store, clock }: ModelRouteDeps): R
     app.post(
       path,
       {
+        config: { role: 'contributor' },
         schema: {
           tags,
           summary: 'Register a model version from uploaded blobs; runs as an activity',
@@ -61,6 +62,7 @@ export function modelRoutes({ models, runner, store, clock }: ModelRouteDeps): R
     app.get(
       path,
       {
+        config: { role: 'reader' },
         schema: {
           tags,
           summary: 'Model versions, newest first; tag=stage=dev asks for a value, tag=stage for the tag',
@@ -78,13 +80,17 @@ export function modelRoutes({ models, runner, store, clock }: ModelRouteDeps): R
 
     app.get(
       versionPath,
-      { schema: { tags, summary: 'One model version', params: versionParams, response: { 200: modelBody } } },
+      {
+        config: { role: 'reader' },
+        schema: { tags, summary: 'One model version', params: versionParams, response: { 200: modelBody } },
+      },
       async (request) => toModelBody(await require(request.params)),
     );
 
     app.patch(
       versionPath,
       {
+        config: { role: 'contributor' },
         schema: {
           tags,
           summary: 'Change description and tags; a tag set to null is removed',
@@ -104,6 +110,7 @@ export function modelRoutes({ models, runner, store, clock }: ModelRouteDeps): R
     app.delete(
       versionPath,
       {
+        config: { role: 'contributor' },
         schema: {
           tags,
           summary: 'Delete a model version that no device runs; its number is not given again',
@@ -129,7 +136,7 @@ export function modelRoutes({ models, runner, store, clock }: ModelRouteDeps): R
     app.route({
       method: ['GET', 'HEAD'],
       url: `${versionPath}/files/*`,
-      config: { bytes: 'answer' },
+      config: { role: 'reader', bytes: 'answer' },
       schema: { tags, summary: 'A file of a model version; takes Range', params: fileParams },
       handler: async (request, reply) => {
         const { '*': filePath, ...key } = request.params;

@@ -12,6 +12,7 @@ export function serverRoutes({ server }: ServerRouteDeps): Routes {
     app.get(
       '/v1/server',
       {
+        config: { role: 'reader' },
         schema: {
           tags: ['server'],
           summary: 'Version, keys and addresses of this control plane',

@@ -1,7 +1,6 @@
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
-import { requireInstallation } from '#cloud/auth/authenticator.js';
 import type { ImageIndex } from '#cloud/registry/image-index.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
@@ -24,6 +23,7 @@ export function workspaceRoutes({ workspaces, index, telemetry, clock }: Workspa
     app.get(
       '/v1/workspaces',
       {
+        config: { role: 'reader' },
         schema: {
           tags,
           summary: 'All workspaces, by name',
@@ -46,9 +46,11 @@ export function workspaceRoutes({ workspaces, index, telemetry, clock }: Workspa
 
     app.post(
       '/v1/workspaces',
-      { schema: { tags, summary: 'Make a workspace', body: workspaceCreate, response: { 201: workspaceBody } } },
+      {
+        config: { role: 'owner', installation: true },
+        schema: { tags, summary: 'Make a workspace', body: workspaceCreate, response: { 201: workspaceBody } },
+      },
       async (request, reply) => {
-        if (request.principal) requireInstallation(request.principal);
         const workspace = { name: request.body.name, createdAt: toInstant(clock.now()) };
         // The erasure of an earlier one of this name may have been cut off.
         if (!(await workspaces.exists(workspace.name))) await telemetry.eraseWorkspace(workspace.name);
@@ -61,9 +63,11 @@ export function workspaceRoutes({ workspaces, index, telemetry, clock }: Workspa
 
     app.delete(
       '/v1/workspaces/:workspace',
-      { schema: { tags, summary: 'Delete an empty workspace', params: workspaceParams, response: { 204: z.null() } } },
+      {
+        config: { role: 'owner', installation: true },
+        schema: { tags, summary: 'Delete an empty workspace', params: workspaceParams, response: { 204: z.null() } },
+      },
       async (request, reply) => {
-        if (request.principal) requireInstallation(request.principal);
         const { workspace } = request.params;
         const outcome = await workspaces.removeEmpty(workspace);
         if (outcome === 'absent') throw unknownWorkspace(workspace);

@@ -1,7 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hashOfToken } from '#cloud/auth/owner-token.js';
+import { newApiToken } from '#cloud/auth/api-token.js';
 import { encodeMessage } from '#shared/protocol/decode.js';
 import { exampleOf } from '#test/support/examples.js';
 import { temporaryFolder } from '#test/support/temporary-folder.js';
@@ -59,19 +59,20 @@ describe('the token', () => {
 
   it('of one workspace reaches no other and nothing of the installation', async () => {
     await cloud.request('POST', '/v1/workspaces', { name: 'theirs' });
+    const { text, ...made } = newApiToken();
     await cloud.ground.control
       .insertInto('tokens')
-      .values({ id: 't', workspace: 'theirs', role: 'owner', secretHash: hashOfToken('flt_theirs'), createdAt: '' })
+      .values({ ...made, workspace: 'theirs', role: 'owner', name: 'theirs', createdAt: '' })
       .execute();
     const ask = (method: string, path: string): Promise<{ status: number }> =>
       cloud.request(method, path, method === 'POST' ? { name: 'x' } : undefined, {
-        authorization: 'Bearer flt_theirs',
+        authorization: `Bearer ${text}`,
       });
     expect((await ask('GET', '/v1/workspaces/theirs/models')).status).toBe(200);
     expect((await ask('GET', '/v1/workspaces/default/models')).status).toBe(403);
     expect((await ask('GET', '/metrics')).status).toBe(403);
     expect((await ask('POST', '/v1/workspaces')).status).toBe(403);
-    const listed = await cloud.request('GET', '/v1/workspaces', undefined, { authorization: 'Bearer flt_theirs' });
+    const listed = await cloud.request('GET', '/v1/workspaces', undefined, { authorization: `Bearer ${text}` });
     expect(listed.body['items']).toMatchObject([{ name: 'theirs' }]);
   });
 });

@@ -1,0 +1,287 @@
+/**
+ * The built agent is killed at every change that it makes to its disk, and within every write, in a story
+ * of enrolling, two versions and a retired module. After each kill it is started again, and the story must
+ * come to its end with nothing answered but by a whole and proved version, and nothing counted twice.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { freePort } from '#cloud/quickstart/free-port.js';
+import { type Daemon, ProgramFailed } from '#cloud/quickstart/program.js';
+import { crashEnvironment } from '../crash/crash-order.js';
+import { World, repository } from '../world.js';
+import { type ChaosBounds, type ChaosOutcome, ChaosTally, type ChaosRow, type ChaosTopic, shuffled } from './chaos.js';
+
+const module = join(repository, 'modules/digits');
+
+export const topic: ChaosTopic = {
+  name: 'agent-kill',
+  about: 'the agent killed at every change to its disk while it enrols, deploys two versions and retires a module',
+  run: async (bounds) => {
+    const harness = await AgentKills.open();
+    try {
+      return [await harness.killEverywhere(bounds)];
+    } finally {
+      await harness.close();
+    }
+  },
+};
+
+/** What a version answers to the one question, byte for byte. */
+interface Answer {
+  readonly digest: string;
+  readonly body: string;
+}
+
+export class AgentKills {
+  private stories = 0;
+  private digit: Buffer = Buffer.alloc(0);
+  /** By version of the model; learnt from a story without a kill. */
+  private readonly right = new Map<string, Answer>();
+
+  private constructor(readonly world: World) {}
+
+  static async open(): Promise<AgentKills> {
+    const world = await World.create({ agents: { FLOTILLA_AGENT_DISK_RESERVE_MEGABYTES: '0' } });
+    const harness = new AgentKills(world);
+    try {
+      await world.open();
+      harness.digit = await readFile(join(module, 'fixtures/digit.json'));
+      for (const [model, more] of [
+        ['model.onnx', []],
+        ['model-v2.onnx', ['--golden', join(module, 'golden-v2.json')]],
+      ] as const) {
+        await world.flotilla('model', 'register', join(module, model), '--name', 'digits');
+        const version = model === 'model.onnx' ? '1' : '2';
+        await world.flotilla('image', 'build', module, '--model', `digits:${version}`, ...more);
+      }
+      return harness;
+    } catch (error) {
+      await world.close();
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    return this.world.close();
+  }
+
+  /** @returns the points that a story without a kill passes */
+  async learn(): Promise<string[]> {
+    const story = await this.begin(undefined);
+    const { failure } = await story.tell();
+    if (failure !== undefined) throw new Error(`the story without a kill fails: ${failure}`);
+    return (await readFile(story.seen, 'utf8')).trimEnd().split('\n');
+  }
+
+  async killEverywhere({ runs = Number.POSITIVE_INFINITY, seed, signal, say }: ChaosBounds): Promise<ChaosRow> {
+    const points = await this.learn();
+    say(`${String(points.length)} points`);
+    const tally = new ChaosTally('agent killed at a change to its disk');
+    const waiting = spread(points, seed).slice(0, runs);
+    const lane = async (): Promise<void> => {
+      for (let point = waiting.shift(); point !== undefined && !signal.aborted; point = waiting.shift()) {
+        const outcome = await this.killAt(point);
+        tally.count(outcome);
+        say(`${point}: ${outcome.failure ?? 'survived'}`);
+      }
+    };
+    // Each story is a device of its own, and waits more than it works.
+    await Promise.all(Array.from({ length: 3 }, lane));
+    return tally.row();
+  }
+
+  private async killAt(point: string): Promise<ChaosOutcome> {
+    const story = await this.begin(Number(point.split(' ')[0]));
+    const outcome = await story.tell().catch((error: unknown): ChaosOutcome => ({ failure: `${String(error)}` }));
+    await story.end();
+    return outcome.failure === undefined ? outcome : { ...outcome, failure: `${point}: ${outcome.failure}` };
+  }
+
+  private async begin(killAt: number | undefined): Promise<Story> {
+    this.stories += 1;
+    const name = `cam-${String(this.stories)}`;
+    return new Story(this.world, name, (await freePort(0)).port, this.digit, this.right, killAt);
+  }
+}
+
+/** Points of every kind first, so that a sample sees them all: kinds differ in more than numbers and digests. */
+function spread(points: readonly string[], seed: number): string[] {
+  const seenKinds = new Set<string>();
+  const first: string[] = [];
+  const rest: string[] = [];
+  for (const point of shuffled(points, seed)) {
+    const kind = point.replaceAll(/[0-9a-f]{8,}|\d+/g, '#');
+    (seenKinds.has(kind) ? rest : first).push(point);
+    seenKinds.add(kind);
+  }
+  return [...first, ...rest];
+}
+
+class Story {
+  readonly seen: string;
+  private agent: Daemon | undefined;
+  private starts = 0;
+  private over = false;
+  private asked = 0;
+  private readonly wrong: string[] = [];
+
+  constructor(
+    private readonly world: World,
+    private readonly name: string,
+    private readonly port: number,
+    private readonly digit: Buffer,
+    private readonly right: Map<string, Answer>,
+    private readonly killAt: number | undefined,
+  ) {
+    this.seen = join(world.folder, `${name}.seen`);
+  }
+
+  /** Enrol, version 1, version 2, nothing; then everything that was counted is in the store. */
+  async tell(): Promise<ChaosOutcome> {
+    await this.enrol();
+    const living = this.keepAlive();
+    const polling = this.poll();
+    try {
+      await this.deploy('digits:1');
+      await this.deploy('digits:2');
+      await this.world.flotilla('undeploy', 'digits', '--device', this.name);
+      await this.untilGone();
+    } finally {
+      this.over = true;
+      await polling;
+    }
+    await this.settled();
+    const outcome = await this.judge();
+    await this.end();
+    await living;
+    return outcome;
+  }
+
+  async end(): Promise<void> {
+    this.over = true;
+    await this.agent?.stop();
+  }
+
+  /** The first process of each kind may be killed; what is started in its place may not. */
+  private environment(): Record<string, string> {
+    const order = {
+      program: 'agent/cli/main.js',
+      commands: ['run', 'enroll'],
+      root: join(this.world.folder, this.name),
+      except: ['logs', 'run', 'capture'],
+      sql: false,
+      seen: this.seen,
+      ...(this.killAt === undefined || this.starts > 0 ? {} : { killAt: this.killAt }),
+    };
+    return { ...this.world.agentEnvironment(this.name, this.port), ...crashEnvironment(order) };
+  }
+
+  private async enrol(): Promise<void> {
+    const { token } = (await this.world.flotillaJson('device', 'token')) as { token: string };
+    const args = ['enroll', '--token', token, '--name', this.name];
+    const first = this.world.start('flotilla-agent', args, this.environment());
+    const exit = await first.exited;
+    if (exit === '0') return;
+    if (exit !== 'SIGKILL') throw new Error(`enrolling ended with ${exit}: ${first.output}`);
+    this.starts += 1;
+    const again = this.world.start('flotilla-agent', args, this.environment());
+    const said = await again.exited;
+    // Killed after its last change: it is enrolled already, and says so.
+    if (said !== '0' && !/enrolled already|already enrolled/.test(again.output)) {
+      throw new Error(`enrolling again ended with ${said}: ${again.output}`);
+    }
+  }
+
+  /** Runs the agent, and once more whenever it was killed. */
+  private async keepAlive(): Promise<void> {
+    while (!this.over) {
+      this.agent = this.world.start('flotilla-agent', ['run'], this.environment());
+      const exit = await this.agent.exited;
+      this.starts += 1;
+      if (this.over) return;
+      if (exit !== 'SIGKILL' || this.starts > 1) {
+        this.wrong.push(`the agent ended with ${exit}: ${this.agent.output.slice(-2000)}`);
+        return;
+      }
+    }
+  }
+
+  private async poll(): Promise<void> {
+    while (!this.over) {
+      await this.ask().catch(() => undefined);
+      await pause(20);
+    }
+  }
+
+  /** Whoever answers must be a whole version that was proved, and answer as that version does. */
+  private async ask(): Promise<string | undefined> {
+    const response = await fetch(`http://127.0.0.1:${String(this.port)}/v2/models/digits/infer`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: this.digit,
+    });
+    const text = await response.text();
+    if (response.status !== 200) return undefined;
+    this.asked += 1;
+    const version = response.headers.get('flotilla-version') ?? '';
+    const { outputs } = JSON.parse(text) as { outputs: unknown };
+    const answer = { digest: response.headers.get('flotilla-digest') ?? '', body: JSON.stringify(outputs) };
+    const known = this.right.get(version);
+    if (known === undefined) this.right.set(version, answer);
+    else if (known.digest !== answer.digest || known.body !== answer.body) {
+      this.wrong.push(`version ${version} (${answer.digest}) answered ${answer.body}`);
+    }
+    return version;
+  }
+
+  private async deploy(image: string): Promise<void> {
+    await this.world.flotilla('deploy', image, '--device', this.name, '--timeout', '90s');
+  }
+
+  private async untilGone(): Promise<void> {
+    const deadline = performance.now() + 60_000;
+    const answers = (): Promise<boolean> =>
+      fetch(`http://127.0.0.1:${String(this.port)}/v2/models/digits`).then(
+        (response) => response.ok,
+        () => true,
+      );
+    while (await answers()) {
+      if (performance.now() > deadline) throw new Error('the module was not retired within 60 s');
+      await pause(50);
+    }
+  }
+
+  /** The device says that it has come to what is desired, and has nothing left to send. */
+  private async settled(): Promise<void> {
+    const deadline = performance.now() + 60_000;
+    for (;;) {
+      const text = await this.world.agentCommand(this.name, 'status', '--output', 'json').catch((error: unknown) => {
+        if (!(error instanceof ProgramFailed)) throw error;
+        return '{}';
+      });
+      const status = JSON.parse(text) as {
+        reported?: { converged?: boolean };
+        spool?: Record<string, { batches: number }>;
+      };
+      const waiting = Object.values(status.spool ?? { unknown: { batches: 1 } });
+      if (status.reported?.converged === true && waiting.every(({ batches }) => batches <= 1)) return;
+      if (performance.now() > deadline) throw new Error(`not settled within 60 s: ${text}`);
+      await pause(100);
+    }
+  }
+
+  private async judge(): Promise<ChaosOutcome> {
+    const body = (await this.world.flotillaJson('telemetry', this.name, '--since', '1h')) as {
+      dropped: number;
+      modules: { requests: number }[];
+    };
+    const counted = body.modules.reduce((sum, { requests }) => sum + requests, 0);
+    // What was counted in memory at the kill is gone; nothing may be there that was not asked.
+    const doubled = Math.max(0, counted - this.asked);
+    const lost = body.dropped;
+    if (doubled > 0) this.wrong.push(`${String(this.asked)} answers, ${String(counted)} counted`);
+    if (lost > 0) this.wrong.push(`${String(lost)} batches of telemetry are missing`);
+    return { lost, doubled, ...(this.wrong.length === 0 ? {} : { failure: this.wrong.join('; ') }) };
+  }
+}
