@@ -7,7 +7,6 @@ import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
-import { usableCores } from '#shared/platform/usable-cores.js';
 import { causeText } from '#shared/supervisor/host-child.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import type { HostSettings } from '#shared/supervisor/host-set.js';
@@ -20,27 +19,24 @@ import type { Identity } from '#agent/identity/identity.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { createExecutors } from '#agent/actions/executors.js';
 import { Background } from '#agent/actions/background.js';
-import { Fetcher } from '#agent/actions/fetcher.js';
-import { imagesToKeep } from '#agent/actions/garbage.js';
+import { createImageFetcher } from '#agent/actions/image-fetcher.js';
 import { KnownVersions } from '#agent/actions/versions.js';
 import { CommandRunner } from '#agent/commands/command-runner.js';
 import { createOperations } from '#agent/commands/operation-executors.js';
 import { BlockClient } from '#agent/link/block-client.js';
 import { DesiredInbox } from '#agent/link/desired-inbox.js';
-import { downloadImage } from '#agent/link/image-download.js';
 import { Reporter } from '#agent/link/reporter.js';
 import type { LocalFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
+import { createModuleControl } from '#agent/local/module-control.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
 import { entry, nothingObserved } from '#agent/reconcile/observed.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 import { Reconciler } from '#agent/reconcile/reconciler.js';
 import { DeviceViews } from '#agent/local/device-views.js';
-import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
-import { Serving } from '#agent/serving/serving.js';
+import { createServing } from '#agent/serving/device-serving.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
 import { committedSetOf } from '#agent/store/committed-state.js';
-import { freeBytes } from '#agent/store/disk-space.js';
 import { ImageStore } from '#agent/store/image-store.js';
 import type { StateDocuments } from '#agent/store/state-documents.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
@@ -92,7 +88,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     else onBug(error);
   };
 
-  const { committed, rejections, keptDesired, kept, journal, time } = await recallDevice({
+  const { committed, rejections, probations, holds, keptDesired, kept, journal, time } = await recallDevice({
     clock,
     identity,
     folder,
@@ -137,52 +133,25 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     firstId: Math.floor(random() * 2 ** 32),
   });
   const images = new ImageStore(new BlobCache(folder), folder.modules);
-  const fetcher = new Fetcher({
-    fetch: async (image, staged, onProgress, signal) => {
-      const ports = {
-        images,
-        blocks,
-        publishers: identity.publishers,
-        neighbours: () => [...new Set(imagesToKeep(state.desired, committed.value).map(({ digest }) => digest))],
-        freeBytes,
-        reserveBytes: config.disk.reserveBytes,
-        cacheFolder: folder.root,
-      };
-      await downloadImage(image, ports, onProgress, signal);
-      if (staged && (await images.openStaged(image.digest)) === undefined) await images.stage(image.digest);
-    },
-    onProgress: (track, key, progress) => state.take({ kind: 'fetchProgressed', track, key, progress }),
-    onDone: (track, key) => state.take({ kind: 'staged', track, key }),
-    onFailed: (track, key, problem) => state.take({ kind: 'versionFailed', track, key, problem }),
+  const fetcher = createImageFetcher({
+    state,
+    images,
+    blocks,
+    committed,
+    publishers: identity.publishers,
+    reserveBytes: config.disk.reserveBytes,
+    cacheFolder: folder.root,
     onUnexpected: onBug,
   });
-  const serving = new Serving({
-    entries: parts.entries,
-    hostEnvironment: hostEnvironmentOf(config),
-    handle: parts.handle,
-    grpcHandle: parts.grpcHandle,
-    runFolder: parts.runFolder,
-    cores: usableCores(),
-    settings: parts.hostSettings,
-    drainMs: defaultPolicy.drainMs,
+  const serving = createServing({
+    ...parts,
+    state,
+    raise,
     labels: (of) => {
       const { generation } = of === 'desired' ? (state.desired ?? committed.value) : committed.value;
       return { generation: String(generation), 'boot-id': String(bootId), device: identity.device };
     },
-    onHostExit: (cause) => {
-      const reason = `the scoring host ended: ${causeText(cause)}`;
-      raise({ level: 'error', type: 'host.crashed', message: reason });
-      state.take({ kind: 'hostExited', clean: cause.code === 0, reason });
-    },
-    onScriptExit: (module, cause) => {
-      const reason = `its script host ended: ${causeText(cause)}`;
-      raise({ level: 'error', type: 'module.crashed', module, message: reason });
-      state.take({ kind: 'scriptExited', module, clean: cause.code === 0, reason });
-    },
     onCandidateExit: (cause) => executors.candidateExited(causeText(cause)),
-    onLog: (modules, line) => {
-      for (const module of modules) logs.module(module, line);
-    },
     onLastStats: telemetry.addLast,
   });
   const background = new Background(onBug);
@@ -193,9 +162,12 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     serving,
     images,
     committed,
+    rejections,
+    probations,
     background,
     raise,
     pause: (ms) => clock.sleep(ms, stopping.signal),
+    onHeldUp,
   });
   const reconciler = new Reconciler({
     state,
@@ -215,6 +187,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     state,
     versions,
     committed,
+    holds,
     serving,
     reconciler,
     telemetry,
@@ -240,8 +213,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
         time.verified(Date.parse(desired.issuedAt));
       },
       onAccepted: (desired, renewed) => {
-        if (renewed) state.renew(desired);
-        else state.accept(desired, {});
+        if (renewed) state.renew(holds.follow(desired));
+        else state.accept(holds.follow(desired), {});
         views.accepted();
         logger.info({ generation: desired.generation, renewed }, 'desired document accepted');
         reporter.wake();
@@ -287,13 +260,26 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     rejections.follow(fact, state);
   });
   state.onChange(watchModules(state, raise, (module, line) => logs.module(module, line)));
-  if (kept !== undefined) state.accept(kept, rejections.of(kept.generation));
+  if (kept !== undefined) {
+    const cutShort = probations.refusedIn(kept.generation);
+    if (cutShort.length > 0) await rejections.record(kept.generation, cutShort).catch(onHeldUp);
+    state.accept(holds.follow(kept), rejections.of(kept.generation));
+  }
+  const control = createModuleControl({
+    clock,
+    state,
+    committed,
+    holds,
+    raise,
+    follow: (desired) => state.accept(desired, rejections.of(desired.generation)),
+  });
 
   return {
     face: {
       status: () => views.status(),
       explain: () => views.explain(),
       logs: (module, lines) => logs.read(module, lines),
+      ...control,
     },
     start: () => {
       telemetry.start();
@@ -309,6 +295,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       await serving.stop();
       await background.settled();
       await rejections.settled();
+      // Stopped in order: that a version was on probation says nothing against it.
+      await probations.end().catch(onHeldUp);
       await telemetry.stop();
     },
     linkChanged: (up) => {

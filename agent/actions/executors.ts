@@ -48,7 +48,7 @@ export interface DeviceExecutors {
 }
 
 export function createExecutors(ports: ExecutorPorts): DeviceExecutors {
-  const { state, versions, fetcher, serving, background, raise } = ports;
+  const { state, fetcher, serving, background, raise } = ports;
   /** Which candidate a late answer belongs to. */
   let candidateNumber = 0;
 

@@ -8,7 +8,10 @@ import { entry, sameSet, type ServingSet, type VersionKey } from '#agent/reconci
 import type { ExecutorPorts } from '#agent/actions/executors.js';
 import { nextCommitted } from '#agent/store/committed-state.js';
 
-export type SwitchingExecutors = Pick<Executors, 'switchSet' | 'sampleProbation' | 'returnSet' | 'commitSet' | 'dropRetired'>;
+export type SwitchingExecutors = Pick<
+  Executors,
+  'switchSet' | 'sampleProbation' | 'returnSet' | 'commitSet' | 'dropRetired'
+>;
 
 export interface CandidateNumber {
   /** A late answer of the candidate so far belongs to none any more. */
@@ -111,7 +114,11 @@ export function createSwitching(ports: ExecutorPorts, candidate: CandidateNumber
       if (!sameSet(set, state.observed.serving.set)) return;
       versions.keep(set);
       const { tracks, probation } = state.observed;
-      await ports.committed.write(nextCommitted(ports.committed.value, generation, versions.servedNow, tracks));
+      const { servedNow } = versions;
+      await ports.committed.change((current) => ({
+        next: nextCommitted(current, generation, servedNow, tracks),
+        answer: undefined,
+      }));
       state.take({ kind: 'committed', generation, set });
       serving.relabel();
       state.take({ kind: 'garbageChanged', due: true });

@@ -13,6 +13,7 @@ import { configOf, example, flag, type GlobalOptions, print } from '#agent/cli/c
 import { addProviders, providerCommands } from '#agent/cli/providers.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { enrol } from '#agent/identity/enrol.js';
+import { addDefer, addRollback } from '#agent/cli/module-control.js';
 import { explainText, statusText } from '#agent/cli/texts.js';
 import { askAgent } from '#agent/local/local-client.js';
 import type { ExplanationView, StatusView } from '#agent/local/explanation.js';
@@ -47,7 +48,7 @@ function createProgram(): Command {
     .showSuggestionAfterError(false);
   example(program, 'flotilla-agent status --output json');
   // Options of the whole program may stand behind a command, where people type them.
-  for (const add of [addEnroll, addRun, addStatus, addExplain, addLogs, addProviders]) {
+  for (const add of [addEnroll, addRun, addStatus, addExplain, addLogs, addRollback, addDefer, addProviders]) {
     const command = add(program);
     for (const one of [command, ...command.commands])
       one.exitOverride().configureOutput({ outputError: () => undefined });
@@ -216,7 +217,7 @@ function usageMessage(error: CommanderError): string {
   const message = error.message.replace(/^error: /, '');
   const typed = /unknown (?:command|option) '([^']+)'/.exec(message)?.[1];
   if (error.code === 'commander.help')
-    return 'give a command: enroll, run, status, explain, logs or providers; --help tells more';
+    return 'give a command: enroll, run, status, explain, logs, rollback, defer or providers; --help tells more';
   if (typed === undefined) return message;
   const known = [...knownCommands, ...knownOptions];
   const suggestion = nearest(typed, known);
@@ -225,7 +226,17 @@ function usageMessage(error: CommanderError): string {
     : `${message}, did you mean ${suggestion}?`;
 }
 
-const knownCommands = ['enroll', 'run', 'status', 'explain', 'logs', 'providers', ...providerCommands];
+const knownCommands = [
+  'enroll',
+  'run',
+  'status',
+  'explain',
+  'logs',
+  'rollback',
+  'defer',
+  'providers',
+  ...providerCommands,
+];
 
 const knownOptions = [
   '--state-dir',
@@ -243,6 +254,8 @@ const knownOptions = [
   '--log-level',
   '--print-config',
   '--lines',
+  '--for',
+  '--reason',
   '--from',
   '--sha256',
   '--built-for',

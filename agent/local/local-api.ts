@@ -6,11 +6,14 @@ import { chmod, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
 import { isName } from '#shared/kernel/names.js';
+import type { ModuleControl } from '#agent/local/module-control.js';
 
 export interface LocalFace {
   readonly status: () => unknown;
   readonly explain: () => unknown;
   readonly logs: (module: string | undefined, lines: number) => readonly string[];
+  readonly rollback: ModuleControl['rollback'];
+  readonly defer: ModuleControl['defer'];
 }
 
 export interface LocalApi {
@@ -30,18 +33,23 @@ export async function openLocalApi(socket: string, face: LocalFace): Promise<Loc
 
 function respond(request: IncomingMessage, response: ServerResponse, face: LocalFace): void {
   request.resume();
-  try {
-    send(response, 200, answer(request, face));
-  } catch (error) {
-    const status = error instanceof AppError ? error.traits.status : 500;
-    send(response, status, toProblem(error));
-  }
+  answer(request, face).then(
+    (body) => send(response, 200, body),
+    (error: unknown) => send(response, error instanceof AppError ? error.traits.status : 500, toProblem(error)),
+  );
 }
 
-function answer(request: IncomingMessage, face: LocalFace): unknown {
+/** What changes something; everything else is asked with GET. */
+const changes = ['/rollback', '/defer'];
+
+async function answer(request: IncomingMessage, face: LocalFace): Promise<unknown> {
   const url = new URL(request.url ?? '/', 'http://agent');
-  if (request.method !== 'GET') {
-    throw new AppError('request.method-not-allowed', `${request.method ?? ''} is not for ${url.pathname}; use GET`);
+  const method = changes.includes(url.pathname) ? 'POST' : 'GET';
+  if (request.method !== method) {
+    throw new AppError(
+      'request.method-not-allowed',
+      `${request.method ?? ''} is not for ${url.pathname}; use ${method}`,
+    );
   }
   switch (url.pathname) {
     case '/status':
@@ -57,9 +65,31 @@ function answer(request: IncomingMessage, face: LocalFace): unknown {
       }
       return { lines: face.logs(module, lines) };
     }
+    case '/rollback':
+      return face.rollback(moduleIn(url));
+    case '/defer': {
+      const seconds = Number(url.searchParams.get('seconds') ?? Number.NaN);
+      if (!(seconds >= 0 && seconds <= maxDeferSeconds)) {
+        throw new AppError('request.invalid', `seconds: a number from 0 to ${String(maxDeferSeconds)}`);
+      }
+      const reason = (url.searchParams.get('reason') ?? '').slice(0, 256);
+      return face.defer(moduleIn(url), seconds * 1000, reason);
+    }
     default:
-      throw new AppError('request.not-found', `no ${url.pathname} here; there are /status, /explain and /logs`);
+      throw new AppError(
+        'request.not-found',
+        `no ${url.pathname} here; there are /status, /explain, /logs, /rollback and /defer`,
+      );
   }
+}
+
+/** A week. */
+const maxDeferSeconds = 604_800;
+
+function moduleIn(url: URL): string {
+  const module = url.searchParams.get('module') ?? '';
+  if (!isName(module)) throw new AppError('request.invalid', 'module: not a module name');
+  return module;
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {

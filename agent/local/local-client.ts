@@ -4,8 +4,8 @@ import { AppError, isErrorCode, messageOf } from '#shared/kernel/errors.js';
 import { problemSchema } from '#shared/protocol/primitives.js';
 
 /** @throws AppError `server.unreachable` when no agent runs on this state folder */
-export async function askAgent(socketPath: string, path: string): Promise<unknown> {
-  const { status, body } = await get(socketPath, path);
+export async function askAgent(socketPath: string, path: string, method: 'GET' | 'POST' = 'GET'): Promise<unknown> {
+  const { status, body } = await ask(socketPath, path, method);
   if (status === 200) return body;
   const problem = problemSchema.safeParse(body);
   if (problem.success && isErrorCode(problem.data.code)) throw new AppError(problem.data.code, problem.data.message);
@@ -15,7 +15,7 @@ export async function askAgent(socketPath: string, path: string): Promise<unknow
   );
 }
 
-function get(socketPath: string, path: string): Promise<{ status: number; body: unknown }> {
+function ask(socketPath: string, path: string, method: string): Promise<{ status: number; body: unknown }> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown): void =>
       reject(
@@ -25,7 +25,7 @@ function get(socketPath: string, path: string): Promise<{ status: number; body: 
           { cause: error },
         ),
       );
-    const sent = request({ socketPath, path, method: 'GET', timeout: 10_000 }, (response) => {
+    const sent = request({ socketPath, path, method, timeout: 10_000 }, (response) => {
       const parts: Buffer[] = [];
       response.on('data', (part: Buffer) => parts.push(part));
       response.on('error', fail);

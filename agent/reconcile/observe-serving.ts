@@ -71,9 +71,7 @@ export function switchOver(
   const fallback = observed.serving.set;
   const changed = Object.entries(candidate.set).filter(([name, key]) => entry(fallback, name) !== key);
   const probation: ProbationObservation | undefined =
-    watched.length === 0
-      ? undefined
-      : { since: moment.at, changed: Object.fromEntries(changed), watched, fallback };
+    watched.length === 0 ? undefined : { since: moment.at, changed: Object.fromEntries(changed), watched, fallback };
   const state: Observed = {
     ...rest,
     serving: {
@@ -104,12 +102,7 @@ export function switchOver(
 }
 
 /** The set before answers again; whatever was on probation and was not refused is a candidate as before. */
-export function returned(
-  observed: Observed,
-  warm: boolean,
-  scripts: readonly string[],
-  moment: Moment,
-): Observed {
+export function returned(observed: Observed, warm: boolean, scripts: readonly string[], moment: Moment): Observed {
   const { probation, ...rest } = observed;
   if (probation === undefined) return observed;
   const running: ProcessObservation = { state: 'running', exits: [] };

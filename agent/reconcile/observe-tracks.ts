@@ -102,11 +102,7 @@ export function move(
   });
 }
 
-export function changeTrack(
-  observed: Observed,
-  at: AtTrack,
-  change: (track: Track) => Track | undefined,
-): Observed {
+export function changeTrack(observed: Observed, at: AtTrack, change: (track: Track) => Track | undefined): Observed {
   const track = entry(observed.tracks, at.track);
   if (track === undefined || track.key !== at.key) return observed;
   const next = change(track);

@@ -162,10 +162,7 @@ function endProving(observed: Observed): Observed {
 }
 
 /** A sample that was asked for before this probation began says nothing about it. */
-function sampleProbation(
-  observed: Observed,
-  sample: Extract<Fact, { kind: 'probationSampled' }>['sample'],
-): Observed {
+function sampleProbation(observed: Observed, sample: Extract<Fact, { kind: 'probationSampled' }>['sample']): Observed {
   const { probation } = observed;
   if (probation === undefined || sample.at < probation.since) return observed;
   const { askedAt: _answered, ...rest } = probation;
@@ -174,7 +171,13 @@ function sampleProbation(
     (state, [track, key]) =>
       changeTrack(state, { track, key }, (before) => ({
         ...before,
-        numbers: { ...before.numbers, ...probationNumbers(probationEvidence(next, () => undefined), track) },
+        numbers: {
+          ...before.numbers,
+          ...probationNumbers(
+            probationEvidence(next, () => undefined),
+            track,
+          ),
+        },
       })),
     { ...observed, probation: next },
   );

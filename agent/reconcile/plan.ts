@@ -39,7 +39,12 @@ export type Waiting =
   /** Ready, and to take over only together with others that are not. */
   | { readonly kind: 'together'; readonly module: string; readonly group: string; readonly missing: readonly string[] }
   /** Answers, watched; lookAt: when the hosts are asked next. */
-  | { readonly kind: 'probation'; readonly modules: readonly string[]; readonly deadline: number; readonly lookAt: number }
+  | {
+      readonly kind: 'probation';
+      readonly modules: readonly string[];
+      readonly deadline: number;
+      readonly lookAt: number;
+    }
   /** The replaced host finishes what it has; its connections may still get an old answer. */
   | { readonly kind: 'draining'; readonly deadline: number }
   | { readonly kind: 'proving'; readonly module: string; readonly deadline: number }

@@ -57,7 +57,9 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
     ...(active === undefined ? {} : { active }),
     ...(candidate === undefined ? {} : { candidate }),
     ...(previous === undefined ? {} : { previous: { digest: previous.digest, version: previous.version } }),
-    ...(busy?.kind === 'busy' ? { busy: { until: wholeSecond(busy.deadline + input.offset), reason: busy.reason } } : {}),
+    ...(busy?.kind === 'busy'
+      ? { busy: { until: wholeSecond(busy.deadline + input.offset), reason: busy.reason } }
+      : {}),
   };
 }
 

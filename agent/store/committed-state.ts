@@ -1,12 +1,14 @@
 /** The set that a start without network serves: in memory as on disk. */
 import type { JsonDocument } from '#shared/platform/atomic-file.js';
-import { type DesiredModule, updatePolicyOf } from '#shared/protocol/desired.js';
+import { type DesiredModule, type ImageReference, updatePolicyOf } from '#shared/protocol/desired.js';
 import { entry, type ServingSet, type Track, versionKeyOf } from '#agent/reconcile/observed.js';
 import type { Committed, CommittedModule } from '#agent/store/state-documents.js';
 
 export const nothingCommitted: Committed = { generation: 0, modules: {}, kept: {} };
 
 export class CommittedState {
+  private turn: Promise<unknown> = Promise.resolve();
+
   constructor(
     private readonly document: JsonDocument<Committed>,
     private current: Committed,
@@ -16,10 +18,35 @@ export class CommittedState {
     return this.current;
   }
 
-  async write(next: Committed): Promise<void> {
-    await this.document.write(next);
-    this.current = next;
+  /**
+   * Changes one after another, so that none is made from what another has replaced. On disk when it resolves.
+   *
+   * @param make what is next, with what to answer; undefined: nothing changes
+   */
+  async change<T>(
+    make: (current: Committed) => { readonly next: Committed; readonly answer: T } | undefined,
+  ): Promise<T | undefined> {
+    const turn = this.turn.then(async () => {
+      const made = make(this.current);
+      if (made === undefined) return undefined;
+      await this.document.write(made.next);
+      this.current = made.next;
+      return made.answer;
+    });
+    this.turn = turn.catch(() => undefined);
+    return turn;
   }
+}
+
+/** Of all versions that are kept for a return the one that is furthest back; undefined when none is. */
+export function withoutOldestKept(
+  current: Committed,
+): { readonly next: Committed; readonly answer: ImageReference } | undefined {
+  const [longest] = Object.entries(current.kept).sort(([, a], [, b]) => b.length - a.length);
+  const oldest = longest?.[1].at(-1);
+  if (longest === undefined || oldest === undefined) return undefined;
+  const [name, ways] = longest;
+  return { next: { ...current, kept: { ...current.kept, [name]: ways.slice(0, -1) } }, answer: oldest.image };
 }
 
 export function committedSetOf(committed: Committed): ServingSet {
@@ -50,11 +77,7 @@ export function nextCommitted(
 }
 
 /** The latest first, each version once, without the one that answers; as many as its policy asks for. */
-function waysBack(
-  old: DesiredModule | undefined,
-  kept: readonly DesiredModule[],
-  now: DesiredModule,
-): DesiredModule[] {
+function waysBack(old: DesiredModule | undefined, kept: readonly DesiredModule[], now: DesiredModule): DesiredModule[] {
   const seen = new Set([versionKeyOf(now)]);
   const ways: DesiredModule[] = [];
   for (const one of old === undefined ? kept : [old, ...kept]) {

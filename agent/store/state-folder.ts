@@ -89,7 +89,8 @@ export async function prepareStateFolder(folder: StateFolder): Promise<void> {
 
 /** Clears what belongs to one device. Blobs stay, as they are named by what they are, and so does the boot counter. */
 export async function forgetDevice(folder: StateFolder): Promise<void> {
-  const documents = [folder.desired, folder.committed, folder.rejections].flatMap((path) => [path, `${path}.previous`]);
+  const { desired, committed, rejections, probation, holds } = folder;
+  const documents = [desired, committed, rejections, probation, holds].flatMap((path) => [path, `${path}.previous`]);
   documents.push(folder.controlToken);
   const folders = [folder.commands, folder.capture, folder.logs, folder.spool('telemetry'), folder.spool('events')];
   for (const path of [...documents, ...folders]) await rm(path, { recursive: true, force: true });

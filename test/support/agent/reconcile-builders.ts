@@ -1,11 +1,18 @@
 /** Desired documents and images for plans, and a device that does what it is told, in memory. */
-import type { Desired, DesiredModule, ImageReference } from '#shared/protocol/desired.js';
+import type { Desired, DesiredModule, ImageReference, UpdatePolicy } from '#shared/protocol/desired.js';
 import type { Problem } from '#shared/kernel/errors.js';
 import type { Action } from '#agent/reconcile/action.js';
-import { entry, nothingObserved, type Observed, sameSet, versionKeyOf } from '#agent/reconcile/observed.js';
+import {
+  entry,
+  nothingObserved,
+  type Observed,
+  type ProbationSample,
+  sameSet,
+  versionKeyOf,
+} from '#agent/reconcile/observed.js';
 import type { Fact } from '#agent/reconcile/fact.js';
 import { observe } from '#agent/reconcile/observe.js';
-import { planDevice, type Plan } from '#agent/reconcile/plan.js';
+import { planDevice, type Plan, wakeTimes } from '#agent/reconcile/plan.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 
 export function digestNumber(number: number): string {
@@ -17,11 +24,12 @@ export function imageNumber(number: number, name = 'digits'): ImageReference {
   return { name, version: number, digest: digestNumber(number), size: 1000, signature };
 }
 
-export function moduleNumber(number: number): DesiredModule {
+export function moduleNumber(number: number, update?: UpdatePolicy): DesiredModule {
   return {
     image: imageNumber(number),
     settings: {},
     policy: { restart: 'always', maxRestarts: 20, windowSeconds: 600 },
+    ...(update === undefined ? {} : { update }),
   };
 }
 
@@ -42,8 +50,8 @@ export function desiredOf(
   };
 }
 
-/** How an image behaves when it is fetched or proved. */
-export type Fate = 'good' | 'rejected' | 'flaky' | 'crashes';
+/** How an image behaves when it is fetched or proved, or on probation: it fails requests, or ends its host. */
+export type Fate = 'good' | 'rejected' | 'flaky' | 'crashes' | 'errs' | 'dies';
 
 const rejection: Problem = { code: 'golden.mismatch', message: 'differs' };
 const failure: Problem = { code: 'score.timeout', message: 'slow' };
@@ -74,9 +82,9 @@ export class SimulatedDevice {
       const plan = this.plan();
       for (const action of plan.actions) this.act(action);
       if (plan.actions.length > 0) continue;
-      const deadlines = plan.waiting.flatMap((one) => ('deadline' in one ? [one.deadline] : []));
-      if (deadlines.length === 0) return { rounds, plan };
-      this.now = Math.max(this.now, Math.min(...deadlines));
+      const times = wakeTimes(plan);
+      if (times.length === 0) return { rounds, plan };
+      this.now = Math.max(this.now, Math.min(...times));
     }
     throw new Error(`not settled after ${String(maxRounds)} rounds: ${JSON.stringify(this.plan())}`);
   }
@@ -125,8 +133,26 @@ export class SimulatedDevice {
         return;
       case 'switchSet':
         if (this.observed.candidate === undefined || !sameSet(this.observed.candidate.set, action.set)) return;
-        this.take({ kind: 'switched', scripts: [] });
+        this.take({ kind: 'switched', scripts: [], watched: action.watched });
+        if (
+          action.watched.length > 0 &&
+          Object.values(this.observed.probation?.changed ?? {}).some((key) => this.is(key, 'dies'))
+        )
+          this.take({ kind: 'hostExited', clean: false, reason: 'SIGSEGV' });
         return;
+      case 'sampleProbation':
+        this.take({ kind: 'probationAsked' });
+        this.take({ kind: 'probationSampled', sample: this.sample() });
+        return;
+      case 'returnSet': {
+        const { changed = {} } = this.observed.probation ?? {};
+        for (const track of action.failed) {
+          const problem = action.problem ?? failure;
+          this.take({ kind: 'versionFailed', track, key: changed[track] ?? '', problem });
+        }
+        this.take({ kind: 'returned', warm: true, scripts: [] });
+        return;
+      }
       case 'commitSet':
         this.take({ kind: 'committed', generation: action.generation, set: action.set });
         return;
@@ -137,6 +163,29 @@ export class SimulatedDevice {
       case 'collectGarbage':
         this.take({ kind: 'garbageChanged', due: false });
     }
+  }
+
+  /** Each second of probation brings ten requests. */
+  private sample(): ProbationSample {
+    const { since = 0, changed = {}, watched = [] } = this.observed.probation ?? {};
+    const requests = Math.floor((this.now - since) / 100);
+    return {
+      at: this.now,
+      modules: Object.fromEntries(
+        watched.map((name) => {
+          const errors = this.is(changed[name] ?? '', 'errs') ? requests : 0;
+          return [
+            name,
+            { candidate: { requests, errors, p99Ms: 1 }, incumbent: { requests: 1000, errors: 0, p99Ms: 1 } },
+          ];
+        }),
+      ),
+    };
+  }
+
+  private is(key: string, fate: Fate): boolean {
+    const [digest] = JSON.parse(key) as [string];
+    return this.fateOf(digest) === fate;
   }
 
   private prove(track: string, key: string): void {
