@@ -30,7 +30,7 @@ export class SetRecord {
   /** @param atMs of the monotonic clock */
   add(modules: readonly HostModuleStats[], atMs: number): void {
     if (atMs - this.turnedAt >= turnMs) {
-      this.earlier = atMs - this.turnedAt >= 2 * turnMs ? new Map() : this.late;
+      this.earlier = atMs - this.turnedAt >= 2 * turnMs ? new Map<string, Tally>() : this.late;
       this.late = new Map();
       this.turnedAt = atMs;
     }

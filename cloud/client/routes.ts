@@ -15,6 +15,7 @@ import {
   eventBody,
   generationBody,
   moduleDeploy,
+  modulesDeploy,
 } from '#cloud/http/schemas/devices.js';
 import { imageBody, imageCreate } from '#cloud/http/schemas/images.js';
 import { modelBody, modelCreate, modelPatch } from '#cloud/http/schemas/models.js';
@@ -116,6 +117,12 @@ export const routes = {
     path: `${w}/devices/:device/commands`,
     body: commandCreate,
     response: commandBody,
+  },
+  modulesPost: {
+    method: 'POST',
+    path: `${w}/devices/:device/modules`,
+    body: modulesDeploy,
+    response: generationBody,
   },
   modulePut: {
     method: 'PUT',

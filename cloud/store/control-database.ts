@@ -3,6 +3,7 @@ import type { Kysely, Transaction } from 'kysely';
 import type { Migration } from './migrate.js';
 import * as spine from './migrations/0001-spine.js';
 import * as operators from './migrations/0003-operators.js';
+import * as updates from './migrations/0005-updates.js';
 import { openSqlite } from './sqlite.js';
 import type { ControlDatabase } from './tables.js';
 
@@ -12,6 +13,7 @@ export type ControlTransaction = Transaction<ControlDatabase>;
 export const controlMigrations: readonly Migration[] = [
   { name: '0001-spine', up: spine.up },
   { name: '0003-operators', up: operators.up },
+  { name: '0005-updates', up: updates.up },
 ];
 
 /** A commit here survives a power cut: desired generations must never fall. */

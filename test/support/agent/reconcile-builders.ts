@@ -62,7 +62,13 @@ export class SimulatedDevice {
   desired: Desired | undefined;
   now = 0;
   /** What was done, for properties to look at. */
-  readonly done: { readonly action: Action; readonly before: Observed }[] = [];
+  readonly done: {
+    readonly action: Action;
+    readonly before: Observed;
+    readonly at: number;
+    readonly desired: Desired | undefined;
+    readonly generation: number;
+  }[] = [];
   private readonly flakes = new Map<string, number>();
 
   constructor(private readonly fateOf: (digest: string) => Fate) {}
@@ -89,12 +95,22 @@ export class SimulatedDevice {
     throw new Error(`not settled after ${String(maxRounds)} rounds: ${JSON.stringify(this.plan())}`);
   }
 
+  /** The next action, or the passing of time until there may be one. */
+  step(): void {
+    const plan = this.plan();
+    const [action] = plan.actions;
+    const times = wakeTimes(plan);
+    if (action !== undefined) this.act(action);
+    else if (times.length > 0) this.now = Math.max(this.now, Math.min(...times));
+  }
+
   take(fact: Fact): void {
     this.observed = observe(this.observed, fact, { at: this.now, random: 0.5 });
   }
 
   act(action: Action): void {
-    this.done.push({ action, before: this.observed });
+    const { observed: before, now: at, desired } = this;
+    this.done.push({ action, before, at, desired, generation: desired?.generation ?? 0 });
     this.now += 1;
     switch (action.kind) {
       case 'startFetch': {
