@@ -153,7 +153,7 @@ function streamRules(): string {
 - the next one is stored, the mark rises, and \`acks\` says so;
 - a later one is a gap: it is neither stored nor acknowledged, and comes again after the missing ones.
 
-Batches that the device dropped for want of room are named by \`droppedFrom\` of the batch after them, which closes the gap. A broker's acknowledgement means nothing here: the spool keeps a batch until \`acks\` covers it.
+Batches that the device let go are named by \`droppedFrom\` of the batch after them, which closes the gap. A batch with a \`dropReason\` (\`room\`, \`age\`, \`damage\`) is itself one of those: empty, it stands in their place until it is acknowledged, so that a gap is told even of a boot of which nothing is left; the cloud keeps the range. A broker's acknowledgement means nothing here: the spool keeps a batch until \`acks\` covers it.
 
 A report without \`base\` is the whole state. With \`base\`, it is a diff on the report of that sequence in the same boot: what stands in it replaces, a field or module that is null is gone. At most one a second; \`reported/get\` asks for the whole.`;
 }

@@ -10,10 +10,14 @@ import { parse as parseYaml } from 'yaml';
 import * as z from 'zod';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
+import type { StreamKind } from '#shared/protocol/stream.js';
 import { type HostEnvironment, inheritedEnvironment } from '#agent/providers/loader-environment.js';
 
 const megabyte = 1024 * 1024;
 const megabytes = (text: string) => z.coerce.number().int().min(1).max(1_000_000).describe(text);
+
+const hours = (text: string) => z.coerce.number().min(0.001).max(100_000).describe(text);
+const hourSeconds = 3600;
 
 /** Every setting by its path in the file. The variable of `scoring.port` is FLOTILLA_AGENT_SCORING_PORT. */
 const settings = {
@@ -27,7 +31,9 @@ const settings = {
   'grpc.port': z.coerce.number().int().min(0).max(65_535).optional(),
   'scoring.maxBodyMegabytes': megabytes('largest scoring request').default(64),
   'telemetry.intervalSeconds': z.coerce.number().min(0.1).max(86_400).default(10),
-  'telemetry.maxSpoolMegabytes': megabytes('telemetry kept while offline').default(64),
+  'telemetry.maxSpoolMegabytes': megabytes('telemetry and events kept while offline').default(64),
+  'telemetry.maxAgeHours': hours('how long telemetry waits').default(7 * 24),
+  'telemetry.maxEventAgeHours': hours('how long events wait').default(30 * 24),
   'disk.reserveMegabytes': z.coerce.number().int().min(0).max(1_000_000).default(64),
   'link.keepaliveSeconds': z.coerce.number().int().min(5).max(3600).default(30),
   'link.maxReconnectSeconds': z.coerce.number().min(0.1).max(3600).default(60),
@@ -44,7 +50,12 @@ export interface AgentConfig {
   readonly scoring: { readonly address: string; readonly port: number; readonly maxBodyBytes: number };
   /** On the address of scoring; absent: none. */
   readonly grpc?: { readonly port: number };
-  readonly telemetry: { readonly intervalMs: number; readonly maxSpoolBytes: number };
+  readonly telemetry: {
+    readonly intervalMs: number;
+    readonly maxSpoolBytes: number;
+    /** By the device's age clock: see agent/store/lived-time.ts. */
+    readonly maxAgeSeconds: Readonly<Record<StreamKind, number>>;
+  };
   readonly disk: { readonly reserveBytes: number };
   readonly link: { readonly keepaliveSeconds: number; readonly maxReconnectMs: number };
   readonly log: { readonly level: string };
@@ -116,6 +127,8 @@ export function fileFormOf({
     telemetry: {
       intervalSeconds: telemetry.intervalMs / 1000,
       maxSpoolMegabytes: telemetry.maxSpoolBytes / megabyte,
+      maxAgeHours: telemetry.maxAgeSeconds.telemetry / hourSeconds,
+      maxEventAgeHours: telemetry.maxAgeSeconds.events / hourSeconds,
     },
     disk: { reserveMegabytes: disk.reserveBytes / megabyte },
     link: { keepaliveSeconds: link.keepaliveSeconds, maxReconnectSeconds: link.maxReconnectMs / 1000 },
@@ -135,6 +148,10 @@ function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig 
     telemetry: {
       intervalMs: Math.round(values['telemetry.intervalSeconds'] * 1000),
       maxSpoolBytes: values['telemetry.maxSpoolMegabytes'] * megabyte,
+      maxAgeSeconds: {
+        telemetry: values['telemetry.maxAgeHours'] * hourSeconds,
+        events: values['telemetry.maxEventAgeHours'] * hourSeconds,
+      },
     },
     disk: { reserveBytes: values['disk.reserveMegabytes'] * megabyte },
     link: {

@@ -5,6 +5,7 @@
 import type { Clock } from '#shared/kernel/clock.js';
 import type { Desired } from '#shared/protocol/desired.js';
 import { CommandJournal } from '#agent/commands/command-journal.js';
+import type { TrustSource } from '#agent/identity/device-trust.js';
 import type { Identity } from '#agent/identity/identity.js';
 import { KeptDesired } from '#agent/link/kept-desired.js';
 import { TrustedTime } from '#agent/link/trusted-clock.js';
@@ -18,6 +19,7 @@ import type { StateFolder } from '#agent/store/state-folder.js';
 export interface MemorySources {
   readonly clock: Clock;
   readonly identity: Identity;
+  readonly trust: TrustSource;
   readonly folder: StateFolder;
   readonly documents: StateDocuments;
   readonly onDamage: (what: string) => void;
@@ -38,7 +40,7 @@ export interface DeviceMemory {
 }
 
 export async function recallDevice(sources: MemorySources): Promise<DeviceMemory> {
-  const { clock, identity, folder, documents, onDamage, onBug } = sources;
+  const { clock, identity, trust, folder, documents, onDamage, onBug } = sources;
   const committed = new CommittedState(
     documents.committed,
     (await documents.readOrLose(documents.committed)) ?? nothingCommitted,
@@ -46,7 +48,7 @@ export async function recallDevice(sources: MemorySources): Promise<DeviceMemory
   const rejections = await RejectionLog.open(documents, onBug);
   const probations = await ProbationJournal.open(documents);
   const holds = await LocalHolds.open(documents);
-  const keptDesired = new KeptDesired(documents, identity, clock);
+  const keptDesired = new KeptDesired(documents, identity, trust, clock);
   const kept = await keptDesired.read(onDamage);
   const journal = await CommandJournal.open(folder.commands, (path) =>
     onDamage(`${path}: a command's record is damaged`),

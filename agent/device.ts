@@ -15,6 +15,7 @@ import type { Ack } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
 import { recallDevice } from '#agent/device-memory.js';
+import type { TrustSource } from '#agent/identity/device-trust.js';
 import type { Identity } from '#agent/identity/identity.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { createExecutors } from '#agent/actions/executors.js';
@@ -50,10 +51,12 @@ export interface DeviceParts {
   readonly logger: Logger;
   readonly logs: LogRings;
   readonly identity: Identity;
+  readonly trust: TrustSource;
   readonly folder: StateFolder;
   readonly runFolder: string;
   readonly documents: StateDocuments;
   readonly bootId: number;
+  readonly lived: () => number;
   readonly handle: ListenHandle;
   /** For gRPC, where it is asked for. */
   readonly grpcHandle: ListenHandle | undefined;
@@ -79,10 +82,9 @@ export interface Device {
 }
 
 export async function createDevice(parts: DeviceParts): Promise<Device> {
-  const { config, clock, random, logger, logs, identity, folder, documents, bootId, publish } = parts;
+  const { config, clock, random, logger, logs, identity, trust, folder, documents, bootId, publish } = parts;
   const stopping = new AbortController();
   const onBug = (error: unknown): void => logger.error({ err: error }, 'unexpected failure');
-
   const onHeldUp = (error: unknown): void => {
     if (error instanceof AppError) logger.warn({ problem: toProblem(error) }, 'not on disk; it is tried again');
     else onBug(error);
@@ -91,6 +93,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   const { committed, rejections, probations, holds, keptDesired, kept, journal, time } = await recallDevice({
     clock,
     identity,
+    trust,
     folder,
     documents,
     onDamage: (damage) => parts.damages.push(damage),
@@ -112,13 +115,12 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     () => committed.value,
   );
   versions.keep(set);
-
   const telemetry = await createTelemetry({
     clock,
     folder,
     bootId,
-    intervalMs: config.telemetry.intervalMs,
-    maxSpoolBytes: config.telemetry.maxSpoolBytes,
+    ...config.telemetry,
+    lived: parts.lived,
     generation: () => state.desired?.generation ?? committed.value.generation,
     hostStats: () => serving.stats(),
     publish,
@@ -138,7 +140,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     images,
     blocks,
     committed,
-    publishers: identity.publishers,
+    publishers: () => trust.current().publishers,
     reserveBytes: config.disk.reserveBytes,
     cacheFolder: folder.root,
     onUnexpected: onBug,
@@ -207,7 +209,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     {
       clock,
       address: identity,
-      director: identity.director,
+      directors: () => trust.current().directors,
       persist: async (envelope, desired) => {
         await keptDesired.write(envelope);
         time.verified(Date.parse(desired.issuedAt));
@@ -234,7 +236,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   const commands = new CommandRunner({
     clock,
     address: identity,
-    director: identity.director,
+    directors: () => trust.current().directors,
     journal,
     executors: createOperations({
       uptimeSeconds: () => Math.round(process.uptime()),

@@ -15,14 +15,16 @@ import type { Channel } from '#shared/protocol/topics.js';
 import { unreachable } from '#shared/kernel/result.js';
 import type { AgentConfig } from '#agent/config.js';
 import { createDevice, type Device } from '#agent/device.js';
-import { identityDocument } from '#agent/identity/identity.js';
+import { KeptTrust } from '#agent/identity/device-trust.js';
+import { type Identity, identityDocument } from '#agent/identity/identity.js';
 import { DeviceSession } from '#agent/link/device-session.js';
 import { openLocalApi } from '#agent/local/local-api.js';
 import { LogRings } from '#agent/local/log-rings.js';
 import { programFiles } from '#agent/program-files.js';
 import { inRoomOf, layBallast } from '#agent/store/ballast.js';
 import { readControlToken } from '#agent/store/control-token.js';
-import { makeRunFolder, prepareStateFolder, stateFolder } from '#agent/store/state-folder.js';
+import { openLivedTime } from '#agent/store/lived-time.js';
+import { makeRunFolder, prepareStateFolder, type StateFolder, stateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
 import { bindWithPatience } from '#agent/serving/bind-port.js';
@@ -72,7 +74,7 @@ export async function startAgent(config: AgentConfig, ports: AgentPorts): Promis
 async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promise<RunningAgent> {
   const { clock, random } = ports;
   const folder = stateFolder(config.stateDir);
-  const identity = await readIdentity(folder.identity);
+  const { identity, trust } = await readIdentity(folder);
   await prepareStateFolder(folder);
   const lock = await inRoomOf(folder.ballast, () => takeStateLock(folder.lock));
   undo.add(() => lock.release());
@@ -91,6 +93,10 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     logger.error({ path }, what);
   });
   const bootId = await inRoomOf(folder.ballast, () => documents.nextBootId(clock.now() / 1000));
+  const lived = await openLivedTime(documents, clock);
+  const keepLived = (): Promise<void> =>
+    lived.keep().catch((error: unknown) => logger.warn({ reason: messageOf(error) }, 'the age clock was not kept'));
+  await keepLived();
   const controlToken = await readControlToken(folder.controlToken).catch((error: unknown) => {
     // The device serves all the same.
     logger.warn({ path: folder.controlToken, reason: messageOf(error) }, 'no control token: nobody may load or unload');
@@ -124,10 +130,12 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     logger,
     logs,
     identity,
+    trust,
     folder,
     runFolder,
     documents,
     bootId,
+    lived: lived.seconds,
     handle,
     grpcHandle,
     entries: programFiles(),
@@ -144,7 +152,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     {
       address: identity,
       password: identity.secret,
-      broker: identity.broker,
+      broker: { ...identity.broker, authority: identity.broker.authority ?? trust.current().authorities.join('') },
       bootId,
       agentVersion,
       keepaliveSeconds: config.link.keepaliveSeconds,
@@ -170,6 +178,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   const minute = String(Math.floor(random() * 60));
   const upkeep = async (): Promise<void> => {
     await layBallast(folder.ballast);
+    await keepLived();
     await device.hourly();
   };
   const hourly = schedule(`${minute} * * * *`, upkeep, { noOverlap: true, name: 'hourly' });
@@ -190,21 +199,23 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   };
 }
 
-async function readIdentity(path: string) {
-  const read = await identityDocument(path)
-    .read()
-    .catch((error: unknown) => {
-      throw new AppError(
-        'state.corrupt',
-        `this device's identity cannot be read (${messageOf(error)}): retire the device in the control plane, and enrol it anew with "flotilla-agent enroll"`,
-        { cause: error },
-      );
-    });
-  if (read !== undefined) return read.value;
-  throw new AppError(
-    'auth.missing',
-    `this machine is not enrolled (there is no ${path}): get a token with "flotilla device token", then "flotilla-agent enroll --token … --name …"`,
-  );
+async function readIdentity(folder: StateFolder): Promise<{ identity: Identity; trust: KeptTrust }> {
+  const unreadable = (error: unknown): never => {
+    throw new AppError(
+      'state.corrupt',
+      `this device's identity cannot be read (${messageOf(error)}): retire the device in the control plane, and enrol it anew with "flotilla-agent enroll"`,
+      { cause: error },
+    );
+  };
+  const identity = await identityDocument(folder.identity).read().catch(unreadable);
+  if (identity === undefined) {
+    throw new AppError(
+      'auth.missing',
+      `this machine is not enrolled (there is no ${folder.identity}): get a token with "flotilla device token", then "flotilla-agent enroll --token … --name …"`,
+    );
+  }
+  const trust = await KeptTrust.open(folder.trust).catch(unreadable);
+  return { identity: identity.value, trust: trust ?? unreadable(new Error(`there is no ${folder.trust}`)) };
 }
 
 function dispatch(device: Device, channel: Channel, id: string | undefined, payload: Buffer): void {

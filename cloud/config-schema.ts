@@ -4,6 +4,7 @@ import * as z from 'zod';
 const port = z.coerce.number<string | number>().int().min(0).max(65_535);
 const count = z.coerce.number<string | number>().int().min(1);
 const text = z.string().min(1);
+const flag = z.union([z.boolean(), z.stringbool()]);
 const gibibyte = 1024 ** 3;
 
 export const cloudConfigSchema = z.strictObject({
@@ -18,10 +19,15 @@ export const cloudConfigSchema = z.strictObject({
     .describe('further names and addresses in the certificate of gateway and broker, separated by commas'),
   http: z
     .strictObject({
-      host: text.default('127.0.0.1').describe('address the operator API binds; other than loopback only with TLS'),
+      host: text.default('127.0.0.1').describe('address the operator API binds'),
       port: port.default(8080).describe('port of the operator API; 0 picks a free one'),
-      tlsCertFile: text.optional().describe('PEM certificate chain of the operator API'),
-      tlsKeyFile: text.optional().describe('PEM private key of the operator API'),
+      tls: z
+        .enum(['generated', 'files', 'off'])
+        .default('generated')
+        .describe("certificate of the API: of the installation's own authority, from files, or none"),
+      tlsCertFile: text.optional().describe('PEM certificate chain of the operator API, for http.tls files'),
+      tlsKeyFile: text.optional().describe('PEM private key of the operator API, for http.tls files'),
+      behindProxy: flag.default(false).describe('one proxy stands before the API: it ends TLS and tells who asks'),
     })
     .prefault({}),
   gateway: z
@@ -59,6 +65,26 @@ export const cloudConfigSchema = z.strictObject({
       maxConnections: count.default(20_000).describe('connections the embedded broker takes at one time'),
     })
     .prefault({}),
+  keys: z
+    .strictObject({
+      atRestFile: text
+        .optional()
+        .describe('key file that seals the private keys on disk; keys/at-rest.key in the data folder without it'),
+      passphraseFile: text.optional().describe('file with a passphrase that seals them instead'),
+      authorityCertFile: text
+        .optional()
+        .describe('PEM of your own certificate authority and its chain up to the root, at the first start'),
+      authorityKeyFile: text.optional().describe('PEM of its private key'),
+    })
+    .prefault({}),
+  devices: z
+    .strictObject({
+      certificateDays: count
+        .max(3650)
+        .default(90)
+        .describe('how long a certificate of a device holds; devices renew at two thirds of it'),
+    })
+    .prefault({}),
   limits: z
     .strictObject({
       maxModelBytes: count.default(2 * gibibyte).describe('all files of one model version together'),
@@ -66,11 +92,15 @@ export const cloudConfigSchema = z.strictObject({
       maxJsonBytes: count.default(1024 ** 2).describe('one JSON request body'),
       loadCheckSeconds: count.default(120).describe('how long onnxruntime may take to load a model'),
       activities: count.default(2).describe('activities under way at one time'),
+      requestsPerSecond: count
+        .default(200)
+        .describe('calls of the API by one token or address, sustained; twice that at once'),
     })
     .prefault({}),
   retention: z
     .strictObject({
       telemetryDays: count.default(30).describe('telemetry older than this is removed'),
+      auditDays: count.default(400).describe('entries of the audit log older than this are removed'),
       activityDays: count.default(90).describe('ended activities older than this are removed'),
       blobGraceHours: z.coerce
         .number<string | number>()

@@ -181,7 +181,7 @@ function refuseUnknownKeys(value: object, path: readonly string[], file: string,
 }
 
 /** What the command line and the agent read, by the same prefix. */
-const othersVariables = /^FLOTILLA_(HOME|URL|TOKEN|WORKSPACE|CONFIG|AGENT_\w+)$/;
+const othersVariables = /^FLOTILLA_(HOME|URL|TOKEN|AUTHORITY|WORKSPACE|CONFIG|AGENT_\w+)$/;
 
 /** Meant for us: it begins like one of our sections, or is a slip away from one of our names. */
 function isMeantForUs(name: string, settings: readonly Setting[]): boolean {
@@ -205,15 +205,25 @@ function assign(target: Record<string, unknown>, path: string, value: string): v
 
 /** What one field's schema cannot see. */
 function checkTogether(config: CloudConfig): void {
-  const { http, broker } = config;
-  if ((http.tlsCertFile === undefined) !== (http.tlsKeyFile === undefined)) {
-    throw new AppError('config.invalid', 'http.tlsCertFile and http.tlsKeyFile go together: set both or neither');
-  }
-  if (!isLoopback(http.host) && http.tlsCertFile === undefined) {
+  const { http, broker, keys } = config;
+  if ((keys.authorityCertFile === undefined) !== (keys.authorityKeyFile === undefined)) {
     throw new AppError(
       'config.invalid',
-      `http.host ${http.host} is reachable from other machines and the API carries tokens: set http.tlsCertFile and ` +
-        'http.tlsKeyFile, or keep http.host at 127.0.0.1 and put a TLS proxy in front',
+      'keys.authorityCertFile and keys.authorityKeyFile go together: set both or neither',
+    );
+  }
+  const files = [http.tlsCertFile, http.tlsKeyFile].filter((path) => path !== undefined);
+  if (http.tls === 'files' ? files.length !== 2 : files.length > 0) {
+    throw new AppError(
+      'config.invalid',
+      `http.tls is ${http.tls}: http.tlsCertFile and http.tlsKeyFile are both given with http.tls files, and not otherwise`,
+    );
+  }
+  if (http.tls === 'off' && !isLoopback(http.host) && !http.behindProxy) {
+    throw new AppError(
+      'config.invalid',
+      `http.host ${http.host} is reachable from other machines and the API carries tokens: leave http.tls at generated, ` +
+        'or set http.behindProxy where a proxy before it ends TLS',
     );
   }
   if (broker.kind === 'external' && broker.url === undefined) {

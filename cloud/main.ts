@@ -21,6 +21,8 @@ export interface CloudAddresses {
 
 export interface RunningCloud {
   readonly addresses: CloudAddresses;
+  /** SHA-256 of the authority that devices and the command line pin, hex. */
+  readonly authority: string;
   /** The owner token, at the first start of a data folder only; it is stored nowhere. */
   readonly ownerToken: string | undefined;
   /** Takes no new requests, ends those under way, and leaves the data folder ready for the next start. */
@@ -34,8 +36,13 @@ export async function startCloud(config: CloudConfig, logger: Logger, version: s
     const telemetry = await openTelemetry(ground);
     const registry = await wireRegistry(ground, telemetry);
     const fleet = await wireFleet(ground, version, telemetry);
-    const api = await openApi(ground, version, [registry, fleet]);
-    return { addresses: { http: api.url, ...fleet.addresses }, ownerToken: api.ownerToken, stop: () => shutdown.run() };
+    const api = await openApi(ground, version, [registry, fleet], fleet.identity);
+    return {
+      addresses: { http: api.url, ...fleet.addresses },
+      authority: fleet.identity.authorityFingerprint,
+      ownerToken: api.ownerToken,
+      stop: () => shutdown.run(),
+    };
   } catch (error) {
     await shutdown.run();
     throw error;

@@ -15,7 +15,8 @@ export interface ImageFetcherPorts {
   readonly images: ImageStore;
   readonly blocks: BlockClient;
   readonly committed: CommittedState;
-  readonly publishers: readonly string[];
+  /** Public keys of those who may say what runs here, now. */
+  readonly publishers: () => readonly string[];
   readonly reserveBytes: number;
   readonly cacheFolder: string;
   readonly onUnexpected: (error: unknown) => void;
@@ -29,7 +30,12 @@ export function createImageFetcher(ports: ImageFetcherPorts): Fetcher {
       await makingRoom(ports, () =>
         downloadImage(
           image,
-          { ...ports, freeBytes, neighbours: () => [...new Set(neededNow().map(({ digest }) => digest))] },
+          {
+            ...ports,
+            publishers: ports.publishers(),
+            freeBytes,
+            neighbours: () => [...new Set(neededNow().map(({ digest }) => digest))],
+          },
           onProgress,
           signal,
         ),

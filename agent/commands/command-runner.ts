@@ -29,7 +29,8 @@ export const maxResultBytes = 96 * 1024;
 export interface CommandPorts {
   readonly clock: Clock;
   readonly address: DeviceAddress;
-  readonly director: string;
+  /** Asked for each command. */
+  readonly directors: () => readonly string[];
   readonly journal: CommandJournal;
   readonly executors: OperationExecutors;
   readonly respond: (response: CommandResponse) => Promise<boolean>;
@@ -69,7 +70,7 @@ export class CommandRunner {
     };
     const envelope = decodeMessage(envelopeSchema, payload);
     if (!envelope.ok) return refuse(envelope.error);
-    const verified = verifyEnvelope(envelope.value, payloadTypes.command, [ports.director]);
+    const verified = verifyEnvelope(envelope.value, payloadTypes.command, ports.directors());
     if (!verified.ok) return refuse(verified.error);
     const request = decodeMessage(commandRequestSchema, verified.value.payload, maxMessageBytes);
     if (!request.ok) return refuse(request.error);

@@ -16,7 +16,11 @@ import {
 import { isName } from '#shared/kernel/names.js';
 import { problemSchema } from '#shared/protocol/primitives.js';
 import type { Capabilities } from '#shared/protocol/reported.js';
+import { clientIdOf, type DeviceAddress } from '#shared/protocol/topics.js';
+import { type DeviceKeys, makeDeviceKeys, sealingPublicKey, signingRequestFor } from '#agent/identity/device-keys.js';
+import { trustDocument } from '#agent/identity/device-trust.js';
 import { type Identity, identityDocument, pendingEnrolmentDocument } from '#agent/identity/identity.js';
+import { checkOwnCertificate } from '#agent/identity/own-certificate.js';
 import { fetchPinnedAuthority } from '#agent/identity/pinned-authority.js';
 import { forgetDevice, prepareStateFolder, type StateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
@@ -67,49 +71,64 @@ async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
   };
   const authority = await fetchPinnedAuthority(server, token.value.authority, timeoutMs);
 
+  const { workspace } = token.value;
   const pending = pendingEnrolmentDocument(folder.pendingEnrolment);
-  const cutOff = await pending.read().catch(() => undefined);
-  await pending.write({ workspace: token.value.workspace, device, gateway: url.href, at: toInstant(clock.now()) });
-  const body: EnrolmentRequest = {
-    workspace: token.value.workspace,
+  const keys = await keysFor(pending, { workspace, device });
+  const commonName = clientIdOf({ workspace, device });
+  const answer = await post(server, authority, {
+    workspace,
     secret: token.value.secret,
     device,
+    csr: await signingRequestFor(keys.privateKey, commonName),
+    sealingKey: sealingPublicKey(keys.sealingKey),
     tags: { ...input.tags },
     capabilities: input.capabilities,
-  };
-  const answer = await post(server, authority, body).catch(async (error: unknown) => {
-    if (answered(error)) await pending.remove();
-    throw cutOff === undefined ? error : explainCutOff(error, cutOff.value.device);
   });
+  const mismatch = (what: string): AppError => new AppError('enrolment.pin-mismatch', `${what}; nothing of it is kept`);
   if (answer.director !== token.value.director) {
-    throw new AppError(
-      'enrolment.pin-mismatch',
-      `the director's key of the server is not the one that the token pins; retire ${device} there, and get a new token`,
-    );
+    throw mismatch("the director's key of the server is not the one that the token pins");
   }
-  if (answer.device !== device || answer.workspace !== token.value.workspace) {
-    throw new AppError(
-      'enrolment.pin-mismatch',
-      `the server enrolled ${answer.workspace}/${answer.device}, not ${token.value.workspace}/${device}`,
-    );
+  if (answer.device !== device || answer.workspace !== workspace) {
+    throw mismatch(`the server enrolled ${answer.workspace}/${answer.device}, not ${commonName}`);
   }
+  const checked = checkOwnCertificate(answer.certificate, { commonName, ...keys, authorities: [authority] });
+  if (!checked.ok) throw mismatch(`the certificate that the server gave is refused: ${checked.error}`);
   const identity: Identity = {
-    schema: 1,
-    workspace: answer.workspace,
+    schema: 2,
+    workspace,
     device,
-    secret: answer.secret,
-    broker: answer.broker,
-    director: token.value.director,
-    publishers: token.value.publishers,
     gateway: url.href,
+    broker: answer.broker,
+    certificate: answer.certificate,
+    privateKey: keys.privateKey,
+    sealingKey: keys.sealingKey,
+    secret: answer.secret,
     enrolledAt: toInstant(clock.now()),
   };
   // Nothing of an earlier device is this one's: not its generation, nor what it has not sent yet.
   await document.remove();
   await forgetDevice(folder);
+  await trustDocument(folder.trust).write({
+    version: 0,
+    directors: [token.value.director],
+    publishers: token.value.publishers,
+    authorities: [authority],
+  });
   await document.write(identity);
   await pending.remove();
   return identity;
+}
+
+/** Those of an enrolment of this device that was cut off, or new ones; on disk before they are shown to anybody. */
+async function keysFor(
+  pending: ReturnType<typeof pendingEnrolmentDocument>,
+  { workspace, device }: DeviceAddress,
+): Promise<DeviceKeys> {
+  const cutOff = (await pending.read().catch(() => undefined))?.value;
+  if (cutOff?.workspace === workspace && cutOff.device === device) return cutOff;
+  const keys = makeDeviceKeys();
+  await pending.write({ workspace, device, ...keys });
+  return keys;
 }
 
 async function requireNoIdentity(document: ReturnType<typeof identityDocument>, folder: StateFolder): Promise<void> {
@@ -206,19 +225,4 @@ function readAnswer(status: number, bytes: Buffer, where: string): EnrolmentResp
     );
   }
   throw new AppError(problem.data.code, problem.data.message, { details: { status } });
-}
-
-/** The server said no: the token is as it was, or was spent before. */
-function answered(error: unknown): boolean {
-  return error instanceof AppError && 'status' in error.details;
-}
-
-function explainCutOff(error: unknown, device: string): unknown {
-  const codes = ['enrolment.token-used', 'device.exists'];
-  if (!(error instanceof AppError) || !codes.includes(error.code)) return error;
-  return new AppError(
-    error.code,
-    `${error.message}. An earlier enrolment on this machine, as "${device}", was cut off before its answer was on disk, and it may have used the token up: retire ${device} in the control plane (flotilla device retire ${device}), and enrol with a new token`,
-    { details: error.details, cause: error },
-  );
 }

@@ -1,19 +1,29 @@
-/** Who this device is, whom it trusts and how it proves itself: one file, for its owner's eyes alone. */
+/** Who this device is and how it proves itself: one file, for its owner's eyes alone. */
 import * as z from 'zod';
 import { JsonDocument } from '#shared/platform/atomic-file.js';
-import { publicKeySchema } from '#shared/protocol/enrolment.js';
 import { instantSchema, nameSchema } from '#shared/protocol/primitives.js';
 
+const privateKeySchema = z.string().startsWith('-----BEGIN PRIVATE KEY-----').max(4096);
+
 const identitySchema = z.object({
-  schema: z.literal(1),
+  schema: z.literal(2),
   workspace: nameSchema,
   device: nameSchema,
+  gateway: z.url(),
+  broker: z.object({
+    url: z.url(),
+    serverName: z.string(),
+    /** PEM, where the broker's certificate comes from other authorities than the control plane's. */
+    authority: z.string().optional(),
+  }),
+  /** PEM: the device's own, then what stands between it and the authority. */
+  certificate: z.string().startsWith('-----BEGIN CERTIFICATE-----'),
+  /** PKCS #8 PEM, P-256. */
+  privateKey: privateKeySchema,
+  /** PKCS #8 PEM, X25519. */
+  sealingKey: privateKeySchema,
   /** The password on the broker. */
   secret: z.string().min(32).max(128),
-  broker: z.object({ url: z.url(), serverName: z.string(), authority: z.string() }),
-  director: publicKeySchema,
-  publishers: z.array(publicKeySchema).min(1).max(8),
-  gateway: z.url(),
   enrolledAt: instantSchema,
 });
 export type Identity = z.infer<typeof identitySchema>;
@@ -22,12 +32,15 @@ export function identityDocument(path: string): JsonDocument<Identity> {
   return new JsonDocument(path, (value) => identitySchema.parse(value), { mode: 0o600 });
 }
 
-/** Written before the request that uses up the token, gone once its answer is on disk. */
+/**
+ * Written before the request, gone once its answer is on disk. Asked again with the same token and the same
+ * keys, the control plane gives the same device: a power cut in between loses nothing.
+ */
 const pendingEnrolmentSchema = z.object({
   workspace: nameSchema,
   device: nameSchema,
-  gateway: z.url(),
-  at: instantSchema,
+  privateKey: privateKeySchema,
+  sealingKey: privateKeySchema,
 });
 export type PendingEnrolment = z.infer<typeof pendingEnrolmentSchema>;
 

@@ -22,7 +22,8 @@ export interface Refusal {
 export interface InboxPorts {
   readonly clock: Clock;
   readonly address: DeviceAddress;
-  readonly director: string;
+  /** Asked for each document. */
+  readonly directors: () => readonly string[];
   /** Durable when it resolves. */
   readonly persist: (envelope: Envelope, desired: Desired) => Promise<void>;
   readonly onAccepted: (desired: Desired, renewed: boolean) => void;
@@ -53,7 +54,7 @@ export class DesiredInbox {
   }
 
   private async judge(payload: Uint8Array): Promise<void> {
-    const read = readDesired(payload, this.ports.director);
+    const read = readDesired(payload, this.ports.directors());
     if (!read.ok) {
       this.refuse(undefined, read.error);
       return;
@@ -82,17 +83,20 @@ export class DesiredInbox {
 }
 
 /** The checks that need no memory; those that a document on disk passes again at each start. */
-function readDesired(payload: Uint8Array, director: string): Result<{ desired: Desired; envelope: Envelope }, Problem> {
+function readDesired(
+  payload: Uint8Array,
+  directors: readonly string[],
+): Result<{ desired: Desired; envelope: Envelope }, Problem> {
   const envelope = decodeMessage(envelopeSchema, payload, maxDesiredBytes);
   if (!envelope.ok) return err(desiredProblem(envelope.error));
-  return verifyDesired(envelope.value, director);
+  return verifyDesired(envelope.value, directors);
 }
 
 export function verifyDesired(
   envelope: Envelope,
-  director: string,
+  directors: readonly string[],
 ): Result<{ desired: Desired; envelope: Envelope }, Problem> {
-  const verified = verifyEnvelope(envelope, payloadTypes.desired, [director]);
+  const verified = verifyEnvelope(envelope, payloadTypes.desired, directors);
   if (!verified.ok) {
     return err({ code: verified.error.code, message: `the desired document is refused: ${verified.error.message}` });
   }

@@ -9,7 +9,9 @@ import { JsonDocument } from '#shared/platform/atomic-file.js';
 import { desiredModuleSchema } from '#shared/protocol/desired.js';
 import { envelopeSchema } from '#shared/protocol/envelope.js';
 import { counterSchema, instantSchema, nameSchema, problemSchema } from '#shared/protocol/primitives.js';
+import type { Lived } from '#agent/store/lived-time.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
+import { spooledBootOf } from '#agent/telemetry/spool-folder.js';
 
 /** A problem that we wrote ourselves, so its code is one of ours, or of a newer agent's. */
 const ownProblemSchema = problemSchema.transform(
@@ -57,12 +59,18 @@ export type Holds = z.infer<typeof holdsSchema>;
 
 const bootSchema = z.object({ bootId: counterSchema });
 
+const livedSchema = z.object({
+  machine: z.object({ bootId: z.string(), uptimeSeconds: counterSchema }),
+  livedSeconds: counterSchema,
+});
+
 export class StateDocuments {
   readonly desired: JsonDocument<AcceptedDesired>;
   readonly committed: JsonDocument<Committed>;
   readonly rejections: JsonDocument<Rejections>;
   readonly probation: JsonDocument<ProbationEntry>;
   readonly holds: JsonDocument<Holds>;
+  readonly lived: JsonDocument<Lived>;
   private readonly boot: JsonDocument<{ bootId: number }>;
 
   constructor(
@@ -75,6 +83,7 @@ export class StateDocuments {
     this.rejections = new JsonDocument(folder.rejections, (value) => rejectionsSchema.parse(value));
     this.probation = new JsonDocument(folder.probation, (value) => probationSchema.parse(value));
     this.holds = new JsonDocument(folder.holds, (value) => holdsSchema.parse(value));
+    this.lived = new JsonDocument(folder.lived, (value) => livedSchema.parse(value));
     this.boot = new JsonDocument(folder.boot, (value) => bootSchema.parse(value));
   }
 
@@ -115,9 +124,6 @@ export class StateDocuments {
 
   private async highestSpooledBoot(): Promise<number> {
     const names = [...(await readdir(this.folder.spool('telemetry'))), ...(await readdir(this.folder.spool('events')))];
-    return names.reduce(
-      (highest, name) => Math.max(highest, Number(/^(\d{16})-\d{16}\.json$/.exec(name)?.[1] ?? 0)),
-      0,
-    );
+    return names.reduce((highest, name) => Math.max(highest, spooledBootOf(name) ?? 0), 0);
   }
 }

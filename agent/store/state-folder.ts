@@ -15,6 +15,8 @@ const maxSocketPath = 103;
 export interface StateFolder {
   readonly root: string;
   readonly identity: string;
+  /** Whom the device believes. */
+  readonly trust: string;
   readonly pendingEnrolment: string;
   /** For who may load and unload models over HTTP, on this device only. */
   readonly controlToken: string;
@@ -29,6 +31,8 @@ export interface StateFolder {
   /** Versions that a person at the device went back to. */
   readonly holds: string;
   readonly boot: string;
+  /** The device's age clock. */
+  readonly lived: string;
   readonly blobs: string;
   readonly partial: string;
   readonly modules: string;
@@ -45,6 +49,7 @@ export function stateFolder(root: string): StateFolder {
   return {
     root,
     identity: join(root, 'identity.json'),
+    trust: join(root, 'trust.json'),
     pendingEnrolment: join(root, 'enrolment-pending.json'),
     controlToken: join(root, 'control-token'),
     lock: join(root, 'agent.lock'),
@@ -56,6 +61,7 @@ export function stateFolder(root: string): StateFolder {
     probation: join(root, 'probation.json'),
     holds: join(root, 'holds.json'),
     boot: join(root, 'boot.json'),
+    lived: join(root, 'lived.json'),
     blobs: join(root, 'blobs', 'sha256'),
     partial: join(root, 'partial'),
     modules: join(root, 'modules'),
@@ -89,8 +95,11 @@ export async function prepareStateFolder(folder: StateFolder): Promise<void> {
 
 /** Clears what belongs to one device. Blobs stay, as they are named by what they are, and so does the boot counter. */
 export async function forgetDevice(folder: StateFolder): Promise<void> {
-  const { desired, committed, rejections, probation, holds } = folder;
-  const documents = [desired, committed, rejections, probation, holds].flatMap((path) => [path, `${path}.previous`]);
+  const { trust, desired, committed, rejections, probation, holds } = folder;
+  const documents = [trust, desired, committed, rejections, probation, holds].flatMap((path) => [
+    path,
+    `${path}.previous`,
+  ]);
   documents.push(folder.controlToken);
   const folders = [folder.commands, folder.capture, folder.logs, folder.spool('telemetry'), folder.spool('events')];
   for (const path of [...documents, ...folders]) await rm(path, { recursive: true, force: true });

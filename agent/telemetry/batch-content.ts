@@ -3,7 +3,7 @@
  * waits here, joined with what comes after it: memory grows with versions served, not with time.
  */
 import { decodeSketch, emptySketch, encodeSketch, mergeSketch } from '#shared/protocol/sketch.js';
-import type { ModuleMetrics, SystemMetrics } from '#shared/protocol/stream.js';
+import type { ModuleMetrics, StreamKind, SystemMetrics } from '#shared/protocol/stream.js';
 
 /** A batch before it has its sequence. */
 export interface BatchContent {
@@ -35,4 +35,9 @@ function joinMetrics(earlier: ModuleMetrics, later: ModuleMetrics): ModuleMetric
   const latency = emptySketch();
   for (const { latencyMs } of [earlier, later]) mergeSketch(latency, decodeSketch(latencyMs) ?? emptySketch());
   return { ...later, requests: earlier.requests + later.requests, errors, latencyMs: encodeSketch(latency) };
+}
+
+/** A batch that counts nothing, to say that others are gone. */
+export function emptyBatch(kind: StreamKind, at: string): Readonly<Record<string, unknown>> {
+  return kind === 'events' ? { at, events: [] } : { at, intervalMs: 0, generation: 0, modules: {} };
 }

@@ -1,71 +1,76 @@
 /**
- * Batches of one kind that wait on disk until the control plane has stored them. One file a batch,
- * named by boot and sequence, so their order is the order of names. Invariants: a batch's sequence is
- * given when it is spooled and never again; a batch goes only when it is acknowledged, or, oldest
- * first, for want of room, and then `droppedFrom` of the next one of its boot says so.
+ * Batches of one kind that wait on disk until the control plane has stored them. Invariants: a batch's
+ * sequence is given when it is spooled and never again; it goes only when it is acknowledged, or, oldest
+ * first, for want of room or for its age, and then a batch of its last number stands in its place and
+ * says which are gone and why, until that is acknowledged in turn.
  */
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import * as z from 'zod';
-import { JsonDocument, writeFileAtomic } from '#shared/platform/atomic-file.js';
-import { counterSchema } from '#shared/protocol/primitives.js';
-import type { StreamKind } from '#shared/protocol/stream.js';
+import { open, rm } from 'node:fs/promises';
+import { AppError } from '#shared/kernel/errors.js';
+import { AppendFile } from '#shared/platform/append-file.js';
+import { writeFileAtomic } from '#shared/platform/atomic-file.js';
+import type { DropReason, StreamKind } from '#shared/protocol/stream.js';
+import {
+  type BatchName,
+  readSpoolFolder,
+  type SpooledBatch,
+  type SpoolFile,
+  spoolFilePath,
+} from '#agent/telemetry/spool-folder.js';
+import { SpoolIndex } from '#agent/telemetry/spool-index.js';
+import { decodeMessageLine, encodeAckLine, encodeBatchLine } from '#agent/telemetry/spool-lines.js';
 
-export interface BatchName {
-  readonly bootId: number;
-  readonly sequence: number;
+export type { BatchName } from '#agent/telemetry/spool-folder.js';
+
+export interface Dropped extends BatchName {
+  /** Sequences `from` to `sequence` of the boot. */
+  readonly from: number;
+  readonly reason: DropReason;
 }
-
-interface Spooled extends BatchName {
-  readonly bytes: number;
-}
-
-/** First dropped sequence by boot, for boots that still have batches to say it in. */
-const dropsSchema = z.record(z.string(), counterSchema);
-type Drops = z.infer<typeof dropsSchema>;
-
-const namePattern = /^(\d{16})-(\d{16})\.json$/;
 
 export interface SpoolOptions {
   readonly kind: StreamKind;
   readonly folder: string;
   readonly bootId: number;
+  /** On disk, by blocks of 4 KiB. */
   readonly maxBytes: number;
-  readonly onDropped: (from: BatchName, count: number) => void;
+  /** What waited longer goes; forever when absent. */
+  readonly maxAgeSeconds?: number;
+  /** The device's age clock: see agent/store/lived-time.ts. */
+  readonly lived: () => number;
+  /** A batch that says nothing but that others are gone. */
+  readonly emptyBatch: () => Readonly<Record<string, unknown>>;
+  readonly onDropped: (dropped: Dropped) => void;
+  /** Frees something of less worth when the disk is full. @returns whether it did */
+  readonly makeRoom?: () => Promise<boolean>;
 }
+
+/** So many parts of the spool, or of the time that batches are kept, go at once. */
+const parts = 16;
+const maxFileBytes = 256 * 1024;
+const minFileBytes = 4096;
+/** Attempts to make room on a full disk for one batch. */
+const roomAttempts = 4;
+const nothing = new Uint8Array(1);
 
 export class Spool {
   private sequence = 0;
   private queue: Promise<unknown> = Promise.resolve();
+  private current: { readonly file: SpoolFile; readonly append: AppendFile } | undefined;
+  private readonly acknowledged = new Map<number, number>();
 
   private constructor(
     private readonly options: SpoolOptions,
-    private readonly batches: Spooled[],
-    private readonly drops: Map<number, number>,
-    private readonly dropsFile: JsonDocument<Drops>,
+    private readonly index: SpoolIndex,
   ) {}
 
   static async open(options: SpoolOptions): Promise<Spool> {
-    const batches: Spooled[] = [];
-    for (const name of (await readdir(options.folder)).sort()) {
-      const match = namePattern.exec(name);
-      if (match === null) {
-        // A write that was cut off. `drops.json` and its predecessor stay.
-        if (name.endsWith('.json.new')) await rm(join(options.folder, name), { force: true });
-        continue;
-      }
-      const { size } = await stat(join(options.folder, name));
-      batches.push({ bootId: Number(match[1]), sequence: Number(match[2]), bytes: size });
+    const now = options.lived();
+    const files = await readSpoolFolder(options.folder);
+    // An age clock that was lost began anew: what is from its future is as old as this start.
+    for (const file of files) {
+      file.batches = file.batches.map((batch) => ({ ...batch, livedSeconds: Math.min(batch.livedSeconds, now) }));
     }
-    const file = new JsonDocument(join(options.folder, 'drops.json'), (value) => dropsSchema.parse(value));
-    const drops = new Map<number, number>();
-    try {
-      for (const [boot, from] of Object.entries((await file.read())?.value ?? {})) drops.set(Number(boot), from);
-    } catch {
-      // Lost: the gap before the oldest batch of an earlier boot is worked out from its sequence.
-      for (const { bootId, sequence } of batches) if (!drops.has(bootId) && sequence > 1) drops.set(bootId, 1);
-    }
-    return new Spool(options, batches, drops, file);
+    return new Spool(options, new SpoolIndex(files));
   }
 
   get kind(): StreamKind {
@@ -73,107 +78,212 @@ export class Spool {
   }
 
   get size(): { readonly batches: number; readonly bytes: number } {
-    return { batches: this.batches.length, bytes: this.batches.reduce((sum, { bytes }) => sum + bytes, 0) };
+    return { batches: this.index.batches, bytes: this.index.bytes };
   }
 
   /** Gives the batch its sequence and has it on disk when it resolves. */
   add(body: Readonly<Record<string, unknown>>): Promise<BatchName> {
     return this.inTurn(async () => {
       const name: BatchName = { bootId: this.options.bootId, sequence: this.sequence + 1 };
-      const text = JSON.stringify({ schema: 1, ...name, ...body });
-      await this.makeRoom(text.length);
-      await writeFileAtomic(this.pathOf(name), text);
+      const lived = this.options.lived();
+      const line = encodeBatchLine('batch', name.sequence, lived, { schema: 1, ...name, ...body });
+      await this.dropOld();
+      while (this.index.bytes + line.length > this.options.maxBytes && (await this.dropFirst('room'))) {
+        // Until it fits, or nothing is left.
+      }
+      for (let attempt = 1; ; attempt++) {
+        try {
+          await this.write(name, lived, line);
+          break;
+        } catch (error) {
+          if (!isDiskFull(error) || attempt >= roomAttempts || (await this.options.makeRoom?.()) !== true) throw error;
+        }
+      }
       this.sequence = name.sequence;
-      this.batches.push({ ...name, bytes: Buffer.byteLength(text) });
       return name;
     });
   }
 
   /** The batches after `after`, oldest first; all when it is undefined. */
   pending(after: BatchName | undefined, limit: number): BatchName[] {
-    const start = after === undefined ? 0 : this.batches.findIndex((batch) => isAfter(batch, after));
-    return start < 0 ? [] : this.batches.slice(start, start + limit);
+    return this.index.after(after, limit);
   }
 
   /** @returns the message; undefined when it is no longer here, or damaged and hence dropped */
   read(name: BatchName): Promise<Readonly<Record<string, unknown>> | undefined> {
     return this.inTurn(async () => {
-      if (!this.batches.some((batch) => sameBatch(batch, name))) return undefined;
-      try {
-        const body = JSON.parse(await readFile(this.pathOf(name), 'utf8')) as Record<string, unknown>;
-        const droppedFrom = this.drops.get(name.bootId);
-        return droppedFrom !== undefined && this.isFirstOfBoot(name) ? { ...body, droppedFrom } : body;
-      } catch {
-        await this.drop(name);
+      await this.dropOld();
+      const found = this.index.find(name);
+      if (found === undefined) return undefined;
+      const { file, batch } = found;
+      const line = await readPart(file.path, batch.offset, batch.length).catch(() => nothing);
+      const message = decodeMessageLine(line);
+      if (message === undefined) {
+        await this.dropDamaged(file, batch);
         return undefined;
       }
+      const last = Math.max(this.index.before(name), this.acknowledged.get(name.bootId) ?? 0);
+      const droppedFrom = Math.min(batch.from, last + 1);
+      return droppedFrom < batch.sequence ? { ...message, droppedFrom } : message;
     });
   }
 
   /**
    * The control plane has stored everything of this boot up to there. When that is less than it said
-   * before, as after a restored backup, what lies between went with the acknowledgement: it counts as
-   * dropped, so that the rest is taken.
+   * before, as after a restored backup, what lies between went with the acknowledgement: the next batch
+   * says that it is gone, so that the rest is taken.
    */
   acknowledge(bootId: number, upTo: number): Promise<void> {
     return this.inTurn(async () => {
-      await this.explainGap(bootId, upTo);
-      const stored = this.batches.filter((batch) => batch.bootId === bootId && batch.sequence <= upTo);
-      for (const batch of stored) await this.remove(batch);
-      const from = this.drops.get(bootId);
-      if (stored.length > 0 && from !== undefined && from <= upTo) {
-        this.drops.delete(bootId);
-        await this.writeDrops();
+      this.acknowledged.set(bootId, upTo);
+      const files = this.index.files.filter((file) => file.bootId === bootId);
+      const stored = files.reduce((sum, file) => sum + this.index.strike(file, ({ sequence }) => sequence <= upTo), 0);
+      if (stored === 0) return;
+      for (const file of files.filter(({ batches }) => batches.length === 0)) {
+        if (file !== this.current?.file || file.bytes >= this.fileBytes) await this.remove(file);
       }
+      await this.noteAcknowledged(bootId, upTo);
     });
   }
 
-  private async explainGap(bootId: number, upTo: number): Promise<void> {
-    const first = this.batches.find((batch) => batch.bootId === bootId);
-    if (first === undefined || first.sequence <= upTo + 1 || (this.drops.get(bootId) ?? Infinity) <= upTo + 1) return;
-    this.drops.set(bootId, upTo + 1);
-    await this.writeDrops();
+  /** The oldest go, as many as one file holds. @returns false when there is nothing that could go */
+  dropOldest(reason: DropReason): Promise<boolean> {
+    return this.inTurn(() => this.dropFirst(reason));
   }
 
-  private async makeRoom(bytes: number): Promise<void> {
-    let dropped = 0;
-    const first = this.batches[0];
-    for (;;) {
-      const oldest = this.batches[0];
-      if (oldest === undefined || this.size.bytes + bytes <= this.options.maxBytes) break;
-      await this.drop(oldest);
-      dropped += 1;
+  /** What is being written is on disk; a later batch begins another file. */
+  close(): Promise<void> {
+    return this.inTurn(() => this.finishCurrent());
+  }
+
+  private get fileBytes(): number {
+    return Math.max(minFileBytes, Math.min(maxFileBytes, Math.floor(this.options.maxBytes / parts)));
+  }
+
+  private async write(name: BatchName, livedSeconds: number, line: Buffer): Promise<void> {
+    const { file, append } = await this.fileFor(name, livedSeconds, line.length);
+    try {
+      const offset = await append.append(line);
+      this.index.append(file, {
+        ...name,
+        kind: 'batch',
+        from: name.sequence,
+        livedSeconds,
+        offset,
+        length: line.length,
+      });
+      this.index.resize(file, append.size);
+    } catch (error) {
+      await this.finishCurrent();
+      this.index.resize(file, append.size);
+      throw error;
     }
-    if (first !== undefined && dropped > 0) this.options.onDropped(first, dropped);
   }
 
-  /** What is dropped is on disk before the batch goes, so that no cut leaves an unexplained gap. */
-  private async drop(name: BatchName): Promise<void> {
-    if (!this.drops.has(name.bootId)) this.drops.set(name.bootId, name.sequence);
-    await this.writeDrops();
-    await this.remove(name);
+  /** A file holds no more than a part of the room and of the time, so that dropping one drops little. */
+  private async fileFor(name: BatchName, lived: number, bytes: number) {
+    const { current } = this;
+    const maxAge = this.options.maxAgeSeconds ?? Infinity;
+    const begun = current?.file.batches[0]?.livedSeconds ?? lived;
+    const fits =
+      current !== undefined && current.append.size + bytes <= this.fileBytes && lived - begun < maxAge / parts;
+    if (fits && !current.append.isBroken) return current;
+    await this.finishCurrent();
+    const append = await AppendFile.create(spoolFilePath(this.options.folder, name, 'batches'));
+    const file: SpoolFile = { bootId: name.bootId, path: append.path, bytes: 0, batches: [] };
+    this.index.insert(file);
+    this.current = { file, append };
+    return this.current;
   }
 
-  private async remove(name: BatchName): Promise<void> {
-    await rm(this.pathOf(name), { force: true });
-    const index = this.batches.findIndex((batch) => sameBatch(batch, name));
-    if (index >= 0) this.batches.splice(index, 1);
-    // An earlier boot that has nothing left has no batch to say what it lost in.
-    const gone = name.bootId !== this.options.bootId && !this.batches.some(({ bootId }) => bootId === name.bootId);
-    if (gone && this.drops.delete(name.bootId)) await this.writeDrops();
+  /** The next batch begins another file. */
+  private async finishCurrent(): Promise<void> {
+    const { current } = this;
+    this.current = undefined;
+    await current?.append.close();
+    if (current?.file.batches.length === 0) await this.remove(current.file);
   }
 
-  private async writeDrops(): Promise<void> {
-    await this.dropsFile.write(Object.fromEntries([...this.drops].map(([boot, from]) => [String(boot), from])));
+  /** Told to the next start, so that it sends nothing twice. Lost in a power cut, it costs only that. */
+  private async noteAcknowledged(bootId: number, upTo: number): Promise<void> {
+    const { current } = this;
+    if (current === undefined || current.append.isBroken) return;
+    await current.append.write(encodeAckLine(bootId, upTo)).catch(() => undefined);
+    this.index.resize(current.file, current.append.size);
   }
 
-  private isFirstOfBoot(name: BatchName): boolean {
-    return this.batches.find(({ bootId }) => bootId === name.bootId)?.sequence === name.sequence;
+  private async dropOld(): Promise<void> {
+    const { maxAgeSeconds = Infinity, lived } = this.options;
+    const isOld = ({ livedSeconds }: SpooledBatch): boolean => lived() - livedSeconds > maxAgeSeconds;
+    while (this.index.files.find(holdsBatches)?.batches.every(isOld) && (await this.dropFirst('age'))) {
+      // The next one may be as old.
+    }
   }
 
-  private pathOf({ bootId, sequence }: BatchName): string {
-    const pad = (value: number): string => String(value).padStart(16, '0');
-    return join(this.options.folder, `${pad(bootId)}-${pad(sequence)}.json`);
+  /** Drops the oldest file that holds more than the word of what went before. */
+  private async dropFirst(reason: DropReason): Promise<boolean> {
+    const file = this.index.files.find(holdsBatches);
+    const [first, last] = [file?.batches[0], file?.batches.at(-1)];
+    if (file === undefined || first === undefined || last === undefined) return false;
+    if (file === this.current?.file) await this.finishCurrent();
+    // One word for all that went for the same reason, so that words do not fill the room.
+    const said = this.index.files.find(
+      ({ bootId, batches: [batch] }) =>
+        bootId === last.bootId &&
+        batch?.kind === 'dropped' &&
+        batch.reason === reason &&
+        batch.sequence + 1 === first.from,
+    );
+    const from = said?.batches[0]?.from ?? first.from;
+    await this.replace(said === undefined ? [file] : [said, file], { ...last, from, reason });
+    this.options.onDropped({ ...last, from: first.from, reason });
+    return true;
+  }
+
+  /** What says that they are gone is on disk before they go, but on a full disk, where it needs their room. */
+  private async replace(gone: readonly SpoolFile[], { bootId, sequence, from, reason }: Dropped): Promise<void> {
+    const livedSeconds = this.options.lived();
+    const said = { schema: 1, bootId, sequence, droppedFrom: from, dropReason: reason, ...this.options.emptyBatch() };
+    const line = encodeBatchLine('dropped', sequence, livedSeconds, said);
+    const path = spoolFilePath(this.options.folder, { bootId, sequence }, 'dropped');
+    try {
+      await writeFileAtomic(path, line);
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      for (const file of gone) await rm(file.path, { force: true });
+      await writeFileAtomic(path, line);
+    }
+    for (const file of gone) await this.remove(file);
+    const batch = {
+      bootId,
+      sequence,
+      kind: 'dropped',
+      reason,
+      from,
+      livedSeconds,
+      offset: 0,
+      length: line.length,
+    } as const;
+    this.index.insert({ bootId, path, bytes: line.length, batches: [batch] });
+  }
+
+  /** The batch after it says what is missing; where none will come any more, one in its place does. */
+  private async dropDamaged(file: SpoolFile, batch: SpooledBatch): Promise<void> {
+    const isLast = this.index.isLastOfBoot(batch) && batch.bootId !== this.options.bootId;
+    this.index.strike(file, (other) => other === batch);
+    if (file.batches.length === 0 && file !== this.current?.file) await this.remove(file);
+    if (isLast) await this.replace([], { ...batch, reason: 'damage' });
+    this.options.onDropped({ ...batch, reason: 'damage' });
+  }
+
+  private async remove(file: SpoolFile): Promise<void> {
+    if (this.current?.file === file) {
+      const { append } = this.current;
+      this.current = undefined;
+      await append.close();
+    }
+    await rm(file.path, { force: true });
+    this.index.forget(file);
   }
 
   private inTurn<T>(task: () => Promise<T>): Promise<T> {
@@ -183,10 +293,21 @@ export class Spool {
   }
 }
 
-function sameBatch(a: BatchName, b: BatchName): boolean {
-  return a.bootId === b.bootId && a.sequence === b.sequence;
+function holdsBatches({ batches }: SpoolFile): boolean {
+  return batches.some(({ kind }) => kind === 'batch');
 }
 
-function isAfter(a: BatchName, b: BatchName): boolean {
-  return a.bootId > b.bootId || (a.bootId === b.bootId && a.sequence > b.sequence);
+function isDiskFull(error: unknown): boolean {
+  return error instanceof AppError && error.code === 'disk.full';
+}
+
+async function readPart(path: string, offset: number, length: number): Promise<Uint8Array> {
+  const file = await open(path, 'r');
+  try {
+    const bytes = new Uint8Array(length);
+    const { bytesRead } = await file.read(bytes, 0, length, offset);
+    return bytes.subarray(0, Math.max(1, bytesRead));
+  } finally {
+    await file.close();
+  }
 }

@@ -11,6 +11,10 @@ export interface SenderPorts {
   readonly clock: Clock;
   readonly publish: (message: Readonly<Record<string, unknown>>) => Promise<boolean>;
   readonly onError: (error: unknown) => void;
+  /** Nothing of more worth waits; then it is woken. Always when absent. */
+  readonly mayGo?: () => boolean;
+  /** All that there is has been sent. */
+  readonly onIdle?: () => void;
 }
 
 export interface SenderOptions {
@@ -34,6 +38,11 @@ export class StreamSender {
     private readonly options: SenderOptions = defaultSenderOptions,
   ) {
     this.flight = new SingleFlight(() => this.send(), ports.onError);
+  }
+
+  /** All that there is has been sent, or the window is full. */
+  get isIdle(): boolean {
+    return this.inFlight >= this.options.window || this.spool.pending(this.sentUpTo, 1).length === 0;
   }
 
   linkChanged(up: boolean): void {
@@ -65,9 +74,10 @@ export class StreamSender {
   }
 
   private async send(): Promise<void> {
-    while (this.up && !this.stopped && this.inFlight < this.options.window) {
+    const { mayGo, onIdle } = this.ports;
+    while (this.up && !this.stopped && this.inFlight < this.options.window && mayGo?.() !== false) {
       const [next] = this.spool.pending(this.sentUpTo, 1);
-      if (next === undefined) return;
+      if (next === undefined) break;
       const message = await this.spool.read(next);
       if (message === undefined) continue;
       this.sentUpTo = next;
@@ -76,6 +86,7 @@ export class StreamSender {
       // Lost with the connection, and sent again by the next.
       if (!(await this.ports.publish(message))) return;
     }
+    onIdle?.();
   }
 
   private armTimer(): void {

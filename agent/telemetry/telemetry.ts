@@ -1,11 +1,13 @@
 /** Telemetry and events of one boot, wired: what is counted goes to disk, and from there to the control plane. */
-import type { Clock } from '#shared/kernel/clock.js';
+import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import type { DeviceEvent, StreamKind } from '#shared/protocol/stream.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
+import { emptyBatch } from '#agent/telemetry/batch-content.js';
 import { Collector, type CollectorPorts, type ModuleStats } from '#agent/telemetry/collector.js';
 import { EventLog } from '#agent/telemetry/event-log.js';
 import { GpuReader } from '#agent/telemetry/gpu-metrics.js';
-import { Spool } from '#agent/telemetry/spool.js';
+import { removeOldestSample } from '#agent/telemetry/oldest-sample.js';
+import { type Dropped, Spool } from '#agent/telemetry/spool.js';
 import { StreamSender } from '#agent/telemetry/stream-sender.js';
 import { readSystemMetrics } from '#agent/telemetry/system-metrics.js';
 
@@ -14,7 +16,11 @@ export interface TelemetryParts {
   readonly folder: StateFolder;
   readonly bootId: number;
   readonly intervalMs: number;
+  /** For telemetry and events together. */
   readonly maxSpoolBytes: number;
+  readonly maxAgeSeconds: Readonly<Record<StreamKind, number>>;
+  /** The device's age clock, in seconds. */
+  readonly lived: () => number;
   readonly generation: () => number;
   readonly hostStats: CollectorPorts['hostStats'];
   readonly publish: (channel: StreamKind, message: unknown) => Promise<boolean>;
@@ -33,33 +39,50 @@ export interface Telemetry {
   stop(): Promise<void>;
 }
 
+/** Of the room for both. */
+const eventShare = 1 / 4;
+const leastEventBytes = 64 * 1024;
+
 export async function createTelemetry(parts: TelemetryParts): Promise<Telemetry> {
   const { clock, folder, bootId, onError } = parts;
-  const spoolOf = (kind: StreamKind, maxBytes: number): Promise<Spool> =>
+  const openSpool = (kind: StreamKind, maxBytes: number, makeRoom: () => Promise<boolean>): Promise<Spool> =>
     Spool.open({
       kind,
       folder: folder.spool(kind),
       bootId,
       maxBytes,
-      onDropped: (from, count) => {
+      maxAgeSeconds: parts.maxAgeSeconds[kind],
+      lived: parts.lived,
+      emptyBatch: () => emptyBatch(kind, toInstant(clock.now())),
+      onDropped: (dropped) => {
         // Dropping events must not make more of them than it drops.
-        if (kind === 'telemetry') {
-          events.raise({
-            level: 'warn',
-            type: 'telemetry.dropped',
-            message: `${String(count)} batches were dropped for want of room`,
-            details: { ...from, count },
-          });
-        }
+        if (kind === 'telemetry') events.raise(droppedEvent(dropped));
       },
+      makeRoom,
     });
-  const spools = {
-    telemetry: await spoolOf('telemetry', parts.maxSpoolBytes),
-    events: await spoolOf('events', Math.max(64 * 1024, Math.floor(parts.maxSpoolBytes / 4))),
-  };
-  const senderOf = (kind: StreamKind): StreamSender =>
-    new StreamSender(spools[kind], { clock, onError, publish: (message) => parts.publish(kind, message) });
-  const senders = { telemetry: senderOf('telemetry'), events: senderOf('events') };
+  const eventBytes = Math.max(leastEventBytes, Math.floor(parts.maxSpoolBytes * eventShare));
+  // On a full disk samples make way for telemetry, and telemetry for events.
+  const dropSample = (): Promise<boolean> => removeOldestSample(folder.capture);
+  const telemetrySpool = await openSpool('telemetry', parts.maxSpoolBytes - eventBytes, dropSample);
+  const eventSpool = await openSpool(
+    'events',
+    eventBytes,
+    async () => (await dropSample()) || telemetrySpool.dropOldest('room'),
+  );
+  const eventSender = new StreamSender(eventSpool, {
+    clock,
+    onError,
+    publish: (message) => parts.publish('events', message),
+    onIdle: () => telemetrySender.wake(),
+  });
+  const telemetrySender = new StreamSender(telemetrySpool, {
+    clock,
+    onError,
+    publish: (message) => parts.publish('telemetry', message),
+    mayGo: () => eventSender.isIdle,
+  });
+  const spools = { telemetry: telemetrySpool, events: eventSpool };
+  const senders = { telemetry: telemetrySender, events: eventSender };
   const events = new EventLog({ clock, spool: spools.events, onSpooled: () => senders.events.wake(), onError });
   const gpus = new GpuReader({ clock });
   const collector = new Collector(
@@ -89,6 +112,22 @@ export async function createTelemetry(parts: TelemetryParts): Promise<Telemetry>
       await events.stop();
       await senders.telemetry.stop();
       await senders.events.stop();
+      for (const spool of [telemetrySpool, eventSpool]) await spool.close();
     },
+  };
+}
+
+const reasonTexts = {
+  room: 'for want of room',
+  age: 'since they were too old',
+  damage: 'since they were damaged on disk',
+};
+
+function droppedEvent({ bootId, from, sequence, reason }: Dropped): Omit<DeviceEvent, 'at'> {
+  return {
+    level: 'warn',
+    type: 'telemetry.dropped',
+    message: `${String(sequence - from + 1)} batches of telemetry were dropped ${reasonTexts[reason]}`,
+    details: { bootId, from, upTo: sequence, reason },
   };
 }

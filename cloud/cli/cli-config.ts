@@ -8,6 +8,8 @@ export interface CliConfig {
   readonly url: string | undefined;
   readonly token: string | undefined;
   readonly workspace: string | undefined;
+  /** SHA-256 of the authority that the control plane's certificate must chain to. */
+  readonly authority?: string | undefined;
 }
 
 export function loadCliConfig(env: Readonly<Record<string, string | undefined>>): CliConfig {
@@ -18,5 +20,6 @@ export function loadCliConfig(env: Readonly<Record<string, string | undefined>>)
     url: set('FLOTILLA_URL'),
     token: set('FLOTILLA_TOKEN'),
     workspace: set('FLOTILLA_WORKSPACE'),
+    authority: set('FLOTILLA_AUTHORITY'),
   });
 }

@@ -20,7 +20,7 @@ export interface CliIo {
   readonly version: string;
   /** Aborts on the first Ctrl-C. */
   readonly signal: AbortSignal;
-  openClient(target: Omit<Target, 'token'> & { readonly token: string | undefined }): FlotillaClient;
+  openClient(target: Omit<Target, 'token' | 'pin'> & { readonly token: string | undefined }): FlotillaClient;
   /** The control plane daemon, given its own flags; `onReady` once it serves; ends when the signal aborts. */
   runCloud(args: readonly string[], onReady: (ready: CloudReady) => void): Promise<void>;
   /** A scoring host over local modules; ends when the signal aborts. */
@@ -36,6 +36,8 @@ export interface CloudReady {
   readonly version: string;
   /** Base URLs by what answers there; `http` is the operator API. */
   readonly addresses: Readonly<Record<string, string>> & { readonly http: string };
+  /** SHA-256 of the authority of its certificates, hex. */
+  readonly authority: string;
   /** At the first start of a data folder only; stored nowhere. */
   readonly ownerToken: string | undefined;
 }

@@ -18,10 +18,10 @@ export async function runCloud(args: readonly string[], options: CloudProcessOpt
   process.umask(0o077);
   const logger = createLogger('flotilla', { level: config.logLevel, pretty: options.pretty });
   const cloud = await startCloud(config, logger, options.version);
-  const { ownerToken } = cloud;
+  const { ownerToken, authority } = cloud;
   try {
     if (!options.signal.aborted) {
-      options.onReady({ version: options.version, addresses: { ...cloud.addresses }, ownerToken });
+      options.onReady({ version: options.version, addresses: { ...cloud.addresses }, authority, ownerToken });
       await new Promise<void>((resolve) => options.signal.addEventListener('abort', () => resolve(), { once: true }));
     }
   } finally {

@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import type { CliIo } from './cli-io.js';
 import { activityCommand } from './commands/activity.js';
 import { cloudCommand } from './commands/cloud.js';
+import { contextCommand } from './commands/context.js';
 import { deployCommand } from './commands/deploy.js';
 import { deviceCommand } from './commands/device.js';
 import { eventsCommand } from './commands/events.js';
@@ -14,6 +15,7 @@ import { modelCommand } from './commands/model.js';
 import { scoreCommand } from './commands/score.js';
 import { serveCommand } from './commands/serve.js';
 import { telemetryCommand } from './commands/telemetry.js';
+import { tokenCommand } from './commands/token.js';
 import { undeployCommand } from './commands/undeploy.js';
 import { workspaceCommand } from './commands/workspace.js';
 import { withExamples } from './help.js';
@@ -34,6 +36,8 @@ export function buildProgram(io: CliIo): Command {
     cloudCommand(io),
     serveCommand(io),
     loginCommand(io),
+    contextCommand(io),
+    tokenCommand(io),
     workspaceCommand(io),
     modelCommand(io),
     keysCommand(io),
@@ -51,7 +55,7 @@ export function buildProgram(io: CliIo): Command {
   }
   return withExamples(
     program,
-    'flotilla login http://127.0.0.1:8080 --token <token>',
+    'flotilla login https://127.0.0.1:8080 --authority <sha256> --token <token>',
     'flotilla model register model.onnx --name digits',
     'flotilla deploy digits:1 --device cam-1',
   );

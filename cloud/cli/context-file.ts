@@ -10,9 +10,18 @@ import { writeFileAtomic } from '#shared/platform/atomic-file.js';
 import { makePrivateFolder, readTextIfPresent } from '#shared/platform/private-file.js';
 import { describeIssues } from '#shared/protocol/decode.js';
 import { nameSchema } from '#shared/protocol/primitives.js';
+import { parseFingerprint, type ServerAuthority } from '#cloud/client/server-authority.js';
 import type { CliConfig } from './cli-config.js';
 
-const contextSchema = z.strictObject({ url: z.url(), workspace: nameSchema, token: z.string().min(1) });
+const contextSchema = z.strictObject({
+  url: z.url(),
+  workspace: nameSchema,
+  token: z.string().min(1),
+  /** PEM of the authority that was compared at the login; without it, those that Node believes count. */
+  authority: z.string().startsWith('-----BEGIN CERTIFICATE-----').optional(),
+  /** The name that the server's certificate must carry, where it is not that of the URL. */
+  serverName: z.string().min(1).optional(),
+});
 export type Context = z.infer<typeof contextSchema>;
 
 const contextFileSchema = z.strictObject({
@@ -62,6 +71,9 @@ export interface Target {
   readonly url: URL;
   readonly token: string;
   readonly workspace: string;
+  readonly authority?: ServerAuthority | undefined;
+  /** Fingerprint of an authority that is still to be fetched. */
+  readonly pin?: string | undefined;
 }
 
 /**
@@ -86,11 +98,32 @@ export function chooseTarget(
   if (token === undefined) {
     throw new AppError('auth.missing', `no token for ${parsed.origin}; set FLOTILLA_TOKEN, or log in to it`);
   }
-  return { url: parsed, token, workspace: flags.workspace ?? config.workspace ?? own?.workspace ?? defaultWorkspace };
+  const workspace = flags.workspace ?? config.workspace ?? own?.workspace ?? defaultWorkspace;
+  const authority = own && storedAuthority(own);
+  const pin = parsed.protocol === 'https:' ? fromEnvironment?.authority : undefined;
+  return { url: parsed, token, workspace, ...(pin === undefined ? { authority } : { pin: parsePin(pin) }) };
+}
+
+export function storedAuthority({ authority, serverName }: Context): ServerAuthority | undefined {
+  return authority === undefined ? undefined : { certificate: authority, serverName };
+}
+
+/** @throws AppError `request.invalid` */
+export function parsePin(text: string): string {
+  const pin = parseFingerprint(text);
+  if (pin !== undefined) return pin;
+  throw new AppError(
+    'request.invalid',
+    'an authority is named by its SHA-256 fingerprint, 64 hex digits, as "flotilla cloud" prints it at its first start',
+  );
 }
 
 function storedContext(asked: string | undefined, file: ContextFile | undefined): Context | undefined {
-  if (asked === undefined) return file?.contexts[file.current];
+  return asked === undefined ? file?.contexts[file.current] : findContext(asked, file);
+}
+
+/** @throws AppError `request.invalid` naming the nearest one */
+export function findContext(asked: string, file: ContextFile | undefined): Context {
   const context = file?.contexts[asked];
   if (context !== undefined) return context;
   const known = Object.keys(file?.contexts ?? {});

@@ -37,11 +37,12 @@ const io: CliIo = {
   random,
   version,
   signal: interrupted.signal,
-  openClient: ({ url, token, workspace }) =>
+  openClient: ({ url, token, workspace, authority }) =>
     new FlotillaClient({
       url,
       token,
       workspace,
+      authority,
       userAgent: `flotilla/${version}`,
       clock: systemClock,
       random,

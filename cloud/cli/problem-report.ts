@@ -5,6 +5,9 @@ import { type OutputFormat, printable } from './output.js';
 /** Where one command is what most people need next. */
 const nextSteps: Partial<Record<ErrorCode, string>> = {
   'auth.missing': 'flotilla login <url> --token <token>',
+  'auth.forbidden': 'ask an owner for a token with that role: flotilla token create --role <role>',
+  'token.not-found': 'flotilla token list',
+  'server.untrusted': 'flotilla login <url> --authority <sha256> --token <token>',
   'auth.invalid': 'flotilla login <url> --token <token>; the control plane printed its owner token at its first start',
   'workspace.not-found': 'flotilla workspace list',
   'model.not-found': 'flotilla model list',

@@ -1,6 +1,7 @@
 /** What a command works with once its flags are read: the client, where to write, how to show progress. */
 import type { Command } from 'commander';
 import type { FlotillaClient } from '#cloud/client/flotilla-client.js';
+import { learnAuthority } from '#cloud/client/server-authority.js';
 import type { CliIo } from './cli-io.js';
 import { chooseTarget, readContextFile } from './context-file.js';
 import { Output, type OutputFormat } from './output.js';
@@ -34,7 +35,9 @@ export async function withSession(
   use: (session: Session) => Promise<void>,
 ): Promise<void> {
   const target = chooseTarget(globalFlags(command), io.config, await readContextFile(io.config.home));
-  const client = io.openClient(target);
+  const { url, pin } = target;
+  const authority = pin === undefined ? target.authority : await learnAuthority(url, pin, io.signal);
+  const client = io.openClient({ ...target, authority });
   const progress = new Progress(io.stderr, io.isTty);
   try {
     await use({ io, client, out: outputOf(io, command), progress });

@@ -17,6 +17,7 @@ import {
   type OperationResult,
 } from '#shared/protocol/commands.js';
 import { connectionError, HttpTransport, type StreamedBody } from './http-transport.js';
+import type { ServerAuthority } from './server-authority.js';
 import { problemFrom } from './problem-response.js';
 import { fillPath, routes, type Answer, type CallInput, type Route } from './routes.js';
 import { readServerSentEvents } from './sse-reader.js';
@@ -25,6 +26,8 @@ export interface ClientOptions {
   readonly url: URL;
   readonly token: string | undefined;
   readonly workspace: string;
+  /** The only one that is believed of the server, where it is given. */
+  readonly authority?: ServerAuthority | undefined;
   readonly userAgent: string;
   readonly clock: Clock;
   readonly random: Random;
@@ -56,10 +59,11 @@ const idleMs = 60_000;
 const maxAnswerBytes = 32 * 1024 * 1024;
 
 export class FlotillaClient {
-  private readonly transport = new HttpTransport();
+  private readonly transport: HttpTransport;
   private readonly root: string;
 
   constructor(private readonly options: ClientOptions) {
+    this.transport = new HttpTransport(options.authority);
     this.root = options.url.href.replace(/\/+$/, '');
   }
 

@@ -8,6 +8,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { Readable } from 'node:stream';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { errno } from '#shared/platform/atomic-file.js';
+import type { ServerAuthority } from './server-authority.js';
 
 export interface StreamedBody {
   /** Called once for each attempt. */
@@ -27,7 +28,16 @@ export interface HttpRequest {
 
 export class HttpTransport {
   private readonly http = new HttpAgent({ keepAlive: true });
-  private readonly https = new HttpsAgent({ keepAlive: true });
+  private readonly https: HttpsAgent;
+
+  /** @param authority the only one that is believed, where it is given; otherwise those that Node believes */
+  constructor(authority?: ServerAuthority) {
+    this.https = new HttpsAgent({
+      keepAlive: true,
+      ...(authority ? { ca: authority.certificate } : {}),
+      ...(authority?.serverName === undefined ? {} : { servername: authority.serverName }),
+    });
+  }
 
   /** Resolves when the head of the answer is there; its body is the caller's to read. */
   send(request: HttpRequest): Promise<IncomingMessage> {
@@ -84,21 +94,32 @@ export function connectionError(error: unknown, url: URL, signal?: AbortSignal):
   if (signal?.aborted) {
     return new AppError('request.aborted', 'stopped before the server had answered', { cause: error });
   }
-  return new AppError('server.unreachable', `${url.origin}: ${remedyFor(error)}`, { cause: error });
+  const code = errno(error) ?? '';
+  if (/CERT|SELF_SIGNED|UNABLE_TO_/.test(code)) return untrusted(code, url, error);
+  return new AppError('server.unreachable', `${url.origin}: ${remedyFor(error, url)}`, { cause: error });
 }
 
-function remedyFor(error: unknown): string {
+/** What it shows, to be compared, is added by who asked. */
+function untrusted(code: string, url: URL, cause: unknown): AppError {
+  const message =
+    code === 'ERR_TLS_CERT_ALTNAME_INVALID'
+      ? `the certificate of ${url.origin} is for other names: add this one to serverNames on the control plane, or use a URL that it is for`
+      : `the certificate of ${url.origin} is of no authority that is trusted here (${code})`;
+  return new AppError('server.untrusted', message, { cause });
+}
+
+function remedyFor(error: unknown, url: URL): string {
   const code = errno(error) ?? '';
   if (code === 'ECONNREFUSED' || nestedCodes(error).includes('ECONNREFUSED')) {
     return 'no control plane answers here (connection refused); start one with "flotilla cloud", or name another with "flotilla login <url>"';
   }
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
     return 'no machine of this name is known; check the spelling and DNS';
-  if (/CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS/.test(code)) {
-    return `the certificate is not trusted (${code}); put the authority's PEM file in NODE_EXTRA_CA_CERTS`;
-  }
   if (code === 'EPROTO' || code.startsWith('HPE_')) {
     return `what answers here does not speak this protocol (${code}); check http or https, and the port`;
+  }
+  if (code === 'ECONNRESET' && url.protocol === 'http:') {
+    return 'the connection was ended at once: a control plane speaks https unless it was told otherwise; check the URL';
   }
   return `the connection was lost: ${messageOf(error)}; try again`;
 }

@@ -21,6 +21,7 @@ import { imageBody, imageCreate } from '#cloud/http/schemas/images.js';
 import { modelBody, modelCreate, modelPatch } from '#cloud/http/schemas/models.js';
 import { serverBody } from '#cloud/http/schemas/server.js';
 import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
+import { createdToken, selfBody, tokenBody, tokenCreate } from '#cloud/http/schemas/tokens.js';
 import { workspaceBody, workspaceCreate } from '#cloud/http/schemas/workspaces.js';
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
@@ -63,6 +64,14 @@ const tagged = named.extend({ tag: z.array(z.string()).optional() });
 
 export const routes = {
   server: { method: 'GET', path: '/v1/server', response: serverBody },
+
+  self: { method: 'GET', path: '/v1/self', response: selfBody },
+  tokenList: { method: 'GET', path: `${w}/tokens`, response: pageOf(tokenBody) },
+  tokenCreate: { method: 'POST', path: `${w}/tokens`, body: tokenCreate, response: createdToken },
+  tokenRevoke: { method: 'DELETE', path: `${w}/tokens/:id`, response: tokenBody },
+  installationTokenList: { method: 'GET', path: '/v1/tokens', response: pageOf(tokenBody) },
+  installationTokenCreate: { method: 'POST', path: '/v1/tokens', body: tokenCreate, response: createdToken },
+  installationTokenRevoke: { method: 'DELETE', path: '/v1/tokens/:id', response: tokenBody },
 
   workspaceList: { method: 'GET', path: '/v1/workspaces', query: pageQuery, response: pageOf(workspaceBody) },
   workspaceCreate: { method: 'POST', path: '/v1/workspaces', body: workspaceCreate, response: workspaceBody },

@@ -61,6 +61,31 @@ export class DeviceRepository {
     return row && { secretHash: row.secretHash, retired: row.retiredAt !== null };
   }
 
+  /** For a broker that is shown a certificate: which ones it accepts, SHA-256 in hex. */
+  async findDevice({
+    workspace,
+    device,
+  }: DeviceAddress): Promise<{ readonly fingerprints: readonly string[]; readonly retired: boolean } | undefined> {
+    const rows = await this.db
+      .selectFrom('devices')
+      .leftJoin('deviceCertificates', (join) =>
+        join
+          .onRef('deviceCertificates.workspace', '=', 'devices.workspace')
+          .onRef('deviceCertificates.device', '=', 'devices.name')
+          .on('deviceCertificates.revokedAt', 'is', null),
+      )
+      .select(['devices.retiredAt', 'deviceCertificates.fingerprint'])
+      .where('devices.workspace', '=', workspace)
+      .where('devices.name', '=', device)
+      .execute();
+    const [first] = rows;
+    if (first === undefined) return undefined;
+    return {
+      fingerprints: rows.map(({ fingerprint }) => fingerprint).filter((fingerprint) => fingerprint !== null),
+      retired: first.retiredAt !== null,
+    };
+  }
+
   /** Of a device that is not retired. */
   async findDesired({ workspace, device }: DeviceAddress): Promise<DesiredSide | undefined> {
     return this.db

@@ -3,14 +3,20 @@
  * creation are one transaction: of two devices with one token one wins, and a refused one costs nothing.
  */
 import { createHash } from 'node:crypto';
+import type { Selectable } from 'kysely';
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Capabilities, ReportedState } from '#shared/protocol/reported.js';
 import { emptyReportedState } from '#shared/protocol/reported.js';
 import type { Tags } from '#shared/protocol/primitives.js';
+import { clientIdOf, type DeviceAddress } from '#shared/protocol/topics.js';
 import { hashPassword, newSecret } from '#cloud/mqtt/broker-password.js';
 import type { DeviceAccess } from '#cloud/mqtt/device-access.js';
+import type { EnrolmentTokenTable } from '#cloud/store/tables.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
+import type { CertificateIssuer } from '#cloud/trust/certificate-issuer.js';
+import { readSigningRequest, type SigningRequest } from '#cloud/trust/signing-request.js';
+import { CertificateRepository } from './certificate-repository.js';
 import type { Database } from './device-repository.js';
 import type { KnownDevices } from './known-devices.js';
 
@@ -20,14 +26,28 @@ export interface EnrolmentOptions {
   readonly access: DeviceAccess;
   readonly known: KnownDevices;
   readonly live: LiveEvents;
+  readonly issuer: CertificateIssuer;
+  /** Of a device's certificate. */
+  readonly certificateMs: number;
 }
 
 export interface EnrolmentOrder {
   readonly workspace: string;
   readonly secret: string;
   readonly device: string;
+  /** PKCS #10, PEM. */
+  readonly csr: string;
+  /** A raw X25519 public key, base64url. */
+  readonly sealingKey: string;
   readonly tags: Tags;
   readonly capabilities: Capabilities;
+}
+
+export interface EnrolledDevice {
+  /** PEM, and what stands between it and the authority. */
+  readonly certificate: string;
+  /** The device's password on the broker, of which only a salted hash is stored. */
+  readonly secret: string;
 }
 
 export class Enrolment {
@@ -54,17 +74,23 @@ export class Enrolment {
     return { secret, expiresAt };
   }
 
-  /** @returns the device's password on the broker, of which only a salted hash is stored */
-  async redeem(order: EnrolmentOrder): Promise<string> {
+  async redeem(order: EnrolmentOrder): Promise<EnrolledDevice> {
     const { db, access, known, live } = this.options;
     const address = { workspace: order.workspace, device: order.device };
-    const password = newSecret();
-    const secretHash = await hashPassword(password);
-    await db.transaction().execute((transaction) => this.create(transaction, order, secretHash));
+    // First what costs little: strangers get no further.
+    await this.findToken(db, order);
+    const request = await readSigningRequest(order.csr);
+    requireSubject(request, address);
+    const secret = newSecret();
+    const secretHash = await hashPassword(secret);
+    const certificate = await db.transaction().execute(async (transaction) => {
+      await this.create(transaction, order, request, secretHash);
+      return this.certify(transaction, address, request);
+    });
     known.add(address);
     await access.enrolled(address);
     live.deviceChanged(address);
-    return password;
+    return { certificate, secret };
   }
 
   /** Removes tokens that can no longer be used. */
@@ -75,9 +101,24 @@ export class Enrolment {
       .execute();
   }
 
-  private async create(transaction: Database, order: EnrolmentOrder, secretHash: string): Promise<void> {
+  /** The same token with the same key is the same device again: its first answer may have got lost. */
+  private async create(
+    transaction: Database,
+    order: EnrolmentOrder,
+    request: SigningRequest,
+    secretHash: string,
+  ): Promise<void> {
     const now = toInstant(this.options.clock.now());
-    const tokenTags = await this.useToken(transaction, order, now);
+    const use = await this.useToken(transaction, order, request.keyFingerprint, now);
+    if (use.again) {
+      await transaction
+        .updateTable('devices')
+        .set({ secretHash })
+        .where('workspace', '=', order.workspace)
+        .where('name', '=', order.device)
+        .execute();
+      return;
+    }
     const reported: ReportedState = { ...emptyReportedState, capabilities: order.capabilities };
     const inserted = await transaction
       .insertInto('devices')
@@ -85,8 +126,9 @@ export class Enrolment {
         workspace: order.workspace,
         name: order.device,
         secretHash,
+        sealingKey: order.sealingKey,
         // What the operator wrote into the token stands above what the device says of itself.
-        tagsJson: JSON.stringify({ ...order.tags, ...tokenTags }),
+        tagsJson: JSON.stringify({ ...order.tags, ...use.tags }),
         enrolledAt: now,
         retiredAt: null,
         online: 0,
@@ -109,12 +151,35 @@ export class Enrolment {
     );
   }
 
-  private async useToken(transaction: Database, order: EnrolmentOrder, now: string): Promise<Tags> {
-    const secretHash = hashOf(order.secret);
-    const token = await transaction
+  /** The certificate that this key has, or a new one. */
+  private async certify(transaction: Database, address: DeviceAddress, request: SigningRequest): Promise<string> {
+    const { issuer, clock, certificateMs } = this.options;
+    const certificates = new CertificateRepository(transaction);
+    const found = await certificates.findByKey(address, request.keyFingerprint);
+    if (found !== undefined) return found.certificate;
+    const nowMs = clock.now();
+    const issued = await issuer.issueDevice(address, request.publicKey, { nowMs, lifetimeMs: certificateMs });
+    await certificates.insert({
+      ...address,
+      serial: issued.serial,
+      fingerprint: issued.fingerprint,
+      keyFingerprint: request.keyFingerprint,
+      authority: issuer.fingerprint,
+      certificate: issued.certificate,
+      issuedAt: toInstant(nowMs),
+      notAfter: toInstant(issued.notAfterMs),
+      revokedAt: null,
+      reason: null,
+    });
+    return issued.certificate;
+  }
+
+  /** One that has not ended; it may have been used. */
+  private async findToken(db: Database, order: EnrolmentOrder): Promise<Selectable<EnrolmentTokenTable>> {
+    const token = await db
       .selectFrom('enrolmentTokens')
       .selectAll()
-      .where('secretHash', '=', secretHash)
+      .where('secretHash', '=', hashOf(order.secret))
       .where('workspace', '=', order.workspace)
       .executeTakeFirst();
     if (!token) {
@@ -123,22 +188,45 @@ export class Enrolment {
         `this enrolment token is not known in workspace ${order.workspace}: make one with flotilla device token`,
       );
     }
-    if (token.usedAt !== null) throw tokenUsed(token.usedBy);
-    if (token.expiresAt <= now) {
+    if (token.expiresAt <= toInstant(this.options.clock.now())) {
       throw new AppError(
         'enrolment.token-expired',
         `this enrolment token ended at ${token.expiresAt}: make another with flotilla device token`,
       );
     }
+    return token;
+  }
+
+  private async useToken(
+    transaction: Database,
+    order: EnrolmentOrder,
+    usedKey: string,
+    now: string,
+  ): Promise<{ readonly tags: Tags; readonly again: boolean }> {
+    const token = await this.findToken(transaction, order);
+    const tags = JSON.parse(token.tagsJson) as Tags;
+    if (token.usedAt !== null) {
+      if (token.usedBy === order.device && token.usedKey === usedKey) return { tags, again: true };
+      throw tokenUsed(token.usedBy);
+    }
     const used = await transaction
       .updateTable('enrolmentTokens')
-      .set({ usedAt: now, usedBy: order.device })
-      .where('secretHash', '=', secretHash)
+      .set({ usedAt: now, usedBy: order.device, usedKey })
+      .where('secretHash', '=', token.secretHash)
       .where('usedAt', 'is', null)
       .executeTakeFirst();
     if (used.numUpdatedRows !== 1n) throw tokenUsed(null);
-    return JSON.parse(token.tagsJson) as Tags;
+    return { tags, again: false };
   }
+}
+
+/** A request signed for another name is not this one's, whoever passed it on. */
+function requireSubject(request: SigningRequest, address: DeviceAddress): void {
+  if (request.commonName === clientIdOf(address)) return;
+  throw new AppError(
+    'enrolment.csr-invalid',
+    `the certificate signing request is for ${request.commonName.slice(0, 130)}, not for ${clientIdOf(address)}`,
+  );
 }
 
 function tokenUsed(by: string | null): AppError {

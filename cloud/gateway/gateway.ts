@@ -75,9 +75,9 @@ function addEnrolment(app: App, { clock, enrolment, trust }: GatewayOptions): vo
     },
     async (request, reply) => {
       const { workspace, device } = request.body;
-      const secret = await enrolment.redeem(request.body);
+      const enrolled = await enrolment.redeem(request.body);
       request.log.info({ workspace, device }, 'device enrolled');
-      return reply.code(201).send({ workspace, device, secret, ...trust() });
+      return reply.code(201).send({ workspace, device, ...enrolled, ...trust() });
     },
   );
 }

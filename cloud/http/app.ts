@@ -9,11 +9,12 @@ import type { Duplex } from 'node:stream';
 import fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type RawServerDefault } from 'fastify';
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Logger } from '#shared/platform/logger.js';
-import type { AuditLog } from '#cloud/audit/audit-log.js';
+import type { AuditDetails, AuditLog } from '#cloud/audit/audit-log.js';
 import type { Authenticator } from '#cloud/auth/authenticator.js';
 import type { Principal } from '#cloud/auth/principal.js';
 import type { Role } from '#cloud/auth/role.js';
 import type { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
+import type { ApiCertificates } from './api-certificates.js';
 import { addAuditing } from './plugins/auditing.js';
 import { addAuthentication } from './plugins/authentication.js';
 import { addDocumentation, addDocumentationAccess } from './plugins/documentation.js';
@@ -30,6 +31,8 @@ declare module 'fastify' {
     principal?: Principal;
     /** Of a JSON body as it was sent, hex. */
     bodySha256?: string;
+    /** What a handler adds to its entry in the audit log; never a secret. */
+    audited?: AuditDetails;
   }
   interface FastifyContextConfig {
     /** Answers without a token. A route says either this or `role`; one that says neither does not come to be. */
@@ -70,12 +73,14 @@ export interface AppOptions {
   readonly routes: readonly Routes[];
   readonly upgrades?: readonly Upgrade[];
   readonly maxJsonBytes: number;
-  /** PEM texts; without them the API is plain HTTP. */
-  readonly tls?: { readonly cert: string; readonly key: string };
+  /** Without them the API is plain HTTP. */
+  readonly certificates?: ApiCertificates | undefined;
+  /** One proxy stands before the API: the address that it saw is the caller's. */
+  readonly behindProxy: boolean;
 }
 
 export async function createApp(options: AppOptions): Promise<App> {
-  const { tls } = options;
+  const { certificates } = options;
   const app: App = fastify<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger>({
     loggerInstance: options.logger,
     // One line per request is metrics' work; failures are logged where they are answered.
@@ -86,8 +91,14 @@ export async function createApp(options: AppOptions): Promise<App> {
     frameworkErrors: answerFrameworkError,
     clientErrorHandler: answerMalformedHttp,
     routerOptions: { maxParamLength: 512 },
-    serverFactory: (handler) =>
-      tls ? createHttpsServer({ cert: tls.cert, key: tls.key }, handler) : createHttpServer(handler),
+    // One hop: what a client itself wrote into X-Forwarded-For stands further left, and is not believed.
+    trustProxy: options.behindProxy ? (_address, hop) => hop === 0 : false,
+    serverFactory: (handler) => {
+      if (!certificates) return createHttpServer(handler);
+      const server = createHttpsServer(certificates.options, handler);
+      certificates.attach(server);
+      return server;
+    },
   }).withTypeProvider<ZodTypeProvider>();
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);

@@ -1,7 +1,12 @@
 /** What changed, for whoever watches now. Nothing is kept: the database answers what was missed. */
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 
-export type LiveEventType = 'activity.changed' | 'device.changed' | 'device.event' | 'deployment.changed';
+export type LiveEventType =
+  | 'activity.changed'
+  | 'device.changed'
+  | 'device.event'
+  | 'deployment.changed'
+  | 'workspace.deleted';
 
 export interface LiveEvent {
   readonly workspace: string;

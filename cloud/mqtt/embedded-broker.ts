@@ -127,6 +127,11 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
     if (session) await new Promise<void>((resolve) => session.close(resolve));
   }
 
+  /** Whatever the session uses: a device with another certificate comes back by itself. */
+  revoked(address: DeviceAddress): Promise<void> {
+    return this.retired(address);
+  }
+
   async close(): Promise<void> {
     if (this.closing) return;
     this.closing = true;

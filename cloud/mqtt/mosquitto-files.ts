@@ -119,6 +119,10 @@ export class MosquittoFiles implements DeviceAccess {
     return this.write();
   }
 
+  revoked(): Promise<void> {
+    return this.write();
+  }
+
   /** Resolves when files that hold everything known at the call are in place and Mosquitto was told. */
   write(): Promise<void> {
     if (this.next) return this.next;

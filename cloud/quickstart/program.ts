@@ -28,6 +28,8 @@ export interface Launch {
   readonly args: readonly string[];
   /** Everything the program sees but PATH. */
   readonly env: Environment;
+  /** A program that becomes this one, with its arguments: for example what enters a namespace. */
+  readonly prefix?: readonly string[];
 }
 
 /** Runs a command to its end and gives its standard output. */
@@ -109,8 +111,9 @@ function commandLine({ name, args }: Launch): string {
   return [name, ...args].join(' ');
 }
 
-function start({ build, name, args, env }: Launch): ChildProcess {
-  return spawn(process.execPath, [join(build, entries[name]), ...args], {
+function start({ build, name, args, env, prefix = [] }: Launch): ChildProcess {
+  const [program = process.execPath, ...rest] = [...prefix, process.execPath, join(build, entries[name]), ...args];
+  return spawn(program, rest, {
     env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     // Ctrl-C reaches the whole terminal group; the quickstart stops its daemons itself, in order.

@@ -68,10 +68,10 @@ export async function runQuickstart(input: QuickstartInput): Promise<void> {
   };
 
   const ports = await choosePorts(write);
-  const url = `http://127.0.0.1:${String(ports.api)}`;
+  const url = `https://127.0.0.1:${String(ports.api)}`;
   const devices: Device[] = [device(input.scratch, 'cam-1', ports.first), device(input.scratch, 'cam-2', ports.second)];
 
-  const token = await steps.run(
+  const login = await steps.run(
     'Start the control plane: API, MQTT broker, database, blob store',
     async () => {
       const cloud = start(
@@ -82,15 +82,16 @@ export async function runQuickstart(input: QuickstartInput): Promise<void> {
         ],
         operator,
       );
-      await cloud.until('ready', 30_000, () => isReady(`${url}/readyz`));
-      return cloud.until('printing its owner token', 5_000, () => /\bflt_[A-Za-z0-9_-]+/.exec(cloud.output)?.[0]);
+      return cloud.until('up, and printing how to log in', 30_000, () =>
+        /^ +flotilla (login .+)$/m.exec(cloud.output)?.[1]?.split(' '),
+      );
     },
     () => [`${url}/docs`],
   );
   await steps.run(
-    'Sign in with the owner token it printed',
-    () => flotilla(['login', url, '--token', token]),
-    () => ['flotilla login'],
+    'Sign in with the line it printed: the owner token, and the authority that its certificate must chain to',
+    () => flotilla(login),
+    () => ['flotilla login https://… --authority … --token …'],
   );
   await steps.run(
     'Register a real model',
@@ -220,16 +221,6 @@ function device(scratch: string, name: string, port: number): Device {
       FLOTILLA_AGENT_TELEMETRY_INTERVAL_SECONDS: '1',
     },
   };
-}
-
-async function isReady(url: string): Promise<true | undefined> {
-  try {
-    return (await fetch(url)).ok ? true : undefined;
-  } catch (error) {
-    // Nothing listens yet; whoever waits gives up at a deadline and shows the program's output.
-    if (error instanceof TypeError) return undefined;
-    throw error;
-  }
 }
 
 async function scoreLocally(one: Device, body: string): Promise<z.infer<typeof inferResponse>> {

@@ -2,6 +2,7 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { Migration } from './migrate.js';
 import * as spine from './migrations/0001-spine.js';
+import * as identity from './migrations/0002-identity.js';
 import * as operators from './migrations/0003-operators.js';
 import * as updates from './migrations/0005-updates.js';
 import { openSqlite } from './sqlite.js';
@@ -12,6 +13,7 @@ export type ControlTransaction = Transaction<ControlDatabase>;
 
 export const controlMigrations: readonly Migration[] = [
   { name: '0001-spine', up: spine.up },
+  { name: '0002-identity', up: identity.up },
   { name: '0003-operators', up: operators.up },
   { name: '0005-updates', up: updates.up },
 ];

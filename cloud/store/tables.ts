@@ -133,6 +133,77 @@ export interface EnrolmentTokenTable {
   expiresAt: string;
   usedAt: string | null;
   usedBy: string | null;
+  /** SHA-256 of the public key that it was used with. */
+  usedKey: Generated<string | null>;
+  /** The only name that may enrol with it; null: any. */
+  device: Generated<string | null>;
+  /** Names of tags that the device may set itself. */
+  allowTagsJson: Generated<string>;
+  /** Takes the name over from the device that has, or had, it. */
+  replaces: Generated<number>;
+}
+
+/** What a device proves itself with. Accepted while it is not revoked and has not ended. */
+export interface DeviceCertificateTable {
+  workspace: string;
+  device: string;
+  /** Hex, as X.509 has it. */
+  serial: string;
+  /** SHA-256 of the certificate's DER, hex. */
+  fingerprint: string;
+  /** SHA-256 of the public key's DER, hex. */
+  keyFingerprint: string;
+  /** SHA-256 of the certificate of who signed it, hex. */
+  authority: string;
+  /** PEM, and what stands between it and the authority. */
+  certificate: string;
+  issuedAt: string;
+  notAfter: string;
+  revokedAt: string | null;
+  reason: string | null;
+}
+
+/** Lets many devices in: counted, slowed down and, where it says so, one by one by approval. */
+export interface FleetClaimTable {
+  workspace: string;
+  name: string;
+  /** SHA-256 of the secret, hex. */
+  secretHash: string;
+  tagsJson: string;
+  allowTagsJson: string;
+  /** `cam-{hardware}`; null: devices name themselves. */
+  nameTemplate: string | null;
+  maxDevices: number;
+  approval: number;
+  ratePerSecond: number;
+  /** May only hardware of `claimHardware` come? */
+  hardwareListed: number;
+  createdAt: string;
+  expiresAt: string;
+  revokedAt: string | null;
+}
+
+export interface ClaimHardwareTable {
+  workspace: string;
+  claim: string;
+  hardwareId: string;
+  /** The key that came from it. */
+  keyFingerprint: string | null;
+}
+
+/** One device that came with a claim; every state but `rejected` takes one of the claim's places. */
+export interface ClaimRequestTable {
+  workspace: string;
+  claim: string;
+  keyFingerprint: string;
+  id: string;
+  device: string;
+  hardwareId: string | null;
+  orderJson: string;
+  state: 'pending' | 'approved' | 'rejected' | 'enrolled';
+  requestedAt: string;
+  decidedAt: string | null;
+  reason: string | null;
 }
 
 export interface DeviceTable {
@@ -140,6 +211,8 @@ export interface DeviceTable {
   name: string;
   /** Salted hash of the broker password, PBKDF2-SHA512 in Mosquitto's `$7$` form. */
   secretHash: string;
+  /** A raw X25519 public key, base64url. */
+  sealingKey: string;
   tagsJson: string;
   enrolledAt: string;
   retiredAt: string | null;
@@ -202,6 +275,10 @@ export interface ControlDatabase {
   activityLog: ActivityLogTable;
   enrolmentTokens: EnrolmentTokenTable;
   devices: DeviceTable;
+  deviceCertificates: DeviceCertificateTable;
+  fleetClaims: FleetClaimTable;
+  claimHardware: ClaimHardwareTable;
+  claimRequests: ClaimRequestTable;
   deployments: DeploymentTable;
   outbox: OutboxTable;
 }

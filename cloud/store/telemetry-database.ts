@@ -2,12 +2,16 @@
 import type { Kysely } from 'kysely';
 import type { Migration } from './migrate.js';
 import * as spine from './migrations/telemetry-0001-spine.js';
+import * as gaps from './migrations/telemetry-0002-gaps.js';
 import { openSqlite } from './sqlite.js';
 import type { TelemetryDatabase } from './telemetry-tables.js';
 
 export type TelemetryStore = Kysely<TelemetryDatabase>;
 
-export const telemetryMigrations: readonly Migration[] = [{ name: 'telemetry-0001-spine', up: spine.up }];
+export const telemetryMigrations: readonly Migration[] = [
+  { name: 'telemetry-0001-spine', up: spine.up },
+  { name: 'telemetry-0002-gaps', up: gaps.up },
+];
 
 export async function openTelemetryDatabase(path: string): Promise<TelemetryStore> {
   return openSqlite<TelemetryDatabase>(path, { synchronous: 'NORMAL', migrations: telemetryMigrations });

@@ -11,6 +11,19 @@ export interface StreamMarkTable {
   dropped: number;
 }
 
+/** Batches that a device let go, and said so: sequences `fromSequence` to `upToSequence` of the stream. */
+export interface StreamGapTable {
+  workspace: string;
+  device: string;
+  kind: string;
+  bootId: number;
+  fromSequence: number;
+  upToSequence: number;
+  /** As the device gave it; null where it gave none. */
+  reason: string | null;
+  receivedAt: number;
+}
+
 /** One module version of one batch. */
 export interface ModuleMetricTable {
   workspace: string;
@@ -58,6 +71,7 @@ export interface DeviceEventTable {
 
 export interface TelemetryDatabase {
   streamMarks: StreamMarkTable;
+  streamGaps: StreamGapTable;
   moduleMetrics: ModuleMetricTable;
   systemMetrics: SystemMetricTable;
   deviceEvents: DeviceEventTable;

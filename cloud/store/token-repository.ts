@@ -14,6 +14,19 @@ export class TokenRepository {
     return (workspace === null ? all : all.where('workspace', '=', workspace)).execute();
   }
 
+  /** The id of one that still works. */
+  async findWorking(workspace: string | null, name: string, at: string): Promise<string | undefined> {
+    const row = await this.db
+      .selectFrom('tokens')
+      .select('id')
+      .where('workspace', 'is', workspace)
+      .where('name', '=', name)
+      .where('revokedAt', 'is', null)
+      .where((where) => where.or([where('expiresAt', 'is', null), where('expiresAt', '>', at)]))
+      .executeTakeFirst();
+    return row?.id;
+  }
+
   async insert(token: TokenTable): Promise<void> {
     await this.db.insertInto('tokens').values(token).execute();
   }

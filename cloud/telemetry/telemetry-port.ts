@@ -36,10 +36,22 @@ export interface ModuleTelemetry {
   readonly latencyMs: Record<'p50' | 'p90' | 'p99' | 'max' | 'mean', number | null>;
 }
 
+/** Batches `from` to `upTo` of a boot's stream that the device let go. */
+export interface StreamGap {
+  readonly kind: string;
+  readonly bootId: number;
+  readonly from: number;
+  readonly upTo: number;
+  readonly reason: string | undefined;
+  readonly receivedAtMs: number;
+}
+
 export interface TelemetryAnswer {
   readonly batches: number;
   readonly lastAtMs: number | undefined;
   readonly dropped: number;
+  /** The latest, of any span. */
+  readonly gaps: readonly StreamGap[];
   readonly modules: readonly ModuleTelemetry[];
   readonly system: SystemMetrics | undefined;
 }

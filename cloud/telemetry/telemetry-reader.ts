@@ -14,11 +14,13 @@ import type {
   EventsAnswer,
   EventsQuestion,
   ModuleTelemetry,
+  StreamGap,
   TelemetryAnswer,
   TelemetryQuestion,
 } from './telemetry-port.js';
 
 const pageSize = 5_000;
+const maxGaps = 100;
 
 interface Gathered {
   readonly module: string;
@@ -55,6 +57,7 @@ export async function readTelemetry(db: TelemetryStore, question: TelemetryQuest
     batches,
     lastAtMs: lastAt ?? undefined,
     dropped: Number(dropped?.dropped ?? 0),
+    gaps: await readGaps(db, question),
     modules,
     system: system && systemMetricsSchema.parse(JSON.parse(system.systemJson)),
   };
@@ -78,6 +81,26 @@ export async function readEvents(db: TelemetryStore, question: EventsQuestion): 
     events: shown.map(({ row: _row, module, ...event }) => ({ ...event, ...(module === null ? {} : { module }) })),
     ...(rows.length > question.limit && last ? { next: last.row } : {}),
   };
+}
+
+async function readGaps(db: TelemetryStore, { workspace, device }: TelemetryQuestion): Promise<StreamGap[]> {
+  const rows = await db
+    .selectFrom('streamGaps')
+    .selectAll()
+    .where('workspace', '=', workspace)
+    .where('device', '=', device)
+    .orderBy('receivedAt', 'desc')
+    .orderBy(sql`rowid`, 'desc')
+    .limit(maxGaps)
+    .execute();
+  return rows.map(({ kind, bootId, fromSequence, upToSequence, reason, receivedAt }) => ({
+    kind,
+    bootId,
+    from: fromSequence,
+    upTo: upToSequence,
+    reason: reason ?? undefined,
+    receivedAtMs: receivedAt,
+  }));
 }
 
 async function gatherModules(db: TelemetryStore, question: TelemetryQuestion): Promise<ModuleTelemetry[]> {

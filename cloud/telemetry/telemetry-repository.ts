@@ -13,6 +13,7 @@ import type {
 import { readEvents, readTelemetry } from './telemetry-reader.js';
 import { writeBatches } from './telemetry-writer.js';
 
+/** What is forgotten in time. */
 const tables = ['moduleMetrics', 'systemMetrics', 'deviceEvents'] as const;
 /** Rows removed in one statement: ingestion goes on between two. */
 const rowsPerPrune = 10_000;
@@ -52,7 +53,7 @@ export class TelemetryRepository implements TelemetryPort {
 
   /** What was said goes first: while a mark stands, nothing of what it covers is stored again. */
   async eraseWorkspace(workspace: string): Promise<void> {
-    for (const table of [...tables, 'streamMarks'] as const) {
+    for (const table of [...tables, 'streamGaps', 'streamMarks'] as const) {
       for (;;) {
         const result = await sql`delete from ${sql.table(table)} where rowid in (
           select rowid from ${sql.table(table)} where workspace = ${workspace} limit ${rowsPerPrune})`.execute(this.db);

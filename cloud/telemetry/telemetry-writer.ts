@@ -7,6 +7,7 @@ import type { Insertable } from 'kysely';
 import type {
   DeviceEventTable,
   ModuleMetricTable,
+  StreamGapTable,
   StreamMarkTable,
   SystemMetricTable,
 } from '#cloud/store/telemetry-tables.js';
@@ -14,6 +15,7 @@ import type { TelemetryStore } from '#cloud/store/telemetry-database.js';
 import { decodeJson, decodeMessage } from '#shared/protocol/decode.js';
 import { counterSchema } from '#shared/protocol/primitives.js';
 import {
+  dropReasonSchema,
   type EventBatch,
   eventBatchSchema,
   judgeSequence,
@@ -27,6 +29,7 @@ const headSchema = z.object({
   bootId: counterSchema,
   sequence: counterSchema.min(1),
   droppedFrom: counterSchema.min(1).optional(),
+  dropReason: dropReasonSchema.optional().catch(undefined),
 });
 type Head = z.infer<typeof headSchema>;
 
@@ -34,6 +37,7 @@ interface Rows {
   readonly modules: Insertable<ModuleMetricTable>[];
   readonly systems: Insertable<SystemMetricTable>[];
   readonly events: Insertable<DeviceEventTable>[];
+  readonly gaps: Insertable<StreamGapTable>[];
 }
 
 type Mark = { -readonly [K in keyof StreamMarkTable]: StreamMarkTable[K] };
@@ -45,7 +49,7 @@ export async function writeBatches(db: TelemetryStore, batches: readonly Receive
   return db.transaction().execute(async (transaction) => {
     const marks = new Map<string, Mark>();
     const changed = new Set<Mark>();
-    const rows: Rows = { modules: [], systems: [], events: [] };
+    const rows: Rows = { modules: [], systems: [], events: [], gaps: [] };
     const events: IngestResult['events'][number][] = [];
     const counts: Record<IngestOutcome, number> = { stored: 0, duplicate: 0, gap: 0, malformed: 0, dropped: 0 };
 
@@ -61,10 +65,11 @@ export async function writeBatches(db: TelemetryStore, batches: readonly Receive
         counts[judgement] += 1;
         continue;
       }
-      const dropped = head.sequence - (mark.upTo + 1);
       const taken = collect(received, rows);
       // A batch that no schema fits will not fit when it comes again: it counts as dropped, and the stream goes on.
-      const lost = dropped + (taken === undefined ? 1 : 0);
+      const isLost = taken === undefined || head.dropReason !== undefined;
+      const lost = head.sequence - (mark.upTo + 1) + (isLost ? 1 : 0);
+      if (lost > 0) rows.gaps.push(gapOf(received, head, mark.upTo + 1, lost));
       counts[taken === undefined ? 'malformed' : 'stored'] += 1;
       counts.dropped += lost;
       if (taken?.kind === 'events') {
@@ -79,6 +84,7 @@ export async function writeBatches(db: TelemetryStore, batches: readonly Receive
     await insertAll(rows.modules, (part) => transaction.insertInto('moduleMetrics').values(part).execute());
     await insertAll(rows.systems, (part) => transaction.insertInto('systemMetrics').values(part).execute());
     await insertAll(rows.events, (part) => transaction.insertInto('deviceEvents').values(part).execute());
+    await insertAll(rows.gaps, (part) => transaction.insertInto('streamGaps').values(part).execute());
     await insertAll([...changed], (part) =>
       transaction
         .insertInto('streamMarks')
@@ -99,6 +105,16 @@ export async function writeBatches(db: TelemetryStore, batches: readonly Receive
     }));
     return { acks, events, counts };
   });
+}
+
+function gapOf(
+  { workspace, device, kind, receivedAt }: ReceivedBatch,
+  { bootId, dropReason }: Head,
+  fromSequence: number,
+  count: number,
+): Insertable<StreamGapTable> {
+  const upToSequence = fromSequence + count - 1;
+  return { workspace, device, kind, bootId, fromSequence, upToSequence, reason: dropReason ?? null, receivedAt };
 }
 
 function readHead(received: ReceivedBatch): Head | undefined {

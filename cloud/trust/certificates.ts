@@ -1,6 +1,6 @@
-/** X.509 for the control plane itself: an authority that devices pin, and the server certificate it signs. */
+/** X.509: an authority that devices pin, the server certificates that it signs, and those of its clients. */
 import 'reflect-metadata';
-import { X509Certificate, webcrypto } from 'node:crypto';
+import { createPrivateKey, X509Certificate, webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
@@ -9,7 +9,7 @@ const authorityLifetimeMs = 20 * 365 * day;
 /** What browsers and phones accept at most. */
 export const serverLifetimeMs = 397 * day;
 /** Clocks of devices may be behind. */
-const backdatingMs = day;
+export const backdatingMs = day;
 
 /** A certificate and its private key, PEM: they are made, stored and replaced together. */
 export interface KeyedCertificate {
@@ -42,29 +42,86 @@ export async function createServerCertificate(
   nowMs: number,
 ): Promise<KeyedCertificate> {
   const keys = await generateKeys();
-  const issuer = new x509.X509Certificate(authority.certificate);
-  const signingKey = await importPrivateKey(authority.privateKey);
-  const certificate = await x509.X509CertificateGenerator.create({
-    serialNumber: newSerial(),
-    subject: `CN=${names[0] ?? 'control plane'}`,
-    issuer: issuer.subject,
-    notBefore: new Date(nowMs - backdatingMs),
-    notAfter: new Date(Math.min(nowMs + serverLifetimeMs, issuer.notAfter.getTime())),
-    signingAlgorithm: algorithm,
+  const certificate = await signLeaf(authority, {
+    commonName: names[0] ?? 'control plane',
+    names: names.map((value) => ({ type: isAddress(value) ? 'ip' : 'dns', value })),
     publicKey: keys.publicKey,
-    signingKey,
+    purpose: x509.ExtendedKeyUsage.serverAuth,
+    nowMs,
+    lifetimeMs: serverLifetimeMs,
+  });
+  return keyed(certificate, keys.privateKey);
+}
+
+export interface ClientSubject {
+  readonly commonName: string;
+  /** A name that says the same as a URI, for readers that leave common names alone. */
+  readonly uri?: string;
+}
+
+/**
+ * @param publicKey SubjectPublicKeyInfo, DER
+ * @returns PEM
+ */
+export async function signClientCertificate(
+  authority: KeyedCertificate,
+  { commonName, uri }: ClientSubject,
+  publicKey: Uint8Array<ArrayBuffer>,
+  { nowMs, lifetimeMs }: { readonly nowMs: number; readonly lifetimeMs: number },
+): Promise<string> {
+  const certificate = await signLeaf(authority, {
+    commonName,
+    names: uri === undefined ? [] : [{ type: 'url', value: uri }],
+    publicKey: await webcrypto.subtle.importKey('spki', publicKey, algorithm, true, ['verify']),
+    purpose: x509.ExtendedKeyUsage.clientAuth,
+    nowMs,
+    lifetimeMs,
+  });
+  return `${certificate.toString('pem')}\n`;
+}
+
+/** With a key that is made here: for clients of the control plane's own. */
+export async function createClientCertificate(
+  authority: KeyedCertificate,
+  subject: ClientSubject,
+  validity: { readonly nowMs: number; readonly lifetimeMs: number },
+): Promise<KeyedCertificate> {
+  const keys = await generateKeys();
+  const publicKey = new Uint8Array(await webcrypto.subtle.exportKey('spki', keys.publicKey));
+  return {
+    certificate: await signClientCertificate(authority, subject, publicKey, validity),
+    privateKey: await privateKeyPem(keys.privateKey),
+  };
+}
+
+interface Leaf {
+  readonly commonName: string;
+  readonly names: readonly x509.JsonGeneralName[];
+  readonly publicKey: webcrypto.CryptoKey;
+  readonly purpose: x509.ExtendedKeyUsage;
+  readonly nowMs: number;
+  readonly lifetimeMs: number;
+}
+
+async function signLeaf(authority: KeyedCertificate, leaf: Leaf): Promise<x509.X509Certificate> {
+  const issuer = new x509.X509Certificate(authority.certificate);
+  return x509.X509CertificateGenerator.create({
+    serialNumber: newSerial(),
+    subject: [{ CN: [leaf.commonName] }],
+    issuer: issuer.subjectName,
+    notBefore: new Date(leaf.nowMs - backdatingMs),
+    notAfter: new Date(Math.min(leaf.nowMs + leaf.lifetimeMs, issuer.notAfter.getTime())),
+    ...(await signingKeyOf(authority.privateKey)),
+    publicKey: leaf.publicKey,
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-      new x509.SubjectAlternativeNameExtension(
-        names.map((value) => ({ type: isAddress(value) ? 'ip' : 'dns', value })),
-      ),
-      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false),
+      new x509.ExtendedKeyUsageExtension([leaf.purpose]),
+      ...(leaf.names.length === 0 ? [] : [new x509.SubjectAlternativeNameExtension([...leaf.names])]),
+      await x509.SubjectKeyIdentifierExtension.create(leaf.publicKey, false),
       await x509.AuthorityKeyIdentifierExtension.create(issuer, false),
     ],
   });
-  return keyed(certificate, keys.privateKey);
 }
 
 /** SHA-256 of the DER, hex: what an enrolment token pins. */
@@ -99,18 +156,29 @@ async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
   return (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
 }
 
-async function importPrivateKey(pem: string): Promise<webcrypto.CryptoKey> {
-  const [der] = x509.PemConverter.decode(pem);
-  if (der === undefined) throw new Error('no PEM');
-  return webcrypto.subtle.importKey('pkcs8', der, algorithm, true, ['sign']);
+/** What an authority's key signs with: its own kind, since an operator may bring one. */
+export async function signingKeyOf(
+  privateKeyPem: string,
+): Promise<{ readonly signingKey: webcrypto.CryptoKey; readonly signingAlgorithm: x509.HashedAlgorithm }> {
+  const key = createPrivateKey(privateKeyPem);
+  const signingAlgorithm =
+    key.asymmetricKeyType === 'rsa'
+      ? { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }
+      : key.asymmetricKeyDetails?.namedCurve === 'secp384r1'
+        ? { name: 'ECDSA', namedCurve: 'P-384', hash: 'SHA-384' }
+        : algorithm;
+  const der = Uint8Array.from(key.export({ format: 'der', type: 'pkcs8' }));
+  const signingKey = await webcrypto.subtle.importKey('pkcs8', der, signingAlgorithm, false, ['sign']);
+  return { signingKey, signingAlgorithm };
 }
 
 async function keyed(certificate: x509.X509Certificate, privateKey: webcrypto.CryptoKey): Promise<KeyedCertificate> {
+  return { certificate: `${certificate.toString('pem')}\n`, privateKey: await privateKeyPem(privateKey) };
+}
+
+async function privateKeyPem(privateKey: webcrypto.CryptoKey): Promise<string> {
   const der = await webcrypto.subtle.exportKey('pkcs8', privateKey);
-  return {
-    certificate: `${certificate.toString('pem')}\n`,
-    privateKey: `${x509.PemConverter.encode(der, 'PRIVATE KEY')}\n`,
-  };
+  return `${x509.PemConverter.encode(der, 'PRIVATE KEY')}\n`;
 }
 
 /** Positive, 127 random bits. */

@@ -9,21 +9,43 @@ import {
 } from '#shared/package/signing-key.js';
 import { writeFileAtomic } from '#shared/platform/atomic-file.js';
 import { makePrivateFolder, readTextIfPresent } from '#shared/platform/private-file.js';
+import { type KeySeal, type SealedKey, sealedKeySchema } from './sealed-key.js';
+
+const name = 'director';
 
 /** @throws AppError `state.corrupt` rather than replacing a key that cannot be read */
-export async function ensureDirectorKey(path: string): Promise<SigningKey> {
-  const pem = await readTextIfPresent(path);
-  if (pem === undefined) {
+export async function ensureDirectorKey(path: string, seal: KeySeal): Promise<SigningKey> {
+  const text = await readTextIfPresent(path);
+  if (text === undefined) {
     const key = generateSigningKey();
     await makePrivateFolder(dirname(path));
-    await writeFileAtomic(path, exportPrivateKeyPem(key), { mode: 0o600 });
+    await writeDirectorKey(path, key, seal);
     return key;
   }
+  const sealed = readSealed(path, text);
+  const pem = await seal.open(name, sealed);
   try {
-    return importPrivateKeyPem(pem);
+    const key = importPrivateKeyPem(pem);
+    if (!seal.isCurrent(sealed)) await writeDirectorKey(path, key, seal);
+    return key;
   } catch (error) {
-    throw new AppError('state.corrupt', `${path} is not the director's key: restore it from a backup`, {
-      cause: error,
-    });
+    throw noDirector(path, error);
   }
+}
+
+async function writeDirectorKey(path: string, key: SigningKey, seal: KeySeal): Promise<void> {
+  const sealed = await seal.seal(name, exportPrivateKeyPem(key));
+  await writeFileAtomic(path, `${JSON.stringify(sealed)}\n`, { mode: 0o600 });
+}
+
+function readSealed(path: string, text: string): SealedKey {
+  try {
+    return sealedKeySchema.parse(JSON.parse(text));
+  } catch (error) {
+    throw noDirector(path, error);
+  }
+}
+
+function noDirector(path: string, cause: unknown): AppError {
+  return new AppError('state.corrupt', `${path} is not the director's key: restore it from a backup`, { cause });
 }

@@ -1,30 +1,30 @@
 /**
  * Who this installation is, whatever workspaces it has: the director's key, and the certificate
  * authority that devices pin with the server certificate it signed. Made at first start; the server
- * certificate is made anew when it nears its end or the names change, which devices do not notice.
+ * certificate is made anew when it nears its end or the names change, which devices do not notice. The director's and the
+ * authority's private keys are sealed on disk; the server's is not, as brokers read it from there.
  */
 import { join } from 'node:path';
 import * as z from 'zod';
-import { AppError } from '#shared/kernel/errors.js';
 import type { SigningKey } from '#shared/package/signing-key.js';
 import { writeFileAtomic } from '#shared/platform/atomic-file.js';
 import { makePrivateFolder, readTextIfPresent } from '#shared/platform/private-file.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
-import {
-  createAuthority,
-  createServerCertificate,
-  fingerprintOf,
-  type KeyedCertificate,
-  stillServes,
-} from './certificates.js';
+import { type AuthorityOptions, ensureAuthority } from './authority.js';
+import { CertificateIssuer } from './certificate-issuer.js';
+import { createServerCertificate, fingerprintOf, type KeyedCertificate, stillServes } from './certificates.js';
 import { ensureDirectorKey } from './director-key.js';
+import { KeySeal, type SealOptions } from './sealed-key.js';
 
 export interface InstallationIdentity {
   readonly director: SigningKey;
-  /** PEM of the authority's certificate. */
+  /** PEM of the root that devices pin: the authority itself, or above the operator's own intermediate one. */
   readonly authority: string;
-  /** SHA-256 of its DER, hex. */
+  /** PEM of every root that devices may trust: the current one first, more than one while they change. */
+  readonly authorities: readonly string[];
+  /** SHA-256 of the current root's DER, hex: what enrolment tokens pin. */
   readonly authorityFingerprint: string;
+  readonly issuer: CertificateIssuer;
   readonly server: KeyedCertificate;
   /** The same as files, for an external broker. */
   readonly serverCertificateFile: string;
@@ -37,27 +37,35 @@ export interface IdentityOptions {
   readonly names: readonly string[];
   readonly hostname: string;
   readonly nowMs: number;
+  /** What seals the keys; without it a key file in the folder. */
+  readonly atRest?: SealOptions | undefined;
+  /** The operator's own authority, PEM. */
+  readonly ownAuthority?: AuthorityOptions['own'];
 }
 
 export async function ensureInstallationIdentity(options: IdentityOptions): Promise<InstallationIdentity> {
-  const { folder, nowMs } = options;
+  const { folder, nowMs, ownAuthority: own } = options;
   await makePrivateFolder(folder);
-  const director = await ensureDirectorKey(join(folder, 'director.pem'));
-  const authority = await ensureAuthority(join(folder, 'authority.json'), nowMs);
+  const seal = await KeySeal.open(options.atRest ?? { keyFile: join(folder, 'at-rest.key') });
+  const director = await ensureDirectorKey(join(folder, 'director.json'), seal);
+  const authority = await ensureAuthority({ path: join(folder, 'authority.json'), seal, nowMs, own });
   const names = serverNames(options);
   const leaf = await ensureServer(join(folder, 'server.json'), authority, names, nowMs);
+  const above = authority.certificate + authority.chain;
   // The authority goes along in the handshake: a device that enrols takes it from there and checks its pin.
-  const server = { ...leaf, certificate: `${leaf.certificate.trimEnd()}\n${authority.certificate}` };
+  const server = { ...leaf, certificate: `${leaf.certificate.trimEnd()}\n${above}` };
 
   const serverCertificateFile = join(folder, 'server.crt');
   const serverPrivateKeyFile = join(folder, 'server.key');
-  await writeFileAtomic(join(folder, 'authority.crt'), authority.certificate);
+  await writeFileAtomic(join(folder, 'authority.crt'), above);
   await writeFileAtomic(serverCertificateFile, server.certificate);
   await writeFileAtomic(serverPrivateKeyFile, server.privateKey, { mode: 0o600 });
   return {
     director,
-    authority: authority.certificate,
-    authorityFingerprint: fingerprintOf(authority.certificate),
+    authority: authority.root,
+    authorities: [authority.root],
+    issuer: new CertificateIssuer(authority, authority.chain === '' ? '' : above),
+    authorityFingerprint: fingerprintOf(authority.root),
     server,
     serverCertificateFile,
     serverPrivateKeyFile,
@@ -68,15 +76,6 @@ function serverNames({ names, hostname }: IdentityOptions): string[] {
   return [...new Set([controlPlaneServerName, 'localhost', '127.0.0.1', '::1', hostname, ...names])].filter(
     (name) => name !== '',
   );
-}
-
-async function ensureAuthority(path: string, nowMs: number): Promise<KeyedCertificate> {
-  const found = await readKeyed(path);
-  // Never replaced by itself: every device has pinned it.
-  if (found === 'unreadable') {
-    throw new AppError('state.corrupt', `${path} is not the certificate authority: restore it from a backup`);
-  }
-  return found ?? writeKeyed(path, await createAuthority(nowMs));
 }
 
 async function ensureServer(

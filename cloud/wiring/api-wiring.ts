@@ -1,34 +1,54 @@
-import { readFile } from 'node:fs/promises';
-import { AppError, messageOf } from '#shared/kernel/errors.js';
+import { AppError } from '#shared/kernel/errors.js';
 import { toInstant } from '#shared/kernel/clock.js';
+import { ApiTokens } from '#cloud/auth/api-tokens.js';
 import { Authenticator } from '#cloud/auth/authenticator.js';
-import type { CloudConfig } from '#cloud/config.js';
+import { ApiCertificates } from '#cloud/http/api-certificates.js';
 import { createApp, type App } from '#cloud/http/app.js';
 import { bindError } from '#cloud/http/listen.js';
 import { healthRoutes } from '#cloud/http/routes/health-routes.js';
+import { tokenRoutes } from '#cloud/http/routes/token-routes.js';
+import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { TokenRepository } from '#cloud/store/token-repository.js';
 import { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
+import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
+import { reachableHost } from './broker-wiring.js';
 import type { Ground, Part } from './ground.js';
 
 /** How long requests under way may take to end when the control plane stops. */
 const drainMs = 10_000;
+/** How soon a certificate that was replaced on disk is served. */
+const certificatesEveryMs = 5_000;
+const hourMs = 3_600_000;
+const dayMs = 24 * hourMs;
+/** How long ended tokens are still listed. */
+const endedTokenDays = 30;
 
 export const defaultWorkspace = 'default';
 
 export interface OpenApi {
   /** Base URL. */
   readonly url: string;
-  /** The owner token, at the first start of a data folder only. */
+  /** The owner token, where a start finds none that works. */
   readonly ownerToken: string | undefined;
 }
 
-/** Opens the operator API over the parts: the last step of a start. */
-export async function openApi(ground: Ground, version: string, parts: readonly Part[]): Promise<OpenApi> {
-  const { config, logger, metrics, shutdown, clock, control, audit } = ground;
+/**
+ * Opens the operator API over the parts: the last step of a start.
+ *
+ * @param identity whose certificate is served; without it only plain HTTP can be
+ */
+export async function openApi(
+  ground: Ground,
+  version: string,
+  parts: readonly Part[],
+  identity?: InstallationIdentity,
+): Promise<OpenApi> {
+  const { config, logger, metrics, shutdown, clock, control, audit, revocations } = ground;
   const workspaces = new WorkspaceRepository(control);
   await workspaces.insert({ name: defaultWorkspace, createdAt: toInstant(clock.now()) });
-  const authenticator = new Authenticator(new TokenRepository(control), clock);
-  const tls = await readTls(config);
+  const tokens = new TokenRepository(control);
+  const authenticator = new Authenticator(tokens, clock);
+  const certificates = await openCertificates(ground, identity);
   const app = await createApp({
     logger,
     version,
@@ -37,12 +57,14 @@ export async function openApi(ground: Ground, version: string, parts: readonly P
     workspaces,
     metrics,
     maxJsonBytes: config.limits.maxJsonBytes,
+    behindProxy: config.http.behindProxy,
+    certificates,
     routes: [
       healthRoutes({ checks: parts.flatMap((part) => part.checks), metrics }),
+      tokenRoutes({ tokens: new ApiTokens(tokens, revocations, clock) }),
       ...parts.flatMap((part) => part.routes),
     ],
     upgrades: parts.flatMap((part) => part.upgrades ?? []),
-    ...(tls ? { tls } : {}),
   });
   shutdown.add('operator API', () => closeWithin(app, drainMs));
   const { host, port } = config.http;
@@ -51,10 +73,37 @@ export async function openApi(ground: Ground, version: string, parts: readonly P
   } catch (error) {
     throw bindError(error, { host, port }, 'http.port (--http-port)');
   }
+  const run = async (): Promise<void> => {
+    await tokens.removeEndedBefore(toInstant(clock.now() - endedTokenDays * dayMs));
+  };
+  shutdown.add('API upkeep', startRecurring({ name: 'API upkeep', everyMs: hourMs, run }, clock, logger));
   const address = app.server.address();
   const bound = typeof address === 'object' && address !== null ? address.port : port;
-  const url = `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${String(bound)}`;
+  const url = `${certificates ? 'https' : 'http'}://${reachableHost(host)}:${String(bound)}`;
   return { url, ownerToken: await authenticator.createFirstOwner() };
+}
+
+async function openCertificates(
+  { config: { http }, clock, logger, shutdown }: Ground,
+  identity: InstallationIdentity | undefined,
+): Promise<ApiCertificates | undefined> {
+  if (http.tls === 'off') return undefined;
+  if (!identity) throw new AppError('config.invalid', 'this control plane has no authority: set http.tls to off');
+  const { tlsCertFile: certificate, tlsKeyFile: privateKey } = http;
+  const certificates = await ApiCertificates.open(
+    {
+      generated: () => identity.server,
+      authorities: () => identity.authorities,
+      ...(certificate === undefined || privateKey === undefined ? {} : { files: { certificate, privateKey } }),
+    },
+    logger,
+  );
+  const run = async (): Promise<void> => {
+    await certificates.refresh();
+  };
+  const watch = { name: 'certificates of the API', everyMs: certificatesEveryMs, run };
+  shutdown.add(watch.name, startRecurring(watch, clock, logger));
+  return certificates;
 }
 
 async function closeWithin(app: App, ms: number): Promise<void> {
@@ -63,16 +112,5 @@ async function closeWithin(app: App, ms: number): Promise<void> {
     await app.close();
   } finally {
     clearTimeout(timer);
-  }
-}
-
-async function readTls({ http }: CloudConfig): Promise<{ cert: string; key: string } | undefined> {
-  if (http.tlsCertFile === undefined || http.tlsKeyFile === undefined) return undefined;
-  try {
-    return { cert: await readFile(http.tlsCertFile, 'utf8'), key: await readFile(http.tlsKeyFile, 'utf8') };
-  } catch (error) {
-    throw new AppError('config.invalid', `cannot read http.tlsCertFile or http.tlsKeyFile: ${messageOf(error)}`, {
-      cause: error,
-    });
   }
 }

@@ -1,8 +1,6 @@
 /** Devices: who they are, what they should run, what they say, and the broker and gateway between. */
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
-import { hostname } from 'node:os';
-import { join } from 'node:path';
 import { toInstant } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { BackgroundTasks } from '#cloud/fleet/background-tasks.js';
@@ -31,11 +29,13 @@ import { BlockAllowance } from '#cloud/mqtt/block-allowance.js';
 import { BlockServer } from '#cloud/mqtt/block-server.js';
 import { TelemetryIngest } from '#cloud/telemetry/telemetry-ingest.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
-import { ensureInstallationIdentity, type InstallationIdentity } from '#cloud/trust/installation-identity.js';
+import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
 import { reachableHost, wireBroker, type WiredBroker } from './broker-wiring.js';
 import type { Ground, Part } from './ground.js';
+import { ensureIdentity } from './identity-wiring.js';
 
 export interface FleetPart extends Part {
+  readonly identity: InstallationIdentity;
   readonly addresses: { readonly gateway: string; readonly broker: string };
 }
 
@@ -131,7 +131,15 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   outbox.wake();
   shutdown.add('outbox', () => outbox.stop());
 
-  const enrolment = new Enrolment({ db: control, clock, access, known, live });
+  const enrolment = new Enrolment({
+    db: control,
+    clock,
+    access,
+    known,
+    live,
+    issuer: identity.issuer,
+    certificateMs: ground.config.devices.certificateDays * dayMs,
+  });
   const gatewayUrl = await openGateway(ground, identity, enrolment, wired);
   keepUp(ground, twin, enrolment, telemetry);
   addGauges(ground, wired, devices, outboxRows);
@@ -140,6 +148,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   const director = identity.director.publicKey;
   const authority = identity.authorityFingerprint;
   return {
+    identity,
     addresses: { gateway: gatewayUrl, broker: wired.url() },
     routes: [
       serverRoutes({ server: () => ({ version, director, authority, gatewayUrl, brokerUrl: wired.url() }) }),
@@ -161,18 +170,6 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   };
 }
 
-async function ensureIdentity({ config, clock }: Ground): Promise<InstallationIdentity> {
-  const advertised = [config.gateway.advertiseUrl, config.broker.advertiseUrl]
-    .filter((url) => url !== undefined)
-    .map((url) => new URL(url).hostname.replace(/^\[|\]$/g, ''));
-  return ensureInstallationIdentity({
-    folder: join(config.dataDir, 'keys'),
-    names: [...advertised, ...config.serverNames],
-    hostname: hostname(),
-    nowMs: clock.now(),
-  });
-}
-
 /** @returns the URL by which devices reach it */
 async function openGateway(
   { config, logger, clock, shutdown }: Ground,
@@ -188,7 +185,11 @@ async function openGateway(
     enrolment,
     trust: () => ({
       director: identity.director.publicKey,
-      broker: { url: wired.url(), serverName: wired.serverName, authority: wired.authority },
+      broker: {
+        url: wired.url(),
+        serverName: wired.serverName,
+        ...(wired.authority === identity.authority ? {} : { authority: wired.authority }),
+      },
     }),
   });
   shutdown.add('gateway', () => gateway.close());

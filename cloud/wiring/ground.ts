@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { systemClock, type Clock } from '#shared/kernel/clock.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { AuditLog } from '#cloud/audit/audit-log.js';
+import { Revocations } from '#cloud/auth/revocations.js';
 import type { CloudConfig } from '#cloud/config.js';
 import type { Routes, Upgrade } from '#cloud/http/app.js';
 import { Metrics } from '#cloud/http/metrics.js';
@@ -24,6 +25,7 @@ export interface Ground {
   readonly live: LiveEvents;
   readonly metrics: Metrics;
   readonly audit: AuditLog;
+  readonly revocations: Revocations;
 }
 
 /** A half of the control plane, as the API sees it. */
@@ -44,5 +46,16 @@ export async function layGround(config: CloudConfig, logger: Logger, shutdown: S
   const interrupted = await audit.recover();
   if (interrupted > 0) logger.warn({ interrupted }, 'changes were under way when the control plane ended last');
   const live = new LiveEvents((error) => logger.error({ err: error }, 'a live listener failed'));
-  return { config, logger, clock: systemClock, shutdown, control, store, live, metrics: new Metrics(), audit };
+  return {
+    config,
+    logger,
+    clock: systemClock,
+    shutdown,
+    control,
+    store,
+    live,
+    metrics: new Metrics(),
+    audit,
+    revocations: new Revocations(),
+  };
 }

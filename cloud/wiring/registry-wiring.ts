@@ -91,12 +91,12 @@ export async function wireRegistry(ground: Ground, telemetry: Pick<TelemetryPort
   );
   return {
     routes: [
-      workspaceRoutes({ workspaces, index, telemetry, clock }),
+      workspaceRoutes({ workspaces, index, telemetry, live, clock }),
       blobRoutes({ store, blobs, clock, maxBlobBytes: config.limits.maxBlobBytes }),
       modelRoutes({ models, runner, store, clock }),
       imageRoutes({ images, models, index, runner, clock }),
       activityRoutes({ activities, runner }),
-      eventRoutes({ live }),
+      eventRoutes({ live, revocations: ground.revocations, clock }),
       maintenanceRoutes({ garbage }),
     ],
     checks: [

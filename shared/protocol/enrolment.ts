@@ -53,11 +53,26 @@ export function parseEnrolmentToken(text: string): Result<EnrolmentToken, string
   }
 }
 
-/** POST /v1/enrol on the device gateway. */
+const certificatePemSchema = z
+  .string()
+  .regex(/^-----BEGIN CERTIFICATE-----/, 'must be PEM')
+  .max(65_536);
+
+/** PKCS #10, PEM: P-256, signed by its own key, so that nobody enrols with a key that is not theirs. */
+export const signingRequestSchema = z
+  .string()
+  .regex(/^-----BEGIN CERTIFICATE REQUEST-----/, 'must be a PKCS #10 request in PEM')
+  .max(4096);
+
+/** POST /v1/enrol on the device gateway. The keys were made on the device and do not leave it. */
 export const enrolmentRequestSchema = z.strictObject({
   workspace: nameSchema,
   secret: z.string().min(32).max(128),
   device: nameSchema,
+  /** Its subject is `CN={workspace}/{device}`. */
+  csr: signingRequestSchema,
+  /** A raw X25519 public key: what is secret is sealed to it. */
+  sealingKey: publicKeySchema,
   tags: tagsSchema.default({}),
   capabilities: capabilitiesSchema,
 });
@@ -68,13 +83,15 @@ export const enrolmentResponseSchema = z.object({
   device: nameSchema,
   /** The device's password on the broker; the user name and client id are `workspace/device`. */
   secret: z.string().min(32).max(128),
+  /** The device's certificate, PEM, and what stands between it and the authority. */
+  certificate: certificatePemSchema,
   broker: z.object({
     /** mqtts://host:port */
     url: z.url().max(256),
     /** The name that the broker's certificate must carry, whatever address it is reached by. */
     serverName: z.string().max(253),
-    /** Certificates, PEM, that the broker's must chain to. */
-    authority: z.string().max(65_536),
+    /** Certificates, PEM, that the broker's must chain to; absent: the authority that the token pins. */
+    authority: certificatePemSchema.optional(),
   }),
   /** The director's key as the server knows it; the device checks it against the token. */
   director: publicKeySchema,

@@ -10,15 +10,18 @@ import { encodedSketchSchema } from './sketch.js';
 export const streamKinds = ['telemetry', 'events'] as const;
 export type StreamKind = (typeof streamKinds)[number];
 
+/** Why a device let batches go: no room, too old, or no longer readable. */
+export const dropReasonSchema = z.enum(['room', 'age', 'damage']);
+export type DropReason = z.infer<typeof dropReasonSchema>;
+
 const batchHead = {
   schema: schemaVersion,
   bootId: counterSchema,
   sequence: counterSchema.min(1),
-  /**
-   * Batches of this boot and kind, right before this one, that the device dropped for want of room:
-   * sequences `from` to `sequence - 1` will never come.
-   */
+  /** Batches of this boot and kind from this one to `sequence - 1` will never come: the device dropped them. */
   droppedFrom: counterSchema.min(1).optional(),
+  /** This one, which is empty, stands for dropped ones too: `droppedFrom` to `sequence` are gone, for this reason. */
+  dropReason: dropReasonSchema.optional().catch(undefined),
   at: instantSchema,
 };
 

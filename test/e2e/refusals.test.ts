@@ -7,7 +7,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
 import { freePort } from '#cloud/quickstart/free-port.js';
 import type { Daemon } from '#cloud/quickstart/program.js';
-import { exportPrivateKeyPem, generateSigningKey } from '#shared/package/signing-key.js';
 import { buildTopic } from '#shared/protocol/topics.js';
 import { repository, World } from '../support/world.js';
 
@@ -93,9 +92,10 @@ describe('what a device refuses, with the reason in its own explain', () => {
 
   it('a desired document that another director key signed', async () => {
     await world.cloud?.stop();
-    const key = control('keys/director.pem');
+    const key = control('keys/director.json');
     const rightful = await readFile(key);
-    await writeFile(key, exportPrivateKeyPem(generateSigningKey()), { mode: 0o600 });
+    // Without it, the next start makes another.
+    await rm(key);
     await world.startCloud();
     await world.flotilla('undeploy', 'digits', '--device', 'cam-1', '--no-wait');
     await explained(/signature\.unknown-key/);

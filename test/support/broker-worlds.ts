@@ -12,8 +12,8 @@ import { EmbeddedBroker } from '#cloud/mqtt/embedded-broker.js';
 import { ExternalBroker } from '#cloud/mqtt/external-broker.js';
 import { mosquittoConfig, MosquittoFiles } from '#cloud/mqtt/mosquitto-files.js';
 import { freePort } from '#cloud/quickstart/free-port.js';
-import { ensureInstallationIdentity, type InstallationIdentity } from '#cloud/trust/installation-identity.js';
-import { eventually, type FleetWorld, silent } from './fleet-world.js';
+import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
+import { eventually, type FleetWorld, identityIn, silent } from './fleet-world.js';
 import { findTool } from './outside-tool.js';
 
 export interface BrokerWorld {
@@ -27,12 +27,7 @@ export interface BrokerWorld {
 }
 
 export async function identityFor(world: FleetWorld): Promise<InstallationIdentity> {
-  return ensureInstallationIdentity({
-    folder: join(world.folder, 'keys'),
-    names: [],
-    hostname: 'testhost',
-    nowMs: Date.now(),
-  });
+  return identityIn(world.folder);
 }
 
 export async function openEmbedded(world: FleetWorld, maxConnections = 100): Promise<BrokerWorld> {
@@ -123,6 +118,10 @@ export async function openMosquitto(world: FleetWorld): Promise<BrokerWorld> {
     },
     retired: async () => {
       await files.retired();
+      await settle(pidFile);
+    },
+    revoked: async () => {
+      await files.revoked();
       await settle(pidFile);
     },
   };

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
+import { type DeviceKeys, makeDeviceKeys, sealingPublicKey, signingRequestFor } from '#agent/identity/device-keys.js';
 import { systemClock, type Clock } from '#shared/kernel/clock.js';
 import { buildChunkMap, encodeChunkMap } from '#shared/package/chunk-map.js';
 import { digestOf } from '#shared/package/digest.js';
@@ -13,7 +14,7 @@ import type { Digest } from '#shared/protocol/primitives.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
 import { DeviceRepository } from '#cloud/fleet/device-repository.js';
-import { Enrolment } from '#cloud/fleet/enrolment.js';
+import { type EnrolledDevice, Enrolment } from '#cloud/fleet/enrolment.js';
 import { KnownDevices } from '#cloud/fleet/known-devices.js';
 import { OutboxRepository } from '#cloud/fleet/outbox-repository.js';
 import { Twin } from '#cloud/fleet/twin.js';
@@ -22,6 +23,8 @@ import type { Broker, MessageHandler, PublishOptions } from '#cloud/mqtt/broker.
 import type { DeviceAccess } from '#cloud/mqtt/device-access.js';
 import { BlobStore } from '#cloud/store/blob-store.js';
 import { openControlDatabase, type ControlStore } from '#cloud/store/control-database.js';
+import type { CertificateIssuer } from '#cloud/trust/certificate-issuer.js';
+import { ensureInstallationIdentity, type InstallationIdentity } from '#cloud/trust/installation-identity.js';
 
 export const silent = pino({ level: 'silent' });
 export const capabilities = {
@@ -73,6 +76,26 @@ export class RecordingBroker implements Broker {
   }
 }
 
+/** What a device shows of its keys when it enrols. */
+export async function showKeys(
+  keys: DeviceKeys,
+  workspace: string,
+  device: string,
+): Promise<{ readonly csr: string; readonly sealingKey: string }> {
+  const csr = await signingRequestFor(keys.privateKey, `${workspace}/${device}`);
+  return { csr, sealingKey: sealingPublicKey(keys.sealingKey) };
+}
+
+/** Of the installation whose data folder this is. Its certificates hold from now on, by the real clock. */
+export function identityIn(folder: string): Promise<InstallationIdentity> {
+  return ensureInstallationIdentity({
+    folder: join(folder, 'keys'),
+    names: [],
+    hostname: 'testhost',
+    nowMs: Date.now(),
+  });
+}
+
 export interface TestImage {
   readonly digest: Digest;
   readonly map: Digest;
@@ -90,13 +113,18 @@ export class FleetWorld {
   readonly enrolment: Enrolment;
   readonly twin: Twin;
   committed = 0;
-  access: DeviceAccess = { enrolled: async () => undefined, retired: async () => undefined };
+  access: DeviceAccess = {
+    enrolled: async () => undefined,
+    retired: async () => undefined,
+    revoked: async () => undefined,
+  };
 
   private constructor(
     readonly folder: string,
     readonly control: ControlStore,
     readonly store: BlobStore,
     readonly clock: SetClock,
+    readonly issuer: CertificateIssuer,
   ) {
     this.live = new LiveEvents((error) => {
       throw error;
@@ -113,7 +141,11 @@ export class FleetWorld {
       access: {
         enrolled: (address) => this.access.enrolled(address),
         retired: (address) => this.access.retired(address),
+        revoked: (address, fingerprint) => this.access.revoked(address, fingerprint),
       },
+      issuer: this.issuer,
+      // The test's clock stands still: it must hold by the real one too, which TLS asks.
+      certificateMs: 3650 * 86_400_000,
     });
     this.twin = new Twin({
       db: control,
@@ -134,7 +166,7 @@ export class FleetWorld {
     const folder = await mkdtemp(join(tmpdir(), 'flotilla-fleet-'));
     const control = await openControlDatabase(join(folder, 'control.db'));
     const store = await BlobStore.open(join(folder, 'blobs'));
-    const world = new FleetWorld(folder, control, store, new SetClock());
+    const world = new FleetWorld(folder, control, store, new SetClock(), (await identityIn(folder)).issuer);
     for (const name of ['w', 'other']) {
       await control.insertInto('workspaces').values({ name, createdAt: '2026-01-01T00:00:00.000Z' }).execute();
     }
@@ -148,8 +180,15 @@ export class FleetWorld {
 
   /** @returns the device's password */
   async enrol(device: string, workspace = 'w'): Promise<string> {
+    return (await this.enrolDevice(device, workspace)).secret;
+  }
+
+  /** With keys and a certificate, as a device has them. */
+  async enrolDevice(device: string, workspace = 'w'): Promise<EnrolledDevice & DeviceKeys> {
     const { secret } = await this.enrolment.createToken(workspace, 60_000, {});
-    return this.enrolment.redeem({ workspace, secret, device, tags: {}, capabilities });
+    const keys = makeDeviceKeys();
+    const order = { workspace, secret, device, tags: {}, capabilities, ...(await showKeys(keys, workspace, device)) };
+    return { ...(await this.enrolment.redeem(order)), ...keys };
   }
 
   /** An image of one or more layers with its chunk map, in the store and in the tables, unsigned. */

@@ -17,6 +17,13 @@ export interface WorldOptions {
   readonly broker?: 'embedded' | 'external';
   /** Settings of every agent, above those of the world. */
   readonly agents?: Environment;
+  /** More for the control plane, asked for at each start. */
+  readonly cloud?: () => Environment;
+  readonly brokerPort?: number;
+  /** How devices reach the broker, where it is not where it listens. */
+  readonly brokerAdvertiseUrl?: string;
+  /** What agents are started behind, for example a network namespace. */
+  readonly agentPrefix?: readonly string[];
 }
 
 export class World {
@@ -33,7 +40,11 @@ export class World {
   static async create(options: WorldOptions = {}): Promise<World> {
     const folder = await mkdtemp(join(tmpdir(), 'flotilla-world-'));
     const port = async (): Promise<number> => (await freePort(0)).port;
-    const world = new World(folder, { api: await port(), gateway: await port(), broker: await port() }, options);
+    const world = new World(
+      folder,
+      { api: await port(), gateway: await port(), broker: options.brokerPort ?? (await port()) },
+      options,
+    );
     return world;
   }
 
@@ -52,13 +63,16 @@ export class World {
   /** Starts the control plane, again after a stop or kill, and waits until it is ready. */
   async startCloud(): Promise<Daemon> {
     const flags = [
-      ...['--data-dir', this.dataDir, '--http-port', String(this.ports.api)],
+      ...['--data-dir', this.dataDir, '--http-port', String(this.ports.api), '--http-tls', 'off'],
       ...['--gateway-port', String(this.ports.gateway)],
       ...(this.options.broker === 'external'
         ? ['--broker-kind', 'external', '--broker-url', `mqtts://127.0.0.1:${String(this.ports.broker)}`]
         : ['--broker-port', String(this.ports.broker)]),
+      ...(this.options.brokerAdvertiseUrl === undefined
+        ? []
+        : ['--broker-advertise-url', this.options.brokerAdvertiseUrl]),
     ];
-    const cloud = this.start('flotilla', ['cloud', ...flags], this.operator);
+    const cloud = this.start('flotilla', ['cloud', ...flags], { ...this.operator, ...this.options.cloud?.() });
     this.cloud = cloud;
     await cloud.until('ready', 30_000, async () => {
       const response = await fetch(`${this.url}/readyz`).catch(() => undefined);
@@ -109,7 +123,7 @@ export class World {
   }
 
   async startAgent(name: string, port: number): Promise<Daemon> {
-    const agent = this.start('flotilla-agent', ['run'], this.agentEnvironment(name, port));
+    const agent = this.start('flotilla-agent', ['run'], this.agentEnvironment(name, port), this.options.agentPrefix);
     await agent.until('answering', 30_000, async () => {
       const text = await this.agentCommand(name, 'status', '--output', 'json').catch(() => undefined);
       return text === undefined ? undefined : true;
@@ -117,8 +131,13 @@ export class World {
     return agent;
   }
 
-  start(name: 'flotilla' | 'flotilla-agent', args: readonly string[], env: Environment): Daemon {
-    const daemon = new Daemon({ build, name, args, env });
+  start(
+    name: 'flotilla' | 'flotilla-agent',
+    args: readonly string[],
+    env: Environment,
+    prefix: readonly string[] = [],
+  ): Daemon {
+    const daemon = new Daemon({ build, name, args, env, prefix });
     this.daemons.add(daemon);
     return daemon;
   }

@@ -33,17 +33,20 @@ export function cloudCommand(io: CliIo): Command {
 /** What holds where nothing is said, if there is something. */
 function defaultText(defaults: CloudConfig, path: string): string[] {
   const value = path.split('.').reduce<unknown>((at, key) => (Object(at) as Record<string, unknown>)[key], defaults);
-  return typeof value === 'string' || typeof value === 'number' ? [`default: ${String(value)}`] : [];
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean'
+    ? [`default: ${String(value)}`]
+    : [];
 }
 
-function describeReady({ version, addresses, ownerToken }: CloudReady): string {
-  const fields = formatFields([['version', version], ...Object.entries(addresses)]);
+function describeReady({ version, addresses, authority, ownerToken }: CloudReady): string {
+  const fields = formatFields([['version', version], ...Object.entries(addresses), ['authority', authority]]);
   if (ownerToken === undefined) return `the control plane is up\n${fields}`;
+  const pin = addresses.http.startsWith('https:') ? ` --authority ${authority}` : '';
   return [
     `the control plane is up\n${fields}`,
     'Owner token, shown this once and stored nowhere:',
     `  ${ownerToken}`,
     'To go on:',
-    `  flotilla login ${addresses.http} --token ${ownerToken}`,
+    `  flotilla login ${addresses.http}${pin} --token ${ownerToken}`,
   ].join('\n');
 }

@@ -1,43 +1,62 @@
-/** `flotilla login`: checks a token against its control plane and remembers both. */
+/** `flotilla login`: checks whom it talks to and what the token opens, and remembers both. */
 import { Command } from 'commander';
 import { AppError } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
 import { routes } from '#cloud/client/routes.js';
+import { learnAuthority, presentedAuthority, type ServerAuthority } from '#cloud/client/server-authority.js';
 import { parseName } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import {
   contextPath,
   defaultContext,
   defaultWorkspace,
+  parsePin,
   parseServerUrl,
   readContextFile,
+  storedAuthority,
   writeContextFile,
 } from '../context-file.js';
 import { withExamples } from '../help.js';
 import { readAll } from '../input.js';
 import { globalFlags, outputOf } from '../session.js';
 
+interface LoginOptions {
+  readonly token?: string;
+  readonly authority?: string;
+}
+
 export function loginCommand(io: CliIo): Command {
   const command = new Command('login')
     .description('Check a token against a control plane and remember both for later commands.')
-    .argument('<url>', 'the control plane, for example http://127.0.0.1:8080')
+    .argument('<url>', 'the control plane, for example https://127.0.0.1:8080')
     .option('--token <token>', 'the token; "-" reads it from standard input (or FLOTILLA_TOKEN)')
-    .action(async (url: string, options: { readonly token?: string }) => {
+    .option(
+      '--authority <sha256>',
+      "fingerprint of the control plane's authority, as it prints it (or FLOTILLA_AUTHORITY); none for public ones",
+    )
+    .action(async (url: string, options: LoginOptions) => {
       const flags = globalFlags(command);
       const context = parseName(flags.context ?? defaultContext, 'context');
       const server = parseServerUrl(url);
+      const pin = options.authority ?? io.config.authority;
       const token = await readToken(io, options.token);
-      const client = io.openClient({ url: server, token, workspace: defaultWorkspace });
+      const file = await readContextFile(io.config.home);
+      const before = file?.contexts[context];
+      const known = before?.url === server.href ? storedAuthority(before) : undefined;
+      const authority = pin === undefined ? known : await learnAuthority(server, parsePin(pin), io.signal);
+      const client = io.openClient({ url: server, token, workspace: defaultWorkspace, authority });
       try {
-        const { version } = await client.call(routes.server);
+        const { version } = await namingAuthority(io, server, () => client.call(routes.server));
+        const self = await client.call(routes.self);
         const names = (await client.list(routes.workspaceList, {})).map(({ name }) => name);
         const workspace = chooseWorkspace(flags.workspace ?? io.config.workspace, names);
-        const file = await readContextFile(io.config.home);
-        const contexts = { ...file?.contexts, [context]: { url: server.href, workspace, token } };
+        const made = { url: server.href, workspace, token, ...authorityFields(authority) };
+        const contexts = { ...file?.contexts, [context]: made };
         await writeContextFile(io.config.home, { schema: 1, current: context, contexts });
+        const { role, name, expiresAt } = self;
         outputOf(io, command).result(
-          { url: server.href, version, workspace, context, file: contextPath(io.config.home) },
-          () => `logged in to ${server.href} (version ${version}), workspace ${workspace}`,
+          { url: server.href, version, workspace, role, name, expiresAt, context, file: contextPath(io.config.home) },
+          () => `logged in to ${server.href} (version ${version}), workspace ${workspace}, as ${name} (${role})`,
         );
       } finally {
         client.close();
@@ -45,9 +64,32 @@ export function loginCommand(io: CliIo): Command {
     });
   return withExamples(
     command,
-    'flotilla login http://127.0.0.1:8080 --token <token>',
+    'flotilla login https://127.0.0.1:8080 --authority <sha256> --token <token>',
     'flotilla login https://fleet.example.org --context production --workspace plant-2 --token - < token.txt',
   );
+}
+
+function authorityFields(authority: ServerAuthority | undefined): { authority?: string; serverName?: string } {
+  if (!authority) return {};
+  const { certificate, serverName } = authority;
+  return { authority: certificate, ...(serverName === undefined ? {} : { serverName }) };
+}
+
+/** A server of an unknown authority: says which it shows, for a person to compare. */
+async function namingAuthority<T>(io: CliIo, url: URL, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== 'server.untrusted') throw error;
+    const shown = await presentedAuthority(url, io.signal);
+    if (shown === undefined) throw error;
+    throw new AppError(
+      error.code,
+      `${error.message}. It shows the authority ${shown}: compare that with what "flotilla cloud" printed on the ` +
+        `control plane, and where they are the same add --authority ${shown}`,
+      { details: { authority: shown }, cause: error },
+    );
+  }
 }
 
 async function readToken(io: CliIo, given: string | undefined): Promise<string> {

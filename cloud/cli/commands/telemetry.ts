@@ -9,26 +9,34 @@ import { withExamples } from '../help.js';
 import { formatBytes, formatFields, formatTable } from '../output.js';
 import { withSession } from '../session.js';
 
+interface TelemetryOptions {
+  readonly since: string;
+  readonly module?: string;
+  readonly gaps?: boolean;
+}
+
 export function telemetryCommand(io: CliIo): Command {
   const command = new Command('telemetry')
     .description('Show requests, errors and latency of the modules of a device, and its load.')
     .argument('<device>')
     .option('--since <duration>', 'how far back', '10m')
     .option('--module <name>', 'only this module')
-    .action(async (text: string, options: { readonly since: string; readonly module?: string }) => {
+    .option('--gaps', 'show what the device had to let go, and why')
+    .action(async (text: string, options: TelemetryOptions) => {
       const device = parseName(text, 'device');
       const sinceSeconds = parseDurationSeconds(options.since);
       const module = options.module === undefined ? {} : { module: parseName(options.module, 'module') };
       await withSession(io, command, async ({ client, out }) => {
         const query = { sinceSeconds, ...module };
         const body = await client.call(routes.deviceTelemetry, { params: { device }, query });
-        out.result(body, () => describeTelemetry(body));
+        out.result(body, () => (options.gaps === true ? describeGaps(body) : describeTelemetry(body)));
       });
     });
   return withExamples(
     command,
     'flotilla telemetry cam-1 --since 10m',
     'flotilla telemetry cam-1 --since 1d --module digits --output json',
+    'flotilla telemetry cam-1 --gaps',
   );
 }
 
@@ -37,7 +45,10 @@ function describeTelemetry(body: TelemetryBody): string {
   const head = formatFields([
     ['device', body.device],
     ['span', `${body.from} to ${body.to}`],
-    ['batches', `${String(body.batches)}, ${String(body.dropped)} dropped by the device`],
+    [
+      'batches',
+      `${String(body.batches)}, ${String(body.dropped)} dropped by the device${body.dropped > 0 ? ' (see --gaps)' : ''}`,
+    ],
     ['last', body.lastAt ?? 'none'],
     ['cpu', system && `${(system.cpu * 100).toFixed(0)} %`],
     ['memory', system && `${formatBytes(system.memoryUsedBytes)} of ${formatBytes(system.memoryTotalBytes)}`],
@@ -54,6 +65,19 @@ function describeTelemetry(body: TelemetryBody): string {
     ...[module.latencyMs.p50, module.latencyMs.p90, module.latencyMs.p99, module.latencyMs.max].map(milliseconds),
   ]);
   return `${head}\n${formatTable(['MODULE', 'PROVIDER', 'REQUESTS', 'ERRORS', 'P50 MS', 'P90 MS', 'P99 MS', 'MAX MS'], rows)}`;
+}
+
+function describeGaps({ device, gaps }: TelemetryBody): string {
+  if (gaps.length === 0) return `${device} has let nothing go\n`;
+  const rows = gaps.map(({ kind, bootId, from, upTo, reason, receivedAt }) => [
+    kind,
+    String(bootId),
+    from === upTo ? String(from) : `${String(from)} to ${String(upTo)}`,
+    String(upTo - from + 1),
+    reason ?? '-',
+    receivedAt,
+  ]);
+  return formatTable(['KIND', 'BOOT', 'BATCHES', 'COUNT', 'REASON', 'TOLD'], rows);
 }
 
 function gpuText({ name, busy, memoryUsedBytes, memoryTotalBytes }: GpuMetrics): string {

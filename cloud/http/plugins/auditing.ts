@@ -24,7 +24,7 @@ export function addAuditing(app: App, audit: AuditLog): void {
     entered.add(request);
     const intent = intents.get(request);
     const outcome = outcomeOf(reply.statusCode);
-    const answer = { status: reply.statusCode };
+    const answer = { ...request.audited, status: reply.statusCode };
     if (intent) await audit.finish(intent, outcome, answer);
     else await audit.append({ ...event, details: { ...event.details, ...answer }, outcome });
   });

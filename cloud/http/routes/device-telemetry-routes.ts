@@ -40,6 +40,7 @@ export function deviceTelemetryRoutes({ devices, telemetry, clock }: DeviceTelem
           batches: found.batches,
           ...(found.lastAtMs === undefined ? {} : { lastAt: toInstant(found.lastAtMs) }),
           dropped: found.dropped,
+          gaps: found.gaps.map(({ receivedAtMs, ...gap }) => ({ ...gap, receivedAt: toInstant(receivedAtMs) })),
           modules: [...found.modules],
           ...(found.system ? { system: found.system } : {}),
         };

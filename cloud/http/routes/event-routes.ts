@@ -1,4 +1,6 @@
 import type { ServerResponse } from 'node:http';
+import type { Clock } from '#shared/kernel/clock.js';
+import type { Revocations } from '#cloud/auth/revocations.js';
 import type { LiveEvent, LiveEvents } from '#cloud/live/live-events.js';
 import type { Routes } from '../app.js';
 import { workspaceParams } from '../schemas/common.js';
@@ -8,8 +10,14 @@ const heartbeatMs = 15_000;
 /** A reader that is this far behind is cut off: it asks again and reads the state anew. */
 const maxBufferedBytes = 1024 * 1024;
 
+export interface EventRouteDeps {
+  readonly live: LiveEvents;
+  readonly revocations: Revocations;
+  readonly clock: Clock;
+}
+
 /** Server-sent events: what changes in a workspace from now on. */
-export function eventRoutes({ live }: { readonly live: LiveEvents }): Routes {
+export function eventRoutes({ live, revocations, clock }: EventRouteDeps): Routes {
   return (app) => {
     const open = new Set<ServerResponse>();
     app.addHook('preClose', async () => {
@@ -42,7 +50,11 @@ export function eventRoutes({ live }: { readonly live: LiveEvents }): Routes {
         const unsubscribe = live.subscribe(request.params.workspace, (event) => {
           if (response.writableLength > maxBufferedBytes) response.destroy();
           else response.write(encodeEvent(event));
+          // A workspace of the same name that is made later is none of this reader's business.
+          if (event.type === 'workspace.deleted') response.end();
         });
+        const { principal } = request;
+        const unwatch = principal && revocations.watch(principal, clock.now(), () => response.end());
         const heartbeat = setInterval(() => response.write(': still here\n\n'), heartbeatMs);
         response.on('error', (error) => {
           request.log.debug({ err: error }, 'event stream broken');
@@ -50,6 +62,7 @@ export function eventRoutes({ live }: { readonly live: LiveEvents }): Routes {
         response.once('close', () => {
           clearInterval(heartbeat);
           unsubscribe();
+          unwatch?.();
           open.delete(response);
         });
       },

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
+import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { ImageIndex } from '#cloud/registry/image-index.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
@@ -13,12 +14,13 @@ export interface WorkspaceRouteDeps {
   readonly workspaces: WorkspaceRepository;
   readonly index: ImageIndex;
   readonly telemetry: Pick<TelemetryPort, 'eraseWorkspace'>;
+  readonly live: LiveEvents;
   readonly clock: Clock;
 }
 
 const tags = ['workspaces'];
 
-export function workspaceRoutes({ workspaces, index, telemetry, clock }: WorkspaceRouteDeps): Routes {
+export function workspaceRoutes({ workspaces, index, telemetry, live, clock }: WorkspaceRouteDeps): Routes {
   return (app) => {
     app.get(
       '/v1/workspaces',
@@ -79,6 +81,7 @@ export function workspaceRoutes({ workspaces, index, telemetry, clock }: Workspa
             { details: { ...outcome } },
           );
         }
+        live.publish({ workspace, type: 'workspace.deleted', subject: workspace, data: {} });
         await index.write();
         await telemetry.eraseWorkspace(workspace);
         return reply.code(204).send(null);

@@ -36,8 +36,19 @@ export const telemetryBody = z.object({
   to: instantSchema,
   batches: z.int(),
   lastAt: instantSchema.optional(),
-  /** Ranges the device said it dropped, batches. */
-  dropped: z.int(),
+  dropped: z.int().describe('batches of telemetry that the device let go, over all time'),
+  gaps: z
+    .array(
+      z.object({
+        kind: z.string(),
+        bootId: z.int(),
+        from: z.int(),
+        upTo: z.int(),
+        reason: z.string().optional().describe('room, age or damage; absent when the device gave none'),
+        receivedAt: instantSchema,
+      }),
+    )
+    .describe('the latest 100 runs of batches that the device let go'),
   modules: z.array(moduleTelemetryBody),
   system: systemMetricsSchema.optional().describe('the latest in the span'),
 });

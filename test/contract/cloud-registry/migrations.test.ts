@@ -47,7 +47,13 @@ describe('the databases', () => {
       and not exists (select 1 from pragma_table_info(m.name) c where c.name = 'workspace') order by m.name`.execute(
       db,
     );
-    expect(found.rows.map((row) => row.name)).toEqual(['activityLog', 'migrations', 'workspaces']);
+    expect(found.rows.map((row) => row.name)).toEqual([
+      'activityLog',
+      'auditChain',
+      'auditIntents',
+      'migrations',
+      'workspaces',
+    ]);
     await db.destroy();
   });
 });

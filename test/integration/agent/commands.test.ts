@@ -33,7 +33,7 @@ describe('a direct command', () => {
     const runner = new CommandRunner({
       clock: systemClock,
       address,
-      director: director.publicKey,
+      directors: () => [director.publicKey],
       journal: await CommandJournal.open(folder, () => undefined),
       executors: {
         ping: async () => {

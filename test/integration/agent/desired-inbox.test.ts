@@ -21,7 +21,7 @@ function makeInbox(current?: Desired, floor = 0) {
     {
       clock: systemClock,
       address: { workspace: 'lab', device: 'cam-1' },
-      director: director.publicKey,
+      directors: () => [director.publicKey],
       persist: async (_envelope, desired) => {
         kept.push(desired);
       },

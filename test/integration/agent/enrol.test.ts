@@ -4,15 +4,20 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { createPrivateKey } from 'node:crypto';
+import { makeDeviceKeys, signingRequestFor } from '#agent/identity/device-keys.js';
+import { KeptTrust } from '#agent/identity/device-trust.js';
 import { enrol } from '#agent/identity/enrol.js';
 import { identityDocument } from '#agent/identity/identity.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { stateFolder, type StateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
+import { readSigningRequest } from '#cloud/trust/signing-request.js';
 import { systemClock } from '#shared/kernel/clock.js';
 import { generateSigningKey } from '#shared/package/signing-key.js';
 import {
   controlPlaneServerName,
+  type EnrolmentRequest,
   enrolmentRequestSchema,
   type EnrolmentToken,
   formatEnrolmentToken,
@@ -26,7 +31,8 @@ describe('enrolment', () => {
   let gateway: Server;
   let url: string;
   let folder: StateFolder;
-  let answer: (body: string) => { status: number; body: unknown } | undefined;
+  type Answer = { status: number; body: unknown } | undefined;
+  let answer: (body: string) => Answer | Promise<Answer>;
   const bodies: string[] = [];
 
   beforeAll(async () => {
@@ -39,9 +45,11 @@ describe('enrolment', () => {
       });
       request.on('end', () => {
         bodies.push(text);
-        const reply = answer(text);
-        if (reply === undefined) request.socket.destroy();
-        else response.writeHead(reply.status, { 'content-type': 'application/json' }).end(JSON.stringify(reply.body));
+        const say = (reply: Answer): void => {
+          if (reply === undefined) request.socket.destroy();
+          else response.writeHead(reply.status, { 'content-type': 'application/json' }).end(JSON.stringify(reply.body));
+        };
+        Promise.resolve(answer(text)).then(say, () => request.socket.destroy());
       });
     });
     await new Promise<void>((resolve) => gateway.listen(0, '127.0.0.1', resolve));
@@ -56,20 +64,22 @@ describe('enrolment', () => {
   beforeEach(async () => {
     bodies.length = 0;
     folder = stateFolder(await mkdtemp(join(tmpdir(), 'fe-')));
-    answer = (text) => {
-      const body = enrolmentRequestSchema.parse(JSON.parse(text));
-      return { status: 201, body: { ...good(), workspace: body.workspace, device: body.device } };
-    };
+    answer = async (text) => ({ status: 201, body: await good(enrolmentRequestSchema.parse(JSON.parse(text))) });
   });
   afterEach(() => removeFolder(folder.root));
 
-  const good = () => ({
-    workspace: 'lab',
-    device: 'cam-1',
-    secret: 's'.repeat(43),
-    broker: { url: cloud.brokerUrl, serverName: controlPlaneServerName, authority: cloud.authorityPem },
-    director: cloud.director.publicKey,
-  });
+  const good = async ({ workspace, device, csr }: EnrolmentRequest, issuer = cloud.issuer) => {
+    const { publicKey } = await readSigningRequest(csr);
+    const validity = { nowMs: Date.now(), lifetimeMs: 86_400_000 };
+    return {
+      workspace,
+      device,
+      secret: 's'.repeat(43),
+      certificate: (await issuer.issueDevice({ workspace, device }, publicKey, validity)).certificate,
+      broker: { url: cloud.brokerUrl, serverName: controlPlaneServerName },
+      director: cloud.director.publicKey,
+    };
+  };
   const token = (change: Partial<EnrolmentToken> = {}): string =>
     formatEnrolmentToken({
       url,
@@ -97,10 +107,12 @@ describe('enrolment', () => {
 
   it('leaves an identity that only its owner can read, and nothing pending', async () => {
     await go(token());
-    expect(await identity()).toMatchObject({
-      workspace: 'lab',
-      device: 'cam-1',
+    expect(await identity()).toMatchObject({ schema: 2, workspace: 'lab', device: 'cam-1' });
+    expect((await KeptTrust.open(folder.trust))?.current()).toEqual({
+      version: 0,
+      directors: [cloud.director.publicKey],
       publishers: [cloud.publisher.publicKey],
+      authorities: [cloud.authorityPem],
     });
     expect((await stat(folder.identity)).mode & 0o777).toBe(0o600);
     await expect(stat(folder.pendingEnrolment)).rejects.toThrow();
@@ -138,11 +150,46 @@ describe('enrolment', () => {
     expect(bodies).toEqual([]);
   });
 
-  it('that was cut off after the token was used says what to do at the next try', async () => {
+  it('keeps its private keys to itself', async () => {
+    await go(token());
+    const { privateKey, sealingKey } = (await identity()) ?? { privateKey: 'none', sealingKey: 'none' };
+    for (const pem of [privateKey, sealingKey]) {
+      const secret = createPrivateKey(pem).export({ format: 'jwk' }).d ?? 'none';
+      expect(bodies.join()).not.toContain(secret);
+      for (const line of pem.split('\n').slice(1, -2)) expect(bodies.join()).not.toContain(line);
+    }
+  });
+
+  it('that was cut off asks again with the same keys, so that it is the same device', async () => {
     answer = () => undefined;
     await expect(go(token())).rejects.toMatchObject({ code: 'server.unreachable' });
-    answer = () => ({ status: 401, body: { code: 'enrolment.token-used', message: 'used' } });
-    await expect(go(token())).rejects.toThrow('flotilla device retire cam-1');
+    answer = async (text) => ({ status: 201, body: await good(enrolmentRequestSchema.parse(JSON.parse(text))) });
+    await go(token());
+    const requests = bodies.map((text) => enrolmentRequestSchema.parse(JSON.parse(text)));
+    const keys = await Promise.all(requests.map(async ({ csr }) => (await readSigningRequest(csr)).keyFingerprint));
+    expect(keys).toHaveLength(2);
+    expect(new Set(keys).size).toBe(1);
+    expect(requests[1]?.sealingKey).toBe(requests[0]?.sealingKey);
+  });
+
+  it.each<[string, (body: EnrolmentRequest) => Promise<unknown>]>([
+    ['of another authority', (body) => good(body, other.issuer)],
+    ['of another device', async (body) => ({ ...(await good({ ...body, device: 'cam-2' })), device: body.device })],
+    [
+      'for another key',
+      async (body) => good({ ...body, csr: await signingRequestFor(makeDeviceKeys().privateKey, 'lab/cam-1') }),
+    ],
+    [
+      'that cannot be read',
+      async (body) => ({
+        ...(await good(body)),
+        certificate: '-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----',
+      }),
+    ],
+  ])('refuses a certificate %s', async (_what, make) => {
+    answer = async (text) => ({ status: 201, body: await make(enrolmentRequestSchema.parse(JSON.parse(text))) });
+    await expect(go(token())).rejects.toMatchObject({ code: 'enrolment.pin-mismatch' });
+    expect(await identity()).toBeUndefined();
   });
 
   it('does not give up an identity unless it is told to, but mends a damaged one', async () => {

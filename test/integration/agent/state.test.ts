@@ -5,8 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { prepareStateFolder, stateFolder, type StateFolder } from '#agent/store/state-folder.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
-import { Spool } from '#agent/telemetry/spool.js';
 import { removeFolder } from '#test/support/agent/agent-harness.js';
+import { openSpool } from '#test/support/agent/open-spool.js';
 
 let folder: StateFolder;
 const damages: string[] = [];
@@ -36,13 +36,7 @@ describe('the boot counter', () => {
     await documents().nextBootId(0);
     await documents().nextBootId(0);
     for (const path of [folder.boot, `${folder.boot}.previous`]) await writeFile(path, '');
-    const spool = await Spool.open({
-      kind: 'events',
-      folder: folder.spool('events'),
-      bootId: 2_000_000_000,
-      maxBytes: 1e6,
-      onDropped: () => undefined,
-    });
+    const spool = await openSpool({ kind: 'events', folder: folder.spool('events'), bootId: 2_000_000_000 });
     await spool.add({});
     expect(await documents().nextBootId(1_800_000_000)).toBe(2_000_000_001);
   });

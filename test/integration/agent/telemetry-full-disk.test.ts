@@ -3,12 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { joinBatches } from '#agent/telemetry/batch-content.js';
 import { Collector } from '#agent/telemetry/collector.js';
 import { EventLog } from '#agent/telemetry/event-log.js';
-import { Spool } from '#agent/telemetry/spool.js';
+import type { Spool } from '#agent/telemetry/spool.js';
 import { systemClock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { addToSketch, decodeSketch, emptySketch, encodeSketch } from '#shared/protocol/sketch.js';
 import type { HostModuleStats } from '#shared/scoring/host-protocol.js';
 import { until } from '#test/support/agent/fake-cloud.js';
+import { openSpool } from '#test/support/agent/open-spool.js';
 import { temporaryFolder } from '#test/support/temporary-folder.js';
 
 const path = temporaryFolder();
@@ -37,13 +38,7 @@ function stats(
 async function open(name: string): Promise<{ spool: Spool; folder: string; away: string }> {
   const folder = path(name);
   await mkdir(folder);
-  const spool = await Spool.open({
-    kind: 'telemetry',
-    folder,
-    bootId: 1,
-    maxBytes: 1_000_000,
-    onDropped: () => undefined,
-  });
+  const spool = await openSpool({ folder, bootId: 1 });
   return { spool, folder, away: `${folder}-away` };
 }
 

@@ -1,17 +1,18 @@
 /** The whole control plane with one device of plain MQTT, on the embedded broker and, by configuration alone, on Mosquitto. */
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'mqtt';
 import { afterEach, describe, expect, it } from 'vitest';
+import { makeDeviceKeys } from '#agent/identity/device-keys.js';
 import { enrolmentResponseSchema } from '#shared/protocol/enrolment.js';
 import { deviceFilters } from '#shared/protocol/topics.js';
 import { loadConfig } from '#cloud/config.js';
 import { type RunningCloud, startCloud } from '#cloud/main.js';
 import { freePort } from '#cloud/quickstart/free-port.js';
-import { capabilities, eventually, silent } from '#test/support/fleet-world.js';
+import { capabilities, eventually, showKeys, silent } from '#test/support/fleet-world.js';
 import { findTool, hasOutsideTools } from '#test/support/outside-tool.js';
 
 const at = '2026-01-01T00:00:00.000Z';
@@ -24,7 +25,14 @@ async function start(flags: Record<string, string>): Promise<RunningCloud & { fo
   const folder = await mkdtemp(join(tmpdir(), 'flotilla-cloud-'));
   undo.push(() => rm(folder, { recursive: true, force: true }));
   const config = loadConfig({
-    flags: { 'data-dir': folder, 'http-port': '0', 'gateway-port': '0', 'broker-port': '0', ...flags },
+    flags: {
+      'data-dir': folder,
+      'http-port': '0',
+      'http-tls': 'off',
+      'gateway-port': '0',
+      'broker-port': '0',
+      ...flags,
+    },
     environment: {},
   });
   const cloud = await startCloud(config, silent, '0.0.0-test');
@@ -82,6 +90,7 @@ for (const { name, present, start: startKind } of kinds) {
         workspace: 'default',
         secret,
         device: 'cam-1',
+        ...(await showKeys(makeDeviceKeys(), 'default', 'cam-1')),
         tags: {},
         capabilities,
       });
@@ -90,7 +99,7 @@ for (const { name, present, start: startKind } of kinds) {
         clientId: 'default/cam-1',
         username: 'default/cam-1',
         password: enrolled.secret,
-        ca: enrolled.broker.authority,
+        ca: await readFile(join(cloud.folder, 'keys', 'authority.crt')),
         servername: enrolled.broker.serverName,
         reconnectPeriod: 100,
       });

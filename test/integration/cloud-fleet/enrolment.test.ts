@@ -1,12 +1,14 @@
 /** Enrolment over the real gateway: HTTPS, the certificate checked as a device checks it. */
+import { X509Certificate } from 'node:crypto';
 import { request } from 'node:https';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { makeDeviceKeys } from '#agent/identity/device-keys.js';
 import { controlPlaneServerName, enrolmentResponseSchema } from '#shared/protocol/enrolment.js';
 import type { App } from '#cloud/http/app.js';
 import { createGateway } from '#cloud/gateway/gateway.js';
 import { verifyPassword } from '#cloud/mqtt/broker-password.js';
 import { identityFor } from '#test/support/broker-worlds.js';
-import { addressOf, capabilities, FleetWorld } from '#test/support/fleet-world.js';
+import { addressOf, capabilities, FleetWorld, showKeys } from '#test/support/fleet-world.js';
 import { pino } from 'pino';
 import { Writable } from 'node:stream';
 import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
@@ -36,7 +38,7 @@ describe('the device gateway', () => {
       enrolment: world.enrolment,
       trust: () => ({
         director: world.director.publicKey,
-        broker: { url: 'mqtts://127.0.0.1:8883', serverName: controlPlaneServerName, authority: identity.authority },
+        broker: { url: 'mqtts://127.0.0.1:8883', serverName: controlPlaneServerName },
       }),
     });
     await gateway.listen({ host: '127.0.0.1', port: 0 });
@@ -72,8 +74,20 @@ describe('the device gateway', () => {
       sent.on('error', reject);
       sent.end(JSON.stringify(body));
     });
-  const enrol = (change: object = {}): ReturnType<typeof post> =>
-    post({ workspace: 'w', secret, device: 'cam', tags: { by: 'device', line: '3' }, capabilities, ...change });
+  /** With keys of its own each time, unless the change brings some. */
+  const enrol = async (change: { device?: string; [field: string]: unknown } = {}): ReturnType<typeof post> => {
+    const { device = 'cam' } = change;
+    const shown = await showKeys(makeDeviceKeys(), 'w', device);
+    return post({
+      workspace: 'w',
+      secret,
+      device,
+      ...shown,
+      tags: { by: 'device', line: '3' },
+      capabilities,
+      ...change,
+    });
+  };
 
   it('makes a device of a valid token, and keeps of its password only a hash', async () => {
     const { status, body } = await enrol();
@@ -82,6 +96,12 @@ describe('the device gateway', () => {
     expect(answer).toMatchObject({ workspace: 'w', device: 'cam', director: world.director.publicKey });
     const device = await world.devices.find(addressOf('cam'));
     expect(await verifyPassword(answer.secret, device?.secretHash ?? '')).toBe(true);
+    const certificate = new X509Certificate(answer.certificate);
+    expect(certificate.subject).toBe('CN=w/cam');
+    expect(certificate.subjectAltName).toBe('URI:flotilla:w/cam');
+    expect(certificate.checkIssued(new X509Certificate(identity.authority))).toBe(true);
+    const fingerprint = certificate.fingerprint256.replaceAll(':', '').toLowerCase();
+    expect(await world.devices.findDevice(addressOf('cam'))).toEqual({ fingerprints: [fingerprint], retired: false });
     expect(JSON.parse(device?.tagsJson ?? '')).toEqual({ site: 'lab', by: 'token', line: '3' });
     expect(JSON.parse(device?.reportedJson ?? '')).toMatchObject({ capabilities });
     expect(world.known.has(addressOf('cam'))).toBe(true);
@@ -90,11 +110,17 @@ describe('the device gateway', () => {
     expect(log).not.toContain(secret);
   });
 
+  let others: string;
+  beforeAll(async () => {
+    others = (await showKeys(makeDeviceKeys(), 'w', 'another')).csr;
+  });
+
   it.each([
     ['a token of nobody', () => ({ secret: 'x'.repeat(43) }), 401, 'enrolment.token-invalid'],
     ['a token of another workspace', () => ({ workspace: 'other' }), 401, 'enrolment.token-invalid'],
     ['a name outside the grammar', () => ({ device: 'Not A Name' }), 400, 'request.invalid'],
     ['an unknown field', () => ({ admin: true }), 400, 'request.invalid'],
+    ['a request for a key of another device', () => ({ csr: others }), 422, 'enrolment.csr-invalid'],
     ['no capabilities', () => ({ capabilities: undefined }), 400, 'request.invalid'],
   ])('refuses %s, and no secret is in the answer or the log', async (_what, change, status, code) => {
     const answer = await enrol(change());
@@ -111,6 +137,18 @@ describe('the device gateway', () => {
   it('refuses a token the second time', async () => {
     await enrol();
     expect(await enrol({ device: 'cam2' })).toMatchObject({ status: 401, body: { code: 'enrolment.token-used' } });
+  });
+
+  it('gives the same device when the same key asks again, as after an answer that got lost', async () => {
+    const shown = await showKeys(makeDeviceKeys(), 'w', 'cam');
+    const first = enrolmentResponseSchema.parse((await enrol(shown)).body);
+    const again = enrolmentResponseSchema.parse((await enrol(shown)).body);
+    expect(again.certificate).toBe(first.certificate);
+    expect((await world.devices.findDevice(addressOf('cam')))?.fingerprints).toHaveLength(1);
+    // Another key with the same token and name is another device.
+    expect(await enrol()).toMatchObject({ status: 401, body: { code: 'enrolment.token-used' } });
+    world.clock.nowMs += 60_001;
+    expect(await enrol(shown)).toMatchObject({ status: 401, body: { code: 'enrolment.token-expired' } });
   });
 
   it('lets one of two devices win that race with one token', async () => {

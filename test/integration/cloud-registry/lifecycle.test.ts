@@ -1,18 +1,13 @@
-import { execFile } from 'node:child_process';
 import { createServer } from 'node:http';
-import { get } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { readFile, writeFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
+import { writeFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { AppError } from '#shared/kernel/errors.js';
 import { proveLoadable } from '#cloud/registry/load-check/load-check.js';
 import { builtProgram } from '#cloud/lifecycle/built-program.js';
-import { outsideTool } from '#test/support/outside-tool.js';
 import { temporaryFolder } from '#test/support/temporary-folder.js';
 import { fixture, startRegistry, type RegistryHarness } from '#test/support/cloud-registry/registry-harness.js';
 
-const run = promisify(execFile);
 const folder = temporaryFolder();
 const failure = async (promise: Promise<unknown>): Promise<AppError> => {
   const error = await promise.then(
@@ -74,37 +69,6 @@ describe('a control plane', () => {
     await stopped;
     expect(await events.rest()).toBeDefined();
     await expect(fetch(`${cloud.url}/healthz`)).rejects.toThrow();
-  });
-});
-
-describe('the API over TLS', () => {
-  it('answers with the certificate that was given', async () => {
-    const openssl = outsideTool('openssl');
-    const [cert, key] = [folder('cert.pem'), folder('key.pem')];
-    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
-    await run(openssl, ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...subject, '-keyout', key, '-out', cert]);
-    const cloud = await startRegistry(folder('tls'), { 'http-tls-cert-file': cert, 'http-tls-key-file': key });
-    try {
-      expect(cloud.url).toMatch(/^https:/);
-      const url = new URL('/healthz', cloud.url);
-      const ca = await readFile(cert);
-      const status = await new Promise((resolve, reject) => {
-        get(url, { ca, servername: 'localhost', checkServerIdentity: () => undefined }, (response) => {
-          response.resume();
-          resolve(response.statusCode);
-        }).on('error', reject);
-      });
-      expect(status).toBe(200);
-    } finally {
-      await cloud.stop();
-    }
-  });
-
-  it('does not start without the files that were named', async () => {
-    const flags = { 'http-tls-cert-file': folder('none.pem'), 'http-tls-key-file': folder('none.pem') };
-    const error = await failure(startRegistry(folder('tls-none'), flags));
-    expect(error.code).toBe('config.invalid');
-    expect(error.message).toContain('none.pem');
   });
 });
 

@@ -2,7 +2,10 @@
 import { mkdir, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createPublicKey } from 'node:crypto';
 import { agentConfigFrom } from '#agent/config.js';
+import { makeDeviceKeys } from '#agent/identity/device-keys.js';
+import { trustDocument } from '#agent/identity/device-trust.js';
 import { identityDocument } from '#agent/identity/identity.js';
 import { type RunningAgent, startAgent } from '#agent/main.js';
 import { stateFolder } from '#agent/store/state-folder.js';
@@ -17,14 +20,25 @@ import { address, devicePassword, type FakeCloud } from '#test/support/agent/fak
 
 export async function enrolledFolder(cloud: FakeCloud): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), 'fa-'));
-  await identityDocument(stateFolder(root).identity).write({
-    schema: 1,
-    ...address,
-    secret: devicePassword,
-    broker: { url: cloud.brokerUrl, serverName, authority: cloud.authorityPem },
-    director: cloud.director.publicKey,
+  const folder = stateFolder(root);
+  const keys = makeDeviceKeys();
+  const publicKey = createPublicKey(keys.privateKey).export({ format: 'der', type: 'spki' });
+  const validity = { nowMs: Date.now(), lifetimeMs: 90 * 86_400_000 };
+  const { certificate } = await cloud.issuer.issueDevice(address, publicKey, validity);
+  await trustDocument(folder.trust).write({
+    version: 0,
+    directors: [cloud.director.publicKey],
     publishers: [cloud.publisher.publicKey],
+    authorities: [cloud.authorityPem],
+  });
+  await identityDocument(folder.identity).write({
+    schema: 2,
+    ...address,
     gateway: 'https://127.0.0.1:1',
+    broker: { url: cloud.brokerUrl, serverName },
+    certificate,
+    ...keys,
+    secret: devicePassword,
     enrolledAt: '2026-01-01T00:00:00.000Z',
   });
   return root;

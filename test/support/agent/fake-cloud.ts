@@ -7,6 +7,7 @@ import { createServer as createTlsServer, type Server } from 'node:tls';
 import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { Aedes, type AedesPublishPacket, type Client } from 'aedes';
+import { CertificateIssuer } from '#cloud/trust/certificate-issuer.js';
 import {
   createAuthority,
   createServerCertificate,
@@ -105,6 +106,10 @@ export class FakeCloud {
 
   get authorityPin(): string {
     return fingerprintOf(this.authority.certificate);
+  }
+
+  get issuer(): CertificateIssuer {
+    return new CertificateIssuer(this.authority);
   }
 
   get serverTls(): { key: string; cert: string } {

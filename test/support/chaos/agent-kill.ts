@@ -9,8 +9,9 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { freePort } from '#cloud/quickstart/free-port.js';
 import { type Daemon, ProgramFailed } from '#cloud/quickstart/program.js';
 import { crashEnvironment } from '../crash/crash-order.js';
+import { pointKindsFirst } from '../crash/points.js';
 import { World, repository } from '../world.js';
-import { type ChaosBounds, type ChaosOutcome, ChaosTally, type ChaosRow, type ChaosTopic, shuffled } from './chaos.js';
+import { type ChaosBounds, type ChaosOutcome, ChaosTally, type ChaosRow, type ChaosTopic } from './chaos.js';
 
 const module = join(repository, 'modules/digits');
 
@@ -78,7 +79,7 @@ export class AgentKills {
     const points = await this.learn();
     say(`${String(points.length)} points`);
     const tally = new ChaosTally('agent killed at a change to its disk');
-    const waiting = spread(points, seed).slice(0, runs);
+    const waiting = pointKindsFirst(points, seed).slice(0, runs);
     const lane = async (): Promise<void> => {
       for (let point = waiting.shift(); point !== undefined && !signal.aborted; point = waiting.shift()) {
         const outcome = await this.killAt(point);
@@ -103,19 +104,6 @@ export class AgentKills {
     const name = `cam-${String(this.stories)}`;
     return new Story(this.world, name, (await freePort(0)).port, this.digit, this.right, killAt);
   }
-}
-
-/** Points of every kind first, so that a sample sees them all: kinds differ in more than numbers and digests. */
-function spread(points: readonly string[], seed: number): string[] {
-  const seenKinds = new Set<string>();
-  const first: string[] = [];
-  const rest: string[] = [];
-  for (const point of shuffled(points, seed)) {
-    const kind = point.replaceAll(/[0-9a-f]{8,}|\d+/g, '#');
-    (seenKinds.has(kind) ? rest : first).push(point);
-    seenKinds.add(kind);
-  }
-  return [...first, ...rest];
 }
 
 class Story {
@@ -178,19 +166,31 @@ class Story {
   }
 
   private async enrol(): Promise<void> {
-    const { token } = (await this.world.flotillaJson('device', 'token')) as { token: string };
-    const args = ['enroll', '--token', token, '--name', this.name];
-    const first = this.world.start('flotilla-agent', args, this.environment());
-    const exit = await first.exited;
-    if (exit === '0') return;
-    if (exit !== 'SIGKILL') throw new Error(`enrolling ended with ${exit}: ${first.output}`);
+    const exit = await this.tryToEnrol(await this.newToken());
+    if (exit.code === '0') return;
+    if (exit.code !== 'SIGKILL') throw new Error(`enrolling ended with ${exit.code}: ${exit.output}`);
     this.starts += 1;
-    const again = this.world.start('flotilla-agent', args, this.environment());
-    const said = await again.exited;
-    // Killed after its last change: it is enrolled already, and says so.
-    if (said !== '0' && !/enrolled already|already enrolled/.test(again.output)) {
-      throw new Error(`enrolling again ended with ${said}: ${again.output}`);
+    const again = await this.tryToEnrol(exit.token);
+    // Killed after its last change: it is enrolled, and says so.
+    if (again.code === '0' || again.output.includes('[device.exists]')) return;
+    if (!again.output.includes('flotilla device retire')) {
+      throw new Error(`enrolling again ended with ${again.code}: ${again.output}`);
     }
+    // The answer was lost with the process: the remedy that it names has to work.
+    await this.world.flotilla('device', 'retire', this.name);
+    const anew = await this.tryToEnrol(await this.newToken());
+    if (anew.code !== '0') throw new Error(`the remedy does not help: ${anew.output}`);
+  }
+
+  private async newToken(): Promise<string> {
+    return ((await this.world.flotillaJson('device', 'token')) as { token: string }).token;
+  }
+
+  private async tryToEnrol(token: string): Promise<{ code: string; output: string; token: string }> {
+    const args = ['enroll', '--token', token, '--name', this.name];
+    const program = this.world.start('flotilla-agent', args, this.environment());
+    const code = await program.exited;
+    return { code, output: program.output, token };
   }
 
   /** Runs the agent, and once more whenever it was killed. */
@@ -239,14 +239,19 @@ class Story {
     await this.world.flotilla('deploy', image, '--device', this.name, '--timeout', '90s');
   }
 
+  /** A port without a module answers that there is none, or refuses; it does not keep a client waiting. */
   private async untilGone(): Promise<void> {
     const deadline = performance.now() + 60_000;
-    const answers = (): Promise<boolean> =>
-      fetch(`http://127.0.0.1:${String(this.port)}/v2/models/digits`).then(
-        (response) => response.ok,
-        () => true,
+    const look = (): Promise<'there' | 'gone'> =>
+      fetch(`http://127.0.0.1:${String(this.port)}/v2/models/digits`, { signal: AbortSignal.timeout(5_000) }).then(
+        (response) => (response.ok ? 'there' : 'gone'),
+        (error: unknown) => {
+          if (error instanceof Error && error.name === 'TimeoutError')
+            throw new Error('a client of a port without a module is left waiting');
+          return 'gone';
+        },
       );
-    while (await answers()) {
+    while ((await look()) === 'there') {
       if (performance.now() > deadline) throw new Error('the module was not retired within 60 s');
       await pause(50);
     }

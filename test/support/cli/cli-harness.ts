@@ -17,6 +17,7 @@ export interface CliSetup {
   readonly url?: string;
   readonly token?: string;
   readonly workspace?: string;
+  readonly authority?: string;
   readonly stdin?: string;
   readonly isTty?: boolean;
   readonly interrupt?: AbortController;
@@ -36,7 +37,13 @@ export class CliHarness {
     let stderr = '';
     const interrupt = setup.interrupt ?? new AbortController();
     const io: CliIo = {
-      config: { home: this.home, url: setup.url, token: setup.token, workspace: setup.workspace },
+      config: {
+        home: this.home,
+        url: setup.url,
+        token: setup.token,
+        workspace: setup.workspace,
+        authority: setup.authority,
+      },
       stdout: {
         write: (text) => {
           stdout += text;
@@ -65,7 +72,12 @@ export class CliHarness {
         }),
       runCloud: (cloudArgs, onReady) => {
         stderr += `cloud ${cloudArgs.join(' ')}\n`;
-        onReady({ version: '9.9.9', addresses: { http: 'http://a:1' }, ownerToken: 'first-token' });
+        onReady({
+          version: '9.9.9',
+          addresses: { http: 'http://a:1' },
+          authority: 'a'.repeat(64),
+          ownerToken: 'first-token',
+        });
         return Promise.resolve();
       },
       runServe: (request, events) => {

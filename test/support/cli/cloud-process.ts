@@ -20,7 +20,17 @@ export class CloudProcess {
     const ports = ['http', 'gateway', 'broker'].flatMap((name) => [`--${name}-port`, '0']);
     const child = spawn(
       process.execPath,
-      [resolve('dist/cloud/cli/main.js'), 'cloud', '--data-dir', join(folder, 'data'), '--output', 'json', ...ports],
+      [
+        resolve('dist/cloud/cli/main.js'),
+        'cloud',
+        '--data-dir',
+        join(folder, 'data'),
+        '--output',
+        'json',
+        '--http-tls',
+        'off',
+        ...ports,
+      ],
       // No loader of the test runner goes along.
       { stdio: ['ignore', 'pipe', 'pipe'], env: { PATH: process.env['PATH'], HOME: folder } },
     );

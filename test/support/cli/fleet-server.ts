@@ -23,6 +23,7 @@ import {
 import { imageBody } from '#cloud/http/schemas/images.js';
 import { serverBody } from '#cloud/http/schemas/server.js';
 import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
+import { selfBody } from '#cloud/http/schemas/tokens.js';
 import { workspaceBody } from '#cloud/http/schemas/workspaces.js';
 
 export const at = '2026-01-02T03:04:05.678Z';
@@ -111,6 +112,10 @@ export class FleetServer {
       ...trust,
       gatewayUrl: 'https://127.0.0.1:8443',
       brokerUrl: 'mqtts://127.0.0.1:8883',
+    }));
+    app.get('/v1/self', { schema: { response: { 200: selfBody } } }, async () => ({
+      ...{ kind: 'token' as const, id: '0'.repeat(16), name: 'owner', role: 'owner' as const },
+      ...{ workspace: null, expiresAt: null },
     }));
     app.get('/v1/workspaces', { schema: { response: { 200: pageOf(workspaceBody) } } }, async () => ({
       items: [
@@ -224,7 +229,16 @@ export class FleetServer {
             { name: 'GPU two' },
           ],
         };
-        return { device: 'cam-1', from: at, to: at, batches: sinceSeconds, dropped: 0, system, modules: [shown] };
+        return {
+          device: 'cam-1',
+          from: at,
+          to: at,
+          batches: sinceSeconds,
+          dropped: 0,
+          gaps: [],
+          system,
+          modules: [shown],
+        };
       },
     );
     app.get(`${path}/:device/events`, { schema: { response: { 200: pageOf(eventBody) } } }, async (request) => {

@@ -10,7 +10,9 @@ import { generateSigningKey, type SigningKey } from '#shared/package/signing-key
 import type { ImageStatement } from '#shared/package/image-schema.js';
 import type { ActivityBody } from '#cloud/http/schemas/activities.js';
 import { loadConfig } from '#cloud/config.js';
+import { serverRoutes } from '#cloud/http/routes/server-routes.js';
 import { Shutdown } from '#cloud/lifecycle/shutdown.js';
+import { ensureInstallationIdentity } from '#cloud/trust/installation-identity.js';
 import { openApi } from '#cloud/wiring/api-wiring.js';
 import { layGround, type Ground } from '#cloud/wiring/ground.js';
 import { TelemetryRepository } from '#cloud/telemetry/telemetry-repository.js';
@@ -55,7 +57,10 @@ export interface PublishOptions {
 export async function startRegistry(dataDir: string, flags: Record<string, string> = {}): Promise<RegistryHarness> {
   const logger = createLogger('test', { level: 'silent', pretty: false });
   const shutdown = new Shutdown(logger);
-  const config = loadConfig({ flags: { 'data-dir': dataDir, 'http-port': '0', ...flags }, environment: {} });
+  const config = loadConfig({
+    flags: { 'data-dir': dataDir, 'http-port': '0', 'http-tls': 'off', ...flags },
+    environment: {},
+  });
   let ground: Ground;
   let telemetry: TelemetryRepository;
   let api: Awaited<ReturnType<typeof openApi>>;
@@ -64,7 +69,11 @@ export async function startRegistry(dataDir: string, flags: Record<string, strin
     const store = await TelemetryRepository.open(join(dataDir, 'telemetry.db'));
     shutdown.add('telemetry store', () => store.close());
     telemetry = store;
-    api = await openApi(ground, '0.0.0', [await wireRegistry(ground, store)]);
+    const keys = { folder: join(dataDir, 'keys'), names: [], hostname: 'test', nowMs: Date.now() };
+    const identity = config.http.tls === 'off' ? undefined : await ensureInstallationIdentity(keys);
+    const server = { version: '0.0.0', director: 'A'.repeat(43), authority: '', gatewayUrl: '', brokerUrl: '' };
+    const fleet = { routes: [serverRoutes({ server: () => server })], checks: [] };
+    api = await openApi(ground, '0.0.0', [await wireRegistry(ground, store), fleet], identity);
   } catch (error) {
     await shutdown.run();
     throw error;
@@ -161,6 +170,7 @@ export async function deployRow(ground: Ground, device: string, imageDigest: str
       workspace: 'default',
       name: device,
       secretHash: '',
+      sealingKey: '',
       tagsJson: '{}',
       enrolledAt: at,
       retiredAt: null,

@@ -72,13 +72,21 @@ describe('the configuration', () => {
     expect(load('')).toBe('no error');
   });
 
-  it('refuses to serve other machines without TLS and says how', () => {
-    const message = messageOf(() => loadConfig({ ...none, flags: { 'http-host': '0.0.0.0' } }));
-    expect(message).toContain('http.tlsCertFile');
-    expect(message).toContain('TLS proxy');
-    const tls = { 'http-host': '0.0.0.0', 'http-tls-cert-file': 'c.pem', 'http-tls-key-file': 'k.pem' };
-    expect(messageOf(() => loadConfig({ ...none, flags: tls }))).toBe('no error');
-    expect(messageOf(() => loadConfig({ ...none, flags: { 'http-tls-cert-file': 'c.pem' } }))).toContain('go together');
+  it('refuses to serve other machines without TLS, unless a proxy ends it, and says how', () => {
+    const load = (flags: Record<string, string>): string => messageOf(() => loadConfig({ ...none, flags }));
+    const open = { 'http-host': '0.0.0.0', 'http-tls': 'off' };
+    expect(load(open)).toContain('http.behindProxy');
+    expect(load({ ...open, 'http-behind-proxy': 'true' })).toBe('no error');
+    expect(load({ 'http-host': '0.0.0.0' })).toBe('no error');
+    expect(load({ 'http-tls': 'off' })).toBe('no error');
+  });
+
+  it('takes certificate files both, and with http.tls files only', () => {
+    const load = (flags: Record<string, string>): string => messageOf(() => loadConfig({ ...none, flags }));
+    const files = { 'http-tls-cert-file': 'c.pem', 'http-tls-key-file': 'k.pem' };
+    expect(load({ ...files, 'http-tls': 'files' })).toBe('no error');
+    expect(load(files)).toContain('http.tls is generated');
+    expect(load({ 'http-tls': 'files', 'http-tls-cert-file': 'c.pem' })).toContain('both');
   });
 
   it('knows what loopback is', () => {

@@ -1,0 +1,81 @@
+/**
+ * The authority that signs for this installation: made here at first start, or the operator's own, which may be an
+ * intermediate one. Its private key is sealed on disk. Never replaced by itself, since every device has pinned it.
+ */
+import * as z from 'zod';
+import { AppError } from '#shared/kernel/errors.js';
+import { writeFileAtomic } from '#shared/platform/atomic-file.js';
+import { readTextIfPresent } from '#shared/platform/private-file.js';
+import { createAuthority, fingerprintOf, type KeyedCertificate } from './certificates.js';
+import { readAuthority } from './own-authority.js';
+import { type KeySeal, sealedKeySchema } from './sealed-key.js';
+
+export interface Authority extends KeyedCertificate {
+  /** PEM of who signed {@link certificate}, up to the root; empty when it is the root itself. */
+  readonly chain: string;
+  /** PEM of the root: what devices pin and trust. */
+  readonly root: string;
+}
+
+const name = 'authority';
+const fileSchema = z.object({
+  certificate: z.string(),
+  chain: z.string(),
+  sealed: sealedKeySchema,
+});
+
+export interface AuthorityOptions {
+  readonly path: string;
+  readonly seal: KeySeal;
+  readonly nowMs: number;
+  /** PEM of the operator's own: the certificate with its chain, and the private key. */
+  readonly own?: { readonly certificates: string; readonly privateKey: string } | undefined;
+}
+
+/** @throws AppError `state.corrupt`, `config.invalid` */
+export async function ensureAuthority({ path, seal, nowMs, own }: AuthorityOptions): Promise<Authority> {
+  const given = own && readAuthority(own.certificates, own.privateKey, nowMs);
+  const found = await read(path, seal);
+  if (found === undefined) {
+    const made = given ?? withRoot(await createAuthority(nowMs), '');
+    await write(path, made, seal);
+    return made;
+  }
+  const { authority, isCurrent } = found;
+  if (given !== undefined && fingerprintOf(given.certificate) !== fingerprintOf(authority.certificate)) {
+    throw new AppError(
+      'config.invalid',
+      `keys.authorityCertFile is another authority than the one of this data folder (${path}), which devices have pinned: leave the setting out, or begin with a fresh data folder`,
+    );
+  }
+  if (!isCurrent) await write(path, authority, seal);
+  return authority;
+}
+
+async function read(path: string, seal: KeySeal): Promise<{ authority: Authority; isCurrent: boolean } | undefined> {
+  const text = await readTextIfPresent(path);
+  if (text === undefined) return undefined;
+  let file: z.infer<typeof fileSchema>;
+  try {
+    file = fileSchema.parse(JSON.parse(text));
+    fingerprintOf(file.certificate);
+  } catch (cause) {
+    throw new AppError('state.corrupt', `${path} is not the certificate authority: restore it from a backup`, {
+      cause,
+    });
+  }
+  const { certificate, chain, sealed } = file;
+  const privateKey = await seal.open(name, sealed);
+  return { authority: withRoot({ certificate, privateKey }, chain), isCurrent: seal.isCurrent(sealed) };
+}
+
+/** One file for all of it, so that no kill can part a certificate from its key. */
+async function write(path: string, { certificate, privateKey, chain }: Authority, seal: KeySeal): Promise<void> {
+  const sealed = await seal.seal(name, privateKey);
+  await writeFileAtomic(path, `${JSON.stringify({ certificate, chain, sealed })}\n`, { mode: 0o600 });
+}
+
+function withRoot(keyed: KeyedCertificate, chain: string): Authority {
+  const root = chain.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g)?.at(-1);
+  return { ...keyed, chain, root: root ?? keyed.certificate };
+}
