@@ -25,7 +25,7 @@ export const goldenSchema = z.strictObject({
     .strictObject({ absolute: z.number().min(0).default(1e-4), relative: z.number().min(0).default(1e-3) })
     .prefault({}),
   /** No vector may take longer, at its best of a few runs; absent: however long. */
-  maxLatencyMs: z.number().positive().max(3_600_000).optional(),
+  maxLatencyMs: z.number().min(0.001).max(3_600_000).optional(),
   /** By which the module's processes may grow while it is loaded and proved; absent: however much. */
   maxMemoryMegabytes: z.int().min(1).max(1_000_000).optional(),
 });
