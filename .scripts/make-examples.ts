@@ -222,7 +222,6 @@ const examples: Record<string, object> = {
   },
   'enrolment-response': {
     ...who,
-    secret: createHash('sha256').update('flotilla example device secret').digest('base64url'),
     certificate: '-----BEGIN CERTIFICATE-----\n(the certificate of the device)\n-----END CERTIFICATE-----\n',
     broker: { url: 'mqtts://192.168.7.10:8883', serverName: controlPlaneServerName },
     director: director.publicKey,

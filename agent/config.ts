@@ -10,12 +10,30 @@ import { parse as parseYaml } from 'yaml';
 import * as z from 'zod';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
+import { type AccessSettings, readHostName, readOrigin } from '#shared/scoring/access/access-settings.js';
+import { parseProxy, type ProxySettings } from '#agent/link/proxy-choice.js';
+import type { TransportSetting } from '#agent/link/transport-choice.js';
 import type { StreamKind } from '#shared/protocol/stream.js';
 import { type HostEnvironment, inheritedEnvironment } from '#agent/providers/loader-environment.js';
 
 const megabyte = 1024 * 1024;
 const megabytes = (text: string) => z.coerce.number().int().min(1).max(1_000_000).describe(text);
 
+/** Of texts, in a file as a list, elsewhere with commas between. */
+const listOf = (read: (text: string) => string | undefined, what: string) =>
+  z
+    .preprocess(
+      (value) => (typeof value === 'string' ? value.split(',') : value),
+      z
+        .array(
+          z
+            .string()
+            .refine((text) => read(text) !== undefined, what)
+            .transform((text) => read(text) ?? text),
+        )
+        .max(64),
+    )
+    .default([]);
 const hours = (text: string) => z.coerce.number().min(0.001).max(100_000).describe(text);
 const hourSeconds = 3600;
 
@@ -27,9 +45,17 @@ const settings = {
     .refine((text) => isIP(text) !== 0, 'must be an IP address, for example 127.0.0.1')
     .default('127.0.0.1'),
   'scoring.port': z.coerce.number().int().min(0).max(65_535).default(8800),
+  /** Who may score; without it this machine freely, others with a key. */
+  'scoring.access': z.enum(['open', 'keys']).optional(),
+  'scoring.hostNames': listOf(readHostName, 'must be host names without a port, for example edge-1.factory.example'),
+  'scoring.corsOrigins': listOf(readOrigin, 'must be origins as browsers write them, for example https://app.example'),
   /** Without it there is no gRPC; 0 picks a free port. */
   'grpc.port': z.coerce.number().int().min(0).max(65_535).optional(),
   'scoring.maxBodyMegabytes': megabytes('largest scoring request').default(64),
+  /** Another place for the agent's socket than the state folder, which only its owner can enter. */
+  'local.socket': z.string().startsWith('/', 'must be an absolute path').max(103).optional(),
+  /** Whose members may ask too; name or number. */
+  'local.socketGroup': z.coerce.string().min(1).optional(),
   'telemetry.intervalSeconds': z.coerce.number().min(0.1).max(86_400).default(10),
   'telemetry.maxSpoolMegabytes': megabytes('telemetry and events kept while offline').default(64),
   'telemetry.maxAgeHours': hours('how long telemetry waits').default(7 * 24),
@@ -37,6 +63,17 @@ const settings = {
   'disk.reserveMegabytes': z.coerce.number().int().min(0).max(1_000_000).default(64),
   'link.keepaliveSeconds': z.coerce.number().int().min(5).max(3600).default(30),
   'link.maxReconnectSeconds': z.coerce.number().min(0.1).max(3600).default(60),
+  /** `auto`: MQTT, and where that does not come through, MQTT over WebSocket. */
+  'link.transport': z.enum(['auto', 'mqtt', 'websocket']).default('auto'),
+  /** An HTTP proxy, http://[user:password@]host:port, or `none`; absent: HTTPS_PROXY of the environment. */
+  'link.proxy': z
+    .string()
+    .refine((text) => text === 'none' || parseProxy(text).ok, {
+      error: ({ input }) => `must be http://[user:password@]host:port or none: ${reasonOf(String(input))}`,
+    })
+    .optional(),
+  /** Reached without the proxy, separated by commas; absent: NO_PROXY of the environment. */
+  'link.noProxy': z.string().max(4096).default(''),
   'log.level': z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
 } as const;
 
@@ -47,9 +84,10 @@ type Settings = z.infer<typeof schema>;
 
 export interface AgentConfig {
   readonly stateDir: string;
-  readonly scoring: { readonly address: string; readonly port: number; readonly maxBodyBytes: number };
+  readonly scoring: AccessSettings & { readonly port: number; readonly maxBodyBytes: number };
   /** On the address of scoring; absent: none. */
   readonly grpc?: { readonly port: number };
+  readonly local: { readonly socket: string | undefined; readonly socketGroup: string | undefined };
   readonly telemetry: {
     readonly intervalMs: number;
     readonly maxSpoolBytes: number;
@@ -57,7 +95,13 @@ export interface AgentConfig {
     readonly maxAgeSeconds: Readonly<Record<StreamKind, number>>;
   };
   readonly disk: { readonly reserveBytes: number };
-  readonly link: { readonly keepaliveSeconds: number; readonly maxReconnectMs: number };
+  readonly link: {
+    readonly keepaliveSeconds: number;
+    readonly maxReconnectMs: number;
+    readonly transport: TransportSetting;
+    /** Holds a password, perhaps. */
+    readonly proxy: ProxySettings;
+  };
   readonly log: { readonly level: string };
   /** What scoring hosts inherit, so that drivers and libraries are found. */
   readonly hostEnvironment: HostEnvironment;
@@ -93,7 +137,13 @@ export function agentConfigFrom(sources: ConfigSources): AgentConfig {
       `${name}: ${issue?.message ?? 'not valid'}; set it by flag, ${variableOf(name)} or the settings file`,
     );
   }
-  return shape(parsed.data, inheritedEnvironment(sources.environment));
+  const { data } = parsed;
+  if (data['local.socketGroup'] !== undefined && data['local.socket'] === undefined) {
+    throw invalid(
+      'local.socketGroup: no group can enter the state folder; set local.socket to a path outside, for example /run/flotilla-agent/agent.sock',
+    );
+  }
+  return shape(data, inheritedEnvironment(sources.environment));
 }
 
 /** Reads the process's environment and the settings file, where there is one. */
@@ -115,6 +165,7 @@ export function fileFormOf({
   stateDir,
   scoring,
   grpc,
+  local,
   telemetry,
   disk,
   link,
@@ -122,8 +173,16 @@ export function fileFormOf({
 }: AgentConfig): Readonly<Record<string, unknown>> {
   return {
     stateDir,
-    scoring: { address: scoring.address, port: scoring.port, maxBodyMegabytes: scoring.maxBodyBytes / megabyte },
+    scoring: {
+      address: scoring.address,
+      port: scoring.port,
+      maxBodyMegabytes: scoring.maxBodyBytes / megabyte,
+      ...(scoring.access === undefined ? {} : { access: scoring.access }),
+      hostNames: scoring.hostNames,
+      corsOrigins: scoring.corsOrigins,
+    },
     ...(grpc === undefined ? {} : { grpc }),
+    ...(local.socket === undefined ? {} : { local: JSON.parse(JSON.stringify(local)) as unknown }),
     telemetry: {
       intervalSeconds: telemetry.intervalMs / 1000,
       maxSpoolMegabytes: telemetry.maxSpoolBytes / megabyte,
@@ -131,7 +190,13 @@ export function fileFormOf({
       maxEventAgeHours: telemetry.maxAgeSeconds.events / hourSeconds,
     },
     disk: { reserveMegabytes: disk.reserveBytes / megabyte },
-    link: { keepaliveSeconds: link.keepaliveSeconds, maxReconnectSeconds: link.maxReconnectMs / 1000 },
+    link: {
+      keepaliveSeconds: link.keepaliveSeconds,
+      maxReconnectSeconds: link.maxReconnectMs / 1000,
+      transport: link.transport,
+      ...(link.proxy.proxy === undefined ? {} : { proxy: withoutPassword(link.proxy.proxy) }),
+      noProxy: link.proxy.noProxy,
+    },
     log,
   };
 }
@@ -143,8 +208,12 @@ function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig 
       address: values['scoring.address'],
       port: values['scoring.port'],
       maxBodyBytes: values['scoring.maxBodyMegabytes'] * megabyte,
+      access: values['scoring.access'],
+      hostNames: values['scoring.hostNames'],
+      corsOrigins: values['scoring.corsOrigins'],
     },
     ...(values['grpc.port'] === undefined ? {} : { grpc: { port: values['grpc.port'] } }),
+    local: { socket: values['local.socket'], socketGroup: values['local.socketGroup'] },
     telemetry: {
       intervalMs: Math.round(values['telemetry.intervalSeconds'] * 1000),
       maxSpoolBytes: values['telemetry.maxSpoolMegabytes'] * megabyte,
@@ -157,6 +226,8 @@ function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig 
     link: {
       keepaliveSeconds: values['link.keepaliveSeconds'],
       maxReconnectMs: Math.round(values['link.maxReconnectSeconds'] * 1000),
+      transport: values['link.transport'],
+      proxy: { proxy: values['link.proxy'], noProxy: values['link.noProxy'] },
     },
     log: { level: values['log.level'] },
     hostEnvironment,
@@ -172,6 +243,11 @@ function fromEnvironment(environment: ConfigSources['environment']): Record<stri
   const values: Record<string, string> = {};
   const shared = environment['FLOTILLA_LOG_LEVEL'];
   if (shared !== undefined) values['log.level'] = shared;
+  // As curl and others read them: the small letters first.
+  const proxy = environment['https_proxy'] ?? environment['HTTPS_PROXY'];
+  if (proxy !== undefined && proxy !== '') values['link.proxy'] = proxy;
+  const noProxy = environment['no_proxy'] ?? environment['NO_PROXY'];
+  if (noProxy !== undefined) values['link.noProxy'] = noProxy;
   for (const [variable, value] of Object.entries(environment)) {
     if (!variable.startsWith(prefix) || value === undefined || variable === configVariable) continue;
     const name = known.get(variable);
@@ -202,6 +278,16 @@ function fromFile({ file }: ConfigSources): Record<string, unknown> {
   if (typeof content !== 'object' || Array.isArray(content)) throw invalid(`${file.path} must be a map of settings`);
   walk(content, '');
   return values;
+}
+
+function reasonOf(proxy: string): string {
+  const parsed = parseProxy(proxy);
+  return parsed.ok ? '' : parsed.error;
+}
+
+/** For printing: who knows the proxy needs not know who may pass it. */
+function withoutPassword(proxy: string): string {
+  return proxy.replace(/\/\/[^/@]*@/, '//***@');
 }
 
 function isSetting(name: string): name is SettingName {

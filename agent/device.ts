@@ -27,7 +27,7 @@ import { createOperations } from '#agent/commands/operation-executors.js';
 import { BlockClient } from '#agent/link/block-client.js';
 import { DesiredInbox } from '#agent/link/desired-inbox.js';
 import { Reporter } from '#agent/link/reporter.js';
-import type { LocalFace } from '#agent/local/local-api.js';
+import type { DeviceFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
 import { createModuleControl } from '#agent/local/module-control.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
@@ -36,6 +36,7 @@ import { defaultPolicy } from '#agent/reconcile/policy.js';
 import { Reconciler } from '#agent/reconcile/reconciler.js';
 import { DeviceViews } from '#agent/local/device-views.js';
 import { createServing } from '#agent/serving/device-serving.js';
+import type { Serving } from '#agent/serving/serving.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
 import { committedSetOf } from '#agent/store/committed-state.js';
 import { ImageStore } from '#agent/store/image-store.js';
@@ -69,7 +70,9 @@ export interface DeviceParts {
 }
 
 export interface Device {
-  readonly face: LocalFace;
+  readonly face: DeviceFace;
+  /** Resolves once every host goes by it. */
+  readonly setAccess: Serving['setAccess'];
   start(): void;
   stop(): Promise<void>;
   linkChanged(up: boolean): void;
@@ -79,6 +82,7 @@ export interface Device {
   onCommand(id: string, payload: Uint8Array): void;
   onBlock(payload: Uint8Array): void;
   hourly(): Promise<void>;
+  trustedNow(): number;
 }
 
 export async function createDevice(parts: DeviceParts): Promise<Device> {
@@ -283,6 +287,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       logs: (module, lines) => logs.read(module, lines),
       ...control,
     },
+    setAccess: (access) => serving.setAccess(access),
     start: () => {
       telemetry.start();
       reconciler.wake();
@@ -306,10 +311,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       blocks.linkChanged(up);
       reporter.linkChanged(up);
       telemetry.linkChanged(up);
-      if (up) {
-        logger.info('connected to the control plane');
-        void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
-      }
+      if (!up) return;
+      void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
     },
     onDesired: (payload) =>
       background.run(async () => {
@@ -331,6 +334,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     },
     onCommand: (id, payload) => commands.receive(id, payload),
     onBlock: (payload) => blocks.receive(payload),
+    trustedNow: () => time.now(),
     hourly: async () => {
       state.take({ kind: 'garbageChanged', due: true });
       reporter.wholeAsked();

@@ -2,6 +2,8 @@
  * The agent, constructed and wired: the only place that knows all its parts. Order of a start: the
  * folder and its lock, the boot counter, the port, what was committed, then the network.
  */
+import { hostname } from 'node:os';
+import { dirname } from 'node:path';
 import { Writable } from 'node:stream';
 import { schedule } from 'node-cron';
 import type { Clock } from '#shared/kernel/clock.js';
@@ -18,8 +20,13 @@ import { createDevice, type Device } from '#agent/device.js';
 import { KeptTrust } from '#agent/identity/device-trust.js';
 import { type Identity, identityDocument } from '#agent/identity/identity.js';
 import { DeviceSession } from '#agent/link/device-session.js';
+import { refuseOpenFolder } from '#agent/local/folder-safety.js';
+import { brokerUrls } from '#agent/link/transport-choice.js';
 import { openLocalApi } from '#agent/local/local-api.js';
+import { localSocketOf } from '#agent/local/local-socket.js';
 import { LogRings } from '#agent/local/log-rings.js';
+import { ScoringAccess } from '#agent/local/scoring-access.js';
+import { groupId } from '#agent/local/socket-group.js';
 import { programFiles } from '#agent/program-files.js';
 import { inRoomOf, layBallast } from '#agent/store/ballast.js';
 import { readControlToken } from '#agent/store/control-token.js';
@@ -76,6 +83,10 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   const folder = stateFolder(config.stateDir);
   const { identity, trust } = await readIdentity(folder);
   await prepareStateFolder(folder);
+  const socket = localSocketOf(config);
+  for (const place of new Set([folder.root, dirname(socket)])) await refuseOpenFolder(place);
+  const { socketGroup } = config.local;
+  const group = socketGroup === undefined ? undefined : await groupId(socketGroup);
   const lock = await inRoomOf(folder.ballast, () => takeStateLock(folder.lock));
   undo.add(() => lock.release());
 
@@ -101,6 +112,16 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     // The device serves all the same.
     logger.warn({ path: folder.controlToken, reason: messageOf(error) }, 'no control token: nobody may load or unload');
     return undefined;
+  });
+  const access = await ScoringAccess.open({
+    keysPath: folder.scoringKeys,
+    settings: config.scoring,
+    machineName: hostname(),
+    clock,
+    onDamage: (path) => {
+      damages.push(`${path}: damaged beyond repair; no key is accepted`);
+      logger.error({ path }, 'damaged beyond repair; no key is accepted');
+    },
   });
   await layBallast(folder.ballast);
   const runFolder = await makeRunFolder(folder);
@@ -143,16 +164,28 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
       maxBodyBytes: config.scoring.maxBodyBytes,
       captureFolder: folder.capture,
       ...(controlToken === undefined ? {} : { controlToken }),
+      // Read at the start of each host.
+      get access() {
+        return access.current;
+      },
     },
     damages,
     publish: (channel, message, id) => session.publish(channel, message, id),
     link: () => ({ connected: session.connected, problem: session.lastProblem }),
   });
+  const urls = brokerUrls(config.link.transport, { broker: identity.broker.url, gateway: identity.gateway });
+  if (urls.length === 0) {
+    throw new AppError(
+      'config.invalid',
+      `link.transport is mqtt, and the broker ${identity.broker.url} is reached by WebSocket alone: set it to auto`,
+    );
+  }
   const session = new DeviceSession(
     {
       address: identity,
-      password: identity.secret,
-      broker: { ...identity.broker, authority: identity.broker.authority ?? trust.current().authorities.join('') },
+      urls,
+      serverName: identity.broker.serverName,
+      proxy: config.link.proxy,
       bootId,
       agentVersion,
       keepaliveSeconds: config.link.keepaliveSeconds,
@@ -163,13 +196,24 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
       clock,
       random,
       logger,
+      client: () => identity,
+      authorities: () => {
+        const { authority } = identity.broker;
+        return authority === undefined ? trust.current().authorities : [authority];
+      },
+      trustedNow: () => device.trustedNow(),
       onLink: (up) => device.linkChanged(up),
       onMessage: (channel, id, payload) => dispatch(device, channel, id, payload),
     },
   );
   undo.add(() => device.stop());
   undo.add(() => session.stop());
-  const local = await openLocalApi(folder.socket, device.face);
+  const face = {
+    ...device.face,
+    status: () => ({ ...device.face.status(), access: access.view }),
+    keys: access.keysFace((now) => device.setAccess(now)),
+  };
+  const local = await openLocalApi(socket, face, group);
   undo.add(() => local.close());
 
   device.start();

@@ -49,20 +49,26 @@ export const cloudConfigSchema = z.strictObject({
       host: text.default('127.0.0.1').describe('address the embedded broker binds'),
       port: port.default(8883).describe('port of the embedded broker (MQTT over TLS); 0 picks a free one'),
       advertiseUrl: z
+        .url({ protocol: /^(mqtts|wss)$/ })
+        .optional()
+        .describe('URL by which devices reach the broker: mqtts://, or wss:// with a path'),
+      url: z
         .url({ protocol: /^mqtts$/ })
         .optional()
-        .describe('URL by which devices reach the broker'),
-      url: z
-        .url({ protocol: /^mqtts?$/ })
-        .optional()
         .describe('URL of the external broker'),
-      username: text.default('cloud').describe('user name of the control plane at the external broker'),
-      passwordFile: text.optional().describe('file with its password'),
       caFile: text.optional().describe('PEM certificates that the external broker is checked against'),
       pidFile: text
         .optional()
-        .describe('pid file of an external Mosquitto, which is told by SIGHUP when devices change'),
+        .describe('pid file of an external Mosquitto, which is told by SIGHUP when certificates change'),
+      reloadCommand: text
+        .optional()
+        .describe('shell command that makes the external broker read its files anew, instead of a SIGHUP'),
       maxConnections: count.default(20_000).describe('connections the embedded broker takes at one time'),
+      maxConnectionsPerAddress: count
+        .default(10_000)
+        .describe('of these, connections from one source address, behind which many devices may stand'),
+      messagesPerSecond: count.default(1_000).describe('messages a second that one device may send for long'),
+      kilobytesPerSecond: count.default(4_096).describe('kilobytes a second that one device may send for long'),
     })
     .prefault({}),
   keys: z

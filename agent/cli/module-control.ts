@@ -31,8 +31,8 @@ export function addDefer(program: Command): Command {
     })
     .option('--reason <text>', 'said to whoever waits for the update', '')
     .action(async (module: string, options: { for: number; reason: string }) => {
-      const query = { module, seconds: String(options.for), reason: options.reason };
-      const answer = await post(program, '/defer', query);
+      const question = { module, seconds: options.for, reason: options.reason };
+      const answer = await post(program, '/defer', question);
       print(program.opts<GlobalOptions>(), answer, () => [
         options.for === 0 ? `${module} may be replaced` : `${module} is not replaced for ${String(options.for)} s`,
       ]);
@@ -40,8 +40,7 @@ export function addDefer(program: Command): Command {
   return example(command, 'flotilla-agent defer digits --for 300 --reason "a batch is running"');
 }
 
-function post(program: Command, path: string, query: Readonly<Record<string, string>>): Promise<unknown> {
+function post(program: Command, path: string, body: unknown): Promise<unknown> {
   const config = configOf(program.opts<GlobalOptions>(), {});
-  const text = new URLSearchParams(query).toString();
-  return askAgent(stateFolder(config.stateDir).socket, `${path}?${text}`, 'POST');
+  return askAgent(stateFolder(config.stateDir).socket, path, { method: 'POST', body });
 }

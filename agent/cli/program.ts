@@ -10,6 +10,7 @@ import { tagsSchema } from '#shared/protocol/primitives.js';
 import { describeIssues } from '#shared/protocol/decode.js';
 import { fileFormOf } from '#agent/config.js';
 import { configOf, example, flag, type GlobalOptions, print } from '#agent/cli/command-parts.js';
+import { addKeys, keysCommands } from '#agent/cli/keys.js';
 import { addProviders, providerCommands } from '#agent/cli/providers.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { enrol } from '#agent/identity/enrol.js';
@@ -18,6 +19,7 @@ import { explainText, statusText } from '#agent/cli/texts.js';
 import { askAgent } from '#agent/local/local-client.js';
 import type { ExplanationView, StatusView } from '#agent/local/explanation.js';
 import { startAgent } from '#agent/main.js';
+import { localSocketOf } from '#agent/local/local-socket.js';
 import { stateFolder } from '#agent/store/state-folder.js';
 import { agentVersion } from '#agent/version.js';
 
@@ -48,7 +50,7 @@ function createProgram(): Command {
     .showSuggestionAfterError(false);
   example(program, 'flotilla-agent status --output json');
   // Options of the whole program may stand behind a command, where people type them.
-  for (const add of [addEnroll, addRun, addStatus, addExplain, addLogs, addRollback, addDefer, addProviders]) {
+  for (const add of [addEnroll, addRun, addStatus, addExplain, addLogs, addRollback, addDefer, addKeys, addProviders]) {
     const command = add(program);
     for (const one of [command, ...command.commands])
       one.exitOverride().configureOutput({ outputError: () => undefined });
@@ -81,6 +83,7 @@ function addEnroll(program: Command): Command {
             tags: tags.data,
             capabilities: readCapabilities(),
             replace: options.replace,
+            proxy: config.link.proxy,
           },
           systemClock,
         );
@@ -100,6 +103,12 @@ function addRun(program: Command): Command {
     .description('Runs the agent until it is told to stop (SIGTERM, Ctrl-C).')
     .option('--scoring-address <ip>', 'address of the local scoring port (default: 127.0.0.1)')
     .option('--scoring-port <port>', 'local scoring port; 0 picks a free one (default: 8800)')
+    .addOption(
+      new Option(
+        '--scoring-access <who>',
+        'open: whoever reaches the port; keys: who has one (default: open on loopback, else keys)',
+      ).choices(['open', 'keys']),
+    )
     .option('--grpc-port <port>', 'local port for scoring over gRPC; 0 picks a free one (default: no gRPC)')
     .option('--telemetry-interval <seconds>', 'how often to collect telemetry (default: 10)')
     .option('--log-level <level>', 'trace, debug, info, warn, error, fatal or silent (default: info)')
@@ -108,6 +117,7 @@ function addRun(program: Command): Command {
       async (options: {
         scoringAddress?: string;
         scoringPort?: string;
+        scoringAccess?: string;
         grpcPort?: string;
         telemetryInterval?: string;
         logLevel?: string;
@@ -117,6 +127,7 @@ function addRun(program: Command): Command {
         const config = configOf(global, {
           ...flag('scoring.address', options.scoringAddress),
           ...flag('scoring.port', options.scoringPort),
+          ...flag('scoring.access', options.scoringAccess),
           ...flag('grpc.port', options.grpcPort),
           ...flag('telemetry.intervalSeconds', options.telemetryInterval),
           ...flag('log.level', options.logLevel),
@@ -188,7 +199,7 @@ function addLogs(program: Command): Command {
 
 async function ask(program: Command, path: string): Promise<unknown> {
   const config = configOf(program.opts<GlobalOptions>(), {});
-  return askAgent(stateFolder(config.stateDir).socket, path);
+  return askAgent(localSocketOf(config), path);
 }
 
 function collectTag(text: string, tags: Record<string, string>): Record<string, string> {
@@ -217,7 +228,7 @@ function usageMessage(error: CommanderError): string {
   const message = error.message.replace(/^error: /, '');
   const typed = /unknown (?:command|option) '([^']+)'/.exec(message)?.[1];
   if (error.code === 'commander.help')
-    return 'give a command: enroll, run, status, explain, logs, rollback, defer or providers; --help tells more';
+    return 'give a command: enroll, run, status, explain, logs, rollback, defer, keys or providers; --help tells more';
   if (typed === undefined) return message;
   const known = [...knownCommands, ...knownOptions];
   const suggestion = nearest(typed, known);
@@ -234,7 +245,9 @@ const knownCommands = [
   'logs',
   'rollback',
   'defer',
+  'keys',
   'providers',
+  ...keysCommands,
   ...providerCommands,
 ];
 
@@ -249,6 +262,7 @@ const knownOptions = [
   '--replace',
   '--scoring-address',
   '--scoring-port',
+  '--scoring-access',
   '--grpc-port',
   '--telemetry-interval',
   '--log-level',

@@ -2,19 +2,27 @@
 import type { ExplanationView, StatusView } from '#agent/local/explanation.js';
 
 export function statusText(status: StatusView): string[] {
-  const { reported, link, desired, grpc } = status;
+  const { reported, link, desired, grpc, access } = status;
   const scoring = reported.scoring === undefined ? '-' : `${reported.scoring.address}:${String(reported.scoring.port)}`;
   return [
     `device      ${status.workspace}/${status.device} (agent ${status.agentVersion}, boot ${String(status.bootId)}, process ${String(status.pid)})`,
     `connection  ${link.connected ? 'connected' : `not connected${link.problem === undefined ? '' : `: ${link.problem}`}`}`,
     `desired     ${desired === undefined ? 'none yet' : `generation ${String(desired.generation)}${desired.expired ? `, expired ${desired.expiresAt}` : ''}`}`,
     `converged   ${reported.converged ? 'yes' : 'no (flotilla-agent explain tells why)'}`,
-    `scoring     http://${scoring}${grpc === undefined ? '' : `, gRPC on ${grpc.address}:${String(grpc.port)}`}`,
+    `scoring     http://${scoring}${grpc === undefined ? '' : `, gRPC on ${grpc.address}:${String(grpc.port)}`}${accessText(access)}`,
     `spooled     ${Object.entries(status.spool)
       .map(([kind, { batches, bytes }]) => `${kind} ${String(batches)} (${String(bytes)} bytes)`)
       .join(', ')}`,
     ...moduleLines(status),
   ];
+}
+
+function accessText(access: StatusView['access']): string {
+  if (access === undefined) return '';
+  if (access.mode === 'open') return ', open to whoever reaches it';
+  return access.keys === 0
+    ? ', closed: there is no key (flotilla-agent keys create)'
+    : `, with a key (${String(access.keys)} there are)`;
 }
 
 function moduleLines({ reported }: StatusView): string[] {

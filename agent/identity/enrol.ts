@@ -2,26 +2,24 @@
  * Enrolment: from a one-time token to an identity on disk. The token's secret leaves this machine only
  * over a connection that was verified against the authority that the token pins.
  */
-import { request } from 'node:https';
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
-import { AppError, isErrorCode, messageOf } from '#shared/kernel/errors.js';
-import { decodeJson, decodeMessage, maxMessageBytes } from '#shared/protocol/decode.js';
+import { AppError } from '#shared/kernel/errors.js';
 import {
   controlPlaneServerName,
   type EnrolmentRequest,
   enrolmentResponseSchema,
-  type EnrolmentResponse,
   parseEnrolmentToken,
 } from '#shared/protocol/enrolment.js';
 import { isName } from '#shared/kernel/names.js';
-import { problemSchema } from '#shared/protocol/primitives.js';
 import type { Capabilities } from '#shared/protocol/reported.js';
 import { clientIdOf, type DeviceAddress } from '#shared/protocol/topics.js';
 import { type DeviceKeys, makeDeviceKeys, sealingPublicKey, signingRequestFor } from '#agent/identity/device-keys.js';
 import { trustDocument } from '#agent/identity/device-trust.js';
 import { type Identity, identityDocument, pendingEnrolmentDocument } from '#agent/identity/identity.js';
 import { checkOwnCertificate } from '#agent/identity/own-certificate.js';
+import { postToGateway } from '#agent/identity/gateway-request.js';
 import { fetchPinnedAuthority } from '#agent/identity/pinned-authority.js';
+import type { ProxySettings } from '#agent/link/proxy-choice.js';
 import { forgetDevice, prepareStateFolder, type StateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
 
@@ -35,6 +33,7 @@ export interface EnrolInput {
   readonly capabilities: Capabilities;
   /** Give up an identity that is already here. */
   readonly replace: boolean;
+  readonly proxy: ProxySettings;
 }
 
 const timeoutMs = 15_000;
@@ -67,15 +66,16 @@ async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
   const server = {
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: Number(url.port === '' ? 443 : url.port),
-    serverName: controlPlaneServerName,
+    proxy: input.proxy,
+    timeoutMs,
   };
-  const authority = await fetchPinnedAuthority(server, token.value.authority, timeoutMs);
+  const authority = await fetchPinnedAuthority(server, token.value.authority);
 
   const { workspace } = token.value;
   const pending = pendingEnrolmentDocument(folder.pendingEnrolment);
   const keys = await keysFor(pending, { workspace, device });
   const commonName = clientIdOf({ workspace, device });
-  const answer = await post(server, authority, {
+  const body: EnrolmentRequest = {
     workspace,
     secret: token.value.secret,
     device,
@@ -83,7 +83,10 @@ async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
     sealingKey: sealingPublicKey(keys.sealingKey),
     tags: { ...input.tags },
     capabilities: input.capabilities,
-  });
+  };
+  // No signed time is known yet: the pin alone says whom to believe.
+  const expected = { authorities: [authority], name: controlPlaneServerName, trustedNow: Number.NEGATIVE_INFINITY };
+  const answer = await postToGateway({ ...server, expected }, '/v1/enrol', body, enrolmentResponseSchema);
   const mismatch = (what: string): AppError => new AppError('enrolment.pin-mismatch', `${what}; nothing of it is kept`);
   if (answer.director !== token.value.director) {
     throw mismatch("the director's key of the server is not the one that the token pins");
@@ -102,7 +105,6 @@ async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
     certificate: answer.certificate,
     privateKey: keys.privateKey,
     sealingKey: keys.sealingKey,
-    secret: answer.secret,
     enrolledAt: toInstant(clock.now()),
   };
   // Nothing of an earlier device is this one's: not its generation, nor what it has not sent yet.
@@ -152,77 +154,4 @@ function parseUrl(text: string): URL {
   if (url.protocol !== 'https:')
     throw new AppError('request.invalid', `--url must begin with https://, not ${url.protocol}//`);
   return url;
-}
-
-/** Fully verified: the pinned authority, the control plane's name, whatever address the URL has. */
-function post(
-  server: { readonly host: string; readonly port: number; readonly serverName: string },
-  authority: string,
-  body: EnrolmentRequest,
-): Promise<EnrolmentResponse> {
-  const text = JSON.stringify(body);
-  const where = `${server.host}:${String(server.port)}`;
-  return new Promise((resolve, reject) => {
-    const unreachable = (cause: unknown): void =>
-      reject(
-        new AppError('server.unreachable', `the control plane at ${where} did not answer: ${messageOf(cause)}`, {
-          cause,
-        }),
-      );
-    const sent = request(
-      {
-        host: server.host,
-        port: server.port,
-        path: '/v1/enrol',
-        method: 'POST',
-        ca: authority,
-        servername: server.serverName,
-        rejectUnauthorized: true,
-        agent: false,
-        timeout: timeoutMs,
-        headers: {
-          'content-type': 'application/json',
-          'content-length': Buffer.byteLength(text),
-          host: server.serverName,
-        },
-      },
-      (response) => {
-        const parts: Buffer[] = [];
-        let bytes = 0;
-        response.on('data', (part: Buffer) => {
-          bytes += part.length;
-          if (bytes > maxMessageBytes) sent.destroy(new Error('the answer is too large'));
-          else parts.push(part);
-        });
-        response.on('error', unreachable);
-        response.on('end', () => {
-          try {
-            resolve(readAnswer(response.statusCode ?? 0, Buffer.concat(parts), where));
-          } catch (error) {
-            reject(error instanceof Error ? error : new Error(String(error)));
-          }
-        });
-      },
-    );
-    sent.on('timeout', () => sent.destroy(new Error('no answer in time')));
-    sent.on('error', unreachable);
-    sent.end(text);
-  });
-}
-
-function readAnswer(status: number, bytes: Buffer, where: string): EnrolmentResponse {
-  if (status >= 200 && status < 300) {
-    const answer = decodeMessage(enrolmentResponseSchema, bytes);
-    if (answer.ok) return answer.value;
-    throw new AppError('server.unreachable', `what answers at ${where} is no device gateway: ${answer.error.message}`);
-  }
-  const json = decodeJson(bytes);
-  const problem = json.ok ? problemSchema.safeParse(json.value) : undefined;
-  if (problem?.success !== true || !isErrorCode(problem.data.code)) {
-    throw new AppError(
-      'server.unreachable',
-      `what answers at ${where} is no device gateway (HTTP status ${String(status)})`,
-    );
-  }
-  throw new AppError(problem.data.code, problem.data.message, { details: { status } });
 }

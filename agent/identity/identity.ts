@@ -22,8 +22,6 @@ const identitySchema = z.object({
   privateKey: privateKeySchema,
   /** PKCS #8 PEM, X25519. */
   sealingKey: privateKeySchema,
-  /** The password on the broker. */
-  secret: z.string().min(32).max(128),
   enrolledAt: instantSchema,
 });
 export type Identity = z.infer<typeof identitySchema>;

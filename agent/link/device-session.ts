@@ -3,15 +3,15 @@
  * whenever it ends. Sessions are clean, so nothing of an earlier connection matters; whatever must not
  * be lost is sent again by its owner, who is told of every connection.
  *
- * Trust: TLS with the pinned authority and the pinned server name, whatever address the URL has.
- * `setNoDelay` is set on every connection: mqtt.js leaves Nagle's algorithm on, which costs 40 ms a
- * small message.
+ * Trust: TLS with this device's certificate; the server is verified as server-check.ts says, whatever
+ * address the URL has. MQTT goes over TLS or, where only HTTPS leaves, over WebSocket
+ * (transport-choice.ts).
  */
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import type { Duplex } from 'node:stream';
 import mqtt, { type MqttClient } from 'mqtt';
 import { backoffMs, type BackoffPolicy } from '#shared/kernel/backoff.js';
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
-import { AppError, messageOf } from '#shared/kernel/errors.js';
+import { messageOf } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { encodeMessage } from '#shared/protocol/decode.js';
@@ -26,11 +26,17 @@ import {
   deviceFilters,
   parseTopic,
 } from '#shared/protocol/topics.js';
+import { openBrokerStream } from './broker-stream.js';
+import type { ProxySettings } from './proxy-choice.js';
+import { afterConnection, firstTransport } from './transport-choice.js';
 
 export interface SessionOptions {
   readonly address: DeviceAddress;
-  readonly password: string;
-  readonly broker: { readonly url: string; readonly serverName: string; readonly authority: string };
+  /** mqtts:// or wss://, in the order in which they are tried; at least one. */
+  readonly urls: readonly string[];
+  /** The name that the broker's certificate must carry. */
+  readonly serverName: string;
+  readonly proxy: ProxySettings;
   readonly bootId: number;
   readonly agentVersion: string;
   readonly keepaliveSeconds: number;
@@ -42,6 +48,10 @@ export interface SessionPorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Asked at every connection, since all of it changes while the agent runs. PEM. */
+  readonly client: () => { readonly certificate: string; readonly privateKey: string };
+  readonly authorities: () => readonly string[];
+  readonly trustedNow: () => number;
   /** Connected and subscribed, or no longer. */
   readonly onLink: (up: boolean) => void;
   readonly onMessage: (channel: Channel, id: string | undefined, payload: Buffer) => void;
@@ -49,6 +59,8 @@ export interface SessionPorts {
 
 /** How long a farewell may take. */
 const goodbyeMs = 2_000;
+/** How long one way to the broker may take to open before the other is tried. */
+const otherWayMs = 5_000;
 
 export class DeviceSession {
   private client: MqttClient | undefined;
@@ -56,16 +68,12 @@ export class DeviceSession {
   private loop: Promise<void> | undefined;
   private up = false;
   private problem: string | undefined;
+  private transport = firstTransport;
 
   constructor(
     private readonly options: SessionOptions,
     private readonly ports: SessionPorts,
-  ) {
-    const { protocol } = new URL(options.broker.url);
-    if (protocol !== 'mqtts:') {
-      throw new AppError('config.invalid', `the broker's address must begin with mqtts://, not ${protocol}//`);
-    }
-  }
+  ) {}
 
   get connected(): boolean {
     return this.up;
@@ -118,27 +126,51 @@ export class DeviceSession {
   private async run(): Promise<void> {
     const { clock, random, logger } = this.ports;
     const { signal } = this.stopping;
+    const { urls } = this.options;
     for (let attempt = 1; !signal.aborted; attempt++) {
-      const cause = await this.connection(() => {
+      const url = urls[this.transport.at] ?? '';
+      let stood = false;
+      const cause = await this.connection(url, () => {
         attempt = 0;
+        stood = true;
+        this.transport = afterConnection(this.transport, 'stood', urls.length);
+        logger.info({ url }, 'connected to the control plane');
       });
       if (signal.aborted) return;
       this.problem = cause;
-      const pauseMs = backoffMs(Math.max(1, attempt), this.options.reconnect, random());
-      logger.warn({ cause, pauseMs }, 'no connection to the control plane');
+      if (!stood) this.transport = afterConnection(this.transport, 'failed', urls.length);
+      // The other way may be open at once: only when all were tried is it time to wait.
+      const pauseMs =
+        this.transport.failures === 0 && this.transport.at !== 0 && !stood
+          ? 0
+          : backoffMs(Math.max(1, attempt), this.options.reconnect, random());
+      logger.warn({ cause, url, pauseMs }, 'no connection to the control plane');
       await clock.sleep(pauseMs, signal);
     }
   }
 
   /** One connection from its beginning to its end. @returns why it ended */
-  private async connection(onUp: () => void): Promise<string> {
+  private async connection(url: string, onUp: () => void): Promise<string> {
+    let stream: Duplex;
+    try {
+      stream = await this.openStream(url);
+    } catch (error) {
+      return messageOf(error);
+    }
+    const causes: string[] = [];
+    stream.on('error', (error: Error) => causes.push(explain(error)));
+    if (this.stopping.signal.aborted) {
+      stream.destroy();
+      return 'stopped';
+    }
+    return this.converse(stream, causes, onUp);
+  }
+
+  private async converse(stream: Duplex, causes: string[], onUp: () => void): Promise<string> {
     const { options, ports } = this;
     const { signal } = this.stopping;
-    const causes: string[] = [];
-    const client = new mqtt.MqttClient(() => this.openStream((cause) => causes.push(cause)), {
+    const client = new mqtt.MqttClient(() => guarded(stream, (cause) => causes.push(cause)), {
       clientId: clientIdOf(options.address),
-      username: clientIdOf(options.address),
-      password: options.password,
       protocolVersion: 4,
       clean: true,
       keepalive: options.keepaliveSeconds,
@@ -165,7 +197,9 @@ export class DeviceSession {
     signal.addEventListener('abort', stop, { once: true });
     client.on('error', (error) => causes.push(explain(error)));
     client.on('message', (topic, payload) => this.deliver(topic, payload));
+    let answered = false;
     client.once('connect', () => {
+      answered = true;
       this.begin(client).then(
         (begun) => {
           if (!begun || client !== this.client) return;
@@ -188,31 +222,24 @@ export class DeviceSession {
       this.up = false;
       ports.onLink(false);
     }
-    return causes[0] ?? 'the connection was closed';
+    const [cause = 'the connection was closed'] = causes;
+    return answered || cause === notAccepted ? cause : `${cause} before the broker answered: ${notAccepted}`;
   }
 
-  private openStream(onError: (cause: string) => void): TLSSocket {
-    const { broker } = this.options;
-    const url = new URL(broker.url);
-    const socket = connectTls({
-      host: url.hostname.replace(/^\[|\]$/g, ''),
-      port: Number(url.port === '' ? 8883 : url.port),
-      ca: broker.authority,
-      servername: broker.serverName,
-      rejectUnauthorized: true,
-      minVersion: 'TLSv1.2',
-    });
-    socket.setNoDelay(true);
-    socket.once('secureConnect', () => socket.setNoDelay(true));
-    socket.on('error', (error: Error) => onError(explain(error)));
-    // A broker may be in the wrong hands: mqtt.js would collect what it announces, whatever its size.
-    const guard = new FrameGuard();
-    socket.on('data', (chunk: Buffer) => {
-      if (guard.inspect(chunk, maxPacketBytes) === 'pass' || socket.destroyed) return;
-      onError('the broker announced a packet that is malformed, or larger than any that belongs here');
-      socket.destroy();
-    });
-    return socket;
+  private openStream(url: string): Promise<Duplex> {
+    const { options, ports } = this;
+    // With another way left, one that swallows what is sent to it is not waited for so long.
+    const timeoutMs =
+      options.urls.length > 1 ? Math.min(otherWayMs, options.connectTimeoutMs) : options.connectTimeoutMs;
+    return openBrokerStream(
+      {
+        url,
+        client: ports.client(),
+        expected: { authorities: ports.authorities(), name: options.serverName, trustedNow: ports.trustedNow() },
+      },
+      options.proxy,
+      { timeoutMs, signal: this.stopping.signal },
+    );
   }
 
   /** Subscribed before anything is asked, so that no answer is missed. */
@@ -237,10 +264,27 @@ export class DeviceSession {
   }
 }
 
+/** A broker may be in the wrong hands: mqtt.js would collect what it announces, whatever its size. */
+function guarded(stream: Duplex, onError: (cause: string) => void): Duplex {
+  const guard = new FrameGuard();
+  stream.on('data', (chunk: Buffer) => {
+    if (guard.inspect(chunk, maxPacketBytes) === 'pass' || stream.destroyed) return;
+    onError('the broker announced a packet that is malformed, or larger than any that belongs here');
+    stream.destroy();
+  });
+  return stream;
+}
+
+const notAccepted =
+  'the broker may not accept this device: see whether its certificate was revoked, or the device retired, and enrol it anew';
+
 /** The CONNACK codes of MQTT 3.1.1 that a person can do something about. */
 function explain(error: Error): string {
-  if ('code' in error && (error.code === 4 || error.code === 5)) {
-    return 'the broker does not accept this device: it may have been retired; enrol it anew';
+  const code = 'code' in error ? error.code : undefined;
+  const refused = code === 2 || code === 4 || code === 5;
+  // TLS 1.3 tells a client only after its handshake that its certificate was refused.
+  if (refused || (typeof code === 'string' && /^ERR_SSL_.*_ALERT_.*(CERTIFICATE|CA)/.test(code))) {
+    return notAccepted;
   }
   return error.message;
 }

@@ -3,6 +3,7 @@ import { toInstant } from '#shared/kernel/clock.js';
 import type { Problem } from '#shared/kernel/errors.js';
 import type { Desired } from '#shared/protocol/desired.js';
 import type { ReportedState } from '#shared/protocol/reported.js';
+import type { AccessView } from '#agent/local/scoring-access.js';
 import type { Observed } from '#agent/reconcile/observed.js';
 import type { Waiting } from '#agent/reconcile/plan.js';
 import type { PlanRecord } from '#agent/reconcile/reconciler.js';
@@ -17,6 +18,8 @@ export interface StatusView {
   readonly link: { readonly connected: boolean; readonly problem?: string };
   /** Where gRPC answers; absent: nowhere. */
   readonly grpc?: { readonly address: string; readonly port: number };
+  /** Who may score. */
+  readonly access?: AccessView;
   readonly desired?: { readonly generation: number; readonly expiresAt: string; readonly expired: boolean };
   readonly spool: Readonly<Record<string, { readonly batches: number; readonly bytes: number }>>;
   readonly reported: ReportedState;

@@ -7,6 +7,7 @@
 import type { Clock } from '#shared/kernel/clock.js';
 import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
+import type { HostAccess } from '#shared/scoring/access/host-access.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { ExitCause } from '#shared/supervisor/scoring-host-process.js';
 import type { ModuleStats } from '#agent/telemetry/collector.js';
@@ -202,6 +203,13 @@ export class Serving {
     if (replaced === undefined) return;
     const keep = new Set(this.current?.scripts.values() ?? []);
     await this.ports.onLastStats(await replaced.drain(this.ports.drainMs, keep));
+  }
+
+  /** Hosts that are started later read it from their settings. */
+  async setAccess(access: HostAccess): Promise<void> {
+    const all = [this.current, this.candidate, this.starting, this.replaced];
+    const sets = all.filter((set) => set !== undefined);
+    await Promise.all(sets.map((set) => set.setAccess(access)));
   }
 
   relabel(): void {

@@ -20,6 +20,8 @@ export interface StateFolder {
   readonly pendingEnrolment: string;
   /** For who may load and unload models over HTTP, on this device only. */
   readonly controlToken: string;
+  /** Digests of the keys of who may score, on this device only. */
+  readonly scoringKeys: string;
   readonly lock: string;
   readonly ballast: string;
   readonly socket: string;
@@ -52,6 +54,7 @@ export function stateFolder(root: string): StateFolder {
     trust: join(root, 'trust.json'),
     pendingEnrolment: join(root, 'enrolment-pending.json'),
     controlToken: join(root, 'control-token'),
+    scoringKeys: join(root, 'scoring-keys.json'),
     lock: join(root, 'agent.lock'),
     ballast: join(root, 'ballast'),
     socket: join(root, 'agent.sock'),
@@ -95,8 +98,8 @@ export async function prepareStateFolder(folder: StateFolder): Promise<void> {
 
 /** Clears what belongs to one device. Blobs stay, as they are named by what they are, and so does the boot counter. */
 export async function forgetDevice(folder: StateFolder): Promise<void> {
-  const { trust, desired, committed, rejections, probation, holds } = folder;
-  const documents = [trust, desired, committed, rejections, probation, holds].flatMap((path) => [
+  const { trust, desired, committed, rejections, probation, holds, scoringKeys } = folder;
+  const documents = [trust, desired, committed, rejections, probation, holds, scoringKeys].flatMap((path) => [
     path,
     `${path}.previous`,
   ]);

@@ -63,6 +63,41 @@ export class AuditLog {
     return left.length;
   }
 
+  /**
+   * Removes what is older; the last row that goes becomes the anchor that the first that stays follows, so that the
+   * rest can still be verified.
+   *
+   * @returns how many entries went
+   */
+  async prune(before: string): Promise<number> {
+    return this.db.transaction().execute(async (db) => {
+      const chain = await db.selectFrom('auditChain').selectAll().executeTakeFirstOrThrow();
+      const kept = await db
+        .selectFrom('auditEntries')
+        .select((query) => query.fn.min<number | null>('sequence').as('sequence'))
+        .where('at', '>=', before)
+        .executeTakeFirstOrThrow();
+      const last = (kept.sequence ?? chain.headSequence + 1) - 1;
+      if (last <= chain.anchorSequence) return 0;
+      const { hash } = await db
+        .selectFrom('auditEntries')
+        .select('hash')
+        .where('sequence', '=', last)
+        .executeTakeFirstOrThrow();
+      await db.updateTable('auditChain').set({ anchorSequence: last, anchorHash: hash }).execute();
+      await db.deleteFrom('auditEntries').where('sequence', '<=', last).execute();
+      const entries = last - chain.anchorSequence;
+      await this.write(
+        {
+          ...{ workspace: null, actor: { kind: 'system', id: 'retention' }, from: undefined, action: 'audit.pruned' },
+          ...{ target: `entries up to ${String(last)}`, details: { entries, before }, outcome: 'done' },
+        },
+        db,
+      );
+      return entries;
+    });
+  }
+
   private async write(event: AuditEvent, db: ControlTransaction): Promise<void> {
     const { headSequence, headHash } = await db.selectFrom('auditChain').selectAll().executeTakeFirstOrThrow();
     const row = nextRow({ sequence: headSequence, hash: headHash }, event, toInstant(this.clock.now()));

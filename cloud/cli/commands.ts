@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import type { CliIo } from './cli-io.js';
 import { activityCommand } from './commands/activity.js';
+import { auditCommand } from './commands/audit.js';
 import { cloudCommand } from './commands/cloud.js';
 import { contextCommand } from './commands/context.js';
 import { deployCommand } from './commands/deploy.js';
@@ -38,6 +39,7 @@ export function buildProgram(io: CliIo): Command {
     loginCommand(io),
     contextCommand(io),
     tokenCommand(io),
+    auditCommand(io),
     workspaceCommand(io),
     modelCommand(io),
     keysCommand(io),

@@ -66,7 +66,12 @@ async function serve(request: ServeRequest, events: ServeEvents, ports: ServePor
     const first = await serving.serve(modules, hostSettings(request, modules));
     const unheard = request.capture === undefined ? modules.filter(({ manifest }) => manifest.capture) : [];
     for (const { name } of unheard) events.onNote(`${name} asks to keep a sample of requests: --capture <folder> does`);
-    events.onReady({ version: ports.version, ...addressOf(request, handles), modules: await reports(first, scratch) });
+    events.onReady({
+      version: ports.version,
+      ...addressOf(request, handles),
+      mode: request.access.mode,
+      modules: await reports(first, scratch),
+    });
     const reload = async (): Promise<void> => {
       try {
         const next = await openLocalModules(request.sources, { scratch, nextId, instances: request.instances });
@@ -103,10 +108,11 @@ export async function describeServe(request: ServeRequest): Promise<object> {
     const modules = await openLocalModules(request.sources, {
       ...{ scratch, nextId: countUp(), instances: request.instances },
     });
-    const { controlToken, ...settings } = hostSettings(request, modules);
+    const { controlToken, access, ...settings } = hostSettings(request, modules);
     const { host, port, grpcPort, golden, watch } = request;
     return {
       ...{ host, port, grpcPort, golden, watch, ...settings, control: controlToken !== undefined },
+      access: { ...access, keyDigests: access?.keyDigests.length },
       modules: modules.map((module) => {
         const { folder: _unpacked, ...hosted } = hostedModuleOf(module, usableCores(), undefined);
         return { ...hosted, flavor: module.manifest.flavor, source: module.source };
@@ -119,9 +125,10 @@ export async function describeServe(request: ServeRequest): Promise<object> {
 
 function hostSettings(request: ServeRequest, modules: readonly LocalModule[]): HostSettings {
   const traffic = trafficRules(modules, request.traffic, request.shadow);
-  const { controlToken, capture } = request;
+  const { controlToken, capture, access } = request;
   return {
     labels: {},
+    access,
     maxBodyBytes,
     ...(controlToken === undefined ? {} : { controlToken }),
     ...(traffic === undefined ? {} : { traffic }),
@@ -166,7 +173,10 @@ function bindHandles({ host, port, grpcPort }: ServeRequest): ListenHandles {
   }
 }
 
-function addressOf({ host }: ServeRequest, { http, grpc }: ListenHandles): Omit<ServeReady, 'version' | 'modules'> {
+function addressOf(
+  { host }: ServeRequest,
+  { http, grpc }: ListenHandles,
+): Omit<ServeReady, 'version' | 'mode' | 'modules'> {
   const name = isIPv6(host) ? `[${host}]` : host;
   return {
     ...{ address: host, port: http.port, url: `http://${name}:${String(http.port)}` },

@@ -1,4 +1,5 @@
 /** What `flotilla serve` was asked for, and what it tells while it runs. */
+import type { HostAccess } from '#shared/scoring/access/host-access.js';
 import type { ModuleManifest } from '#shared/package/module-manifest.js';
 import type { LoadedModule } from '#shared/scoring/host-protocol.js';
 
@@ -13,6 +14,7 @@ export interface ServeRequest {
   readonly instances: ModuleManifest['instances'] | undefined;
   /** Of who may load and unload; undefined: nobody may. */
   readonly controlToken: string | undefined;
+  readonly access: HostAccess;
   /** Prove golden vectors before anything is served. */
   readonly golden: boolean;
   /** As the flags have them: versions are known once the modules are. */
@@ -45,6 +47,8 @@ export interface ServeReady {
   readonly url: string;
   /** Host and port of gRPC, where it is served. */
   readonly grpc: string | undefined;
+  /** Who may ask. */
+  readonly mode: HostAccess['mode'];
   readonly modules: readonly ServedModuleReport[];
 }
 

@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { activityBody, activityLog } from '#cloud/http/schemas/activities.js';
+import { auditBody, auditChainBody, auditQuery } from '#cloud/http/schemas/audit.js';
 import { pageOf, pageQuery } from '#cloud/http/schemas/common.js';
 import {
   commandBody,
@@ -72,6 +73,10 @@ export const routes = {
   installationTokenList: { method: 'GET', path: '/v1/tokens', response: pageOf(tokenBody) },
   installationTokenCreate: { method: 'POST', path: '/v1/tokens', body: tokenCreate, response: createdToken },
   installationTokenRevoke: { method: 'DELETE', path: '/v1/tokens/:id', response: tokenBody },
+
+  audit: { method: 'GET', path: `${w}/audit`, query: auditQuery, response: pageOf(auditBody) },
+  installationAudit: { method: 'GET', path: '/v1/audit', query: auditQuery, response: pageOf(auditBody) },
+  auditChain: { method: 'GET', path: '/v1/audit/chain', response: auditChainBody },
 
   workspaceList: { method: 'GET', path: '/v1/workspaces', query: pageQuery, response: pageOf(workspaceBody) },
   workspaceCreate: { method: 'POST', path: '/v1/workspaces', body: workspaceCreate, response: workspaceBody },

@@ -2,7 +2,6 @@
 import type { Kysely } from 'kysely';
 import type { ControlDatabase, DeviceTable } from '#cloud/store/tables.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
-import type { DeviceCredential } from '#cloud/mqtt/device-access.js';
 
 /** A connection or a transaction. */
 export type Database = Kysely<ControlDatabase>;
@@ -40,25 +39,12 @@ export class DeviceRepository {
     return (after === undefined ? query : query.where('name', '>', after)).execute();
   }
 
-  async listEnrolled(): Promise<DeviceCredential[]> {
+  async listEnrolled(): Promise<DeviceAddress[]> {
     return this.db
       .selectFrom('devices')
-      .select(['workspace', 'name as device', 'secretHash'])
+      .select(['workspace', 'name as device'])
       .where('retiredAt', 'is', null)
       .execute();
-  }
-
-  async findCredential({
-    workspace,
-    device,
-  }: DeviceAddress): Promise<{ secretHash: string; retired: boolean } | undefined> {
-    const row = await this.db
-      .selectFrom('devices')
-      .select(['secretHash', 'retiredAt'])
-      .where('workspace', '=', workspace)
-      .where('name', '=', device)
-      .executeTakeFirst();
-    return row && { secretHash: row.secretHash, retired: row.retiredAt !== null };
   }
 
   /** For a broker that is shown a certificate: which ones it accepts, SHA-256 in hex. */

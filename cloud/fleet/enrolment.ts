@@ -10,11 +10,11 @@ import type { Capabilities, ReportedState } from '#shared/protocol/reported.js';
 import { emptyReportedState } from '#shared/protocol/reported.js';
 import type { Tags } from '#shared/protocol/primitives.js';
 import { clientIdOf, type DeviceAddress } from '#shared/protocol/topics.js';
-import { hashPassword, newSecret } from '#cloud/mqtt/broker-password.js';
 import type { DeviceAccess } from '#cloud/mqtt/device-access.js';
 import type { EnrolmentTokenTable } from '#cloud/store/tables.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { CertificateIssuer } from '#cloud/trust/certificate-issuer.js';
+import { newSecret } from '#cloud/trust/secret.js';
 import { readSigningRequest, type SigningRequest } from '#cloud/trust/signing-request.js';
 import { CertificateRepository } from './certificate-repository.js';
 import type { Database } from './device-repository.js';
@@ -46,8 +46,6 @@ export interface EnrolmentOrder {
 export interface EnrolledDevice {
   /** PEM, and what stands between it and the authority. */
   readonly certificate: string;
-  /** The device's password on the broker, of which only a salted hash is stored. */
-  readonly secret: string;
 }
 
 export class Enrolment {
@@ -81,16 +79,14 @@ export class Enrolment {
     await this.findToken(db, order);
     const request = await readSigningRequest(order.csr);
     requireSubject(request, address);
-    const secret = newSecret();
-    const secretHash = await hashPassword(secret);
     const certificate = await db.transaction().execute(async (transaction) => {
-      await this.create(transaction, order, request, secretHash);
+      await this.create(transaction, order, request);
       return this.certify(transaction, address, request);
     });
     known.add(address);
     await access.enrolled(address);
     live.deviceChanged(address);
-    return { certificate, secret };
+    return { certificate };
   }
 
   /** Removes tokens that can no longer be used. */
@@ -102,30 +98,16 @@ export class Enrolment {
   }
 
   /** The same token with the same key is the same device again: its first answer may have got lost. */
-  private async create(
-    transaction: Database,
-    order: EnrolmentOrder,
-    request: SigningRequest,
-    secretHash: string,
-  ): Promise<void> {
+  private async create(transaction: Database, order: EnrolmentOrder, request: SigningRequest): Promise<void> {
     const now = toInstant(this.options.clock.now());
     const use = await this.useToken(transaction, order, request.keyFingerprint, now);
-    if (use.again) {
-      await transaction
-        .updateTable('devices')
-        .set({ secretHash })
-        .where('workspace', '=', order.workspace)
-        .where('name', '=', order.device)
-        .execute();
-      return;
-    }
+    if (use.again) return;
     const reported: ReportedState = { ...emptyReportedState, capabilities: order.capabilities };
     const inserted = await transaction
       .insertInto('devices')
       .values({
         workspace: order.workspace,
         name: order.device,
-        secretHash,
         sealingKey: order.sealingKey,
         // What the operator wrote into the token stands above what the device says of itself.
         tagsJson: JSON.stringify({ ...order.tags, ...use.tags }),

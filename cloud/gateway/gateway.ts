@@ -11,10 +11,11 @@ import type { Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { enrolmentRequestSchema, type EnrolmentResponse, enrolmentResponseSchema } from '#shared/protocol/enrolment.js';
-import type { App } from '#cloud/http/app.js';
+import type { App, Upgrade } from '#cloud/http/app.js';
 import { addJsonBodies } from '#cloud/http/plugins/json-bodies.js';
 import { addProblems, answerFrameworkError, answerMalformedHttp } from '#cloud/http/plugins/problems.js';
 import { addSecurityHeaders } from '#cloud/http/plugins/security-headers.js';
+import { addUpgrades } from '#cloud/http/upgrades.js';
 import type { Enrolment } from '#cloud/fleet/enrolment.js';
 import { TokenBuckets } from './token-bucket.js';
 
@@ -24,6 +25,9 @@ export interface GatewayOptions {
   /** PEM. */
   readonly certificate: string;
   readonly privateKey: string;
+  /** PEM: whose certificates clients may come with; most come without one. */
+  readonly authorities: readonly string[];
+  readonly upgrades: readonly Upgrade[];
   readonly enrolment: Enrolment;
   /** What every device is told; asked at each enrolment, since ports are known only when bound. */
   readonly trust: () => Pick<EnrolmentResponse, 'director' | 'broker'>;
@@ -45,7 +49,16 @@ export async function createGateway(options: GatewayOptions): Promise<App> {
     clientErrorHandler: answerMalformedHttp,
     serverFactory: (handler) =>
       createServer(
-        { cert: certificate, key: privateKey, minVersion: 'TLSv1.2', handshakeTimeout: 10_000, requestTimeout: 30_000 },
+        {
+          cert: certificate,
+          key: privateKey,
+          ca: [...options.authorities],
+          requestCert: true,
+          rejectUnauthorized: false,
+          minVersion: 'TLSv1.2',
+          handshakeTimeout: 10_000,
+          requestTimeout: 30_000,
+        },
         handler,
       ),
   }).withTypeProvider<ZodTypeProvider>();
@@ -56,6 +69,7 @@ export async function createGateway(options: GatewayOptions): Promise<App> {
   addJsonBodies(app);
   addEnrolment(app, options);
   await app.ready();
+  addUpgrades(app, options.upgrades);
   return app;
 }
 

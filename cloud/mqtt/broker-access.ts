@@ -10,16 +10,19 @@ import {
 } from '#shared/protocol/topics.js';
 import { maxMessageBytes } from '#shared/protocol/decode.js';
 
-/** Watches everything, sends nothing: for a person who debugs. */
-export const adminUser = 'admin';
+/** Watches everything, sends nothing: for a person who debugs. No device can have this name. */
+export const adminName = '$admin';
+/** The control plane itself, at an external broker. */
+export const controlPlaneName = '$control-plane';
 
 export type Identity = { readonly kind: 'device'; readonly address: DeviceAddress } | { readonly kind: 'admin' };
 
-export interface BrokerCredentials {
+export interface ConnectClaim {
+  /** Common name of the verified certificate. */
+  readonly certificateName: string;
   readonly clientId: string;
   readonly userName: string | undefined;
-  readonly password: Buffer | undefined;
-  /** Topic of the last will, when there is one. */
+  readonly clean: boolean;
   readonly will: WillClaim | undefined;
 }
 
@@ -30,24 +33,27 @@ export interface WillClaim {
   readonly bytes: number;
 }
 
+export type RefusalReason = 'identifier' | 'credentials' | 'not-authorized' | 'unavailable';
 export type Claim =
-  | { readonly kind: 'device'; readonly address: DeviceAddress }
-  | { readonly kind: 'admin' }
+  | Identity
   | { readonly kind: 'refused'; readonly reason: 'identifier' | 'credentials' | 'not-authorized' };
 
-/** What a CONNECT claims to be, before its password is looked at. */
-export function readClaim(credentials: BrokerCredentials): Claim {
-  const { clientId, userName, password, will } = credentials;
-  if (userName === undefined || password === undefined) return { kind: 'refused', reason: 'credentials' };
-  const idAddress = parseClientId(clientId);
-  if (userName === adminUser) {
+/**
+ * What a CONNECT may be, before the certificate is looked up. The certificate alone says who it is: a
+ * client id or user name that says another is refused; a password is not looked at. Sessions are clean,
+ * since what is kept for absent clients would be anybody's way to fill our memory.
+ */
+export function readClaim({ certificateName, clientId, userName, clean, will }: ConnectClaim): Claim {
+  if (userName !== undefined && userName !== certificateName) return { kind: 'refused', reason: 'credentials' };
+  if (!clean) return { kind: 'refused', reason: 'not-authorized' };
+  if (certificateName === adminName) {
     // A client id of a device would throw that device off the broker.
-    if (idAddress !== undefined) return { kind: 'refused', reason: 'identifier' };
+    if (parseClientId(clientId) !== undefined) return { kind: 'refused', reason: 'identifier' };
     return will === undefined ? { kind: 'admin' } : { kind: 'refused', reason: 'not-authorized' };
   }
-  const address = parseClientId(userName);
+  const address = parseClientId(certificateName);
   if (address === undefined) return { kind: 'refused', reason: 'credentials' };
-  if (idAddress === undefined || clientId !== clientIdOf(address)) return { kind: 'refused', reason: 'identifier' };
+  if (clientId !== clientIdOf(address)) return { kind: 'refused', reason: 'identifier' };
   if (will !== undefined && !mayPublish({ kind: 'device', address }, will)) {
     return { kind: 'refused', reason: 'not-authorized' };
   }

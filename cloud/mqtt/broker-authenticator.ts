@@ -1,50 +1,41 @@
-/** Turns what a client presents into who it is; for the embedded broker, which asks at every CONNECT. */
-import { timingSafeEqual, createHash } from 'node:crypto';
+/** Judges every CONNECT on the embedded broker: the verified certificate, against what the database knows. */
 import type { DeviceAddress } from '#shared/protocol/topics.js';
-import { type BrokerCredentials, type Identity, readClaim } from './broker-access.js';
-import type { PasswordVerifier } from './broker-password.js';
+import { type ConnectClaim, type Identity, readClaim, type RefusalReason } from './broker-access.js';
+import type { ClientCertificate } from './client-certificate.js';
 
-export type RefusalReason = 'identifier' | 'credentials' | 'not-authorized';
 export type Authentication =
   | { readonly kind: 'accepted'; readonly identity: Identity }
   | { readonly kind: 'refused'; readonly reason: RefusalReason };
 
-export interface KnownCredential {
-  readonly secretHash: string;
+export interface KnownDevice {
+  /** Certificates that are accepted, SHA-256 of the DER in hex. */
+  readonly fingerprints: readonly string[];
   readonly retired: boolean;
 }
 
 export interface AuthenticatorOptions {
-  /** Read at every CONNECT, so that a retired device is out at once. */
-  readonly findDevice: (address: DeviceAddress) => Promise<KnownCredential | undefined>;
-  readonly adminPassword: string;
-  readonly passwords: PasswordVerifier;
-  /** A hash that nothing fits: an unknown device costs what a wrong password costs. */
-  readonly decoyHash: string;
+  /** Read at every CONNECT, so that a retired device or a revoked certificate is out at once. */
+  readonly findDevice: (address: DeviceAddress) => Promise<KnownDevice | undefined>;
+  /** Of the one certificate of the admin that counts, SHA-256 in hex. */
+  readonly adminFingerprint: () => string | undefined;
 }
 
 export class BrokerAuthenticator {
   constructor(private readonly options: AuthenticatorOptions) {}
 
-  async authenticate(credentials: BrokerCredentials): Promise<Authentication> {
-    const claim = readClaim(credentials);
+  async authenticate(
+    certificate: ClientCertificate,
+    connect: Omit<ConnectClaim, 'certificateName'>,
+  ): Promise<Authentication> {
+    const claim = readClaim({ ...connect, certificateName: certificate.name });
     if (claim.kind === 'refused') return claim;
-    const password = credentials.password ?? Buffer.alloc(0);
-    if (claim.kind === 'admin') {
-      return sameText(password, this.options.adminPassword)
-        ? { kind: 'accepted', identity: { kind: 'admin' } }
-        : { kind: 'refused', reason: 'credentials' };
-    }
-    const device = await this.options.findDevice(claim.address);
-    const right = await this.options.passwords.verify(password, device?.secretHash ?? this.options.decoyHash);
-    if (device === undefined || !right) return { kind: 'refused', reason: 'credentials' };
-    if (device.retired) return { kind: 'refused', reason: 'not-authorized' };
-    return { kind: 'accepted', identity: { kind: 'device', address: claim.address } };
+    if (await this.stillAccepts(claim, certificate.fingerprint)) return { kind: 'accepted', identity: claim };
+    return { kind: 'refused', reason: 'not-authorized' };
   }
-}
 
-/** Compared by digest, so that neither content nor length shows in the time it takes. */
-function sameText(given: Buffer, expected: string): boolean {
-  const hash = (data: Buffer | string): Buffer => createHash('sha256').update(data).digest();
-  return timingSafeEqual(hash(given), hash(expected));
+  async stillAccepts(identity: Identity, fingerprint: string): Promise<boolean> {
+    if (identity.kind === 'admin') return fingerprint === this.options.adminFingerprint();
+    const device = await this.options.findDevice(identity.address);
+    return device !== undefined && !device.retired && device.fingerprints.includes(fingerprint);
+  }
 }

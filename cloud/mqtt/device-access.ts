@@ -8,9 +8,6 @@ export interface DeviceAccess {
   retired(address: DeviceAddress): Promise<void>;
   /** This certificate is no longer accepted, and a live session that uses it ends. @param fingerprint SHA-256 in hex */
   revoked(address: DeviceAddress, fingerprint: string): Promise<void>;
-}
-
-/** What the broker must know of a device to let it in. */
-export interface DeviceCredential extends DeviceAddress {
-  readonly secretHash: string;
+  /** Whose certificates count, or the server's own certificate, is other than it was: read anew, without a restart. */
+  authoritiesChanged(): Promise<void>;
 }

@@ -1,53 +1,65 @@
 /**
- * aedes in this process, over TLS. What it lacks stands here: a limit on packet size before and after
- * authentication, TCP_NODELAY, bounds on connections, and settings under which one frozen reader does
- * not stall the others. Invariant: no message passes that `broker-access.ts` does not allow.
+ * aedes in this process, over TLS with client certificates and, on the API's port, over WebSocket. What
+ * aedes lacks stands here and in device-stream.ts: a certificate for every client, bounds on connections,
+ * and that one client's silence or noise costs the others nothing. Invariant: no message passes that
+ * `broker-access.ts` does not allow.
  */
-import { createServer, type Server, type TLSSocket } from 'node:tls';
+import { constants } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { Aedes, type AuthenticateError, type Client } from 'aedes';
+import type { Duplex } from 'node:stream';
+import { createServer, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls';
+import { Aedes, type Client } from 'aedes';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { clientIdOf, cloudFilters, type DeviceAddress } from '#shared/protocol/topics.js';
 import { listenOn } from '#cloud/http/listen.js';
 import type { Broker, MessageHandler, PublishOptions } from './broker.js';
-import { type Identity, mayPublish, maySubscribe, type WillClaim } from './broker-access.js';
-import type { BrokerAuthenticator, RefusalReason } from './broker-authenticator.js';
+import type { BrokerAuthenticator } from './broker-authenticator.js';
+import { BrokerRules, type RulesOptions } from './broker-rules.js';
+import { type ClientCertificate, clientCertificateOf } from './client-certificate.js';
+import { ConnectionCounter, type ConnectionLimits } from './connection-limits.js';
 import type { DeviceAccess } from './device-access.js';
-import { FrameGuard, maxPacketBytes, maxPacketBytesBeforeConnect } from '#shared/protocol/frame-guard.js';
+import { DeviceStream, type StreamLimits, type Transport } from './device-stream.js';
+import { overTls, overWebSocket } from './transports.js';
+import { WebSocketDoor } from './websocket-door.js';
+
+/** PEM. */
+export interface BrokerTls {
+  readonly certificate: string;
+  readonly privateKey: string;
+  /** Whose certificates clients may come with. */
+  readonly authorities: readonly string[];
+}
 
 export interface EmbeddedBrokerOptions {
   readonly host: string;
   readonly port: number;
-  /** PEM. */
-  readonly certificate: string;
-  readonly privateKey: string;
+  /** As it is now; asked again when `authoritiesChanged` says so. */
+  readonly tls: () => BrokerTls;
   readonly authenticator: BrokerAuthenticator;
-  readonly maxConnections: number;
+  readonly connections: ConnectionLimits;
+  readonly takeovers: RulesOptions['takeovers'];
+  readonly stream: StreamLimits;
   /** From TCP accept to an accepted CONNECT. */
   readonly connectTimeoutMs: number;
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
   readonly logger: Logger;
 }
 
 /** Messages under way at once; beyond it everything waits for the slowest reader. */
-const concurrency = 10_000;
-/** What the agent subscribes to is a handful; topics of commands that never were must not fill our memory. */
-const maxFiltersPerDevice = 64;
-/** A reader that takes nothing for so long is cut off. */
-const drainTimeoutMs = 1000;
-
-const returnCodes = { identifier: 2, credentials: 4, 'not-authorized': 5 } as const satisfies Record<
-  RefusalReason,
-  number
->;
+const concurrency = 100_000;
+/** Ours cut a reader off sooner: this one only gathers what waits for one client. */
+const drainTimeoutMs = 3_600_000;
+/** A peer that vanished without a word is found out by the system. */
+const keepAliveMs = 60_000;
 
 export class EmbeddedBroker implements Broker, DeviceAccess {
-  private readonly identities = new WeakMap<Client, Identity>();
-  private readonly wills = new WeakMap<Client, WillClaim>();
-  /** Every filter that a connection was ever granted. */
-  private readonly filters = new WeakMap<Client, Set<string>>();
-  private readonly sessions = new Map<string, Client>();
-  private readonly sockets = new Set<Socket>();
+  private readonly door = new WebSocketDoor((socket, certificate) => this.admitWebSocket(socket, certificate));
+  private readonly counter: ConnectionCounter;
+  private readonly sockets = new Map<string, { readonly accepted: () => void; readonly socket: Socket }>();
+  private readonly streams = new Set<DeviceStream>();
   private handler: MessageHandler = () => undefined;
   private closing = false;
 
@@ -55,7 +67,10 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
     private readonly options: EmbeddedBrokerOptions,
     private readonly aedes: Aedes,
     private readonly server: Server,
-  ) {}
+    private readonly rules: BrokerRules,
+  ) {
+    this.counter = new ConnectionCounter(options.connections);
+  }
 
   static async create(options: EmbeddedBrokerOptions): Promise<EmbeddedBroker> {
     const aedes = await Aedes.createBroker({
@@ -66,15 +81,14 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
       maxInflightInbound: 1,
     });
     const server = createServer({
-      cert: options.certificate,
-      key: options.privateKey,
-      minVersion: 'TLSv1.2',
+      ...secureContext(options.tls()),
+      requestCert: true,
+      rejectUnauthorized: true,
       handshakeTimeout: options.connectTimeoutMs,
       noDelay: true,
     });
-    const broker = new EmbeddedBroker(options, aedes, server);
-    broker.installRules();
-    broker.installSocketLimits();
+    const broker = new EmbeddedBroker(options, aedes, server, new BrokerRules(aedes, options));
+    broker.listenToSockets();
     await broker.subscribeAll();
     return broker;
   }
@@ -84,7 +98,19 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
   }
 
   get connections(): number {
-    return this.sessions.size;
+    return this.rules.sessions.size;
+  }
+
+  /** Bytes that wait for clients to read them, of all together. */
+  get waitingBytes(): number {
+    let bytes = 0;
+    for (const stream of this.streams) bytes += stream.waitingBytes;
+    return bytes;
+  }
+
+  /** An upgrade request for MQTT over WebSocket, from a listener that asks for client certificates. */
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    this.door.handle(request, socket, head);
   }
 
   async publish(topic: string, payload: Buffer, { qos, retain }: PublishOptions): Promise<void> {
@@ -123,13 +149,16 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
   async enrolled(_address: DeviceAddress): Promise<void> {}
 
   async retired(address: DeviceAddress): Promise<void> {
-    const session = this.sessions.get(clientIdOf(address));
-    if (session) await new Promise<void>((resolve) => session.close(resolve));
+    await this.end(address, () => true);
   }
 
-  /** Whatever the session uses: a device with another certificate comes back by itself. */
-  revoked(address: DeviceAddress): Promise<void> {
-    return this.retired(address);
+  async revoked(address: DeviceAddress, fingerprint: string): Promise<void> {
+    await this.end(address, (client) => this.rules.fingerprintOf(client) === fingerprint);
+  }
+
+  /** Whoever connects from now on is judged by them, and shown the server's new certificate. */
+  async authoritiesChanged(): Promise<void> {
+    this.server.setSecureContext(secureContext(this.options.tls()));
   }
 
   async close(): Promise<void> {
@@ -138,107 +167,73 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
     this.handler = () => undefined;
     const closed = new Promise<void>((resolve) => this.server.close(() => resolve()));
     await new Promise<void>((resolve) => this.aedes.close(() => resolve()));
-    for (const socket of this.sockets) socket.destroy();
+    for (const { socket } of this.sockets.values()) socket.destroy();
     await closed;
   }
 
-  private installRules(): void {
-    const { aedes } = this;
-    aedes.preConnect = (client, packet, done) => {
-      if (packet.will) {
-        const { topic, payload, retain, qos } = packet.will;
-        this.wills.set(client, { topic, retain: retain ?? false, qos: qos ?? 0, bytes: payload.length });
-      }
-      done(null, true);
-    };
-    aedes.authenticate = (client, userName, password, done) => {
-      const credentials = { clientId: client.id, userName, password, will: this.wills.get(client) };
-      this.options.authenticator.authenticate(credentials).then(
-        (answer) => {
-          if (answer.kind === 'accepted') {
-            this.identities.set(client, answer.identity);
-            done(null, true);
-          } else {
-            this.options.logger.info({ clientId: credentials.clientId, reason: answer.reason }, 'connection refused');
-            done(refusal(returnCodes[answer.reason]), false);
-          }
-        },
-        (error: unknown) => {
-          this.options.logger.error({ err: error }, 'cannot judge a connection');
-          done(refusal(3), false);
-        },
-      );
-    };
-    aedes.authorizePublish = (client, packet, done) => {
-      const identity = client ? this.identities.get(client) : undefined;
-      const message = { ...packet, bytes: packet.payload.length };
-      if (identity && mayPublish(identity, message)) {
-        done(null);
-        return;
-      }
-      this.options.logger.warn({ clientId: client?.id, topic: packet.topic }, 'publish refused');
-      done(new Error('not authorised to publish this'));
-    };
-    aedes.authorizeSubscribe = (client, subscription, done) => {
-      const identity = this.identities.get(client);
-      if (identity && maySubscribe(identity, subscription.topic) && this.mayAddFilter(client, subscription.topic)) {
-        done(null, subscription);
-        return;
-      }
-      this.options.logger.warn({ clientId: client.id, filter: subscription.topic }, 'subscription refused');
-      done(null, null);
-    };
-    aedes.on('client', (client) => {
-      this.sessions.set(client.id, client);
-    });
-    aedes.on('clientDisconnect', (client) => {
-      if (this.sessions.get(client.id) === client) this.sessions.delete(client.id);
-    });
-    aedes.on('clientError', (client, error) => {
-      this.options.logger.debug({ clientId: client.id, reason: error.message }, 'connection ended');
-    });
-    aedes.on('connectionError', (_client, error) => {
-      this.options.logger.debug({ reason: error.message }, 'connection ended before it was accepted');
-    });
+  private async end(address: DeviceAddress, which: (client: Client) => boolean): Promise<void> {
+    const session = this.rules.sessions.get(clientIdOf(address));
+    if (session && which(session)) await new Promise<void>((resolve) => session.close(resolve));
   }
 
-  private mayAddFilter(client: Client, filter: string): boolean {
-    const granted = this.filters.get(client) ?? new Set<string>();
-    this.filters.set(client, granted);
-    if (granted.size < maxFiltersPerDevice) granted.add(filter);
-    return granted.has(filter);
-  }
-
-  private installSocketLimits(): void {
-    const { server } = this;
-    server.maxConnections = this.options.maxConnections;
+  private listenToSockets(): void {
+    const { server, options } = this;
     server.on('connection', (socket: Socket) => {
-      this.sockets.add(socket);
-      socket.once('close', () => this.sockets.delete(socket));
+      const place = this.enter(socket);
+      if (place === undefined) socket.destroy();
     });
-    server.on('tlsClientError', (error) => {
-      this.options.logger.debug({ reason: error.message }, 'no TLS session');
+    server.on('tlsClientError', (error, socket) => {
+      options.logger.debug({ reason: error.message, from: socket.remoteAddress }, 'no TLS session');
+      // A handshake that took too long is only told of: the connection would stay.
+      socket.destroy();
     });
     server.on('secureConnection', (socket) => {
-      socket.setNoDelay(true);
-      this.guard(socket, this.aedes.handle(socket));
+      const certificate = clientCertificateOf(socket);
+      const place = this.sockets.get(peerOf(socket));
+      if (certificate === undefined || place === undefined) socket.destroy();
+      else this.serve(overTls(socket), certificate, place.accepted);
     });
   }
 
-  /** aedes takes bytes by `read()` alone, so that is where they are looked at. */
-  private guard(socket: TLSSocket, client: Client): void {
-    const guard = new FrameGuard();
-    const read = socket.read.bind(socket) as (size?: number) => Buffer | null;
-    socket.read = (size?: number): Buffer | null => {
-      const chunk = read(size);
-      if (chunk === null) return null;
-      const limit = this.identities.has(client) ? maxPacketBytes : maxPacketBytesBeforeConnect;
-      const verdict = guard.inspect(chunk, limit);
-      if (verdict === 'pass') return chunk;
-      this.options.logger.warn({ clientId: client.id, limit, verdict }, 'connection cut for its packet');
-      socket.destroy();
-      return null;
-    };
+  private admitWebSocket(socket: TLSSocket, certificate: ClientCertificate) {
+    if (this.closing) return undefined;
+    const place = this.enter(socket);
+    return (
+      place &&
+      ((client: Parameters<typeof overWebSocket>[0]) => {
+        this.serve(overWebSocket(client, socket), certificate, place.accepted);
+      })
+    );
+  }
+
+  private enter(socket: Socket): { readonly accepted: () => void } | undefined {
+    const place = this.counter.enter(socket.remoteAddress ?? '');
+    if (place === undefined) {
+      this.options.logger.warn({ from: socket.remoteAddress }, 'connection refused: there are too many');
+      return undefined;
+    }
+    const peer = peerOf(socket);
+    this.sockets.set(peer, { accepted: place.accepted, socket });
+    socket.once('close', () => {
+      place.closed();
+      this.sockets.delete(peer);
+    });
+    socket.setKeepAlive(true, keepAliveMs);
+    return place;
+  }
+
+  private serve(transport: Transport, certificate: ClientCertificate, onAccepted: () => void): void {
+    const stream = new DeviceStream(transport, this.options.stream, this.options.now);
+    this.streams.add(stream);
+    stream.once('close', () => this.streams.delete(stream));
+    stream.on('error', (error) => {
+      this.options.logger.warn({ client: certificate.name, reason: error.message }, 'connection cut');
+    });
+    // aedes asks of a connection what any duplex stream can.
+    this.rules.admit(this.aedes.handle(stream as unknown as Socket), certificate, () => {
+      stream.accepted = true;
+      onAccepted();
+    });
   }
 
   private async subscribeAll(): Promise<void> {
@@ -255,6 +250,17 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
   }
 }
 
-function refusal(returnCode: 2 | 3 | 4 | 5): AuthenticateError {
-  return Object.assign(new Error(), { returnCode });
+/** No session tickets: a session that is taken up again would not be judged by the authorities of today. */
+function secureContext({ certificate, privateKey, authorities }: BrokerTls): SecureContextOptions {
+  return {
+    cert: certificate,
+    key: privateKey,
+    ca: [...authorities],
+    minVersion: 'TLSv1.2',
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  };
+}
+
+function peerOf(socket: Socket): string {
+  return `${socket.remoteAddress ?? ''} ${String(socket.remotePort)}`;
 }

@@ -1,17 +1,19 @@
-/** Mosquitto, EMQX or another broker, as one of its clients: with the control plane's own user. */
+/** Mosquitto, EMQX or another broker, as one of its clients: with the control plane's own certificate. */
 import { connect, type MqttClient } from 'mqtt';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { channels, cloudFilters, parseTopic, topicRoot } from '#shared/protocol/topics.js';
 import type { Broker, MessageHandler, PublishOptions } from './broker.js';
+import { controlPlaneName } from './broker-access.js';
 
 export interface ExternalBrokerOptions {
   /** mqtts://host:port */
   readonly url: string;
-  readonly userName: string;
-  readonly password: string;
+  /** PEM: the certificate of `$control-plane` with its key. */
+  readonly certificate: string;
+  readonly privateKey: string;
   /** PEM certificates that the broker's must chain to. */
-  readonly authority: string;
+  readonly authorities: readonly string[];
   /** The name in the broker's certificate, whatever address it is reached by. */
   readonly serverName: string;
   readonly reconnectMs: number;
@@ -29,12 +31,12 @@ export class ExternalBroker implements Broker {
   constructor(private readonly options: ExternalBrokerOptions) {
     this.client = connect(options.url, {
       manualConnect: true,
-      clientId: options.userName,
-      username: options.userName,
-      password: options.password,
+      clientId: controlPlaneName,
       clean: true,
       protocolVersion: 4,
-      ca: options.authority,
+      ca: [...options.authorities],
+      cert: options.certificate,
+      key: options.privateKey,
       servername: options.serverName,
       rejectUnauthorized: true,
       reconnectPeriod: options.reconnectMs,
@@ -64,6 +66,11 @@ export class ExternalBroker implements Broker {
 
   onMessage(handler: MessageHandler): void {
     this.handler = handler;
+  }
+
+  /** Connections made from now on trust these, PEM. */
+  trust(authorities: readonly string[]): void {
+    this.client.options.ca = [...authorities];
   }
 
   /** Connected and listening: a message published before the subscriptions stand could be answered unheard. */
@@ -96,7 +103,7 @@ export class ExternalBroker implements Broker {
     const granted = await this.client.subscribeAsync(filters);
     const denied = granted.filter(({ qos }) => qos === 128);
     if (denied.length > 0) {
-      throw this.unreachable(`denies ${denied.map(({ topic }) => topic).join(', ')} to user ${this.options.userName}`);
+      throw this.unreachable(`denies ${denied.map(({ topic }) => topic).join(', ')} to ${controlPlaneName}`);
     }
     this.subscribed = true;
     this.options.logger.info({ url: this.options.url }, 'connected to the broker');
@@ -112,7 +119,7 @@ export class ExternalBroker implements Broker {
   private unreachable(what: string): AppError {
     return new AppError(
       'broker.unreachable',
-      `the broker ${this.options.url} ${what}; see that it runs and knows user ${this.options.userName}`,
+      `the broker ${this.options.url} ${what}; see that it runs and takes certificates of this installation`,
     );
   }
 }

@@ -209,8 +209,6 @@ export interface ClaimRequestTable {
 export interface DeviceTable {
   workspace: string;
   name: string;
-  /** Salted hash of the broker password, PBKDF2-SHA512 in Mosquitto's `$7$` form. */
-  secretHash: string;
   /** A raw X25519 public key, base64url. */
   sealingKey: string;
   tagsJson: string;

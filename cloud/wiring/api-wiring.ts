@@ -1,10 +1,12 @@
 import { AppError } from '#shared/kernel/errors.js';
 import { toInstant } from '#shared/kernel/clock.js';
+import { AuditReader } from '#cloud/audit/audit-reader.js';
 import { ApiTokens } from '#cloud/auth/api-tokens.js';
 import { Authenticator } from '#cloud/auth/authenticator.js';
 import { ApiCertificates } from '#cloud/http/api-certificates.js';
 import { createApp, type App } from '#cloud/http/app.js';
 import { bindError } from '#cloud/http/listen.js';
+import { auditRoutes } from '#cloud/http/routes/audit-routes.js';
 import { healthRoutes } from '#cloud/http/routes/health-routes.js';
 import { tokenRoutes } from '#cloud/http/routes/token-routes.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
@@ -61,6 +63,7 @@ export async function openApi(
     certificates,
     routes: [
       healthRoutes({ checks: parts.flatMap((part) => part.checks), metrics }),
+      auditRoutes({ audit: new AuditReader(control) }),
       tokenRoutes({ tokens: new ApiTokens(tokens, revocations, clock) }),
       ...parts.flatMap((part) => part.routes),
     ],
@@ -75,6 +78,8 @@ export async function openApi(
   }
   const run = async (): Promise<void> => {
     await tokens.removeEndedBefore(toInstant(clock.now() - endedTokenDays * dayMs));
+    const entries = await audit.prune(toInstant(clock.now() - config.retention.auditDays * dayMs));
+    if (entries > 0) logger.info({ entries }, 'old entries of the audit log were removed');
   };
   shutdown.add('API upkeep', startRecurring({ name: 'API upkeep', everyMs: hourMs, run }, clock, logger));
   const address = app.server.address();

@@ -2,20 +2,23 @@
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { toInstant } from '#shared/kernel/clock.js';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
-import { writeFileAtomic } from '#shared/platform/atomic-file.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
 import type { CloudConfig } from '#cloud/config.js';
+import { CertificateRepository } from '#cloud/fleet/certificate-repository.js';
 import type { DeviceRepository } from '#cloud/fleet/device-repository.js';
+import type { Upgrade } from '#cloud/http/app.js';
+import { type AdminCertificate, ensureAdminCertificate } from '#cloud/mqtt/admin-certificate.js';
 import type { Broker } from '#cloud/mqtt/broker.js';
-import { adminUser } from '#cloud/mqtt/broker-access.js';
-import { ensureBrokerAccount } from '#cloud/mqtt/broker-accounts.js';
+import { adminName, controlPlaneName } from '#cloud/mqtt/broker-access.js';
 import { BrokerAuthenticator } from '#cloud/mqtt/broker-authenticator.js';
-import { hashPassword, newSecret, PasswordVerifier } from '#cloud/mqtt/broker-password.js';
 import type { DeviceAccess } from '#cloud/mqtt/device-access.js';
-import { EmbeddedBroker } from '#cloud/mqtt/embedded-broker.js';
+import { type BrokerTls, EmbeddedBroker } from '#cloud/mqtt/embedded-broker.js';
 import { ExternalBroker } from '#cloud/mqtt/external-broker.js';
-import { mosquittoConfig, MosquittoFiles } from '#cloud/mqtt/mosquitto-files.js';
+import { MosquittoFiles } from '#cloud/mqtt/mosquitto-files.js';
+import { takeOverSession } from '#cloud/mqtt/takeover.js';
+import { webSocketPath } from '#cloud/mqtt/websocket-door.js';
 import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
 import type { Ground } from './ground.js';
 
@@ -24,46 +27,70 @@ export interface WiredBroker {
   readonly access: DeviceAccess;
   /** By which devices reach it; known once it is open. */
   url(): string;
-  /** The name that its certificate carries, and the PEM certificates that it chains to. */
+  /** The name that its certificate carries. */
   readonly serverName: string;
-  readonly authority: string;
-  /** Connected clients, where we can know. */
-  connections(): number | undefined;
+  /** PEM certificates that it chains to, where they are others than the installation's. */
+  readonly authority?: string;
+  /** MQTT over WebSocket, for listeners that ask for client certificates. */
+  readonly upgrades: readonly Upgrade[];
+  /** Connected clients, and bytes that wait for them to read, where we can know. */
+  load(): { readonly connections: number; readonly waitingBytes: number } | undefined;
 }
 
 const connectTimeoutMs = 15_000;
 const reconnectMs = 1_000;
+const stallMs = 10_000;
+const maxThrottledMs = 60_000;
+const burstSeconds = 10;
+const strangersPerAddress = 500;
+/** Of a certificate that takes a session over. */
+const takeoverMs = 600_000;
 
 export async function wireBroker(
   ground: Ground,
   devices: DeviceRepository,
   identity: InstallationIdentity,
 ): Promise<WiredBroker> {
+  const admin = await ensureAdminCertificate({
+    folder: brokerFolder(ground.config),
+    issue: () => identity.issuer.issueClient(adminName, ground.clock.now()),
+    authorities: identity.authorities,
+    nowMs: ground.clock.now(),
+  });
   return ground.config.broker.kind === 'embedded'
-    ? wireEmbedded(ground, devices, identity)
-    : wireExternal(ground, devices, identity);
+    ? wireEmbedded(ground, devices, identity, admin)
+    : wireExternal(ground, identity, admin);
 }
 
 async function wireEmbedded(
-  { config, logger }: Ground,
+  { config, logger, clock }: Ground,
   devices: DeviceRepository,
   identity: InstallationIdentity,
+  admin: AdminCertificate,
 ): Promise<WiredBroker> {
-  const { host, port, maxConnections, advertiseUrl } = config.broker;
-  const admin = await ensureBrokerAccount(accountFolder(config), adminUser);
+  const { host, port, advertiseUrl, maxConnections, maxConnectionsPerAddress } = config.broker;
   const broker = await EmbeddedBroker.create({
     host,
     port,
-    certificate: identity.server.certificate,
-    privateKey: identity.server.privateKey,
-    maxConnections,
+    tls: () => tlsOf(identity),
+    connections: { inAll: maxConnections, perAddress: maxConnectionsPerAddress, strangersPerAddress },
+    takeovers: { burst: 20, perSecond: 1 },
+    stream: {
+      flow: {
+        messagesPerSecond: config.broker.messagesPerSecond,
+        bytesPerSecond: config.broker.kilobytesPerSecond * 1024,
+        burstSeconds,
+      },
+      maxWaitingBytes: 4 * 1024 * 1024,
+      stallMs,
+      maxThrottledMs,
+    },
     connectTimeoutMs,
+    now: () => clock.monotonic(),
     logger: logger.child({ part: 'broker' }),
     authenticator: new BrokerAuthenticator({
-      findDevice: (address) => devices.findCredential(address),
-      adminPassword: admin.password,
-      passwords: new PasswordVerifier(),
-      decoyHash: await hashPassword(newSecret()),
+      findDevice: (address) => devices.findDevice(address),
+      adminFingerprint: () => admin.fingerprint,
     }),
   });
   return {
@@ -71,73 +98,95 @@ async function wireEmbedded(
     access: broker,
     url: () => advertiseUrl ?? `mqtts://${reachableHost(host)}:${String(broker.port)}`,
     serverName: controlPlaneServerName,
-    authority: identity.authority,
-    connections: () => broker.connections,
+    upgrades: [{ path: webSocketPath, handle: (request, socket, head) => broker.upgrade(request, socket, head) }],
+    load: () => ({ connections: broker.connections, waitingBytes: broker.waitingBytes }),
   };
 }
 
 async function wireExternal(
-  { config, logger }: Ground,
-  devices: DeviceRepository,
+  { config, logger, clock, control, shutdown }: Ground,
   identity: InstallationIdentity,
+  admin: AdminCertificate,
 ): Promise<WiredBroker> {
-  const { url = '', username, passwordFile, caFile, pidFile, advertiseUrl, maxConnections } = config.broker;
-  const folder = join(accountFolder(config), 'mosquitto');
-  const admin = await ensureBrokerAccount(accountFolder(config), adminUser);
-  const password =
-    passwordFile === undefined
-      ? (await ensureBrokerAccount(accountFolder(config), username)).password
-      : (await readSetting(passwordFile, 'broker.passwordFile')).trim();
-  const files = new MosquittoFiles({
-    folder,
-    pidFile: pidFile ?? join(folder, 'mosquitto.pid'),
-    accounts: {
-      cloudUser: username,
-      cloudHash: await hashPassword(password),
-      adminHash: await hashPassword(admin.password),
-    },
-    listDevices: () => devices.listEnrolled(),
-    logger: logger.child({ part: 'mosquitto-files' }),
-  });
-  await files.write();
+  const { url = '', caFile, advertiseUrl, maxConnections, reloadCommand } = config.broker;
   const { hostname: host, port } = new URL(url);
-  await writeFileAtomic(
-    join(folder, 'mosquitto.conf'),
-    mosquittoConfig({
-      host: host.replace(/^\[|\]$/g, ''),
+  const bare = host.replace(/^\[|\]$/g, '');
+  const authority = caFile === undefined ? undefined : await readSetting(caFile, 'broker.caFile');
+  const authorities = (): readonly string[] => (authority === undefined ? identity.authorities : [authority]);
+  // With authorities of its own the broker has a name of its own too: the one it is reached by.
+  const serverName = authority === undefined ? controlPlaneServerName : bare;
+  const folder = join(brokerFolder(config), 'mosquitto');
+  const certificates = new CertificateRepository(control);
+  const files = new MosquittoFiles({
+    config: {
+      host: bare,
       port: Number(port === '' ? 8883 : port),
       folder,
-      certificateFile: identity.serverCertificateFile,
-      privateKeyFile: identity.serverPrivateKeyFile,
-      pidFile: pidFile ?? join(folder, 'mosquitto.pid'),
+      pidFile: config.broker.pidFile ?? join(folder, 'mosquitto.pid'),
       maxConnections,
       asRoot: process.getuid?.() === 0,
-    }),
-    { mode: 0o600 },
-  );
-  const authority = caFile === undefined ? identity.authority : await readSetting(caFile, 'broker.caFile');
-  // With authorities of its own the broker has a name of its own too: the one it is reached by.
-  const serverName = caFile === undefined ? controlPlaneServerName : host;
+    },
+    tls: () => tlsOf(identity),
+    revocationLists: async () => {
+      const { issuer } = identity;
+      const revoked = await certificates.revokedSerials(issuer.fingerprint, toInstant(clock.now()));
+      const devices = revoked.map(({ serial, revokedAt }) => ({ serial, revokedAtMs: Date.parse(revokedAt) }));
+      return issuer.revocationList([...devices, ...admin.revoked], clock.now());
+    },
+    takeOver: (address) =>
+      takeOverSession(
+        {
+          url,
+          authorities,
+          serverName,
+          certify: async (of, publicKey) => {
+            const validity = { nowMs: clock.now(), lifetimeMs: takeoverMs };
+            return (await identity.issuer.issueDevice(of, publicKey, validity)).certificate;
+          },
+        },
+        address,
+      ),
+    reloadCommand,
+    clock,
+    logger: logger.child({ part: 'mosquitto-files' }),
+  });
+  shutdown.add('sessions being ended', () => files.close());
+  await files.write();
   const broker = new ExternalBroker({
     url,
-    userName: username,
-    password,
-    authority,
+    ...(await identity.issuer.issueClient(controlPlaneName, clock.now())),
+    authorities: authorities(),
     serverName,
     reconnectMs,
     logger: logger.child({ part: 'broker' }),
   });
   return {
     broker,
-    access: files,
+    access: {
+      enrolled: (address) => files.enrolled(address),
+      retired: (address) => files.retired(address),
+      revoked: (address, fingerprint) => files.revoked(address, fingerprint),
+      authoritiesChanged: async () => {
+        await files.authoritiesChanged();
+        broker.trust(authorities());
+      },
+    },
     url: () => advertiseUrl ?? url,
     serverName,
-    authority,
-    connections: () => undefined,
+    ...(authority === undefined ? {} : { authority }),
+    upgrades: [],
+    load: () => undefined,
   };
 }
 
-function accountFolder(config: CloudConfig): string {
+/** As it is now: the identity's getters change when an authority or the server's certificate does. */
+function tlsOf(identity: InstallationIdentity): BrokerTls {
+  const { certificate, privateKey } = identity.server;
+  return { certificate, privateKey, authorities: identity.authorities };
+}
+
+/** Holds `admin.crt` and `admin.key`, and what an external broker reads. */
+function brokerFolder(config: CloudConfig): string {
   return join(config.dataDir, 'broker');
 }
 

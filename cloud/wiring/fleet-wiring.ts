@@ -150,6 +150,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   return {
     identity,
     addresses: { gateway: gatewayUrl, broker: wired.url() },
+    upgrades: wired.upgrades,
     routes: [
       serverRoutes({ server: () => ({ version, director, authority, gatewayUrl, brokerUrl: wired.url() }) }),
       enrolmentTokensRoutes({ enrolment, trust: () => ({ gatewayUrl, authority, director }) }),
@@ -182,13 +183,15 @@ async function openGateway(
     clock,
     certificate: identity.server.certificate,
     privateKey: identity.server.privateKey,
+    authorities: identity.authorities,
+    upgrades: wired.upgrades,
     enrolment,
     trust: () => ({
       director: identity.director.publicKey,
       broker: {
         url: wired.url(),
         serverName: wired.serverName,
-        ...(wired.authority === identity.authority ? {} : { authority: wired.authority }),
+        ...(wired.authority === undefined ? {} : { authority: wired.authority }),
       },
     }),
   });
@@ -232,7 +235,11 @@ function addGauges({ metrics }: Ground, wired: WiredBroker, devices: DeviceRepos
     { value: await outbox.count() },
   ]);
   metrics.gauge('flotilla_broker_connections', 'Clients of the embedded broker.', () => {
-    const value = wired.connections();
-    return value === undefined ? [] : [{ value }];
+    const load = wired.load();
+    return load === undefined ? [] : [{ value: load.connections }];
+  });
+  metrics.gauge('flotilla_broker_waiting_bytes', 'Bytes in the embedded broker for clients that read slowly.', () => {
+    const load = wired.load();
+    return load === undefined ? [] : [{ value: load.waitingBytes }];
   });
 }

@@ -81,12 +81,10 @@ export type EnrolmentRequest = z.infer<typeof enrolmentRequestSchema>;
 export const enrolmentResponseSchema = z.object({
   workspace: nameSchema,
   device: nameSchema,
-  /** The device's password on the broker; the user name and client id are `workspace/device`. */
-  secret: z.string().min(32).max(128),
   /** The device's certificate, PEM, and what stands between it and the authority. */
   certificate: certificatePemSchema,
   broker: z.object({
-    /** mqtts://host:port */
+    /** mqtts://host:port, or wss://host:port/path */
     url: z.url().max(256),
     /** The name that the broker's certificate must carry, whatever address it is reached by. */
     serverName: z.string().max(253),

@@ -18,6 +18,12 @@ export class FrameGuard {
   /** Digits of the remaining length read so far; -1 when a packet's first byte comes next. */
   private digits = -1;
   private verdict: GuardVerdict = 'pass';
+  private begun = 0;
+
+  /** Packets of which the first byte was seen. */
+  get packets(): number {
+    return this.begun;
+  }
 
   /** Once it is not `pass` it stays so: the connection has lost its framing. */
   inspect(chunk: Uint8Array, maxBytes: number): GuardVerdict {
@@ -37,6 +43,7 @@ export class FrameGuard {
 
   private header(byte: number, maxBytes: number): void {
     if (this.digits < 0) {
+      this.begun += 1;
       this.digits = 0;
       this.length = 0;
       return;

@@ -5,6 +5,7 @@
 import type { Problem } from '#shared/kernel/errors.js';
 import type { ScoringOptions } from '#shared/package/scoring-options.js';
 import type { EncodedSketch } from '#shared/protocol/sketch.js';
+import type { HostAccess } from './access/host-access.js';
 import type { BodyPace } from './body-pace.js';
 import type { ShadowStats } from './traffic/shadow-counts.js';
 import type { HostTraffic } from './traffic/traffic-schema.js';
@@ -45,6 +46,8 @@ export interface HostConfig {
   readonly bodyPace?: BodyPace;
   /** Bearer token of who may load and unload models over HTTP; absent: nobody may. */
   readonly controlToken?: string;
+  /** Who may ask at all; absent: `loopbackAccess`. */
+  readonly access?: HostAccess;
   /** How requests without a version are spread, by name of the module; absent: to the newest version. */
   readonly traffic?: HostTraffic;
   /** Folder for sampled requests and answers of modules that ask for it; absent: none are kept. */
@@ -66,6 +69,8 @@ export type ToScoringHost =
   | { readonly type: 'stats' }
   /** Whether its loop still turns. */
   | { readonly type: 'ping' }
+  /** In force, of streams that are open too, when `access-set` comes. */
+  | { readonly type: 'access'; readonly access: HostAccess }
   | { readonly type: 'labels'; readonly labels: Readonly<Record<string, string>> }
   /** Replaces all traffic rules at once, or, where they cannot be kept, none. */
   | { readonly type: 'traffic'; readonly traffic: HostTraffic };
@@ -119,6 +124,7 @@ export type FromScoringHost =
     }
   | { readonly type: 'pong' }
   | { readonly type: 'paused'; readonly modules: readonly HostModuleStats[]; readonly rssBytes: number }
+  | { readonly type: 'access-set' }
   | { readonly type: 'listening' }
   | { readonly type: 'listening-grpc' }
   /** Somebody else listens on the handle's address. */

@@ -6,6 +6,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
+import type { HostAccess } from '#shared/scoring/access/host-access.js';
 import type { HostConfig, LoadedModule } from '#shared/scoring/host-protocol.js';
 import type { ListenHandle } from './listen-handle.js';
 import { ranOnLines } from './ran-on.js';
@@ -147,6 +148,15 @@ export class HostSet {
 
   label(labels: Readonly<Record<string, string>>): void {
     this.host.labels(labels);
+  }
+
+  /** Resolves once it holds, or the host is gone. */
+  async setAccess(access: HostAccess): Promise<void> {
+    try {
+      await this.host.access(access);
+    } catch (error) {
+      if (!(error instanceof AppError && error.code === 'process.failed')) throw error;
+    }
   }
 
   stats(): Promise<HostStats> {

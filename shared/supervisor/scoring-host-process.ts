@@ -9,6 +9,7 @@ import type {
   LoadedModule,
   ToScoringHost,
 } from '#shared/scoring/host-protocol.js';
+import type { HostAccess } from '#shared/scoring/access/host-access.js';
 import type { HostTraffic } from '#shared/scoring/traffic/traffic-schema.js';
 import { HostChild, type ExitCause, type SpawnOptions } from './host-child.js';
 
@@ -114,6 +115,11 @@ export class ScoringHostProcess {
   /** New provenance for every answer from now on. A host that is gone does not need it. */
   labels(labels: Readonly<Record<string, string>>): void {
     this.child.send({ type: 'labels', labels }).catch(ignoreGone);
+  }
+
+  /** Resolves once no request is answered by the rules before. */
+  async access(access: HostAccess): Promise<void> {
+    await this.child.ask({ type: 'access', access }, (message) => (message.type === 'access-set' ? true : undefined));
   }
 
   /**

@@ -89,8 +89,9 @@ async function openDevice(
   const session = new DeviceSession(
     {
       address: { workspace: 'w', device: 'bench' },
-      password: server.password,
-      broker: server.broker,
+      urls: [server.broker.url],
+      serverName: server.broker.serverName,
+      proxy: { proxy: undefined, noProxy: '' },
       bootId: 1,
       agentVersion: 'bench',
       keepaliveSeconds: 60,
@@ -101,6 +102,9 @@ async function openDevice(
       clock: systemClock,
       random: Math.random,
       logger: silent,
+      client: () => server.device,
+      authorities: () => [server.broker.authority],
+      trustedNow: () => Number.NEGATIVE_INFINITY,
       onLink: (isUp) => {
         blocks.linkChanged(isUp);
         if (isUp) connected();

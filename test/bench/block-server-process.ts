@@ -12,15 +12,13 @@ import { parseTopic } from '#shared/protocol/topics.js';
 import { Metrics } from '#cloud/http/metrics.js';
 import { BlockAllowance } from '#cloud/mqtt/block-allowance.js';
 import { BlockServer } from '#cloud/mqtt/block-server.js';
-import { BrokerAuthenticator } from '#cloud/mqtt/broker-authenticator.js';
-import { hashPassword, newSecret, PasswordVerifier } from '#cloud/mqtt/broker-password.js';
-import { EmbeddedBroker } from '#cloud/mqtt/embedded-broker.js';
-import { ensureInstallationIdentity } from '#cloud/trust/installation-identity.js';
+import { openEmbedded } from '#test/support/broker-worlds.js';
 import { addressOf, bytesOf, FleetWorld, silent } from '#test/support/fleet-world.js';
 
 export interface BenchServer {
   readonly broker: { readonly url: string; readonly serverName: string; readonly authority: string };
-  readonly password: string;
+  /** PEM. */
+  readonly device: { readonly certificate: string; readonly privateKey: string };
   readonly httpPort: number;
   readonly httpsPort: number;
   readonly map: string;
@@ -30,28 +28,8 @@ export interface BenchServer {
 
 async function main(fileBytes: number): Promise<void> {
   const world = await FleetWorld.open();
-  const identity = await ensureInstallationIdentity({
-    folder: `${world.folder}/keys`,
-    names: [],
-    hostname: 'bench',
-    nowMs: Date.now(),
-  });
-  const broker = await EmbeddedBroker.create({
-    host: '127.0.0.1',
-    port: 0,
-    certificate: identity.server.certificate,
-    privateKey: identity.server.privateKey,
-    maxConnections: 10,
-    connectTimeoutMs: 5_000,
-    logger: silent,
-    authenticator: new BrokerAuthenticator({
-      findDevice: (address) => world.devices.findCredential(address),
-      adminPassword: newSecret(),
-      passwords: new PasswordVerifier(),
-      decoyHash: await hashPassword(newSecret()),
-    }),
-  });
-  const password = await world.enrol('bench');
+  const { embedded: broker, identity, close } = await openEmbedded(world);
+  const device = await world.enrol('bench');
   const image = await world.addImage('model', 1, [bytesOf(fileBytes, 1)]);
   await world.twin.deploy(addressOf('bench'), 'model', {
     image: 'model:1',
@@ -72,7 +50,6 @@ async function main(fileBytes: number): Promise<void> {
     const topic = parseTopic(text);
     if (topic?.channel === 'blocksGet') blocks.take({ workspace: topic.workspace, device: topic.device }, payload);
   });
-  await broker.open();
 
   const [file] = image.blobs;
   const map = image.blobs.find(({ digest }) => digest === image.map);
@@ -90,7 +67,7 @@ async function main(fileBytes: number): Promise<void> {
       serverName: controlPlaneServerName,
       authority: identity.authority,
     },
-    password,
+    device: { certificate: device.certificate, privateKey: device.privateKey },
     httpPort: await listen(http),
     httpsPort: await listen(https),
     map: image.map,
@@ -101,7 +78,7 @@ async function main(fileBytes: number): Promise<void> {
   await new Promise<void>((resolve) => process.once('disconnect', () => resolve()));
   http.close();
   https.close();
-  await broker.close();
+  await close();
   await world.close();
 }
 

@@ -253,7 +253,7 @@ describe('a device and a control plane in trouble', () => {
       });
       const path = `/v1/workspaces/default/blobs/sha256:${'ab'.repeat(32)}`;
       upload.write(
-        `PUT ${path} HTTP/1.1\r\nhost: x\r\nauthorization: ${headers.authorization}\r\n` +
+        `PUT ${path} HTTP/1.1\r\nhost: localhost\r\nauthorization: ${headers.authorization}\r\n` +
           `content-type: application/octet-stream\r\ncontent-length: 1000000\r\n\r\n${'x'.repeat(1000)}`,
       );
       await pause(300);

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '#cloud/quickstart/free-port.js';
@@ -9,9 +9,11 @@ import { repository, World } from '../support/world.js';
 
 const module = join(repository, 'modules/digits');
 
+/** PEM files: a certificate and its key. */
 interface BrokerUser {
-  readonly user: string;
-  readonly password: string;
+  readonly name: string;
+  readonly certificate: string;
+  readonly key: string;
 }
 
 /** One of Mosquitto's own clients, as somebody. */
@@ -21,10 +23,17 @@ class Client {
   lines: string[] = [];
   readonly exited: Promise<number | null>;
 
-  constructor(tool: 'mosquitto_sub' | 'mosquitto_pub', world: World, user: BrokerUser, args: readonly string[]) {
+  constructor(
+    tool: 'mosquitto_sub' | 'mosquitto_pub',
+    world: World,
+    user: BrokerUser | undefined,
+    args: readonly string[],
+  ) {
     this.child = spawn(outsideTool(tool), [
-      ...['-h', 'localhost', '-p', String(world.ports.broker), '-V', 'mqttv311', '-i', user.user],
-      ...['--cafile', join(world.dataDir, 'keys/authority.crt'), '-u', user.user, '-P', user.password, ...args],
+      ...['-h', 'localhost', '-p', String(world.ports.broker), '-V', 'mqttv311'],
+      ...['--cafile', join(world.dataDir, 'keys/authority.crt')],
+      ...(user === undefined ? [] : ['-i', user.name, '--cert', user.certificate, '--key', user.key]),
+      ...args,
     ]);
     let rest = '';
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
@@ -72,9 +81,19 @@ describe.each(['embedded', 'mosquitto'] as const)('the wire of a deployment over
       await world.flotilla('image', 'build', module);
       await world.enrol('cam-1');
       await world.enrol('cam-2');
-      admin = (await document(join(world.dataDir, 'broker/admin.json'))) as BrokerUser;
-      const identity = (await document(join(world.folder, 'cam-2/identity.json'))) as { secret: string };
-      device = { user: 'default/cam-2', password: identity.secret };
+      admin = {
+        name: '$admin',
+        certificate: join(world.dataDir, 'broker/admin.crt'),
+        key: join(world.dataDir, 'broker/admin.key'),
+      };
+      const identity = (await document(join(world.folder, 'cam-2/identity.json'))) as Record<string, string>;
+      device = {
+        name: 'default/cam-2',
+        certificate: join(world.folder, 'cam-2.crt'),
+        key: join(world.folder, 'cam-2.key'),
+      };
+      await writeFile(device.certificate, identity['certificate'] ?? '');
+      await writeFile(device.key, identity['privateKey'] ?? '', { mode: 0o600 });
     });
     afterAll(async () => {
       for (const client of Client.running) await client.stop();
@@ -116,7 +135,7 @@ describe.each(['embedded', 'mosquitto'] as const)('the wire of a deployment over
       console.log(`${kind}: ${[...channelsSeen].sort().join(' ')}`);
     });
 
-    it('keeps a device from writing its own desired state, and anyone without a password out', async () => {
+    it('keeps a device from writing its own desired state, and anyone without a certificate out', async () => {
       const watch = new Client('mosquitto_sub', world, admin, ['-t', 'flotilla/v1/default/cam-2/#', '-v']);
       const forged = new Client('mosquitto_pub', world, device, [
         ...['-t', 'flotilla/v1/default/cam-2/desired', '-r', '-q', '1', '-m', 'forged'],
@@ -132,13 +151,30 @@ describe.each(['embedded', 'mosquitto'] as const)('the wire of a deployment over
       await watch.stop();
       expect(watch.lines.filter((line) => line.includes('forged'))).toEqual([]);
 
-      const stranger = new Client('mosquitto_pub', world, { ...device, password: 'wrong' }, [
+      const stranger = new Client('mosquitto_pub', world, undefined, [
         ...['-t', 'flotilla/v1/default/cam-2/events', '-m', 'stranger'],
       ]);
       expect(await stranger.exited).not.toBe(0);
+      expect(await handshake(world, [])).toMatch(/alert (number|.*certificate required)/);
+      expect(await handshake(world, ['-cert', device.certificate, '-key', device.key])).not.toContain('alert');
     });
   });
 });
+
+/** What OpenSSL says of a connection; with TLS 1.3 a server refuses after the client believes that all is well. */
+async function handshake(world: World, args: readonly string[]): Promise<string> {
+  const child = spawn(outsideTool('openssl'), [
+    ...['s_client', '-connect', `localhost:${String(world.ports.broker)}`, '-CAfile'],
+    ...[join(world.dataDir, 'keys/authority.crt'), ...args],
+  ]);
+  let said = '';
+  for (const output of [child.stdout, child.stderr]) output.on('data', (data: Buffer) => (said += data.toString()));
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  // Time enough for the refusal to come.
+  setTimeout(() => child.stdin.end(), 500);
+  await exited;
+  return said;
+}
 
 /** The content of one of our checksummed files. */
 async function document(path: string): Promise<unknown> {

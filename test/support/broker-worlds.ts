@@ -1,165 +1,228 @@
-/** The same broker port on the embedded broker and on a real Mosquitto, for tests that hold for both. */
+/** The same broker port on the embedded broker, by both its ways in, and on a real Mosquitto. */
 import { spawn } from 'node:child_process';
-import { writeFile, readFile } from 'node:fs/promises';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
+import { systemClock } from '#shared/kernel/clock.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
+import { CertificateRepository } from '#cloud/fleet/certificate-repository.js';
 import type { Broker } from '#cloud/mqtt/broker.js';
+import { adminName, controlPlaneName } from '#cloud/mqtt/broker-access.js';
 import { BrokerAuthenticator } from '#cloud/mqtt/broker-authenticator.js';
-import { hashPassword, newSecret, PasswordVerifier } from '#cloud/mqtt/broker-password.js';
 import type { DeviceAccess } from '#cloud/mqtt/device-access.js';
-import { EmbeddedBroker } from '#cloud/mqtt/embedded-broker.js';
+import { type BrokerTls, EmbeddedBroker, type EmbeddedBrokerOptions } from '#cloud/mqtt/embedded-broker.js';
 import { ExternalBroker } from '#cloud/mqtt/external-broker.js';
-import { mosquittoConfig, MosquittoFiles } from '#cloud/mqtt/mosquitto-files.js';
+import { MosquittoFiles } from '#cloud/mqtt/mosquitto-files.js';
+import { takeOverSession } from '#cloud/mqtt/takeover.js';
 import { freePort } from '#cloud/quickstart/free-port.js';
+import { CertificateIssuer } from '#cloud/trust/certificate-issuer.js';
+import { fingerprintOf, type KeyedCertificate } from '#cloud/trust/certificates.js';
 import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
 import { eventually, type FleetWorld, identityIn, silent } from './fleet-world.js';
 import { findTool } from './outside-tool.js';
+import { type TestCertificate, testAuthority } from './test-certificates.js';
 
 export interface BrokerWorld {
   readonly broker: Broker;
   readonly access: DeviceAccess;
   readonly identity: InstallationIdentity;
+  /** What the broker serves with; a test may change it and say so by `access.authoritiesChanged`. */
+  readonly served: { tls: BrokerTls; issuers: readonly CertificateIssuer[] };
+  /** One more whose certificates the broker takes, and whose key the test has. */
+  readonly authority: TestCertificate;
   readonly port: number;
-  readonly adminPassword: string;
-  client(options: IClientOptions): MqttClient;
+  readonly admin: KeyedCertificate;
+  /** A client that shows this certificate, or none; it trusts the installation's authority. */
+  client(who: KeyedCertificate | undefined, options?: IClientOptions): MqttClient;
   close(): Promise<void>;
 }
 
-export async function identityFor(world: FleetWorld): Promise<InstallationIdentity> {
-  return identityIn(world.folder);
-}
+export const testLimits: Pick<EmbeddedBrokerOptions, 'connections' | 'takeovers' | 'stream' | 'connectTimeoutMs'> = {
+  connections: { inAll: 100, perAddress: 100, strangersPerAddress: 100 },
+  takeovers: { burst: 1_000, perSecond: 100 },
+  stream: {
+    flow: { messagesPerSecond: 1_000, bytesPerSecond: 64 * 1024 * 1024, burstSeconds: 10 },
+    maxWaitingBytes: 4 * 1024 * 1024,
+    stallMs: 1_000,
+    maxThrottledMs: 1_000,
+  },
+  connectTimeoutMs: 5_000,
+};
 
-export async function openEmbedded(world: FleetWorld, maxConnections = 100): Promise<BrokerWorld> {
-  const identity = await identityFor(world);
-  const adminPassword = newSecret();
-  const broker = await EmbeddedBroker.create({
+export async function openEmbedded(
+  world: FleetWorld,
+  limits: Partial<typeof testLimits> = {},
+): Promise<BrokerWorld & { readonly embedded: EmbeddedBroker }> {
+  const identity = await identityIn(world.folder);
+  const admin = await identity.issuer.issueClient(adminName, Date.now());
+  const authority = await testAuthority('Test');
+  const served: BrokerWorld['served'] = {
+    tls: { ...identity.server, authorities: [...identity.authorities, authority.certificate] },
+    issuers: [identity.issuer, new CertificateIssuer(authority)],
+  };
+  const embedded = await EmbeddedBroker.create({
     host: '127.0.0.1',
     port: 0,
-    certificate: identity.server.certificate,
-    privateKey: identity.server.privateKey,
-    maxConnections,
-    connectTimeoutMs: 5_000,
+    tls: () => served.tls,
+    ...testLimits,
+    ...limits,
+    now: () => performance.now(),
     logger: silent,
     authenticator: new BrokerAuthenticator({
-      findDevice: (address) => world.devices.findCredential(address),
-      adminPassword,
-      passwords: new PasswordVerifier(),
-      decoyHash: await hashPassword(newSecret()),
+      findDevice: (address) => world.devices.findDevice(address),
+      adminFingerprint: () => fingerprintOf(admin.certificate),
     }),
   });
-  await broker.open();
-  world.access = broker;
+  await embedded.open();
+  world.access = embedded;
   return {
-    broker,
-    access: broker,
+    broker: embedded,
+    embedded,
+    access: embedded,
     identity,
-    port: broker.port,
-    adminPassword,
-    client: clientsOf(identity, () => broker.port),
-    close: () => broker.close(),
+    served,
+    authority,
+    port: embedded.port,
+    admin,
+    client: clientsOf(identity, `mqtts://127.0.0.1:${String(embedded.port)}`),
+    close: () => embedded.close(),
+  };
+}
+
+/** The embedded broker, with every client coming by WebSocket through an HTTPS listener as the API's. */
+export async function openEmbeddedWebSocket(
+  world: FleetWorld,
+  limits: Partial<typeof testLimits> = {},
+): Promise<BrokerWorld & { readonly embedded: EmbeddedBroker }> {
+  const inner = await openEmbedded(world, limits);
+  const { certificate, privateKey, authorities } = inner.served.tls;
+  const server = createServer({
+    cert: certificate,
+    key: privateKey,
+    ca: [...authorities],
+    requestCert: true,
+    rejectUnauthorized: false,
+  });
+  server.on('upgrade', (request, socket, head) => inner.embedded.upgrade(request, socket, head));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  return {
+    ...inner,
+    port,
+    client: clientsOf(inner.identity, `wss://127.0.0.1:${String(port)}/mqtt`),
+    close: async () => {
+      await inner.close();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
   };
 }
 
 export async function openMosquitto(world: FleetWorld): Promise<BrokerWorld> {
   const program = findTool('mosquitto');
   if (program === undefined) throw new Error('mosquitto is not installed');
-  const identity = await identityFor(world);
-  const adminPassword = newSecret();
-  const cloudPassword = newSecret();
+  const identity = await identityIn(world.folder);
   const { port } = await freePort(0);
-  const pidFile = join(world.folder, 'mosquitto.pid');
+  const url = `mqtts://127.0.0.1:${String(port)}`;
+  const folder = join(world.folder, 'mosquitto');
+  const certificates = new CertificateRepository(world.control);
+  const authority = await testAuthority('Test');
+  const served: BrokerWorld['served'] = {
+    tls: { ...identity.server, authorities: [...identity.authorities, authority.certificate] },
+    issuers: [identity.issuer, new CertificateIssuer(authority)],
+  };
   const files = new MosquittoFiles({
-    folder: world.folder,
-    pidFile,
-    accounts: {
-      cloudUser: 'cloud',
-      cloudHash: await hashPassword(cloudPassword),
-      adminHash: await hashPassword(adminPassword),
+    config: {
+      host: '127.0.0.1',
+      port,
+      folder,
+      pidFile: join(world.folder, 'mosquitto.pid'),
+      maxConnections: 100,
+      asRoot: process.getuid?.() === 0,
     },
-    listDevices: () => world.devices.listEnrolled(),
+    tls: () => served.tls,
+    revocationLists: async () => {
+      const lists = served.issuers.map(async (issuer) => {
+        const revoked = await certificates.revokedSerials(issuer.fingerprint, new Date(0).toISOString());
+        const serials = revoked.map(({ serial, revokedAt }) => ({ serial, revokedAtMs: Date.parse(revokedAt) }));
+        return issuer.revocationList(serials, Date.now());
+      });
+      return (await Promise.all(lists)).join('');
+    },
+    takeOver: (address) =>
+      takeOverSession(
+        {
+          url,
+          authorities: () => identity.authorities,
+          serverName: controlPlaneServerName,
+          certify: async (of, publicKey) => {
+            const validity = { nowMs: Date.now(), lifetimeMs: 600_000 };
+            return (await identity.issuer.issueDevice(of, publicKey, validity)).certificate;
+          },
+        },
+        address,
+      ),
+    reloadCommand: undefined,
+    clock: systemClock,
     logger: silent,
   });
-  await files.write();
-  const config = join(world.folder, 'mosquitto.conf');
-  const lines = mosquittoConfig({
-    host: '127.0.0.1',
-    port,
-    folder: world.folder,
-    certificateFile: identity.serverCertificateFile,
-    privateKeyFile: identity.serverPrivateKeyFile,
-    pidFile,
-    maxConnections: 100,
-    asRoot: process.getuid?.() === 0,
-  });
-  await writeFile(config, lines);
-  const child = spawn(program, ['-c', config], { stdio: ['ignore', 'ignore', 'pipe'] });
-  let said = '';
-  child.stderr.on('data', (data: Buffer) => {
-    said += data.toString();
-  });
-  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const broker = new ExternalBroker({
-    url: `mqtts://127.0.0.1:${String(port)}`,
-    userName: 'cloud',
-    password: cloudPassword,
-    authority: identity.authority,
+    url,
+    ...(await identity.issuer.issueClient(controlPlaneName, Date.now())),
+    authorities: identity.authorities,
     serverName: controlPlaneServerName,
     reconnectMs: 50,
     logger: silent,
   });
-  await broker.open();
-  await eventually(`connection to Mosquitto (${said})`, () => broker.isConnected());
-  world.access = {
-    // Mosquitto reads its files a moment after the signal.
-    enrolled: async () => {
-      await files.enrolled();
-      await settle(pidFile);
-    },
-    retired: async () => {
-      await files.retired();
-      await settle(pidFile);
-    },
-    revoked: async () => {
-      await files.revoked();
-      await settle(pidFile);
-    },
-  };
-  return {
+  const opened: BrokerWorld = {
     broker,
-    access: world.access,
+    access: files,
     identity,
+    served,
+    authority,
     port,
-    adminPassword,
-    client: clientsOf(identity, () => port),
+    admin: await identity.issuer.issueClient(adminName, Date.now()),
+    client: clientsOf(identity, url),
     close: async () => {
+      files.close();
       await broker.close();
       child.kill('SIGTERM');
       await exited;
     },
   };
+  await files.write();
+  const child = spawn(program, ['-c', join(folder, 'mosquitto.conf')], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr.on('data', (data: Buffer) => {
+    said += data.toString();
+  });
+  const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  await broker.open();
+  await eventually(`connection to Mosquitto (${said})`, () => broker.isConnected());
+  world.access = files;
+  return opened;
 }
 
-/** Connects as a device or another user over TLS, checking the certificate as a device does. */
-function clientsOf(identity: InstallationIdentity, port: () => number): (options: IClientOptions) => MqttClient {
-  return (options) => {
-    const client = connect(`mqtts://127.0.0.1:${String(port())}`, {
-      clean: true,
-      protocolVersion: 4,
+function clientsOf(identity: InstallationIdentity, url: string): BrokerWorld['client'] {
+  return (who, options = {}) => {
+    const tls = {
       ca: identity.authority,
       servername: controlPlaneServerName,
+      ...(who === undefined ? {} : { cert: who.certificate, key: who.privateKey }),
+    };
+    const client = connect(url, {
+      clean: true,
+      protocolVersion: 4,
       reconnectPeriod: 0,
       connectTimeout: 5_000,
+      ...tls,
+      wsOptions: tls,
       ...options,
     });
     client.on('error', () => undefined);
     return client;
   };
-}
-
-async function settle(pidFile: string): Promise<void> {
-  await readFile(pidFile);
-  await new Promise((resolve) => setTimeout(resolve, 200));
 }
 
 /** Resolves with what became of the connection. */

@@ -117,6 +117,7 @@ export class FleetWorld {
     enrolled: async () => undefined,
     retired: async () => undefined,
     revoked: async () => undefined,
+    authoritiesChanged: async () => undefined,
   };
 
   private constructor(
@@ -142,6 +143,7 @@ export class FleetWorld {
         enrolled: (address) => this.access.enrolled(address),
         retired: (address) => this.access.retired(address),
         revoked: (address, fingerprint) => this.access.revoked(address, fingerprint),
+        authoritiesChanged: () => this.access.authoritiesChanged(),
       },
       issuer: this.issuer,
       // The test's clock stands still: it must hold by the real one too, which TLS asks.
@@ -178,13 +180,8 @@ export class FleetWorld {
     await rm(this.folder, { recursive: true, force: true });
   }
 
-  /** @returns the device's password */
-  async enrol(device: string, workspace = 'w'): Promise<string> {
-    return (await this.enrolDevice(device, workspace)).secret;
-  }
-
   /** With keys and a certificate, as a device has them. */
-  async enrolDevice(device: string, workspace = 'w'): Promise<EnrolledDevice & DeviceKeys> {
+  async enrol(device: string, workspace = 'w'): Promise<EnrolledDevice & DeviceKeys> {
     const { secret } = await this.enrolment.createToken(workspace, 60_000, {});
     const keys = makeDeviceKeys();
     const order = { workspace, secret, device, tags: {}, capabilities, ...(await showKeys(keys, workspace, device)) };

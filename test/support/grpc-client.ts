@@ -25,7 +25,7 @@ interface Call {
 
 interface RawClient {
   close(): void;
-  ModelStreamInfer(): ClientDuplexStream<Message, StreamAnswer>;
+  ModelStreamInfer(metadata: Metadata): ClientDuplexStream<Message, StreamAnswer>;
 }
 
 export interface GrpcTensor {
@@ -63,13 +63,16 @@ interface CallOptions {
 export class GrpcClient {
   private readonly clients = new Map<string, RawClient>();
 
-  constructor(private readonly address: string) {}
+  /** @param authority by which it calls the server; the address, if absent */
+  constructor(
+    private readonly address: string,
+    private readonly authority?: string,
+  ) {}
 
   /** @throws ServiceError with `code` and `details` */
   call<T>(method: string, request: Message = {}, options: CallOptions = {}): Promise<Answered<T>> {
     const client = this.client(options.service ?? 'inference.GRPCInferenceService');
-    const metadata = new Metadata();
-    for (const [name, value] of Object.entries(options.metadata ?? {})) metadata.set(name, value);
+    const metadata = metadataOf(options.metadata ?? {});
     const deadline = options.deadlineMs === undefined ? {} : { deadline: Date.now() + options.deadlineMs };
     return new Promise((resolve, reject) => {
       let fields: Readonly<Record<string, unknown>> = {};
@@ -89,8 +92,8 @@ export class GrpcClient {
     return this.call<InferAnswer>('ModelInfer', request, options);
   }
 
-  stream(): ClientDuplexStream<Message, StreamAnswer> {
-    return this.client('inference.GRPCInferenceService').ModelStreamInfer();
+  stream(metadata: Readonly<Record<string, string>> = {}): ClientDuplexStream<Message, StreamAnswer> {
+    return this.client('inference.GRPCInferenceService').ModelStreamInfer(metadataOf(metadata));
   }
 
   close(): void {
@@ -106,6 +109,7 @@ export class GrpcClient {
       const Client = found as new (address: string, credentials: unknown, options: object) => RawClient;
       client = new Client(this.address, credentials.createInsecure(), {
         'grpc.max_receive_message_length': -1,
+        ...(this.authority === undefined ? {} : { 'grpc.default_authority': this.authority }),
         // A connection of its own.
         'grpc.use_local_subchannel_pool': 1,
       });
@@ -113,6 +117,12 @@ export class GrpcClient {
     }
     return client;
   }
+}
+
+function metadataOf(fields: Readonly<Record<string, string>>): Metadata {
+  const metadata = new Metadata();
+  for (const [name, value] of Object.entries(fields)) metadata.set(name, value);
+  return metadata;
 }
 
 /** The status code of a call that must fail. */

@@ -77,3 +77,26 @@ export function testAuthority(
 ): Promise<TestCertificate> {
   return testCertificate({ commonName, authority: true, to: Date.now() + 3650 * day, ...options });
 }
+
+/** A certificate with its key, both PEM, as one that can sign. */
+export async function asIssuer({
+  certificate,
+  privateKey,
+}: {
+  readonly certificate: string;
+  readonly privateKey: string;
+}): Promise<TestCertificate> {
+  const parsed = new x509.X509Certificate(certificate);
+  const [der] = x509.PemConverter.decode(privateKey);
+  if (der === undefined) throw new Error('no key');
+  return {
+    certificate,
+    privateKey,
+    der: Buffer.from(parsed.rawData),
+    fingerprint: new X509Certificate(certificate).fingerprint256.replaceAll(':', '').toLowerCase(),
+    keys: {
+      publicKey: (await parsed.publicKey.export(algorithm, ['verify'])) as webcrypto.CryptoKey,
+      privateKey: await webcrypto.subtle.importKey('pkcs8', der, algorithm, true, ['sign']),
+    },
+  };
+}

@@ -2,7 +2,6 @@
  * `flotilla serve`: the scoring host that devices run, over modules of this machine. For development,
  * benchmarks and conformance tests: no control plane, no signatures.
  */
-import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import { Command } from 'commander';
 import { AppError } from '#shared/kernel/errors.js';
@@ -11,9 +10,11 @@ import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
 import { formatTable, type Output, printable } from '../output.js';
 import type { ServedModuleReport, ServeReady, ServeRequest } from '../serve-request.js';
+import { isLoopback } from '#shared/scoring/access/access-settings.js';
+import { accessOf, type AccessOptions, newSecret, secretOf, withAccessOptions } from '../serve-access.js';
 import { outputOf } from '../session.js';
 
-interface ServeOptions {
+interface ServeOptions extends AccessOptions {
   readonly port: string;
   readonly grpcPort?: string;
   readonly host: string;
@@ -28,14 +29,17 @@ interface ServeOptions {
 }
 
 export function serveCommand(io: CliIo): Command {
-  const command = new Command('serve')
+  const command = withAccessOptions(new Command('serve'))
     .description('Serve modules of this machine with the scoring host that devices run: unsigned, for development.')
     .argument('<source...>', 'folders with module.yaml, or ONNX files; of one name, they are versions 1, 2, …')
     .option('--port <n>', 'TCP port; 0 picks a free one', '8800')
     .option('--grpc-port <n>', 'serve gRPC too, on this TCP port; 0 picks a free one')
     .option('--host <ip>', 'address to listen on', '127.0.0.1')
     .option('--instances <n>', 'worker threads of each module, or auto, in place of what it says')
-    .option('--control-token <token>', 'who may load and unload models over HTTP; auto makes one and prints it once')
+    .option(
+      '--control-token <token>',
+      'who may load and unload models; @file reads it, auto makes one and prints it once',
+    )
     .option('--no-golden', 'serve without proving the golden vectors')
     .option('--traffic <rule>', 'shares of versions: digits=1:90,2:10; once a module', collect, [])
     .option('--shadow <rule>', 'a version that gets copies: digits=2:0.5; once a module', collect, [])
@@ -44,7 +48,7 @@ export function serveCommand(io: CliIo): Command {
     .option('--print-config', 'check the modules, print how they would be served, and end', false)
     .action(async (sources: readonly string[], options: ServeOptions) => {
       const out = outputOf(io, command);
-      const made = options.controlToken === 'auto' ? randomBytes(32).toString('base64url') : undefined;
+      const made = madeSecrets(options);
       const request = requestOf(sources, options, made);
       if (options.printConfig) {
         const config = await io.describeServe(request);
@@ -54,7 +58,7 @@ export function serveCommand(io: CliIo): Command {
       await io.runServe(request, {
         onReady: (ready) => {
           const { modules, ...where } = ready;
-          const machine = { ...where, ...(made === undefined ? {} : { controlToken: made }), modules };
+          const machine = { ...where, ...made, modules };
           out.item(machine, () => describeReady(ready, made));
         },
         onReloaded: (modules) => noteReload(out, modules),
@@ -65,12 +69,25 @@ export function serveCommand(io: CliIo): Command {
     command,
     'flotilla serve modules/digits',
     'flotilla serve model.onnx --port 9000 --instances auto --watch',
+    'flotilla serve modules/digits --host 0.0.0.0 --scoring-key auto',
     'flotilla serve digits-v1 digits-v2 --traffic digits=1:90,2:10 --control-token auto',
   );
 }
 
-/** @param made a control token for `auto` */
-function requestOf(sources: readonly string[], options: ServeOptions, made: string | undefined): ServeRequest {
+/** What was made where `auto` was said. */
+interface Made {
+  readonly controlToken?: string;
+  readonly scoringKey?: string;
+}
+
+function madeSecrets({ controlToken, scoringKey }: ServeOptions): Made {
+  return {
+    ...(controlToken === 'auto' ? { controlToken: newSecret() } : {}),
+    ...(scoringKey.includes('auto') ? { scoringKey: newSecret() } : {}),
+  };
+}
+
+function requestOf(sources: readonly string[], options: ServeOptions, made: Made): ServeRequest {
   const { host, golden, traffic, shadow, watch } = options;
   if (isIP(host) === 0) throw invalid(`--host ${host} is no IP address; write for example 127.0.0.1`);
   return {
@@ -79,7 +96,8 @@ function requestOf(sources: readonly string[], options: ServeOptions, made: stri
     grpcPort: options.grpcPort === undefined ? undefined : portOf('--grpc-port', options.grpcPort),
     instances: instancesOf(options.instances),
     capture: options.capture,
-    controlToken: made ?? controlTokenOf(options.controlToken),
+    controlToken: made.controlToken ?? controlTokenOf(options.controlToken),
+    access: accessOf(host, options, scoringKeysOf(options.scoringKey, made.scoringKey)),
   };
 }
 
@@ -94,21 +112,25 @@ function instancesOf(text: string | undefined): ServeRequest['instances'] {
 }
 
 function controlTokenOf(text: string | undefined): string | undefined {
-  // What a header can carry, and nobody guesses.
-  if (text === undefined || /^[\x21-\x7e]{8,256}$/.test(text)) return text;
-  throw invalid('--control-token: 8 to 256 letters, digits or signs without spaces; or auto, which makes one');
+  return text === undefined ? undefined : secretOf('--control-token', text);
 }
 
-function describeReady({ url, grpc, address, modules }: ServeReady, controlToken: string | undefined): string {
-  const reach = isLoopback(address)
-    ? 'for this machine only'
-    : 'for everyone who reaches this address, without asking who they are';
+function scoringKeysOf(texts: readonly string[], made: string | undefined): string[] {
+  const given = texts.filter((text) => text !== 'auto').map((text) => secretOf('--scoring-key', text));
+  return made === undefined ? given : [...given, made];
+}
+
+function describeReady({ url, grpc, address, mode, modules }: ServeReady, made: Made): string {
+  const { controlToken, scoringKey } = made;
+  const whom = isLoopback(address) ? 'for this machine only' : 'for everyone who reaches this address';
+  const reach = `${whom}${mode === 'keys' ? ', with a key' : isLoopback(address) ? '' : ', without asking who they are'}`;
   return [
     `serving ${url}${grpc === undefined ? '' : ` and gRPC on ${grpc}`}, ${reach}; modules of local folders, unsigned`,
     describeModules(modules).trimEnd(),
+    ...(scoringKey === undefined ? [] : ['Scoring key, shown this once:', `  ${scoringKey}`]),
     ...(controlToken === undefined ? [] : ['Control token (load and unload), shown this once:', `  ${controlToken}`]),
     'To go on:',
-    ...modules.map((module) => `  ${curlLine(url, module)}`),
+    ...modules.map((module) => `  ${curlLine(url, module, mode === 'keys')}`),
     '  Ctrl-C ends it',
   ].join('\n');
 }
@@ -148,19 +170,16 @@ function batching(loaded: ServedModuleReport['loaded']): string {
   return texts.length === 0 ? '-' : texts.join('; ');
 }
 
-function curlLine(url: string, { name, version, flavor, example }: ServedModuleReport): string {
-  if (example === undefined && flavor === 'node') return `curl -s ${url}/score/${name} --json @input.json`;
+function curlLine(url: string, { name, version, flavor, example }: ServedModuleReport, withKey: boolean): string {
+  const curl = `curl -s${withKey ? ' -H "authorization: Bearer $KEY"' : ''}`;
+  if (example === undefined && flavor === 'node') return `${curl} ${url}/score/${name} --json @input.json`;
   const model = `${url}/v2/models/${name}/versions/${String(version)}`;
-  return example === undefined ? `curl -s ${model}` : `curl -s ${model}/infer --json @${example}`;
+  return example === undefined ? `${curl} ${model}` : `${curl} ${model}/infer --json @${example}`;
 }
 
 function noteReload(out: Output, modules: readonly ServedModuleReport[]): void {
   const what = modules.map(({ name, version, digest }) => `${name}:${String(version)} ${digest.slice(0, 19)}`);
   out.note(`the sources changed, and are served: ${what.join(', ')}`);
-}
-
-function isLoopback(address: string): boolean {
-  return address === '::1' || address.startsWith('127.');
 }
 
 function invalid(message: string): AppError {

@@ -4,6 +4,8 @@ import { sql } from 'kysely';
 /** Devices have certificates for keys of their own, and come by tokens with limits or by fleet claims. */
 export async function up(db: Kysely<unknown>): Promise<void> {
   const statements = [
+    // Passwords are gone: a device proves itself by its certificate.
+    sql`alter table devices drop column secretHash`,
     sql`alter table devices add column sealingKey text not null default ''`,
     sql`create table deviceCertificates (
       workspace text not null, device text not null, serial text not null, fingerprint text not null unique,

@@ -22,8 +22,10 @@ import {
 import { AppError } from '#shared/kernel/errors.js';
 import type { NewId } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
+import type { AccessGate } from '../access/access-gate.js';
 import { acceptableId } from '../host/request-id.js';
 import type { ScoringHost } from '../host/scoring-host.js';
+import { callAdmission, refusalOf } from './call-admission.js';
 import type { GrpcCall, UnaryMethod } from './grpc-call.js';
 import { grpcFailureOf, grpcStatus } from './grpc-status.js';
 import { InferStream } from './infer-stream.js';
@@ -42,6 +44,7 @@ const allStreams = 2 ** 31 - 1;
 
 export interface GrpcFrontDeps {
   readonly host: ScoringHost;
+  readonly gate: AccessGate;
   readonly log: Logger;
   readonly newId: NewId;
 }
@@ -52,16 +55,18 @@ export class GrpcFront {
   private readonly server: Server;
   private readonly listener: net.Server;
   private readonly sockets = new Set<net.Socket>();
-  private readonly streams = new Set<InferStream>();
+  /** With what each asks by, for when the rules change. */
+  private readonly streams = new Map<InferStream, ServerDuplexStream<Buffer, Buffer>>();
   private idle: () => void = () => undefined;
 
   constructor(private readonly deps: GrpcFrontDeps) {
-    const { host } = deps;
+    const { host, gate } = deps;
     this.server = new Server({
       'grpc.max_receive_message_length': host.maxBodyBytes + messageSlackBytes,
       'grpc.max_send_message_length': -1,
       'grpc.max_concurrent_streams': maxConcurrentStreams,
       'grpc.enable_channelz': 0,
+      interceptors: [callAdmission(gate)],
     });
     this.addService(inferenceService, inferenceMethods(host));
     this.addService(healthService, healthMethods(host));
@@ -109,9 +114,17 @@ export class GrpcFront {
     clearTimeout(timer);
   }
 
+  /** The rules have changed: streams that they admit no more end, whatever is under way in them. */
+  judgeAgain(): void {
+    for (const [stream, grpc] of this.streams) {
+      const refusal = refusalOf(this.deps.gate, grpc.metadata, grpc.getHost(), grpc.getPath());
+      if (refusal !== undefined) stream.cut(refusal);
+    }
+  }
+
   private endStreams(): void {
     const details = 'the host that answered this stream was replaced: open it again';
-    for (const stream of this.streams) stream.finish({ code: grpcStatus.UNAVAILABLE, details });
+    for (const stream of this.streams.keys()) stream.finish({ code: grpcStatus.UNAVAILABLE, details });
   }
 
   private addService(service: string, methods: Readonly<Record<string, UnaryMethod>>): void {
@@ -156,7 +169,7 @@ export class GrpcFront {
         if (failure) grpc.emit('error', failure);
         else grpc.end();
       });
-      this.streams.add(stream);
+      this.streams.set(stream, grpc);
       grpc.once('cancelled', () => this.streams.delete(stream));
     };
   }

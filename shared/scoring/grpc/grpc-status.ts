@@ -26,6 +26,7 @@ const byHttpStatus: Readonly<Record<number, number>> = {
   409: grpcStatus.FAILED_PRECONDITION,
   413: grpcStatus.RESOURCE_EXHAUSTED,
   415: grpcStatus.INVALID_ARGUMENT,
+  421: grpcStatus.PERMISSION_DENIED,
   422: grpcStatus.INVALID_ARGUMENT,
   429: grpcStatus.RESOURCE_EXHAUSTED,
   499: grpcStatus.CANCELLED,

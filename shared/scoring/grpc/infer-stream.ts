@@ -52,13 +52,21 @@ export class InferStream {
     this.endIfDone();
   }
 
+  /** Ends the call at once: what is under way is answered to nobody. */
+  cut(failure: GrpcFailure): void {
+    if (this.over) return;
+    this.over = true;
+    this.end(failure);
+  }
+
   private take(bytes: Uint8Array): void {
+    if (this.over) return;
     this.underWay += 1;
     if (this.underWay >= maxUnderWay) this.stream.pause();
     const answer = this.answer(bytes);
     this.written = this.written.then(async () => {
       const message = await answer;
-      if (!this.call.abandoned() && !this.stream.write(message)) await this.drained();
+      if (!this.over && !this.call.abandoned() && !this.stream.write(message)) await this.drained();
       this.underWay -= 1;
       this.stream.resume();
       this.endIfDone();

@@ -1,6 +1,6 @@
 /** Who may load and unload models over the network. */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { AppError } from '#shared/kernel/errors.js';
+import { bearerOf, isAmong, secretDigest } from '../access/bearer.js';
 
 /**
  * @param token of the host; undefined: nobody may
@@ -10,16 +10,11 @@ export function requireControlToken(token: string | undefined, authorization: st
   if (token === undefined) {
     throw new AppError('auth.forbidden', 'this host has no control token: its models are loaded by its owner alone');
   }
-  const given = /^Bearer (.+)$/i.exec(authorization ?? '')?.[1];
+  const given = bearerOf(authorization);
   if (given === undefined) {
     throw new AppError('auth.missing', 'send the control token of this host as Authorization: Bearer');
   }
-  // Digests have one length, whatever was sent.
-  if (!timingSafeEqual(digest(given), digest(token))) {
+  if (!isAmong(given, [secretDigest(token)])) {
     throw new AppError('auth.invalid', 'this is not the control token of this host');
   }
-}
-
-function digest(text: string): Buffer {
-  return createHash('sha256').update(text).digest();
 }

@@ -12,6 +12,8 @@ import { errno } from '#shared/platform/atomic-file.js';
 import type { Logger } from '#shared/platform/logger.js';
 import type { FromScoringHost, HostConfig, ToScoringHost } from '../host-protocol.js';
 import type { HostTraffic } from '../traffic/traffic-schema.js';
+import { AccessGate } from '../access/access-gate.js';
+import { type HostAccess, loopbackAccess } from '../access/host-access.js';
 import { listenPrivately, type PrivateSocket } from '../private-socket.js';
 import { ConnectionDrain } from '../connection-drain.js';
 import { proveGolden } from './golden.js';
@@ -36,6 +38,7 @@ interface Front {
 
 interface Serving {
   readonly host: ScoringHost;
+  readonly gate: AccessGate;
   front: Front;
   grpc?: GrpcFront | undefined;
   readonly models: { readonly drain: ConnectionDrain; readonly socket: PrivateSocket } | undefined;
@@ -43,6 +46,8 @@ interface Serving {
 
 export class HostProcess {
   private serving: Serving | undefined;
+  /** Apart from what is being loaded, since it may change meanwhile. */
+  private gate: AccessGate | undefined;
   private loading: Promise<void> = Promise.resolve();
   /** Until the connections from before a pause are gone. */
   private pausing: Promise<unknown> = Promise.resolve();
@@ -69,6 +74,8 @@ export class HostProcess {
         return this.deps.send(this.stats());
       case 'ping':
         return this.deps.send({ type: 'pong' });
+      case 'access':
+        return this.setAccess(message.access);
       case 'labels':
         this.serving?.host.label(message.labels);
         return;
@@ -91,21 +98,23 @@ export class HostProcess {
   }
 
   private async load(config: HostConfig): Promise<void> {
-    if (this.serving) throw new Error('a host loads once');
+    if (this.gate) throw new Error('a host loads once');
+    const gate = new AccessGate(config.access ?? loopbackAccess, config.controlToken);
+    this.gate = gate;
     const loaded = await ScoringHost.load(config, this.deps);
     if (!loaded.ok) {
       await this.deps.send({ type: 'load-failed', ...loaded.error });
       return;
     }
     const host = loaded.value;
-    const front = await this.createFront(host);
+    const front = await this.createFront(host, gate);
     const models = config.modelsSocket === undefined ? undefined : await serveModels(host, config.modelsSocket);
-    this.serving = { host, front, models };
+    this.serving = { host, gate, front, models };
     await this.deps.send({ type: 'loaded', modules: host.all.map((module) => module.describe()) });
   }
 
-  private async createFront(host: ScoringHost): Promise<Front> {
-    const app = await createScoringApp({ host, log: this.deps.log, newId: this.deps.newId });
+  private async createFront(host: ScoringHost, gate: AccessGate): Promise<Front> {
+    const app = await createScoringApp({ host, gate, log: this.deps.log, newId: this.deps.newId });
     return { app, drain: new ConnectionDrain(app.server) };
   }
 
@@ -135,14 +144,15 @@ export class HostProcess {
   private async listen(handle: unknown): Promise<void> {
     if (!this.serving) throw new Error('a host listens once it has loaded');
     const { serving } = this;
-    if (serving.front.drain.begun) serving.front = await this.createFront(serving.host);
+    if (serving.front.drain.begun) serving.front = await this.createFront(serving.host, serving.gate);
     await this.tellListening('listening', listenOn(serving.front.app.server, handle));
   }
 
   private async listenGrpc(handle: unknown): Promise<void> {
     if (!this.serving) throw new Error('a host listens once it has loaded');
     const { GrpcFront } = await import('../grpc/grpc-front.js');
-    const grpc = new GrpcFront({ host: this.serving.host, log: this.deps.log, newId: this.deps.newId });
+    const { host, gate } = this.serving;
+    const grpc = new GrpcFront({ host, gate, log: this.deps.log, newId: this.deps.newId });
     this.serving.grpc = grpc;
     await this.tellListening('listening-grpc', grpc.listen(handle));
   }
@@ -190,6 +200,12 @@ export class HostProcess {
     models?.socket.remove();
     await models?.drain.finish(0);
     await host.close();
+  }
+
+  private async setAccess(access: HostAccess): Promise<void> {
+    this.gate?.replace(access);
+    this.serving?.grpc?.judgeAgain();
+    await this.deps.send({ type: 'access-set' });
   }
 
   private setTraffic(traffic: HostTraffic): FromScoringHost {

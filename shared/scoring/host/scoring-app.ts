@@ -7,6 +7,8 @@ import { fastify, type FastifyInstance, type FastifyReply } from 'fastify';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
 import type { NewId } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
+import type { AccessGate } from '../access/access-gate.js';
+import { admit } from './admission.js';
 import { refuseUnknownMethod } from './allowed-methods.js';
 import { azureHeaders } from './faces/azure-headers.js';
 import { metricsRoutes } from './faces/metrics-routes.js';
@@ -29,10 +31,11 @@ const requestTimeoutMs = 300_000;
 
 export async function createScoringApp(deps: {
   readonly host: ScoringHost;
+  readonly gate: AccessGate;
   readonly log: Logger;
   readonly newId: NewId;
 }): Promise<FastifyInstance> {
-  const { host, log, newId } = deps;
+  const { host, gate, log, newId } = deps;
   const app = fastify({
     logger: false,
     http: { noDelay: true, headersTimeout: headersTimeoutMs, connectionsCheckingInterval: headersTimeoutMs / 2 },
@@ -75,16 +78,18 @@ export async function createScoringApp(deps: {
   openApiRoutes(app, host);
   metricsRoutes(app, host);
   await app.ready();
-  answerQuickly(app.server, quickScore(deps));
+  judgeThenAnswer(app.server, (message, response) => admit(gate, newId, message, response), quickScore(deps));
   return app;
 }
 
-/** Puts the quick way before the framework's. */
-function answerQuickly(server: Server, quick: QuickScore): void {
+type Step = (message: IncomingMessage, response: ServerResponse) => boolean;
+
+/** Every request comes in here: whether it may, then the quick way, then the framework's. */
+function judgeThenAnswer(server: Server, admitted: Step, quick: QuickScore): void {
   const framework = server.listeners('request') as ((message: IncomingMessage, response: ServerResponse) => void)[];
   server.removeAllListeners('request');
   server.on('request', (message, response) => {
-    if (quick(message, response)) return;
+    if (!admitted(message, response) || quick(message, response)) return;
     for (const listener of framework) listener.call(server, message, response);
   });
 }

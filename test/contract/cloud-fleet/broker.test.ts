@@ -1,38 +1,71 @@
 /** What every broker must do for the control plane, with real MQTT clients over TLS against the real thing. */
+import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { MqttClient } from 'mqtt';
+import type { IClientOptions, MqttClient } from 'mqtt';
 import { buildTopic, deviceFilters, type Channel } from '#shared/protocol/topics.js';
-import { type BrokerWorld, ended, openEmbedded, openMosquitto, outcomeOf } from '#test/support/broker-worlds.js';
+import { CertificateRepository } from '#cloud/fleet/certificate-repository.js';
+import { CertificateIssuer } from '#cloud/trust/certificate-issuer.js';
+import { createAuthority, type KeyedCertificate } from '#cloud/trust/certificates.js';
+import {
+  type BrokerWorld,
+  ended,
+  openEmbedded,
+  openEmbeddedWebSocket,
+  openMosquitto,
+  outcomeOf,
+} from '#test/support/broker-worlds.js';
 import { addressOf, eventually, FleetWorld } from '#test/support/fleet-world.js';
 import { hasOutsideTools } from '#test/support/outside-tool.js';
+import { asIssuer, type CertificateOptions, testAuthority, testCertificate } from '#test/support/test-certificates.js';
 
 const topic = (device: string, channel: Channel, id?: string): string =>
   buildTopic({ ...addressOf(device), channel, ...(id === undefined ? {} : { id }) });
 
 const kinds = [
   { name: 'embedded', open: openEmbedded, present: true },
+  { name: 'embedded, by WebSocket,', open: openEmbeddedWebSocket, present: true },
   { name: 'Mosquitto', open: openMosquitto, present: hasOutsideTools('mosquitto') },
 ];
 
 for (const { name, open, present } of kinds) {
+  const embedded = name !== 'Mosquitto';
   describe.skipIf(!present)(`the ${name} broker`, () => {
     let world: FleetWorld;
     let brokers: BrokerWorld;
-    const passwords = new Map<string, string>();
+    const devices = new Map<string, KeyedCertificate>();
     const heard: { topic: string; payload: string }[] = [];
     const clients: MqttClient[] = [];
 
-    const connectAs = async (device: string): Promise<MqttClient> => {
-      const user = `w/${device}`;
-      const client = brokers.client({ clientId: user, username: user, password: passwords.get(device) ?? '' });
+    const clientOf = (who: KeyedCertificate | undefined, options: IClientOptions = {}): MqttClient => {
+      const client = brokers.client(who, options);
       clients.push(client);
+      return client;
+    };
+    const connectAs = async (device: string, options: IClientOptions = {}): Promise<MqttClient> => {
+      const client = clientOf(devices.get(device), { clientId: `w/${device}`, ...options });
       expect(await outcomeOf(client)).toBe('connected');
       return client;
+    };
+    const watch = async (): Promise<{ admin: MqttClient; got: string[] }> => {
+      const admin = clientOf(brokers.admin);
+      expect(await outcomeOf(admin)).toBe('connected');
+      const got: string[] = [];
+      admin.on('message', (at, payload) => got.push(`${at} ${payload.toString()}`));
+      await admin.subscribeAsync('#', { qos: 0 });
+      return { admin, got };
+    };
+    const revoke = async (device: string): Promise<void> => {
+      const address = addressOf(device);
+      const fingerprints = await new CertificateRepository(world.control).revoke(address, {
+        at: new Date().toISOString(),
+        reason: 'stolen',
+      });
+      for (const fingerprint of fingerprints) await brokers.access.revoked(address, fingerprint);
     };
 
     beforeAll(async () => {
       world = await FleetWorld.open();
-      for (const device of ['a', 'b']) passwords.set(device, await world.enrol(device));
+      for (const device of ['a', 'b']) devices.set(device, await world.enrol(device));
       brokers = await open(world);
       brokers.broker.onMessage((text, payload) => heard.push({ topic: text, payload: payload.toString() }));
     });
@@ -87,57 +120,102 @@ for (const { name, open, present } of kinds) {
     });
 
     it('publishes the last will of a device that vanishes', async () => {
-      const user = 'w/b';
-      const client = brokers.client({
-        clientId: user,
-        username: user,
-        password: passwords.get('b') ?? '',
-        will: { topic: topic('b', 'presence'), payload: Buffer.from('gone'), qos: 1, retain: true },
-      });
-      clients.push(client);
-      expect(await outcomeOf(client)).toBe('connected');
+      const will = { topic: topic('b', 'presence'), payload: Buffer.from('gone'), qos: 1, retain: true } as const;
+      const client = await connectAs('b', { will });
       client.stream.destroy();
       await eventually('the will came', () => heard.some(({ payload }) => payload === 'gone'));
     });
 
-    it.each([
-      ['a wrong password', { clientId: 'w/a', username: 'w/a', password: 'wrong' }],
-      ['no password', { clientId: 'w/a', username: 'w/a' }],
-      ['no user name', { clientId: 'w/a' }],
-      ['an unknown device', { clientId: 'w/nobody', username: 'w/nobody', password: 'x' }],
-      ['a name outside the grammar', { clientId: 'w/+', username: 'w/+', password: 'x' }],
-      ['the password of nobody as admin', { clientId: 'x', username: 'admin', password: 'guess' }],
-    ])('refuses %s', async (_what, options) => {
-      const client = brokers.client(options);
-      clients.push(client);
-      expect(await outcomeOf(client)).toBe('refused');
+    const day = 86_400_000;
+    const strangers: [string, () => Promise<KeyedCertificate | undefined>][] = [
+      ['no certificate', async () => undefined],
+      ['a certificate that signed itself', () => testCertificate({ commonName: 'w/a', usage: 'client' })],
+      [
+        'a certificate of another authority, with the same names',
+        async () => {
+          const other = await testAuthority('Flotilla control plane authority');
+          return testCertificate({ commonName: 'w/a', issuer: other, usage: 'client' });
+        },
+      ],
+      [
+        'a certificate that ended',
+        () => issue('w/a', { from: Date.now() - 2 * day, to: Date.now() - day, usage: 'client' }),
+      ],
+      [
+        'a certificate that has not begun',
+        () => issue('w/a', { from: Date.now() + day, to: Date.now() + 2 * day, usage: 'client' }),
+      ],
+      ['the server’s own certificate', async () => brokers.identity.server],
+      ['a certificate that is for servers', () => issue('w/a', { usage: 'server' })],
+      [
+        'a certificate that another device signed',
+        async () => {
+          const b = devices.get('b');
+          if (b === undefined) return undefined;
+          return testCertificate({ commonName: 'w/a', issuer: await asIssuer(b), usage: 'client' });
+        },
+      ],
+    ];
+    /** By an authority that the broker trusts, which no attacker can. */
+    const issue = (commonName: string, options: Partial<CertificateOptions>): Promise<KeyedCertificate> =>
+      testCertificate({ commonName, issuer: brokers.authority, ...options });
+
+    it.each(strangers)('refuses %s', async (_what, make) => {
+      expect(await outcomeOf(clientOf(await make(), { clientId: 'w/a' }))).toBe('refused');
     });
 
-    it('gives a device no more by another’s client id than its own rights', async () => {
-      const client = brokers.client({ clientId: 'w/b', username: 'w/a', password: passwords.get('a') ?? '' });
-      clients.push(client);
-      const outcome = await outcomeOf(client);
-      // Mosquitto does not bind the client id: the user name alone says whose topics they are.
-      if (name === 'embedded') expect(outcome).toBe('refused');
-      else {
-        const before = heard.length;
-        await client.publishAsync(topic('b', 'reported'), 'as b', { qos: 1 });
-        await client.publishAsync(topic('a', 'reported'), 'as a', { qos: 1 });
-        await eventually('its own came', () => heard.slice(before).some(({ payload }) => payload === 'as a'));
-        expect(heard.slice(before).map(({ payload }) => payload)).not.toContain('as b');
+    it.runIf(embedded)('refuses a certificate of the authority that the database does not know', async () => {
+      expect(await outcomeOf(clientOf(await issue('w/a', { usage: 'client' }), { clientId: 'w/a' }))).toBe('refused');
+      const nobody = await issue('w/nobody', { usage: 'client' });
+      expect(await outcomeOf(clientOf(nobody, { clientId: 'w/nobody' }))).toBe('refused');
+      for (const commonName of ['w/+', 'w/#', '$admin', '$control-plane', 'w', '']) {
+        const odd = await issue(commonName, { usage: 'client' });
+        expect(await outcomeOf(clientOf(odd, { clientId: commonName })), commonName).toBe('refused');
       }
+    });
+
+    it('takes who a device is from its certificate, whatever user name and password it sends', async () => {
+      const client = clientOf(devices.get('b'), { clientId: 'w/b', username: 'w/a', password: 'x' });
+      const outcome = await outcomeOf(client);
+      if (embedded) expect(outcome).toBe('refused');
+      else await speaksAs(client, 'b');
       client.end(true);
     });
 
-    it('leaves a connected device undisturbed when a stranger tries its client id', async () => {
+    it('gives a device no more by another’s client id than its own rights', async () => {
+      const client = clientOf(devices.get('b'), { clientId: 'w/a' });
+      const outcome = await outcomeOf(client);
+      // Mosquitto replaces the client id by the name in the certificate.
+      if (embedded) expect(outcome).toBe('refused');
+      else await speaksAs(client, 'b');
+      client.end(true);
+    });
+
+    /** It is heard as the device, and not as the other one. */
+    const speaksAs = async (client: MqttClient, device: 'a' | 'b'): Promise<void> => {
+      const before = heard.length;
+      const other = device === 'a' ? 'b' : 'a';
+      await client.publishAsync(topic(other, 'reported'), 'as the other', { qos: 1 });
+      await client.publishAsync(topic(device, 'reported'), 'as itself', { qos: 1 });
+      await eventually('its own came', () => heard.slice(before).some(({ payload }) => payload === 'as itself'));
+      expect(heard.slice(before).map(({ payload }) => payload)).not.toContain('as the other');
+    };
+
+    it('leaves a connected device undisturbed when others try its client id', async () => {
       const device = await connectAs('a');
       const got: string[] = [];
       device.on('message', (_text, payload) => got.push(payload.toString()));
       await device.subscribeAsync(topic('a', 'acks'), { qos: 1 });
-      for (const options of [{ clientId: 'w/a' }, { clientId: 'w/a', username: 'w/a', password: 'guess' }]) {
-        const stranger = brokers.client(options);
-        clients.push(stranger);
-        expect(await outcomeOf(stranger)).toBe('refused');
+      const stolen = await testCertificate({ commonName: 'w/a', usage: 'client' });
+      for (const [who, options] of [
+        [undefined, { clientId: 'w/a' }],
+        [stolen, { clientId: 'w/a', username: 'w/a', password: 'guess' }],
+        [devices.get('b'), { clientId: 'w/a' }],
+        [devices.get('b'), { clientId: 'w/a', username: 'w/a', password: 'guess' }],
+      ] as const) {
+        const stranger = clientOf(who, options);
+        await outcomeOf(stranger);
+        stranger.end(true);
       }
       await brokers.broker.publish(topic('a', 'acks'), Buffer.from('marker'), { qos: 1, retain: false });
       await eventually('the device still hears', () => got.includes('marker'));
@@ -145,30 +223,21 @@ for (const { name, open, present } of kinds) {
     });
 
     it('never publishes a last will on a topic that is not the device’s to write', async () => {
-      const admin = brokers.client({ clientId: 'wills', username: 'admin', password: brokers.adminPassword });
-      clients.push(admin);
-      expect(await outcomeOf(admin)).toBe('connected');
-      const got: string[] = [];
-      admin.on('message', (_text, payload) => got.push(payload.toString()));
-      await admin.subscribeAsync('#', { qos: 0 });
-
-      for (const will of [topic('b', 'presence'), topic('a', 'desired'), 'elsewhere']) {
-        const client = brokers.client({
+      const { admin, got } = await watch();
+      for (const will of [topic('b', 'presence'), topic('a', 'desired'), '$SYS/x', 'elsewhere']) {
+        const client = clientOf(devices.get('a'), {
           clientId: 'w/a',
-          username: 'w/a',
-          password: passwords.get('a') ?? '',
           will: { topic: will, payload: Buffer.from('forged'), qos: 1, retain: true },
         });
-        clients.push(client);
         // The embedded broker refuses the connection; Mosquitto drops the will when it is due.
         const outcome = await outcomeOf(client);
-        if (name === 'embedded') expect(outcome, will).toBe('refused');
+        if (embedded) expect(outcome, will).toBe('refused');
         client.stream.destroy();
       }
       const device = await connectAs('a');
       await device.publishAsync(topic('a', 'reported'), 'marker', { qos: 1 });
-      await eventually('the marker came', () => got.includes('marker'));
-      expect(got).not.toContain('forged');
+      await eventually('the marker came', () => got.some((line) => line.endsWith('marker')));
+      expect(got.filter((line) => line.endsWith('forged'))).toEqual([]);
       await device.endAsync();
       await admin.endAsync();
     });
@@ -182,6 +251,12 @@ for (const { name, open, present } of kinds) {
       ['another workspace', buildTopic({ workspace: 'other', device: 'a', channel: 'desired' })],
       ['what it sends itself', topic('a', 'reported')],
       ['its whole subtree', 'flotilla/v1/w/a/#'],
+      ['every device of its workspace', 'flotilla/v1/w/+/desired'],
+      ['one level after another', '+/+/+/+/+'],
+      ['its name as a prefix', 'flotilla/v1/w/a+/desired'],
+      ['everything, shared', '$share/group/#'],
+      ['another device, shared', `$share/group/${topic('b', 'desired')}`],
+      ['another device, queued', `$queue/${topic('b', 'desired')}`],
     ];
     it.each(foreign)('lets a device hear nothing of others by subscribing to %s', async (_what, filter) => {
       const device = await connectAs('a');
@@ -189,7 +264,7 @@ for (const { name, open, present } of kinds) {
       device.on('message', (text) => got.push(text));
       const answer = await device.subscribeAsync(filter, { qos: 1 }).catch(() => 'denied' as const);
       // Mosquitto's ACL file grants any subscription and withholds the messages.
-      if (name === 'embedded') expect(answer).toBe('denied');
+      if (embedded) expect(answer).toBe('denied');
 
       await device.subscribeAsync(topic('a', 'acks'), { qos: 1 });
       const other = await connectAs('b');
@@ -214,38 +289,23 @@ for (const { name, open, present } of kinds) {
       ['the broker’s own', '$SYS/broker/x'],
     ];
     it.each(forged)('lets a device not publish %s', async (_what, text) => {
-      const watcher = brokers.client({
-        clientId: `watch-${Math.random().toString(36).slice(2)}`,
-        username: 'admin',
-        password: brokers.adminPassword,
-      });
-      clients.push(watcher);
-      expect(await outcomeOf(watcher)).toBe('connected');
-      const got: string[] = [];
-      watcher.on('message', (at, payload) => got.push(`${at} ${payload.toString()}`));
-      await watcher.subscribeAsync('#', { qos: 0 });
-
+      const { admin, got } = await watch();
       const device = await connectAs('a');
       // The embedded broker ends the connection; Mosquitto acknowledges and drops.
       device.publish(text, 'forged', { qos: 1, retain: true });
-      if (name === 'embedded') await ended(device);
-      const again = name === 'embedded' ? await connectAs('a') : device;
+      if (embedded) await ended(device);
+      const again = embedded ? await connectAs('a') : device;
       await again.publishAsync(topic('a', 'reported'), 'marker', { qos: 1 });
       await eventually('the marker came', () => got.some((line) => line.endsWith('marker')));
       expect(got.filter((line) => line.endsWith('forged'))).toEqual([]);
       await again.endAsync();
-      await watcher.endAsync();
+      await admin.endAsync();
     });
 
     it('lets the admin watch everything and publish nothing', async () => {
-      const admin = brokers.client({ clientId: 'someone', username: 'admin', password: brokers.adminPassword });
-      clients.push(admin);
-      expect(await outcomeOf(admin)).toBe('connected');
-      const got: string[] = [];
-      admin.on('message', (text) => got.push(text));
-      await admin.subscribeAsync('#', { qos: 0 });
+      const { admin, got } = await watch();
       await brokers.broker.publish(topic('a', 'acks'), Buffer.from('x'), { qos: 1, retain: false });
-      await eventually('the admin saw it', () => got.includes(topic('a', 'acks')));
+      await eventually('the admin saw it', () => got.some((line) => line.startsWith(topic('a', 'acks'))));
 
       const before = heard.length;
       admin.publish(topic('a', 'reported'), 'forged', { qos: 1 });
@@ -257,26 +317,37 @@ for (const { name, open, present } of kinds) {
     });
 
     it('lets a device in as soon as it is enrolled', async () => {
-      passwords.set('late', await world.enrol('late'));
+      devices.set('late', await world.enrol('late'));
       const device = await connectAs('late');
       await device.endAsync();
     });
 
-    it('ends the session of a retired device and refuses it from then on, and keeps the others', async () => {
-      passwords.set('old', await world.enrol('old'));
+    it('ends the session of a revoked certificate and refuses it from then on, and keeps the others', async () => {
+      devices.set('old', await world.enrol('old'));
       const old = await connectAs('old');
       const other = await connectAs('b');
-      await world.twin.retire(addressOf('old'));
       const gone = ended(old);
-      await brokers.access.retired(addressOf('old'));
+      await revoke('old');
       await gone;
-      const again = brokers.client({ clientId: 'w/old', username: 'w/old', password: passwords.get('old') ?? '' });
-      clients.push(again);
-      expect(await outcomeOf(again)).toBe('refused');
+      expect(await outcomeOf(clientOf(devices.get('old'), { clientId: 'w/old' }))).toBe('refused');
       expect(other.connected).toBe(true);
       await other.publishAsync(topic('b', 'reported'), 'still here', { qos: 1 });
       await eventually('the other is heard', () => heard.some(({ payload }) => payload === 'still here'));
       await other.endAsync();
+    });
+
+    it('ends the session of a retired device and refuses it from then on', async () => {
+      devices.set('retired', await world.enrol('retired'));
+      const device = await connectAs('retired');
+      await world.twin.retire(addressOf('retired'));
+      await new CertificateRepository(world.control).revoke(addressOf('retired'), {
+        at: new Date().toISOString(),
+        reason: 'retired',
+      });
+      const gone = ended(device);
+      await brokers.access.retired(addressOf('retired'));
+      await gone;
+      expect(await outcomeOf(clientOf(devices.get('retired'), { clientId: 'w/retired' }))).toBe('refused');
     });
 
     it('ends the older of two connections of one device', async () => {
@@ -287,5 +358,51 @@ for (const { name, open, present } of kinds) {
       expect(second.connected).toBe(true);
       await second.endAsync();
     });
+
+    it.skipIf(name.includes('WebSocket'))('follows a change of authorities without a restart', async () => {
+      const next = await createAuthority(Date.now());
+      const issuer = new CertificateIssuer(next);
+      const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      const publicKey = keys.publicKey.export({ type: 'spki', format: 'der' });
+      const validity = { nowMs: Date.now(), lifetimeMs: day };
+      const issued = await issuer.issueDevice(addressOf('a'), publicKey, validity);
+      const [known] = await new CertificateRepository(world.control).list(addressOf('a'));
+      if (known === undefined) throw new Error('device a has no certificate');
+      const { serial, fingerprint, certificate } = issued;
+      const row = { ...known, serial, fingerprint, certificate, authority: issuer.fingerprint };
+      await new CertificateRepository(world.control).insert(row);
+      const privateKey = keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+      const renewed = { certificate, privateKey };
+      const { tls, issuers } = brokers.served;
+      const outcomes = async (): Promise<string[]> => {
+        const found: string[] = [];
+        for (const who of [devices.get('a'), renewed]) {
+          const client = clientOf(who, { clientId: 'w/a' });
+          found.push(await outcomeOf(client));
+          await client.endAsync(true);
+        }
+        return found;
+      };
+      expect(await outcomes()).toEqual(['connected', 'refused']);
+
+      brokers.served.tls = { ...tls, authorities: [...tls.authorities, next.certificate] };
+      brokers.served.issuers = [...issuers, issuer];
+      await brokers.access.authoritiesChanged();
+      await settled(async () => (await outcomes()).join() === 'connected,connected');
+
+      brokers.served.tls = { ...tls, authorities: [next.certificate] };
+      await brokers.access.authoritiesChanged();
+      await settled(async () => (await outcomes()).join() === 'refused,connected');
+
+      brokers.served.tls = tls;
+      brokers.served.issuers = issuers;
+      await brokers.access.authoritiesChanged();
+      await settled(async () => (await outcomes()).join() === 'connected,refused');
+    });
   });
+}
+
+/** Mosquitto reads its files a moment after it was told. */
+async function settled(check: () => Promise<boolean>): Promise<void> {
+  await eventually('what connects is as the authorities say', check);
 }

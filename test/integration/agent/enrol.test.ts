@@ -74,7 +74,6 @@ describe('enrolment', () => {
     return {
       workspace,
       device,
-      secret: 's'.repeat(43),
       certificate: (await issuer.issueDevice({ workspace, device }, publicKey, validity)).certificate,
       broker: { url: cloud.brokerUrl, serverName: controlPlaneServerName },
       director: cloud.director.publicKey,
@@ -99,6 +98,7 @@ describe('enrolment', () => {
         tags: { site: 'lab' },
         capabilities: readCapabilities(),
         replace: false,
+        proxy: { proxy: undefined, noProxy: '' },
         ...more,
       },
       systemClock,

@@ -8,7 +8,7 @@ import { systemClock } from '#shared/kernel/clock.js';
 import { createLogger } from '#shared/platform/logger.js';
 import { maxPacketBytes } from '#shared/protocol/frame-guard.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
-import { address, devicePassword, FakeCloud, until } from '#test/support/agent/fake-cloud.js';
+import { address, FakeCloud, until } from '#test/support/agent/fake-cloud.js';
 
 describe('a device on a hostile broker', () => {
   let cloud: FakeCloud;
@@ -33,15 +33,13 @@ describe('a device on a hostile broker', () => {
       });
     });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const client = await cloud.deviceCertificate();
     session = new DeviceSession(
       {
         address,
-        password: devicePassword,
-        broker: {
-          url: `mqtts://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
-          serverName: controlPlaneServerName,
-          authority: cloud.authorityPem,
-        },
+        urls: [`mqtts://127.0.0.1:${String((server.address() as AddressInfo).port)}`],
+        serverName: controlPlaneServerName,
+        proxy: { proxy: undefined, noProxy: '' },
         bootId: 1,
         agentVersion: '0.0.0',
         keepaliveSeconds: 30,
@@ -52,6 +50,9 @@ describe('a device on a hostile broker', () => {
         clock: systemClock,
         random: Math.random,
         logger: createLogger('test', { level: 'silent', pretty: false }),
+        client: () => client,
+        authorities: () => [cloud.authorityPem],
+        trustedNow: () => Number.NEGATIVE_INFINITY,
         onLink: () => undefined,
         onMessage: (_channel, _id, payload) => received.push(payload.length),
       },

@@ -86,19 +86,20 @@ for (const { name, present, start: startKind } of kinds) {
       const token = await api('POST', `${w}/enrolment-tokens`, { tags: { site: 'lab' } });
       expect(token.status).toBe(201);
       const secret = (token.body as { secret: string }).secret;
+      const keys = makeDeviceKeys();
       const enrolled = await enrol(cloud.addresses.gateway, {
         workspace: 'default',
         secret,
         device: 'cam-1',
-        ...(await showKeys(makeDeviceKeys(), 'default', 'cam-1')),
+        ...(await showKeys(keys, 'default', 'cam-1')),
         tags: {},
         capabilities,
       });
 
       const device = connect(enrolled.broker.url, {
         clientId: 'default/cam-1',
-        username: 'default/cam-1',
-        password: enrolled.secret,
+        cert: enrolled.certificate,
+        key: keys.privateKey,
         ca: await readFile(join(cloud.folder, 'keys', 'authority.crt')),
         servername: enrolled.broker.serverName,
         reconnectPeriod: 100,

@@ -6,9 +6,7 @@ import { makeDeviceKeys } from '#agent/identity/device-keys.js';
 import { controlPlaneServerName, enrolmentResponseSchema } from '#shared/protocol/enrolment.js';
 import type { App } from '#cloud/http/app.js';
 import { createGateway } from '#cloud/gateway/gateway.js';
-import { verifyPassword } from '#cloud/mqtt/broker-password.js';
-import { identityFor } from '#test/support/broker-worlds.js';
-import { addressOf, capabilities, FleetWorld, showKeys } from '#test/support/fleet-world.js';
+import { addressOf, capabilities, FleetWorld, identityIn, showKeys } from '#test/support/fleet-world.js';
 import { pino } from 'pino';
 import { Writable } from 'node:stream';
 import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
@@ -29,12 +27,14 @@ describe('the device gateway', () => {
         done();
       },
     });
-    identity = await identityFor(world);
+    identity = await identityIn(world.folder);
     gateway = await createGateway({
       logger: pino({ level: 'trace' }, sink),
       clock: world.clock,
       certificate: identity.server.certificate,
       privateKey: identity.server.privateKey,
+      authorities: identity.authorities,
+      upgrades: [],
       enrolment: world.enrolment,
       trust: () => ({
         director: world.director.publicKey,
@@ -89,13 +89,12 @@ describe('the device gateway', () => {
     });
   };
 
-  it('makes a device of a valid token, and keeps of its password only a hash', async () => {
+  it('makes a device of a valid token, with a certificate for its key', async () => {
     const { status, body } = await enrol();
     expect(status).toBe(201);
     const answer = enrolmentResponseSchema.parse(body);
     expect(answer).toMatchObject({ workspace: 'w', device: 'cam', director: world.director.publicKey });
     const device = await world.devices.find(addressOf('cam'));
-    expect(await verifyPassword(answer.secret, device?.secretHash ?? '')).toBe(true);
     const certificate = new X509Certificate(answer.certificate);
     expect(certificate.subject).toBe('CN=w/cam');
     expect(certificate.subjectAltName).toBe('URI:flotilla:w/cam');
@@ -106,7 +105,6 @@ describe('the device gateway', () => {
     expect(JSON.parse(device?.reportedJson ?? '')).toMatchObject({ capabilities });
     expect(world.known.has(addressOf('cam'))).toBe(true);
     expect(log).toContain('device enrolled');
-    expect(log).not.toContain(answer.secret);
     expect(log).not.toContain(secret);
   });
 

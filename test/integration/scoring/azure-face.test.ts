@@ -22,12 +22,16 @@ describe('the face of Azure ML', () => {
     });
   });
 
-  it('answers OPTIONS with what is allowed, and has no word for other origins', async () => {
-    const answer = await ask(`${url}/score`, { method: 'OPTIONS', headers: { origin: 'https://example.org' } });
+  it('answers OPTIONS with what is allowed, and a page of another origin with no word that it may read', async () => {
+    const answer = await ask(`${url}/score`, { method: 'OPTIONS' });
     expect([answer.status, answer.bytes.length, answer.headers.get('allow')]).toEqual([200, 0, 'GET, POST, OPTIONS']);
-    const posted = await post(`${url}/score`, { image }, { origin: 'https://example.org' });
-    for (const { headers } of [answer, posted]) {
-      expect([...headers.keys()].filter((name) => name.startsWith('access-control-'))).toEqual([]);
+    const origin = { origin: 'https://example.org' };
+    for (const refused of [
+      await ask(`${url}/score`, { method: 'OPTIONS', headers: origin }),
+      await post(`${url}/score`, { image }, origin),
+    ]) {
+      expect(refused.status).toBe(403);
+      expect([...refused.headers.keys()].filter((name) => name.startsWith('access-control-'))).toEqual([]);
     }
   });
 

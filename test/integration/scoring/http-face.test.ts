@@ -153,7 +153,7 @@ describe('a host of one module', () => {
   ])('refuses %s, and does not take it for a bug', async (_, method, type, expectedStatus) => {
     const socket = connect(port, '127.0.0.1');
     socket.write(
-      `${method} /v2/models/digits/infer HTTP/1.1\r\nhost: x\r\ncontent-type: ${type}\r\ncontent-length: 2\r\n\r\n{}`,
+      `${method} /v2/models/digits/infer HTTP/1.1\r\nhost: localhost\r\ncontent-type: ${type}\r\ncontent-length: 2\r\n\r\n{}`,
     );
     const head = await new Promise<string>((resolve) => socket.once('data', (chunk) => resolve(chunk.toString())));
     socket.destroy();
@@ -163,7 +163,7 @@ describe('a host of one module', () => {
 
   it('goes on after a client that leaves in the middle of its body', async () => {
     const socket = connect(port, '127.0.0.1');
-    socket.write('POST /score HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{');
+    socket.write('POST /score HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n{');
     await new Promise((resolve) => setTimeout(resolve, 50));
     socket.destroy();
     expect((await post(`${url}/score`, good)).status).toBe(200);

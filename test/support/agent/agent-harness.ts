@@ -16,7 +16,7 @@ import { blobPath, writeBlob } from '#shared/package/oci-layout.js';
 import type { SigningKey } from '#shared/package/signing-key.js';
 import type { DesiredModule, ImageReference } from '#shared/protocol/desired.js';
 import { controlPlaneServerName as serverName } from '#shared/protocol/enrolment.js';
-import { address, devicePassword, type FakeCloud } from '#test/support/agent/fake-cloud.js';
+import { address, type FakeCloud } from '#test/support/agent/fake-cloud.js';
 
 export async function enrolledFolder(cloud: FakeCloud): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), 'fa-'));
@@ -38,7 +38,6 @@ export async function enrolledFolder(cloud: FakeCloud): Promise<string> {
     broker: { url: cloud.brokerUrl, serverName },
     certificate,
     ...keys,
-    secret: devicePassword,
     enrolledAt: '2026-01-01T00:00:00.000Z',
   });
   return root;

@@ -11,7 +11,7 @@ import { systemClock } from '#shared/kernel/clock.js';
 import { createLogger } from '#shared/platform/logger.js';
 import type { ImageReference } from '#shared/protocol/desired.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
-import { address, devicePassword, type FakeCloud, until } from '#test/support/agent/fake-cloud.js';
+import { address, type FakeCloud, until } from '#test/support/agent/fake-cloud.js';
 
 export interface LinkedDevice {
   readonly images: ImageStore;
@@ -35,11 +35,13 @@ export async function linkDevice(cloud: FakeCloud, root: string): Promise<Linked
     },
     { ...defaultBlockOptions, stallMs: 200, busyPauseMs: 20 },
   );
+  const client = await cloud.deviceCertificate();
   const session: DeviceSession = new DeviceSession(
     {
       address,
-      password: devicePassword,
-      broker: { url: cloud.brokerUrl, serverName: controlPlaneServerName, authority: cloud.authorityPem },
+      urls: [cloud.brokerUrl],
+      serverName: controlPlaneServerName,
+      proxy: { proxy: undefined, noProxy: '' },
       bootId: 1,
       agentVersion: '0.0.0',
       keepaliveSeconds: 30,
@@ -50,6 +52,9 @@ export async function linkDevice(cloud: FakeCloud, root: string): Promise<Linked
       clock: systemClock,
       random: Math.random,
       logger: createLogger('test', { level: 'silent', pretty: false }),
+      client: () => client,
+      authorities: () => [cloud.authorityPem],
+      trustedNow: () => Number.NEGATIVE_INFINITY,
       onLink: (up) => blocks.linkChanged(up),
       onMessage: (channel, _id, payload) => {
         if (channel === 'blocksData') blocks.receive(payload);

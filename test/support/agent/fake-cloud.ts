@@ -3,6 +3,7 @@
  * desired documents and commands, serves blocks from OCI layouts, keeps and acknowledges what devices
  * say. What it does wrong, on request, is what networks and disks do.
  */
+import { generateKeyPairSync } from 'node:crypto';
 import { createServer as createTlsServer, type Server } from 'node:tls';
 import { readFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
@@ -40,6 +41,7 @@ import {
   buildTopic,
   type Channel,
   channels,
+  clientIdOf,
   type DeviceAddress,
   mayDevicePublish,
   mayDeviceSubscribe,
@@ -47,7 +49,6 @@ import {
 } from '#shared/protocol/topics.js';
 
 export const address: DeviceAddress = { workspace: 'lab', device: 'cam-1' };
-export const devicePassword = 'a device password of some length, secret';
 
 export interface Batch {
   readonly bootId: number;
@@ -112,6 +113,15 @@ export class FakeCloud {
     return new CertificateIssuer(this.authority);
   }
 
+  /** What the device proves itself with. */
+  async deviceCertificate(): Promise<KeyedCertificate> {
+    const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const spki = publicKey.export({ format: 'der', type: 'spki' });
+    const validity = { nowMs: Date.now(), lifetimeMs: 90 * 86_400_000 };
+    const { certificate } = await this.issuer.issueDevice(address, spki, validity);
+    return { certificate, privateKey: privateKey.export({ format: 'pem', type: 'pkcs8' }).toString() };
+  }
+
   get serverTls(): { key: string; cert: string } {
     return { key: this.certificate.privateKey, cert: this.certificate.certificate + this.authority.certificate };
   }
@@ -122,9 +132,8 @@ export class FakeCloud {
 
   async listen(): Promise<void> {
     const broker = await Aedes.createBroker({ concurrency: 10_000, drainTimeout: 1_000 });
-    broker.authenticate = (_client, user, password, done) => {
-      const right = user === `${address.workspace}/${address.device}` && password?.toString() === devicePassword;
-      if (right) done(null, true);
+    broker.authenticate = (client, _user, _password, done) => {
+      if (client.id === clientIdOf(address)) done(null, true);
       else done(Object.assign(new Error('not this device'), { returnCode: 5 }), false);
     };
     broker.authorizePublish = (client, packet, done) => {
@@ -135,7 +144,10 @@ export class FakeCloud {
     broker.authorizeSubscribe = (_client, subscription, done) =>
       done(null, mayDeviceSubscribe(address, subscription.topic) ? subscription : null);
     broker.on('publish', (packet, client) => this.take(packet, client));
-    const server = createTlsServer({ ...this.serverTls, noDelay: true }, (socket) => broker.handle(socket));
+    const server = createTlsServer(
+      { ...this.serverTls, ca: this.authorityPem, requestCert: true, rejectUnauthorized: true, noDelay: true },
+      (socket) => broker.handle(socket),
+    );
     await new Promise<void>((resolve) => server.listen(this.usedPort, '127.0.0.1', resolve));
     this.usedPort = (server.address() as AddressInfo).port;
     this.broker = broker;

@@ -88,6 +88,7 @@ export class CliHarness {
           port: 1,
           url: 'http://a:1',
           grpc: undefined,
+          mode: 'open',
           modules: [],
         });
         return Promise.resolve();

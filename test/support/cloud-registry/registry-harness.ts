@@ -169,7 +169,6 @@ export async function deployRow(ground: Ground, device: string, imageDigest: str
     .values({
       workspace: 'default',
       name: device,
-      secretHash: '',
       sealingKey: '',
       tagsJson: '{}',
       enrolledAt: at,

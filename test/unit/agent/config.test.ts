@@ -40,6 +40,20 @@ describe('the settings of the agent', () => {
     expect(from({ file: file(JSON.stringify(fileFormOf(config))) })).toEqual(config);
   });
 
+  it('say who may score, by which names and from which pages', () => {
+    expect(from({}).scoring).toMatchObject({ access: undefined, hostNames: [], corsOrigins: [] });
+    const config = from({
+      flags: { 'scoring.access': 'keys' },
+      environment: { FLOTILLA_AGENT_SCORING_HOST_NAMES: 'Edge-1, edge-1.example' },
+      file: file('scoring: { corsOrigins: ["https://App.example"] }\nlocal: { socket: /run/a.sock, socketGroup: 44 }'),
+    });
+    expect(config).toMatchObject({
+      scoring: { access: 'keys', hostNames: ['edge-1', 'edge-1.example'], corsOrigins: ['https://app.example'] },
+      local: { socket: '/run/a.sock', socketGroup: '44' },
+    });
+    expect(from({ file: file(JSON.stringify(fileFormOf(config))) })).toEqual(config);
+  });
+
   it('cannot be changed', () => {
     const config = from({});
     expect(() => Object.assign(config.scoring, { port: 1 })).toThrow();
@@ -60,6 +74,9 @@ describe('the settings of the agent', () => {
     [{ file: file('a: [1') }, 'is not YAML'],
     [{ file: file('- 1') }, 'must be a map'],
     [{ environment: { FLOTILLA_LOG_LEVEL: 'loud' } }, 'log.level'],
+    [{ flags: { 'scoring.hostNames': 'edge:1' } }, 'scoring.hostNames: must be host names without a port'],
+    [{ flags: { 'scoring.corsOrigins': 'app.example' } }, 'https://app.example'],
+    [{ flags: { 'local.socketGroup': 'flotilla' } }, 'set local.socket to a path outside'],
   ])('are refused with the place and the remedy: %j', (sources, words) => {
     expect(() => from(sources)).toThrow(words);
   });

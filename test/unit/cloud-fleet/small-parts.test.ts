@@ -1,9 +1,11 @@
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { maxUnacknowledgedBytes } from '#shared/protocol/blocks.js';
 import { TokenBuckets } from '#cloud/gateway/token-bucket.js';
 import { BlockCredit } from '#cloud/mqtt/block-credit.js';
-import { hashPassword, PasswordVerifier, verifyPassword } from '#cloud/mqtt/broker-password.js';
-import { aclFile, passwordFile } from '#cloud/mqtt/mosquitto-files.js';
+import { ConnectionCounter } from '#cloud/mqtt/connection-limits.js';
+import { FlowMeter } from '#cloud/mqtt/flow-meter.js';
+import { aclFile } from '#cloud/mqtt/mosquitto-config.js';
 import { Semaphore } from '#cloud/mqtt/semaphore.js';
 
 const kib256 = 256 * 1024;
@@ -61,44 +63,66 @@ describe('TokenBuckets', () => {
   });
 });
 
-describe('passwords on the broker', () => {
-  it('verifies what was hashed and nothing else', async () => {
-    const stored = await hashPassword('right');
-    expect(stored).toMatch(/^\$7\$101\$[A-Za-z0-9+/]{16}\$[A-Za-z0-9+/]{86}==$/);
-    expect(await verifyPassword('right', stored)).toBe(true);
-    expect(await verifyPassword('wrong', stored)).toBe(false);
-    expect(await hashPassword('right')).not.toBe(stored);
+describe('FlowMeter', () => {
+  const limits = { messagesPerSecond: 10, bytesPerSecond: 1_000, burstSeconds: 2 };
+
+  it('lets a burst of some seconds through, then says how long what came must be paid for', () => {
+    const meter = new FlowMeter(limits, 0);
+    expect(meter.take(20, 100, 0)).toBe(0);
+    expect(meter.take(5, 100, 0)).toBe(500);
+    expect(meter.take(0, 0, 500)).toBe(0);
   });
 
-  it.each(['', 'plain', '$6$101$aa$bb', '$7$0$aaaa$bbbb', '$7$99999999$aaaa$bbbb'])(
-    'takes %j for no hash',
-    async (stored) => {
-      expect(await verifyPassword('x', stored)).toBe(false);
-    },
-  );
+  it('counts bytes beside messages', () => {
+    const meter = new FlowMeter(limits, 0);
+    expect(meter.take(1, 5_000, 0)).toBe(3_000);
+    expect(meter.take(0, 0, 2_000)).toBe(1_000);
+  });
 
-  it('remembers a right password only together with its hash', async () => {
-    const verifier = new PasswordVerifier(1);
-    const first = await hashPassword('one');
-    const second = await hashPassword('two');
-    expect(await verifier.verify('one', first)).toBe(true);
-    expect(await verifier.verify('one', first)).toBe(true);
-    expect(await verifier.verify('one', second)).toBe(false);
-    expect(await verifier.verify('two', first)).toBe(false);
-    expect(await verifier.verify('two', second)).toBe(true);
+  it('never lets more through than rate and burst, however it is cut into pieces and times', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(5), fc.nat(500), fc.nat(300))), (pieces) => {
+        const meter = new FlowMeter(limits, 0);
+        let [now, messages, bytes] = [0, 0, 0];
+        for (const [count, size, gapMs] of pieces) {
+          now += gapMs;
+          messages += count;
+          bytes += size;
+          now += meter.take(count, size, now);
+          expect(messages).toBeLessThanOrEqual(20 + (now / 1000) * 10 + 1e-6);
+          expect(bytes).toBeLessThanOrEqual(2_000 + now + 1e-6);
+        }
+      }),
+    );
+  });
+});
+
+describe('ConnectionCounter', () => {
+  const limits = { inAll: 4, perAddress: 3, strangersPerAddress: 2 };
+
+  it('bounds strangers, an address and all together, and takes back what is closed', () => {
+    const counter = new ConnectionCounter(limits);
+    const [first, second] = [counter.enter('a'), counter.enter('a')];
+    expect(counter.enter('a')).toBeUndefined();
+    first?.accepted();
+    first?.accepted();
+    second?.accepted();
+    const third = counter.enter('a');
+    expect(third).toBeDefined();
+    third?.accepted();
+    expect(counter.enter('a')).toBeUndefined();
+    expect(counter.enter('b')).toBeDefined();
+    expect(counter.enter('c')).toBeUndefined();
+    third?.closed();
+    third?.closed();
+    expect(counter.enter('c')).toBeDefined();
+    expect(counter.enter('c')).toBeUndefined();
   });
 });
 
 describe('files for Mosquitto', () => {
-  it('lists users with their hashes, one a line', () => {
-    const text = passwordFile({ cloudUser: 'cloud', cloudHash: '$7$c', adminHash: '$7$a' }, [
-      { workspace: 'w', device: 'd', secretHash: '$7$d' },
-    ]);
-    expect(text).toBe('cloud:$7$c\nadmin:$7$a\nw/d:$7$d\n');
-  });
-
   it('lets devices write what devices send and read what the cloud sends, and the cloud the reverse', () => {
-    const lines = aclFile('cloud').split('\n');
+    const lines = aclFile().split('\n');
     expect(lines).toContain('pattern write flotilla/v1/%u/reported');
     expect(lines).toContain('pattern read flotilla/v1/%u/desired');
     expect(lines).toContain('pattern read flotilla/v1/%u/commands/+/request');
