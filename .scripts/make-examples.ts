@@ -103,6 +103,19 @@ const desired = {
   prefetch: [],
 };
 
+const nextPublisher = keyOf('next publisher');
+const trust = {
+  schema: 1,
+  workspace: who.workspace,
+  version: 1,
+  publishers: [publisher.publicKey, nextPublisher.publicKey],
+  threshold: 1,
+  directors: [director.publicKey],
+  authorities: ['-----BEGIN CERTIFICATE-----\nTHE+CERTIFICATE+OF+THE+AUTHORITY=\n-----END CERTIFICATE-----\n'],
+  withdrawn: [],
+  issuedAt: at,
+};
+
 const sketch = emptySketch();
 for (const latency of [0.41, 0.43, 0.44, 0.52, 0.58, 1.9]) addToSketch(sketch, latency);
 const capabilities = {
@@ -203,6 +216,9 @@ const examples: Record<string, object> = {
     source: { kind: 'chunks', map: blob(canonicalJson(chunkMap)).digest },
     indexes: [0, 1, 2],
   },
+  trust,
+  'trust-request': { schema: 1, after: 0 },
+  'trust-data': { schema: 1, newest: 1, envelopes: [envelopeOver(payloadTypes.trust, trust, publisher)] },
   'enrolment-token': {
     url: 'https://192.168.7.10:7443',
     workspace: 'main',

@@ -12,6 +12,7 @@ import { presenceSchema } from '#shared/protocol/presence.js';
 import { reportedSchema } from '#shared/protocol/reported.js';
 import { ackSchema, eventBatchSchema, telemetryBatchSchema } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
+import { trustDataSchema, trustDocumentSchema, trustRequestSchema } from '#shared/protocol/trust.js';
 
 export interface ProtocolDocument {
   /** File name of the schema and of the example. */
@@ -23,7 +24,7 @@ export interface ProtocolDocument {
   /** The channels whose payload it is. */
   readonly channels?: readonly Channel[];
   /** Payload type of the DSSE envelope that carries it, as a key of `payloadTypes`. */
-  readonly signedAs?: 'desired' | 'command' | 'image';
+  readonly signedAs?: 'desired' | 'command' | 'image' | 'trust';
   /** A file extension other than `.json` for what people write by hand. */
   readonly writtenAs?: 'module.yaml';
 }
@@ -100,6 +101,28 @@ export const protocolDocuments: readonly ProtocolDocument[] = [
     about: 'Asks for chunks of a blob; the answers are binary frames on `blocks/data`.',
     schema: blocksRequestSchema,
     channels: ['blocksGet'],
+  },
+  {
+    name: 'trust',
+    title: 'Trust document',
+    about:
+      'Whose images, documents and certificates count on the devices of a workspace. Each version is signed by publishers of the version before.',
+    schema: trustDocumentSchema,
+    signedAs: 'trust',
+  },
+  {
+    name: 'trust-request',
+    title: 'Trust request',
+    about: 'Asks for the versions of the trust document above one.',
+    schema: trustRequestSchema,
+    channels: ['trustGet'],
+  },
+  {
+    name: 'trust-data',
+    title: 'Trust data',
+    about: 'Versions of the trust document, as signed, in rising order; `newest` says whether there are more.',
+    schema: trustDataSchema,
+    channels: ['trustData'],
   },
   {
     name: 'enrolment-token',

@@ -32,6 +32,8 @@ const payloads: Record<Channel, string> = {
   commandResponse: '[command response](schemas/command-response.schema.json)',
   blocksGet: '[blocks request](schemas/blocks-request.schema.json)',
   blocksData: '[binary frame](#block-frames)',
+  trustGet: '[trust request](schemas/trust-request.schema.json)',
+  trustData: '[trust data](schemas/trust-data.schema.json)',
 };
 
 const limits: Record<Channel, number> = {
@@ -45,6 +47,10 @@ const operationsAbout: Record<Operation, string> = {
   score: 'scores one input on the device, through the same path as local HTTP requests',
   logs: 'the last lines that the agent, or a module, logged',
   restart: "replaces the module's host process",
+  explain: 'answers with what `flotilla-agent explain` shows',
+  check: 'answers with what `flotilla-agent check` finds',
+  bundle: 'makes a support bundle without secrets, and answers with its digest and size',
+  'bundle-read': 'answers with a piece of that bundle',
 };
 
 const statusAbout: Record<BlockStatus, string> = {
@@ -75,6 +81,7 @@ export function renderReference(): string {
     accessRules(),
     signatures(),
     generationRules(),
+    trustRules(),
     streamRules(),
     blocks(),
     commands(),
@@ -128,6 +135,7 @@ ${table(['payload', 'payload type', 'signed by'], rows)}`;
 }
 
 function signerOf(payload: string): string {
+  if (payload === 'trust') return 'publishers of the version before, and its own';
   return payload === 'image' ? 'a publisher' : "the workspace's director";
 }
 
@@ -142,6 +150,17 @@ A desired document has a generation, which per device only rises, rollbacks incl
 - accepts any higher generation.
 
 Content is everything but \`issuedAt\` and \`expiresAt\`, compared as sorted JSON. When a document has expired, the device goes on with what it has. A reported generation above the database's raises the database's.`;
+}
+
+function trustRules(): string {
+  return `## Trust
+
+What an enrolment token pins is version 0 of what a device trusts: publishers, directors, authorities. From then on the [trust document](schemas/trust.schema.json) of the workspace says it. A device asks for what it lacks with \`trust/get\` on every connect, every hour, and when a signature names a director it does not know; the cloud answers with the versions above \`after\`, in order, as many as fit. A device that goes by version *v* takes version *v* + 1 and no other,
+
+- when publishers of *v* signed it, as many as the \`threshold\` of *v*, and publishers of its own, as many as its own \`threshold\`;
+- when it still names every publisher that *v* had withdrawn.
+
+A device that goes by its pins may begin at any version that a pinned publisher signed. The same version with other content is refused, and so is an older one. No control plane can change any of it: it has no publisher's key. The shape is that of the root role of TUF.`;
 }
 
 function streamRules(): string {

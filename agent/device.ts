@@ -14,16 +14,15 @@ import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { Ack } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
+import { createDeviceCommands } from '#agent/device-commands.js';
 import { recallDevice } from '#agent/device-memory.js';
-import type { TrustSource } from '#agent/identity/device-trust.js';
+import type { KeptTrust } from '#agent/identity/device-trust.js';
 import type { Identity } from '#agent/identity/identity.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { createExecutors } from '#agent/actions/executors.js';
 import { Background } from '#agent/actions/background.js';
-import { createImageFetcher } from '#agent/actions/image-fetcher.js';
+import { createFetcher } from '#agent/actions/image-fetching.js';
 import { KnownVersions } from '#agent/actions/versions.js';
-import { CommandRunner } from '#agent/commands/command-runner.js';
-import { createOperations } from '#agent/commands/operation-executors.js';
 import { BlockClient } from '#agent/link/block-client.js';
 import { DesiredInbox } from '#agent/link/desired-inbox.js';
 import { Reporter } from '#agent/link/reporter.js';
@@ -31,18 +30,19 @@ import type { DeviceFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
 import { createModuleControl } from '#agent/local/module-control.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
-import { entry, nothingObserved } from '#agent/reconcile/observed.js';
+import { entry } from '#agent/reconcile/observed.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 import { Reconciler } from '#agent/reconcile/reconciler.js';
 import { DeviceViews } from '#agent/local/device-views.js';
 import { createServing } from '#agent/serving/device-serving.js';
 import type { Serving } from '#agent/serving/serving.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
-import { committedSetOf } from '#agent/store/committed-state.js';
+import { committedSetOf, observedAtStart } from '#agent/store/committed-state.js';
 import { ImageStore } from '#agent/store/image-store.js';
 import type { StateDocuments } from '#agent/store/state-documents.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
 import { createTelemetry } from '#agent/telemetry/telemetry.js';
+import { TrustFollower } from '#agent/trust/trust-follower.js';
 import { watchModules } from '#agent/telemetry/module-events.js';
 
 export interface DeviceParts {
@@ -52,7 +52,7 @@ export interface DeviceParts {
   readonly logger: Logger;
   readonly logs: LogRings;
   readonly identity: Identity;
-  readonly trust: TrustSource;
+  readonly trust: KeptTrust;
   readonly folder: StateFolder;
   readonly runFolder: string;
   readonly documents: StateDocuments;
@@ -81,6 +81,7 @@ export interface Device {
   onAck(ack: Ack): void;
   onCommand(id: string, payload: Uint8Array): void;
   onBlock(payload: Uint8Array): void;
+  onTrust(payload: Uint8Array): void;
   hourly(): Promise<void>;
   trustedNow(): number;
 }
@@ -104,16 +105,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     onBug,
   });
   const set = committedSetOf(committed.value);
-  const state = new DeviceState(
-    {
-      ...nothingObserved,
-      serving: { ...nothingObserved.serving, set },
-      committed: { generation: committed.value.generation, set },
-      garbageDue: true,
-    },
-    clock,
-    random,
-  );
+  const state = new DeviceState(observedAtStart(committed.value), clock, random);
   const versions = new KnownVersions(
     () => state.desired,
     () => committed.value,
@@ -139,16 +131,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     firstId: Math.floor(random() * 2 ** 32),
   });
   const images = new ImageStore(new BlobCache(folder), folder.modules);
-  const fetcher = createImageFetcher({
-    state,
-    images,
-    blocks,
-    committed,
-    publishers: () => trust.current().publishers,
-    reserveBytes: config.disk.reserveBytes,
-    cacheFolder: folder.root,
-    onUnexpected: onBug,
-  });
+  const fetcher = createFetcher({ config, folder, trust, images, blocks, state, committed, onBug });
   const serving = createServing({
     ...parts,
     state,
@@ -188,6 +171,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   });
   const views = new DeviceViews({
     identity,
+    trust: () => trusting.report(),
     bootId,
     clock,
     state,
@@ -203,6 +187,21 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,
   });
+  const trusting = new TrustFollower({
+    clock,
+    logger,
+    workspace: identity.workspace,
+    trust,
+    publish,
+    raise,
+    served: () => versions.servedNow,
+    desired: () => state.desired,
+    blobs: images.blobs,
+    blocks: () => (parts.link().connected ? blocks : undefined),
+    onChanged: () => reporter.wake(),
+    onError: onHeldUp,
+    signal: stopping.signal,
+  });
   const reporter = new Reporter({
     clock,
     bootId,
@@ -214,6 +213,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       clock,
       address: identity,
       directors: () => trust.current().directors,
+      onUnknownDirector: () => trusting.refresh(),
       persist: async (envelope, desired) => {
         await keptDesired.write(envelope);
         time.verified(Date.parse(desired.issuedAt));
@@ -222,6 +222,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
         if (renewed) state.renew(holds.follow(desired));
         else state.accept(holds.follow(desired), {});
         views.accepted();
+        trusting.look();
         logger.info({ generation: desired.generation, renewed }, 'desired document accepted');
         reporter.wake();
       },
@@ -237,26 +238,11 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     kept,
     Math.max(committed.value.generation, rejections.generation),
   );
-  const commands = new CommandRunner({
-    clock,
-    address: identity,
-    directors: () => trust.current().directors,
-    journal,
-    executors: createOperations({
-      uptimeSeconds: () => Math.round(process.uptime()),
-      scoring: { address: config.scoring.address, port: parts.handle.port },
-      isServed: (module) => entry(state.observed.serving.set, module) !== undefined,
-      logs: (module, lines) => logs.read(module, lines),
-      restart: (module) => executors.restart(module),
-    }),
-    respond: (response) => publish('commandResponse', response, response.id),
-    trustedNow: () => time.now(),
-    onSignedTime: (at) => time.verified(at),
-    onRefused: (id, problem) => {
-      views.refusedCommand(id, problem);
-      logger.warn({ id, problem }, 'command refused');
-      raise({ level: 'warn', type: 'command.refused', message: problem.message, details: { code: problem.code, id } });
-    },
+  const commands = createDeviceCommands({
+    ...{ config, clock, logger, logs, identity, trust, folder, bootId, journal, time, views, raise, publish },
+    scoringPort: parts.handle.port,
+    isServed: (module) => entry(state.observed.serving.set, module) !== undefined,
+    restart: (module) => executors.restart(module),
     onError: onHeldUp,
   });
 
@@ -264,6 +250,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     reconciler.wake();
     reporter.wake();
     rejections.follow(fact, state);
+    if (fact.kind === 'committed') trusting.look();
   });
   state.onChange(watchModules(state, raise, (module, line) => logs.module(module, line)));
   if (kept !== undefined) {
@@ -291,6 +278,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     start: () => {
       telemetry.start();
       reconciler.wake();
+      trusting.look();
     },
     stop: async () => {
       stopping.abort();
@@ -312,6 +300,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       reporter.linkChanged(up);
       telemetry.linkChanged(up);
       if (!up) return;
+      trusting.ask();
       void publish('desiredGet', { schema: 1, ...(state.desired ? { generation: state.desired.generation } : {}) });
     },
     onDesired: (payload) =>
@@ -334,11 +323,14 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     },
     onCommand: (id, payload) => commands.receive(id, payload),
     onBlock: (payload) => blocks.receive(payload),
+    onTrust: (payload) => background.run(() => trusting.receive(payload)),
     trustedNow: () => time.now(),
     hourly: async () => {
       state.take({ kind: 'garbageChanged', due: true });
       reporter.wholeAsked();
-      if (parts.link().connected) await publish('desiredGet', { schema: 1 });
+      if (!parts.link().connected) return;
+      trusting.ask();
+      await publish('desiredGet', { schema: 1 });
     },
   };
 }

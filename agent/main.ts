@@ -281,6 +281,9 @@ function dispatch(device: Device, channel: Channel, id: string | undefined, payl
     case 'blocksData':
       device.onBlock(payload);
       return;
+    case 'trustData':
+      device.onTrust(payload);
+      return;
     // What devices send is not delivered to devices.
     case 'desiredGet':
     case 'reported':
@@ -289,6 +292,7 @@ function dispatch(device: Device, channel: Channel, id: string | undefined, payl
     case 'events':
     case 'commandResponse':
     case 'blocksGet':
+    case 'trustGet':
       return;
   }
   unreachable(channel);

@@ -6,7 +6,7 @@ import type { Logger } from '#shared/platform/logger.js';
 import type { CloudConfig } from './config.js';
 import { Shutdown } from './lifecycle/shutdown.js';
 import { openApi } from './wiring/api-wiring.js';
-import { wireFleet } from './wiring/fleet-wiring.js';
+import { type FleetPart, wireFleet } from './wiring/fleet-wiring.js';
 import { layGround } from './wiring/ground.js';
 import { wireRegistry } from './wiring/registry-wiring.js';
 import { openTelemetry } from './wiring/telemetry-wiring.js';
@@ -34,8 +34,9 @@ export async function startCloud(config: CloudConfig, logger: Logger, version: s
   try {
     const ground = await layGround(config, logger, shutdown);
     const telemetry = await openTelemetry(ground);
-    const registry = await wireRegistry(ground, telemetry);
-    const fleet = await wireFleet(ground, version, telemetry);
+    let fleet: FleetPart | undefined;
+    const registry = await wireRegistry(ground, telemetry, () => fleet?.imagesSigned());
+    fleet = await wireFleet(ground, version, telemetry);
     const api = await openApi(ground, version, [registry, fleet], fleet.identity);
     return {
       addresses: { http: api.url, ...fleet.addresses },

@@ -10,6 +10,7 @@ import { tagsSchema } from '#shared/protocol/primitives.js';
 import { describeIssues } from '#shared/protocol/decode.js';
 import { fileFormOf } from '#agent/config.js';
 import { configOf, example, flag, type GlobalOptions, print } from '#agent/cli/command-parts.js';
+import { addDiagnosis } from '#agent/cli/diagnosis.js';
 import { addKeys, keysCommands } from '#agent/cli/keys.js';
 import { addProviders, providerCommands } from '#agent/cli/providers.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
@@ -50,8 +51,19 @@ function createProgram(): Command {
     .showSuggestionAfterError(false);
   example(program, 'flotilla-agent status --output json');
   // Options of the whole program may stand behind a command, where people type them.
-  for (const add of [addEnroll, addRun, addStatus, addExplain, addLogs, addRollback, addDefer, addKeys, addProviders]) {
-    const command = add(program);
+  const adds = [
+    addEnroll,
+    addRun,
+    addStatus,
+    addExplain,
+    addLogs,
+    addDiagnosis,
+    addRollback,
+    addDefer,
+    addKeys,
+    addProviders,
+  ];
+  for (const command of adds.flatMap((add) => add(program))) {
     for (const one of [command, ...command.commands])
       one.exitOverride().configureOutput({ outputError: () => undefined });
   }
@@ -228,7 +240,7 @@ function usageMessage(error: CommanderError): string {
   const message = error.message.replace(/^error: /, '');
   const typed = /unknown (?:command|option) '([^']+)'/.exec(message)?.[1];
   if (error.code === 'commander.help')
-    return 'give a command: enroll, run, status, explain, logs, rollback, defer, keys or providers; --help tells more';
+    return 'give a command: enroll, run, status, explain, check, logs, bundle, rollback, defer, keys or providers; --help tells more';
   if (typed === undefined) return message;
   const known = [...knownCommands, ...knownOptions];
   const suggestion = nearest(typed, known);
@@ -242,9 +254,11 @@ const knownCommands = [
   'run',
   'status',
   'explain',
+  'check',
   'logs',
   'rollback',
   'defer',
+  'bundle',
   'keys',
   'providers',
   ...keysCommands,
@@ -271,6 +285,7 @@ const knownOptions = [
   '--for',
   '--reason',
   '--from',
+  '--to',
   '--sha256',
   '--built-for',
   '--timeout',

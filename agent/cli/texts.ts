@@ -13,7 +13,18 @@ export function statusText(status: StatusView): string[] {
     `spooled     ${Object.entries(status.spool)
       .map(([kind, { batches, bytes }]) => `${kind} ${String(batches)} (${String(bytes)} bytes)`)
       .join(', ')}`,
+    ...trustLines(status),
     ...moduleLines(status),
+  ];
+}
+
+function trustLines({ reported: { trust } }: StatusView): string[] {
+  if (trust === undefined) return [];
+  const { version, problem, unsigned } = trust;
+  return [
+    `trust       ${version === 0 ? 'as its enrolment token pinned' : `version ${String(version)}`}`,
+    ...(problem === undefined ? [] : [`  ${problem.code}: ${problem.message}`]),
+    ...(unsigned.length === 0 ? [] : [`  signed by nobody who counts any more: ${unsigned.join(', ')}`]),
   ];
 }
 

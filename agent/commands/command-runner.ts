@@ -12,6 +12,7 @@ import {
   type Operation,
   type OperationArguments,
   type OperationResult,
+  operations,
 } from '#shared/protocol/commands.js';
 import { decodeMessage, maxMessageBytes } from '#shared/protocol/decode.js';
 import { envelopeSchema, payloadTypes } from '#shared/protocol/envelope.js';
@@ -105,7 +106,7 @@ export class CommandRunner {
           })
         : await this.execute(request, leftMs);
     try {
-      await journal.answer(response);
+      if (!operations[request.operation].reads) await journal.answer(response);
     } catch (error) {
       // What it did is done: better an answer that a restart forgets than none.
       if (!(error instanceof AppError)) throw error;
@@ -116,7 +117,7 @@ export class CommandRunner {
 
   private async execute(request: CommandRequest, leftMs: number): Promise<CommandResponse> {
     try {
-      await this.ports.journal.begin(request.id, request);
+      if (!operations[request.operation].reads) await this.ports.journal.begin(request.id, request);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       return failed(request.id, toProblem(error));
@@ -155,6 +156,14 @@ export class CommandRunner {
         return executors.logs(request.arguments, signal);
       case 'restart':
         return executors.restart(request.arguments, signal);
+      case 'explain':
+        return executors.explain(request.arguments, signal);
+      case 'check':
+        return executors.check(request.arguments, signal);
+      case 'bundle':
+        return executors.bundle(request.arguments, signal);
+      case 'bundle-read':
+        return executors['bundle-read'](request.arguments, signal);
     }
   }
 }

@@ -1,16 +1,21 @@
 /** What each direct command does on this device. */
 import { request } from 'node:http';
 import { AppError, type ErrorCode, messageOf } from '#shared/kernel/errors.js';
+import type { OperationArguments, OperationResult } from '#shared/protocol/commands.js';
 import { maxMessageBytes } from '#shared/protocol/decode.js';
 import { maxResultBytes, type OperationExecutors } from '#agent/commands/command-runner.js';
+import type { Diagnosis } from '#agent/diagnosis/diagnosis.js';
+import type { LogRings } from '#agent/local/log-rings.js';
 import { agentVersion } from '#agent/version.js';
 
 export interface OperationPorts {
   readonly uptimeSeconds: () => number;
   readonly scoring: { readonly address: string; readonly port: number };
   readonly isServed: (module: string) => boolean;
-  readonly logs: (module: string | undefined, lines: number) => string[];
+  readonly bootId: number;
+  readonly logs: Pick<LogRings, 'read' | 'follow' | 'count'>;
   readonly restart: (module: string) => Promise<void>;
+  readonly diagnosis: Diagnosis;
 }
 
 export function createOperations(ports: OperationPorts): OperationExecutors {
@@ -25,13 +30,33 @@ export function createOperations(ports: OperationPorts): OperationExecutors {
       requireServed(module);
       return score(ports.scoring, `/score/${module}`, JSON.stringify(input), signal);
     },
-    logs: async ({ module, lines }) => ({ lines: fitting(ports.logs(module, lines)) }),
+    logs: (args, signal) => readLogs(ports, args, signal),
     restart: async ({ module }) => {
       requireServed(module);
       await ports.restart(module);
       return {};
     },
+    explain: async () => ({ explanation: ports.diagnosis.explain() }),
+    check: async () => ({ findings: await ports.diagnosis.check() }),
+    bundle: () => ports.diagnosis.makeBundle(),
+    'bundle-read': async ({ digest, offset }) => ({ bytes: await ports.diagnosis.readBundle(digest, offset) }),
   };
+}
+
+/** A place in a log is the boot and the lines since: after a restart, everything since then is new. */
+async function readLogs(
+  { logs, bootId }: OperationPorts,
+  { module, lines, after, waitSeconds }: OperationArguments<'logs'>,
+  signal: AbortSignal,
+): Promise<OperationResult<'logs'>> {
+  const place = (count: number): string => `${String(bootId)}-${String(count)}`;
+  if (after === undefined) return { lines: fitting(logs.read(module, lines)), next: place(logs.count(module)) };
+  const [boot, count] = after.split('-').map(Number);
+  const from = boot === bootId && count !== undefined && Number.isSafeInteger(count) ? count : 0;
+  const until = AbortSignal.any([signal, AbortSignal.timeout(waitSeconds * 1000)]);
+  const part = await logs.follow(module, from, lines, until);
+  const fits = fitting(part.lines);
+  return { lines: fits, next: place(part.next), missed: part.missed + part.lines.length - fits.length };
 }
 
 interface Scored {

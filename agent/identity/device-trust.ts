@@ -8,13 +8,22 @@ import { publicKeySchema } from '#shared/protocol/enrolment.js';
 import { counterSchema } from '#shared/protocol/primitives.js';
 
 const deviceTrustSchema = z.object({
+  /** Of the trust document that says it; 0 for what the token pinned. */
   version: counterSchema,
   directors: z.array(publicKeySchema).min(1).max(8),
   publishers: z.array(publicKeySchema).min(1).max(8),
+  /** How many publishers must sign the next version. */
+  threshold: z.int().min(1).max(8).default(1),
+  withdrawn: z.array(publicKeySchema).max(64).default([]),
   /** PEM. */
   authorities: z.array(z.string().startsWith('-----BEGIN CERTIFICATE-----')).min(1).max(8),
 });
 export type DeviceTrust = z.infer<typeof deviceTrustSchema>;
+
+/** What a token pins: one of the publishers must sign whatever follows. */
+export function pinnedTrust(pins: Pick<DeviceTrust, 'directors' | 'publishers' | 'authorities'>): DeviceTrust {
+  return { version: 0, ...pins, threshold: 1, withdrawn: [] };
+}
 
 export function trustDocument(path: string): JsonDocument<DeviceTrust> {
   return new JsonDocument(path, (value) => deviceTrustSchema.parse(value), { mode: 0o600 });

@@ -14,7 +14,7 @@ import { isName } from '#shared/kernel/names.js';
 import type { Capabilities } from '#shared/protocol/reported.js';
 import { clientIdOf, type DeviceAddress } from '#shared/protocol/topics.js';
 import { type DeviceKeys, makeDeviceKeys, sealingPublicKey, signingRequestFor } from '#agent/identity/device-keys.js';
-import { trustDocument } from '#agent/identity/device-trust.js';
+import { pinnedTrust, trustDocument } from '#agent/identity/device-trust.js';
 import { type Identity, identityDocument, pendingEnrolmentDocument } from '#agent/identity/identity.js';
 import { checkOwnCertificate } from '#agent/identity/own-certificate.js';
 import { postToGateway } from '#agent/identity/gateway-request.js';
@@ -110,12 +110,13 @@ async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
   // Nothing of an earlier device is this one's: not its generation, nor what it has not sent yet.
   await document.remove();
   await forgetDevice(folder);
-  await trustDocument(folder.trust).write({
-    version: 0,
-    directors: [token.value.director],
-    publishers: token.value.publishers,
-    authorities: [authority],
-  });
+  await trustDocument(folder.trust).write(
+    pinnedTrust({
+      directors: [token.value.director],
+      publishers: token.value.publishers,
+      authorities: [authority],
+    }),
+  );
   await document.write(identity);
   await pending.remove();
   return identity;

@@ -24,6 +24,8 @@ export interface InboxPorts {
   readonly address: DeviceAddress;
   /** Asked for each document. */
   readonly directors: () => readonly string[];
+  /** A document came from a director who is not known: ends when whatever the control plane knows of that is known here too. */
+  readonly onUnknownDirector: () => Promise<void>;
   /** Durable when it resolves. */
   readonly persist: (envelope: Envelope, desired: Desired) => Promise<void>;
   readonly onAccepted: (desired: Desired, renewed: boolean) => void;
@@ -54,7 +56,11 @@ export class DesiredInbox {
   }
 
   private async judge(payload: Uint8Array): Promise<void> {
-    const read = readDesired(payload, this.ports.directors());
+    let read = readDesired(payload, this.ports.directors());
+    if (!read.ok && read.error.code === 'signature.unknown-key') {
+      await this.ports.onUnknownDirector();
+      read = readDesired(payload, this.ports.directors());
+    }
     if (!read.ok) {
       this.refuse(undefined, read.error);
       return;

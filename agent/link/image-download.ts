@@ -8,24 +8,25 @@ import { checkChunkMap, checkManifest, chunkMapLayer, maxImageManifestBytes } fr
 import { maxChunkMapBytes } from '#shared/package/chunk-map.js';
 import { digestOf } from '#shared/package/digest.js';
 import type { Descriptor } from '#shared/package/image-schema.js';
-import { verifyImageSignature } from '#shared/package/image-signature.js';
 import { maxChunkBytes } from '#shared/protocol/blocks.js';
 import type { ImageReference } from '#shared/protocol/desired.js';
 import type { Digest } from '#shared/protocol/primitives.js';
+import type { Trust } from '#shared/protocol/trust.js';
 import type { Progress } from '#agent/reconcile/observed.js';
 import type { BlobCache } from '#agent/store/blob-cache.js';
 import { type FreeBytes, requireRoom } from '#agent/store/disk-space.js';
 import type { ImageStore } from '#agent/store/image-store.js';
 import type { BlockClient } from '#agent/link/block-client.js';
 import { fetchBlobs } from '#agent/link/blob-fetch.js';
+import { verifyTrusted } from '#agent/trust/verify-trusted.js';
 
 const maxSignatureBytes = 64 * 1024;
 
 export interface DownloadPorts {
   readonly images: ImageStore;
   readonly blocks: BlockClient;
-  /** Public keys of those who may say what runs here. */
-  readonly publishers: readonly string[];
+  /** Who may say what runs here, asked at each use. */
+  readonly trust: () => Pick<Trust, 'version' | 'publishers' | 'withdrawn'>;
   /** Images that may hold chunks of this one. */
   readonly neighbours: () => readonly Digest[];
   readonly freeBytes: FreeBytes;
@@ -44,10 +45,10 @@ export async function downloadImage(
   const small = new SmallBlobs(ports.blocks, blobs, signal);
 
   const signature = await small.fetch(image.signature, maxSignatureBytes, 'signature');
-  const signed = verifyImageSignature(signature, image, ports.publishers);
+  const signed = verifyTrusted(signature, image, ports.trust());
   if (!signed.ok) {
-    // Another envelope may stand under another digest; this one is of no use.
-    await blobs.remove(image.signature.digest);
+    // Another envelope may stand under another digest; this one is of no use, unless what answers came with it.
+    if (signed.error.code !== 'signature.withdrawn') await blobs.remove(image.signature.digest);
     throw new AppError(
       signed.error.code,
       `${image.name}:${String(image.version)} is refused: ${signed.error.message}`,

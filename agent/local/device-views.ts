@@ -12,7 +12,7 @@ import { entry } from '#agent/reconcile/observed.js';
 import { planDevice } from '#agent/reconcile/plan.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 import type { Reconciler } from '#agent/reconcile/reconciler.js';
-import { reportedStateOf } from '#agent/reconcile/report-state.js';
+import { reportedStateOf, type TrustReport } from '#agent/reconcile/report-state.js';
 import type { Serving } from '#agent/serving/serving.js';
 import type { CommittedState } from '#agent/store/committed-state.js';
 import type { LocalHolds } from '#agent/store/local-holds.js';
@@ -22,6 +22,7 @@ import { agentVersion } from '#agent/version.js';
 
 export interface ViewParts {
   readonly identity: Identity;
+  readonly trust: () => TrustReport;
   readonly bootId: number;
   readonly clock: Clock;
   readonly state: DeviceState;
@@ -92,6 +93,7 @@ export class DeviceViews {
       capabilities,
       refused: this.refusalStands ? this.refusals.at(-1) : undefined,
       scoring,
+      trust: this.parts.trust(),
     });
   }
 

@@ -11,8 +11,19 @@ const maxBytes = 512 * 1024;
 /** Not a name that a module can have. */
 const agentRing = '_agent';
 
+export interface LogPart {
+  readonly lines: string[];
+  /** Lines since this process started: where the next part begins. */
+  readonly next: number;
+  /** Lines of this part that are not there any more, or more than were asked for. */
+  readonly missed: number;
+}
+
 export class LogRings {
   private readonly sizes = new Map<string, number>();
+  /** Lines of each ring since this process started. */
+  private readonly counts = new Map<string, number>();
+  private readonly waiting = new Set<() => void>();
 
   constructor(
     private readonly folder: string,
@@ -49,6 +60,35 @@ export class LogRings {
       .slice(-lines);
   }
 
+  /** How many lines came since this process started. */
+  count(module: string | undefined): number {
+    return this.counts.get(module ?? agentRing) ?? 0;
+  }
+
+  /**
+   * The lines after the first `after` since this process started, oldest first; the newest where they are more
+   * than `most`. Waits for one where there is none, until `until` is aborted.
+   */
+  async follow(module: string | undefined, after: number, most: number, until: AbortSignal): Promise<LogPart> {
+    while (this.count(module) <= after && !until.aborted) await this.nextLine(until);
+    const next = this.count(module);
+    const fresh = Math.max(0, next - after);
+    const lines = fresh === 0 ? [] : this.read(module, Math.min(fresh, most));
+    return { lines, next, missed: fresh - lines.length };
+  }
+
+  private nextLine(until: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        this.waiting.delete(wake);
+        until.removeEventListener('abort', wake);
+        resolve();
+      };
+      this.waiting.add(wake);
+      until.addEventListener('abort', wake, { once: true });
+    });
+  }
+
   private modules(): string[] {
     return readdirSync(this.folder)
       .filter((name) => name.endsWith('.log') && name !== `${agentRing}.log`)
@@ -70,7 +110,10 @@ export class LogRings {
     } catch {
       // A full disk must not stop what is being logged about.
       this.sizes.delete(ring);
+      return;
     }
+    this.counts.set(ring, (this.counts.get(ring) ?? 0) + 1);
+    for (const wake of [...this.waiting]) wake();
   }
 
   private pathOf(ring: string): string {

@@ -32,6 +32,13 @@ export interface ReportInput {
   readonly capabilities: Capabilities;
   readonly refused: { readonly generation?: number; readonly problem: Problem; readonly at: string } | undefined;
   readonly scoring: { readonly address: string; readonly port: number };
+  readonly trust: TrustReport;
+}
+
+export interface TrustReport {
+  readonly version: number;
+  readonly unsigned: readonly string[];
+  readonly problem: Problem | undefined;
 }
 
 export function reportedStateOf(input: ReportInput): ReportedState {
@@ -45,7 +52,12 @@ export function reportedStateOf(input: ReportInput): ReportedState {
     capabilities: input.capabilities,
     refused: input.refused === undefined ? null : { ...input.refused, problem: mutable(input.refused.problem) },
     scoring: { ...input.scoring },
+    trust: trustOf(input.trust),
   };
+}
+
+function trustOf({ version, unsigned, problem }: TrustReport): NonNullable<ReportedState['trust']> {
+  return { version, unsigned: unsigned.slice(0, 64), ...(problem === undefined ? {} : { problem: mutable(problem) }) };
 }
 
 function moduleReport(name: string, input: ReportInput): ModuleReport {

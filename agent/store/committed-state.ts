@@ -1,7 +1,14 @@
 /** The set that a start without network serves: in memory as on disk. */
 import type { JsonDocument } from '#shared/platform/atomic-file.js';
 import { type DesiredModule, type ImageReference, updatePolicyOf } from '#shared/protocol/desired.js';
-import { entry, type ServingSet, type Track, versionKeyOf } from '#agent/reconcile/observed.js';
+import {
+  entry,
+  nothingObserved,
+  type Observed,
+  type ServingSet,
+  type Track,
+  versionKeyOf,
+} from '#agent/reconcile/observed.js';
 import type { Committed, CommittedModule } from '#agent/store/state-documents.js';
 
 export const nothingCommitted: Committed = { generation: 0, modules: {}, kept: {} };
@@ -47,6 +54,17 @@ export function withoutOldestKept(
   if (longest === undefined || oldest === undefined) return undefined;
   const [name, ways] = longest;
   return { next: { ...current, kept: { ...current.kept, [name]: ways.slice(0, -1) } }, answer: oldest.image };
+}
+
+/** Before anything was looked at: what was committed is to be served. */
+export function observedAtStart(committed: Committed): Observed {
+  const set = committedSetOf(committed);
+  return {
+    ...nothingObserved,
+    serving: { ...nothingObserved.serving, set },
+    committed: { generation: committed.generation, set },
+    garbageDue: true,
+  };
 }
 
 export function committedSetOf(committed: Committed): ServingSet {

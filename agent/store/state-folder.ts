@@ -4,9 +4,9 @@
  */
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
-import { diskError } from '#shared/platform/atomic-file.js';
+import { diskError, syncFolder } from '#shared/platform/atomic-file.js';
 import type { StreamKind } from '#shared/protocol/stream.js';
 
 /** A path of a Unix socket that is longer is cut or refused by the kernel (sun_path, 108 with the final null). */
@@ -44,6 +44,8 @@ export interface StateFolder {
   /** Sampled requests and answers of modules that ask for it. */
   readonly capture: string;
   readonly logs: string;
+  /** The last support bundle that the control plane asked for. */
+  readonly bundle: string;
   spool(kind: StreamKind): string;
 }
 
@@ -72,6 +74,7 @@ export function stateFolder(root: string): StateFolder {
     commands: join(root, 'commands'),
     capture: join(root, 'capture'),
     logs: join(root, 'logs'),
+    bundle: join(root, 'bundle.tar.gz'),
     spool: (kind) => join(root, 'spool', kind),
   };
 }
@@ -87,10 +90,14 @@ export async function prepareStateFolder(folder: StateFolder): Promise<void> {
   try {
     await mkdir(folder.root, { recursive: true, mode: 0o700 });
     await chmod(folder.root, 0o700);
+    const parents = new Set([dirname(folder.root)]);
     const inner = [folder.blobs, folder.partial, folder.modules, folder.commands, folder.logs];
     for (const path of [...inner, folder.spool('telemetry'), folder.spool('events')]) {
       await mkdir(path, { recursive: true });
+      parents.add(dirname(path));
     }
+    // Else a power cut could take a folder away with all that was synced in it.
+    for (const path of parents) await syncFolder(path);
   } catch (error) {
     throw diskError(error, `cannot prepare the state folder ${folder.root}`);
   }
@@ -103,7 +110,7 @@ export async function forgetDevice(folder: StateFolder): Promise<void> {
     path,
     `${path}.previous`,
   ]);
-  documents.push(folder.controlToken);
+  documents.push(folder.controlToken, folder.bundle);
   const folders = [folder.commands, folder.capture, folder.logs, folder.spool('telemetry'), folder.spool('events')];
   for (const path of [...documents, ...folders]) await rm(path, { recursive: true, force: true });
   await prepareStateFolder(folder);

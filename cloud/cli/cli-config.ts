@@ -8,6 +8,8 @@ export interface CliConfig {
   readonly url: string | undefined;
   readonly token: string | undefined;
   readonly workspace: string | undefined;
+  /** Its first line is the passphrase of publisher keys. */
+  readonly passphraseFile?: string | undefined;
   /** SHA-256 of the authority that the control plane's certificate must chain to. */
   readonly authority?: string | undefined;
 }
@@ -20,6 +22,7 @@ export function loadCliConfig(env: Readonly<Record<string, string | undefined>>)
     url: set('FLOTILLA_URL'),
     token: set('FLOTILLA_TOKEN'),
     workspace: set('FLOTILLA_WORKSPACE'),
+    passphraseFile: set('FLOTILLA_KEYS_PASSPHRASE_FILE'),
     authority: set('FLOTILLA_AUTHORITY'),
   });
 }

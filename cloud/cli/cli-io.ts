@@ -13,6 +13,8 @@ export interface CliIo {
   readonly stderr: TextSink;
   /** Read only by commands that were asked to, with `-`. */
   readonly stdin: AsyncIterable<Uint8Array>;
+  /** Asks a person, without showing what they type; absent where nobody sits at a terminal. */
+  readonly askSecret?: ((question: string) => Promise<string>) | undefined;
   /** Whether standard error is a terminal. */
   readonly isTty: boolean;
   readonly clock: Clock;

@@ -4,6 +4,7 @@ import { systemClock } from '#shared/kernel/clock.js';
 import { FlotillaClient } from '#cloud/client/flotilla-client.js';
 import type { CliIo } from './cli-io.js';
 import { loadCliConfig } from './cli-config.js';
+import { askSecret } from './ask-secret.js';
 import { interruptedExit, runCli } from './run-cli.js';
 import { readVersion } from './version.js';
 
@@ -31,6 +32,7 @@ const io: CliIo = {
   stdout: process.stdout,
   stderr: process.stderr,
   stdin: process.stdin,
+  askSecret: process.stdin.isTTY && process.stderr.isTTY ? (question) => askSecret(question) : undefined,
   // Undefined, not false, where it is none.
   isTty: Boolean(process.stderr.isTTY),
   clock: systemClock,

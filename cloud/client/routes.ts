@@ -23,6 +23,15 @@ import { modelBody, modelCreate, modelPatch } from '#cloud/http/schemas/models.j
 import { serverBody } from '#cloud/http/schemas/server.js';
 import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 import { createdToken, selfBody, tokenBody, tokenCreate } from '#cloud/http/schemas/tokens.js';
+import {
+  directorRotationBody,
+  rotationStep,
+  trustBody,
+  trustCreate,
+  trustCreated,
+  trustVersionsBody,
+  trustVersionsQuery,
+} from '#cloud/http/schemas/trust.js';
 import { workspaceBody, workspaceCreate } from '#cloud/http/schemas/workspaces.js';
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
@@ -103,6 +112,16 @@ export const routes = {
   activityCancel: { method: 'POST', path: `${w}/activities/:id/cancel`, response: activityBody },
 
   events: { method: 'GET', path: `${w}/events`, response: none },
+
+  trustGet: { method: 'GET', path: `${w}/trust`, response: trustBody },
+  trustVersions: { method: 'GET', path: `${w}/trust/versions`, query: trustVersionsQuery, response: trustVersionsBody },
+  trustPublish: { method: 'POST', path: `${w}/trust`, body: trustCreate, response: trustCreated },
+  directorRotate: {
+    method: 'POST',
+    path: '/v1/rotations/director',
+    body: rotationStep,
+    response: directorRotationBody,
+  },
 
   enrolmentTokenCreate: {
     method: 'POST',

@@ -5,13 +5,12 @@
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { AppError, isErrorCode } from '#shared/kernel/errors.js';
 import type { NewId } from '#shared/kernel/ids.js';
-import { signEnvelope } from '#shared/package/dsse.js';
-import type { SigningKey } from '#shared/package/signing-key.js';
 import { checkMessage, decodeMessage, encodeMessage, maxMessageBytes } from '#shared/protocol/decode.js';
 import { type CommandResponse, commandRequestSchema, commandResponseSchema } from '#shared/protocol/commands.js';
 import { payloadTypes } from '#shared/protocol/envelope.js';
 import { buildTopic, channels, type DeviceAddress } from '#shared/protocol/topics.js';
 import type { Broker } from '#cloud/mqtt/broker.js';
+import type { Director } from '#cloud/trust/director-keys.js';
 import type { Counter } from '#cloud/http/metrics.js';
 import type { DeviceRepository } from './device-repository.js';
 import { deviceNotFound, deviceRetired } from './twin.js';
@@ -19,7 +18,7 @@ import { deviceNotFound, deviceRetired } from './twin.js';
 export interface CommandServiceOptions {
   readonly devices: DeviceRepository;
   readonly broker: Broker;
-  readonly director: SigningKey;
+  readonly director: Director;
   readonly clock: Clock;
   readonly newId: NewId;
   readonly ignored: Counter;
@@ -85,7 +84,7 @@ export class CommandService {
       arguments: order.arguments,
     });
     if (!request.ok) throw new AppError('request.invalid', `${order.operation}: ${request.error.message}`);
-    const envelope = signEnvelope(payloadTypes.command, encodeMessage(request.value), this.options.director);
+    const envelope = this.options.director.sign(payloadTypes.command, encodeMessage(request.value));
     const payload = Buffer.from(encodeMessage(envelope));
     if (payload.length > maxMessageBytes) {
       throw new AppError(

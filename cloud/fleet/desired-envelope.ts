@@ -1,14 +1,13 @@
 /** The director's signature over a desired document, as it is stored and published. */
 import { AppError } from '#shared/kernel/errors.js';
-import { signEnvelope } from '#shared/package/dsse.js';
-import type { SigningKey } from '#shared/package/signing-key.js';
 import { encodeMessage } from '#shared/protocol/decode.js';
 import { type Desired, desiredSchema, maxDesiredBytes } from '#shared/protocol/desired.js';
 import { envelopeSchema, payloadTypes } from '#shared/protocol/envelope.js';
+import type { Director } from '#cloud/trust/director-keys.js';
 
 /** @throws AppError `desired.too-large` */
-export function sealDesired(desired: Desired, director: SigningKey): string {
-  const text = JSON.stringify(signEnvelope(payloadTypes.desired, encodeMessage(desired), director));
+export function sealDesired(desired: Desired, director: Director): string {
+  const text = JSON.stringify(director.sign(payloadTypes.desired, encodeMessage(desired)));
   const bytes = Buffer.byteLength(text);
   if (bytes > maxDesiredBytes) {
     throw new AppError(

@@ -3,9 +3,10 @@
  * is not enrolled, on a topic that devices do not send on, or that no schema fits, is counted and
  * forgotten; nothing here throws.
  */
-import { decodeMessage, maxMessageBytes } from '#shared/protocol/decode.js';
+import { decodeMessage, encodeMessage, maxMessageBytes } from '#shared/protocol/decode.js';
 import { presenceSchema } from '#shared/protocol/presence.js';
 import { reportedSchema } from '#shared/protocol/reported.js';
+import { trustRequestSchema } from '#shared/protocol/trust.js';
 import {
   buildTopic,
   channels,
@@ -18,6 +19,7 @@ import type { Broker } from '#cloud/mqtt/broker.js';
 import type { BlockServer } from '#cloud/mqtt/block-server.js';
 import type { TelemetryIngest } from '#cloud/telemetry/telemetry-ingest.js';
 import type { Counter } from '#cloud/http/metrics.js';
+import type { TrustPublishing } from '#cloud/trust/trust-publishing.js';
 import type { BackgroundTasks } from './background-tasks.js';
 import type { CommandService } from './command-service.js';
 import type { KnownDevices } from './known-devices.js';
@@ -32,13 +34,14 @@ export interface DeviceMessagesOptions {
   readonly telemetry: TelemetryIngest;
   readonly commands: CommandService;
   readonly blocks: BlockServer;
+  readonly trust: Pick<TrustPublishing, 'answer'>;
   readonly tasks: BackgroundTasks;
   readonly ignored: Counter;
 }
 
 export class DeviceMessages {
-  /** Devices that are being answered, and whether they have asked again since: a flood costs two answers. */
-  private readonly answering = new Map<string, { again: boolean }>();
+  /** What is being answered, and the question that came since: a flood costs two answers. */
+  private readonly answering = new Map<string, { again: (() => Promise<void>) | undefined }>();
 
   constructor(private readonly options: DeviceMessagesOptions) {}
 
@@ -55,8 +58,14 @@ export class DeviceMessages {
     const address = { workspace: topic.workspace, device: topic.device };
     switch (topic.channel) {
       case 'desiredGet':
-        this.wantsDesired(address);
+        this.answer(address, 'desired/get', () => this.answerDesired(address));
         return;
+      case 'trustGet': {
+        const request = decodeMessage(trustRequestSchema, payload);
+        if (request.ok) this.answer(address, 'trust/get', () => this.answerTrust(address, request.value.after));
+        else this.ignore('malformed');
+        return;
+      }
       case 'reported': {
         const report = decodeMessage(reportedSchema, payload);
         if (report.ok) ingest.take({ kind: 'reported', address, report: report.value }, payload.length);
@@ -84,29 +93,37 @@ export class DeviceMessages {
       case 'acks':
       case 'commandRequest':
       case 'blocksData':
+      case 'trustData':
         this.ignore('not-a-device-topic');
     }
   }
 
-  private wantsDesired(address: DeviceAddress): void {
-    const key = clientIdOf(address);
+  private answer(address: DeviceAddress, what: string, answer: () => Promise<void>): void {
+    const key = `${clientIdOf(address)} ${what}`;
     const known = this.answering.get(key);
     if (known) {
-      known.again = true;
+      known.again = answer;
       return;
     }
-    const turn = { again: false };
+    const turn: { again: (() => Promise<void>) | undefined } = { again: undefined };
     this.answering.set(key, turn);
-    this.options.tasks.run('desired/get', async () => {
+    this.options.tasks.run(what, async () => {
       try {
-        do {
-          turn.again = false;
-          await this.answerDesired(address);
-        } while (turn.again);
+        for (let next: typeof turn.again = answer; next !== undefined; next = turn.again) {
+          turn.again = undefined;
+          await next();
+        }
       } finally {
         this.answering.delete(key);
       }
     });
+  }
+
+  private async answerTrust(address: DeviceAddress, after: number): Promise<void> {
+    const data = await this.options.trust.answer(address, after);
+    const topic = buildTopic({ ...address, channel: 'trustData' });
+    const { qos, retain } = channels.trustData;
+    await this.options.broker.publish(topic, Buffer.from(encodeMessage(data)), { qos, retain });
   }
 
   /** Not retained: the retained copy is the outbox's alone, so that an answer never puts an older one back. */

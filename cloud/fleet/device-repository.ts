@@ -47,6 +47,17 @@ export class DeviceRepository {
       .execute();
   }
 
+  /** Of devices that are not retired. */
+  async listNames(workspace: string): Promise<string[]> {
+    const rows = await this.db
+      .selectFrom('devices')
+      .select('name')
+      .where('workspace', '=', workspace)
+      .where('retiredAt', 'is', null)
+      .execute();
+    return rows.map(({ name }) => name);
+  }
+
   /** For a broker that is shown a certificate: which ones it accepts, SHA-256 in hex. */
   async findDevice({
     workspace,

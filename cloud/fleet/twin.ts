@@ -6,11 +6,11 @@
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import type { NewId } from '#shared/kernel/ids.js';
-import type { SigningKey } from '#shared/package/signing-key.js';
 import type { Desired, RestartPolicy, UpdatePolicy } from '#shared/protocol/desired.js';
 import { buildTopic, channels, type DeviceAddress } from '#shared/protocol/topics.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { DeviceTable, ImageTable } from '#cloud/store/tables.js';
+import type { Director } from '#cloud/trust/director-keys.js';
 import type { DeploymentRepository } from './deployment-repository.js';
 import { composeDesired, desiredRenewalMs, renewDesired } from './desired-document.js';
 import { openStoredDesired, sealDesired } from './desired-envelope.js';
@@ -22,7 +22,7 @@ export interface TwinOptions {
   readonly devices: DeviceRepository;
   readonly deployments: DeploymentRepository;
   readonly outbox: OutboxRepository;
-  readonly director: SigningKey;
+  readonly director: Director;
   readonly clock: Clock;
   readonly newId: NewId;
   readonly live: LiveEvents;
@@ -110,25 +110,28 @@ export class Twin {
 
   /** Extends documents that are about to expire. @returns how many */
   async renewExpiring(limit: number): Promise<number> {
-    const { db, devices, outbox, director, clock } = this.options;
-    const nowMs = clock.now();
-    const expiring = await devices.listExpiring(toInstant(nowMs + desiredRenewalMs), limit);
+    const { devices, clock } = this.options;
+    const expiring = await devices.listExpiring(toInstant(clock.now() + desiredRenewalMs), limit);
     let renewed = 0;
-    for (const address of expiring) {
-      await db.transaction().execute(async (transaction) => {
-        const current = await devices.within(transaction).findDesired(address);
-        if (!current?.envelope) return;
-        const document = renewDesired(openStoredDesired(current.envelope), nowMs);
-        const envelope = sealDesired(document, director);
-        const written = await devices
-          .within(transaction)
-          .compareAndSetDesired(address, current.generation, { ...current, envelope, expiresAt: document.expiresAt });
-        if (!written) return;
-        await outbox.within(transaction).add(this.messageFor(address, envelope));
-        renewed += 1;
-      });
-    }
-    if (renewed > 0) this.options.onCommitted();
+    for (const address of expiring) if (await this.renew(address)) renewed += 1;
+    return renewed;
+  }
+
+  /** The same document issued and signed anew, its generation as it was. @returns false when there is none */
+  async renew(address: DeviceAddress): Promise<boolean> {
+    const { db, devices, outbox, director, clock } = this.options;
+    const renewed = await db.transaction().execute(async (transaction) => {
+      const current = await devices.within(transaction).findDesired(address);
+      if (!current?.envelope) return false;
+      const document = renewDesired(openStoredDesired(current.envelope), clock.now());
+      const envelope = sealDesired(document, director);
+      const written = await devices
+        .within(transaction)
+        .compareAndSetDesired(address, current.generation, { ...current, envelope, expiresAt: document.expiresAt });
+      if (written) await outbox.within(transaction).add(this.messageFor(address, envelope));
+      return written;
+    });
+    if (renewed) this.options.onCommitted();
     return renewed;
   }
 

@@ -26,6 +26,8 @@ export interface RegisterImageDeps {
   readonly models: ModelRepository;
   readonly index: ImageIndex;
   readonly clock: Clock;
+  /** An image that was registered before may have more signatures now. */
+  readonly onSigned: () => void;
 }
 
 export function registerImage(deps: RegisterImageDeps): ActivityKind {
@@ -68,6 +70,7 @@ export function registerImage(deps: RegisterImageDeps): ActivityKind {
           `${outcome.digests.join(', ')} went away meanwhile: upload and register again`,
         );
       }
+      if (!outcome.isNew) deps.onSigned();
       await deps.index.write();
       const models = await deps.models.carriedBy(workspace, digest);
       await context.log(

@@ -4,6 +4,7 @@ import type { Migration } from './migrate.js';
 import * as spine from './migrations/0001-spine.js';
 import * as identity from './migrations/0002-identity.js';
 import * as operators from './migrations/0003-operators.js';
+import * as trust from './migrations/0004-trust.js';
 import * as updates from './migrations/0005-updates.js';
 import { openSqlite } from './sqlite.js';
 import type { ControlDatabase } from './tables.js';
@@ -15,6 +16,7 @@ export const controlMigrations: readonly Migration[] = [
   { name: '0001-spine', up: spine.up },
   { name: '0002-identity', up: identity.up },
   { name: '0003-operators', up: operators.up },
+  { name: '0004-trust', up: trust.up },
   { name: '0005-updates', up: updates.up },
 ];
 

@@ -258,6 +258,15 @@ export interface OutboxTable {
   createdAt: string;
 }
 
+/** One version of a workspace's trust document. */
+export interface TrustVersionTable {
+  workspace: string;
+  version: number;
+  /** As publishers signed it. */
+  envelope: string;
+  publishedAt: string;
+}
+
 export interface ControlDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
@@ -279,4 +288,5 @@ export interface ControlDatabase {
   claimRequests: ClaimRequestTable;
   deployments: DeploymentTable;
   outbox: OutboxTable;
+  trustVersions: TrustVersionTable;
 }

@@ -82,4 +82,5 @@ const dependents = [
   'devices',
   'outbox',
   'tokens',
+  'trustVersions',
 ] as const;

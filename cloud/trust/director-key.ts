@@ -1,4 +1,4 @@
-/** The key that says what a device should run. Made at first start; losing it means enrolling every device anew. */
+/** The file of a key that says what a device should run. Losing the only one means enrolling every device anew. */
 import { dirname } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import {
@@ -13,15 +13,20 @@ import { type KeySeal, type SealedKey, sealedKeySchema } from './sealed-key.js';
 
 const name = 'director';
 
-/** @throws AppError `state.corrupt` rather than replacing a key that cannot be read */
+/** Made where there is none. @throws AppError `state.corrupt` rather than replacing a key that cannot be read */
 export async function ensureDirectorKey(path: string, seal: KeySeal): Promise<SigningKey> {
+  const found = await readDirectorKey(path, seal);
+  if (found !== undefined) return found;
+  const key = generateSigningKey();
+  await makePrivateFolder(dirname(path));
+  await writeDirectorKey(path, key, seal);
+  return key;
+}
+
+/** @throws AppError `state.corrupt` */
+export async function readDirectorKey(path: string, seal: KeySeal): Promise<SigningKey | undefined> {
   const text = await readTextIfPresent(path);
-  if (text === undefined) {
-    const key = generateSigningKey();
-    await makePrivateFolder(dirname(path));
-    await writeDirectorKey(path, key, seal);
-    return key;
-  }
+  if (text === undefined) return undefined;
   const sealed = readSealed(path, text);
   const pem = await seal.open(name, sealed);
   try {

@@ -18,6 +18,8 @@ import { KeySeal, type SealOptions } from './sealed-key.js';
 
 export interface InstallationIdentity {
   readonly director: SigningKey;
+  /** What private keys are sealed with on disk. */
+  readonly seal: KeySeal;
   /** PEM of the root that devices pin: the authority itself, or above the operator's own intermediate one. */
   readonly authority: string;
   /** PEM of every root that devices may trust: the current one first, more than one while they change. */
@@ -62,6 +64,7 @@ export async function ensureInstallationIdentity(options: IdentityOptions): Prom
   await writeFileAtomic(serverPrivateKeyFile, server.privateKey, { mode: 0o600 });
   return {
     director,
+    seal,
     authority: authority.root,
     authorities: [authority.root],
     issuer: new CertificateIssuer(authority, authority.chain === '' ? '' : above),

@@ -29,12 +29,16 @@ import { BlockAllowance } from '#cloud/mqtt/block-allowance.js';
 import { BlockServer } from '#cloud/mqtt/block-server.js';
 import { TelemetryIngest } from '#cloud/telemetry/telemetry-ingest.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
+import type { DirectorKeys } from '#cloud/trust/director-keys.js';
 import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
 import { reachableHost, wireBroker, type WiredBroker } from './broker-wiring.js';
 import type { Ground, Part } from './ground.js';
 import { ensureIdentity } from './identity-wiring.js';
+import { openDirector, type WiredTrust, wireTrust } from './trust-wiring.js';
 
 export interface FleetPart extends Part {
+  /** Images have signatures that they did not have before. */
+  imagesSigned(): void;
   readonly identity: InstallationIdentity;
   readonly addresses: { readonly gateway: string; readonly broker: string };
 }
@@ -47,6 +51,7 @@ const renewalsPerStep = 200;
 export async function wireFleet(ground: Ground, version: string, telemetry: TelemetryPort): Promise<FleetPart> {
   const { logger, clock, shutdown, control, live, metrics } = ground;
   const identity = await ensureIdentity(ground);
+  const director = await openDirector(ground, identity);
   const devices = new DeviceRepository(control);
   const deployments = new DeploymentRepository(control);
   const outboxRows = new OutboxRepository(control);
@@ -67,12 +72,13 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     devices,
     deployments,
     outbox: outboxRows,
-    director: identity.director,
+    director,
     clock,
     newId: randomUUID,
     live,
     onCommitted,
   });
+  const trust = wireTrust(ground, { identity, director, devices, outbox: outboxRows, twin, onCommitted });
   const ingest = new TwinIngest({
     db: control,
     devices,
@@ -96,7 +102,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   const commands = new CommandService({
     devices,
     broker,
-    director: identity.director,
+    director,
     clock,
     newId: randomUUID,
     ignored,
@@ -118,6 +124,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     telemetry: telemetryIngest,
     commands,
     blocks,
+    trust: trust.publishing,
     tasks,
     ignored,
   });
@@ -128,6 +135,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   });
   await broker.open();
   shutdown.add('broker', () => broker.close());
+  trust.upkeep.wake();
   outbox.wake();
   shutdown.add('outbox', () => outbox.stop());
 
@@ -140,25 +148,37 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     issuer: identity.issuer,
     certificateMs: ground.config.devices.certificateDays * dayMs,
   });
-  const gatewayUrl = await openGateway(ground, identity, enrolment, wired);
-  keepUp(ground, twin, enrolment, telemetry);
+  const gatewayUrl = await openGateway(ground, identity, director, enrolment, wired);
+  keepUp(ground, twin, trust, enrolment, telemetry);
   addGauges(ground, wired, devices, outboxRows);
 
   const retirement = new Retirement({ twin, known, access, live });
-  const director = identity.director.publicKey;
   const authority = identity.authorityFingerprint;
   return {
     identity,
     addresses: { gateway: gatewayUrl, broker: wired.url() },
+    imagesSigned: () => trust.upkeep.wake(),
     upgrades: wired.upgrades,
     routes: [
-      serverRoutes({ server: () => ({ version, director, authority, gatewayUrl, brokerUrl: wired.url() }) }),
-      enrolmentTokensRoutes({ enrolment, trust: () => ({ gatewayUrl, authority, director }) }),
+      serverRoutes({
+        server: () => ({
+          version,
+          director: director.current.publicKey,
+          authority,
+          gatewayUrl,
+          brokerUrl: wired.url(),
+        }),
+      }),
+      enrolmentTokensRoutes({
+        enrolment,
+        trust: () => ({ gatewayUrl, authority, director: director.current.publicKey }),
+      }),
       deviceRoutes({ devices, deployments, retirement, live }),
       deviceModulesRoutes({ twin }),
       deviceTelemetryRoutes({ devices, telemetry, clock }),
       deviceEventsRoutes({ devices, telemetry }),
       deviceCommandsRoutes({ commands }),
+      trust.routes,
     ],
     checks: [
       {
@@ -175,6 +195,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
 async function openGateway(
   { config, logger, clock, shutdown }: Ground,
   identity: InstallationIdentity,
+  director: DirectorKeys,
   enrolment: Enrolment,
   wired: WiredBroker,
 ): Promise<string> {
@@ -187,7 +208,7 @@ async function openGateway(
     upgrades: wired.upgrades,
     enrolment,
     trust: () => ({
-      director: identity.director.publicKey,
+      director: director.current.publicKey,
       broker: {
         url: wired.url(),
         serverName: wired.serverName,
@@ -215,11 +236,13 @@ async function openGateway(
 function keepUp(
   { config, clock, logger, shutdown }: Ground,
   twin: Twin,
+  trust: WiredTrust,
   enrolment: Enrolment,
   telemetry: TelemetryPort,
 ): void {
   const run = async (): Promise<void> => {
     while ((await twin.renewExpiring(renewalsPerStep)) > 0);
+    trust.upkeep.wake();
     await enrolment.removeEndedTokens(toInstant(clock.now() - 30 * dayMs));
     const removed = await telemetry.prune(clock.now() - config.retention.telemetryDays * dayMs);
     if (removed > 0) logger.info({ rows: removed }, 'old telemetry was removed');

@@ -29,7 +29,11 @@ const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 
 /** Models, images, activities and the blobs they are made of. */
-export async function wireRegistry(ground: Ground, telemetry: Pick<TelemetryPort, 'eraseWorkspace'>): Promise<Part> {
+export async function wireRegistry(
+  ground: Ground,
+  telemetry: Pick<TelemetryPort, 'eraseWorkspace'>,
+  onImagesSigned: () => void,
+): Promise<Part> {
   const { config, logger, clock, shutdown, control, store, live, metrics } = ground;
   const blobs = new BlobRepository(control);
   const models = new ModelRepository(control);
@@ -58,7 +62,7 @@ export async function wireRegistry(ground: Ground, telemetry: Pick<TelemetryPort
         maxModelBytes: config.limits.maxModelBytes,
         workFolder,
       }),
-      registerImage({ store, blobs, images, models, index, clock }),
+      registerImage({ store, blobs, images, models, index, clock, onSigned: onImagesSigned }),
     ],
     live,
     clock,

@@ -4,15 +4,19 @@ import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import { type Envelope, envelopeSchema, payloadTypes } from '#shared/protocol/envelope.js';
 import type { Digest } from '#shared/protocol/primitives.js';
-import { signEnvelope, type SignatureRefusal, verifyEnvelope } from './dsse.js';
+import { joinSignatures, signEnvelope, type SignatureRefusal, verifyEnvelope } from './dsse.js';
 import { type ImageStatement, imageStatementSchema } from './image-schema.js';
 import type { SigningKey } from './signing-key.js';
 
 /** An envelope of one statement with 16 signatures is far below this. */
 export const maxSignatureBytes = 16 * 1024;
 
-export function signImage(statement: ImageStatement, key: SigningKey): Envelope {
-  return signEnvelope(payloadTypes.image, Buffer.from(canonicalJson(statement)), key);
+export function signImage(statement: ImageStatement, key: SigningKey, ...others: readonly SigningKey[]): Envelope {
+  const bytes = Buffer.from(canonicalJson(statement));
+  return others.reduce(
+    (envelope, other) => joinSignatures(envelope, signEnvelope(payloadTypes.image, bytes, other)),
+    signEnvelope(payloadTypes.image, bytes, key),
+  );
 }
 
 /** The bytes of the blob that holds an envelope. */

@@ -3,7 +3,7 @@
  * folder. A kill or power cut at any instant leaves the old content or the new, never a mixture.
  */
 import { createHash } from 'node:crypto';
-import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, link, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 
@@ -52,8 +52,15 @@ export function diskError(error: unknown, what: string): AppError {
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new AppError('disk.full', `${what}: no space left; free some and it goes on by itself`, { cause: error });
   }
-  return new AppError('disk.failed', `${what}: ${messageOf(error)}`, { cause: error });
+  const remedy = code === undefined ? '' : (remedies[code] ?? '');
+  return new AppError('disk.failed', `${what}: ${messageOf(error)}${remedy}`, { cause: error });
 }
+
+const remedies: Readonly<Record<string, string>> = {
+  EROFS: '; the file system is mounted read-only, as after an error of the disk: see dmesg, and mount it writable',
+  EACCES: '; give the folder to the user that this runs as',
+  EIO: '; the disk fails: see dmesg',
+};
 
 export function errno(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
@@ -79,6 +86,7 @@ export class JsonDocument<T> {
    * @throws AppError `state.corrupt` when what exists cannot be read
    */
   async read(): Promise<{ readonly value: T; readonly recovered: boolean } | undefined> {
+    await this.closeToOthers();
     const current = await this.readOne(this.path);
     if (current.kind === 'ok') return { value: current.value, recovered: false };
     const previous = await this.readOne(this.previousPath);
@@ -86,6 +94,17 @@ export class JsonDocument<T> {
     if (current.kind === 'absent' && previous.kind === 'absent') return undefined;
     const reason = current.kind === 'corrupt' ? current.reason : previous.kind === 'corrupt' ? previous.reason : '';
     throw new AppError('state.corrupt', `${this.path} and its predecessor cannot be read: ${reason}`);
+  }
+
+  /** A copy, or a careless hand, may have opened a secret to others. */
+  private async closeToOthers(): Promise<void> {
+    const { mode = 0o644 } = this.options;
+    for (const path of [this.path, this.previousPath]) {
+      const found = await stat(path).catch(() => undefined);
+      const open = found === undefined ? 0 : found.mode & 0o777 & ~mode & 0o077;
+      // One that is not ours to close is read as it is.
+      if (found !== undefined && open !== 0) await chmod(path, found.mode & 0o777 & ~open).catch(() => undefined);
+    }
   }
 
   /** Writes of one document take place in the order of the calls; the value is taken at the call. */

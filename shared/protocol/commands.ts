@@ -1,25 +1,80 @@
 /** Direct commands: signed by the director, answered once, by a deadline. */
 import * as z from 'zod';
-import { instantSchema, nameSchema, problemSchema, schemaVersion } from './primitives.js';
+import { counterSchema, digestSchema, instantSchema, nameSchema, problemSchema, schemaVersion } from './primitives.js';
 
-/** Arguments and results of every operation; adding one here asks for its executor on the device. */
+/** Bytes of a bundle in one answer, before base64. */
+export const bundlePieceBytes = 60 * 1024;
+
+/**
+ * Arguments and results of every operation; adding one here asks for its executor on the device. One that only
+ * `reads` may run twice, so that nothing of it is kept on the device's disk.
+ */
 export const operations = {
   ping: {
+    reads: true,
     arguments: z.strictObject({}),
     result: z.object({ agentVersion: z.string(), uptimeSeconds: z.number() }),
   },
   /** Scores one Open Inference Protocol V2 request, or a script's own JSON, on the device. */
   score: {
+    reads: false,
     arguments: z.strictObject({ module: nameSchema, input: z.json() }),
     result: z.object({ status: z.int(), headers: z.record(z.string(), z.string()), output: z.json() }),
   },
+  /** The last lines; or those after a place that an earlier answer named, for which it may wait. */
   logs: {
-    arguments: z.strictObject({ module: nameSchema.optional(), lines: z.int().min(1).max(1000).default(100) }),
-    result: z.object({ lines: z.array(z.string()) }),
+    reads: true,
+    arguments: z.strictObject({
+      module: nameSchema.optional(),
+      lines: z.int().min(1).max(1000).default(100),
+      after: z.string().max(64).optional(),
+      waitSeconds: z.int().min(0).max(60).default(0),
+    }),
+    result: z.object({
+      lines: z.array(z.string()),
+      /** Where the next answer goes on. */
+      next: z.string().max(64).optional(),
+      /** Lines after that place that are not there any more. */
+      missed: counterSchema.optional(),
+    }),
   },
   restart: {
+    reads: false,
     arguments: z.strictObject({ module: nameSchema }),
     result: z.object({}),
+  },
+  /** What `flotilla-agent explain` shows. */
+  explain: {
+    reads: true,
+    arguments: z.strictObject({}),
+    result: z.object({ explanation: z.json() }),
+  },
+  /** What `flotilla-agent check` finds. */
+  check: {
+    reads: true,
+    arguments: z.strictObject({}),
+    result: z.object({
+      findings: z.array(
+        z.object({
+          check: z.string().max(64),
+          outcome: z.enum(['ok', 'warning', 'error', 'skipped']),
+          message: z.string().max(4096),
+          remedy: z.string().max(4096).optional(),
+        }),
+      ),
+    }),
+  },
+  /** Makes a support bundle, which is kept until the next one is made. */
+  bundle: {
+    reads: true,
+    arguments: z.strictObject({}),
+    result: z.object({ digest: digestSchema, size: counterSchema }),
+  },
+  /** A piece of the bundle of that digest, in base64: {@link bundlePieceBytes}, or what is left. */
+  'bundle-read': {
+    reads: true,
+    arguments: z.strictObject({ digest: digestSchema, offset: counterSchema }),
+    result: z.object({ bytes: z.base64() }),
   },
 } as const;
 
@@ -44,6 +99,10 @@ export const commandRequestSchema = z.discriminatedUnion('operation', [
   z.strictObject({ ...head, operation: z.literal('score'), arguments: operations.score.arguments }),
   z.strictObject({ ...head, operation: z.literal('logs'), arguments: operations.logs.arguments }),
   z.strictObject({ ...head, operation: z.literal('restart'), arguments: operations.restart.arguments }),
+  z.strictObject({ ...head, operation: z.literal('explain'), arguments: operations.explain.arguments }),
+  z.strictObject({ ...head, operation: z.literal('check'), arguments: operations.check.arguments }),
+  z.strictObject({ ...head, operation: z.literal('bundle'), arguments: operations.bundle.arguments }),
+  z.strictObject({ ...head, operation: z.literal('bundle-read'), arguments: operations['bundle-read'].arguments }),
 ]);
 export type CommandRequest = z.infer<typeof commandRequestSchema>;
 

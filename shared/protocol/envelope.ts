@@ -22,6 +22,7 @@ export const payloadTypes = {
   desired: 'application/vnd.flotilla.desired.v1+json',
   command: 'application/vnd.flotilla.command.v1+json',
   image: 'application/vnd.flotilla.image.v1+json',
+  trust: 'application/vnd.flotilla.trust.v1+json',
 } as const;
 
 /** Pre-Authentication Encoding, DSSE protocol.md section "Signature Definition". */

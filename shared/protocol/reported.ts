@@ -54,6 +54,15 @@ export const refusalSchema = z.object({
   at: instantSchema,
 });
 
+/** Which version of the trust document the device goes by; 0 is what its enrolment token pinned. */
+export const reportedTrustSchema = z.object({
+  version: counterSchema,
+  /** Modules that answer although no publisher who counts has signed them any more. */
+  unsigned: z.array(nameSchema).max(64).default([]),
+  /** Why the newest offered version was not taken. */
+  problem: problemSchema.optional(),
+});
+
 const scoringSchema = z.object({ address: z.string().max(64), port: z.int().min(0).max(65_535) });
 
 /** The whole of what is reported; what the cloud holds after applying every diff. */
@@ -67,6 +76,7 @@ export const reportedStateSchema = z.object({
   refused: refusalSchema.nullable().optional(),
   /** Where local scoring answers, for whoever stands at the device. */
   scoring: scoringSchema.optional(),
+  trust: reportedTrustSchema.optional(),
 });
 export type ReportedState = z.infer<typeof reportedStateSchema>;
 
@@ -84,6 +94,7 @@ export const reportedSchema = z.object({
     modules: z.record(nameSchema, moduleReportSchema.nullable()).optional(),
     capabilities: capabilitiesSchema.nullable().optional(),
     scoring: scoringSchema.nullable().optional(),
+    trust: reportedTrustSchema.nullable().optional(),
   }),
 });
 export type Reported = z.infer<typeof reportedSchema>;
@@ -92,7 +103,7 @@ export type ReportedPatch = Reported['state'];
 export const emptyReportedState: ReportedState = { generation: 0, converged: false, modules: {} };
 
 /** Fields of a state that may be absent. `null` and absent mean the same: a diff says null, a state leaves it out. */
-const optionalFields = ['capabilities', 'refused', 'scoring'] as const;
+const optionalFields = ['capabilities', 'refused', 'scoring', 'trust'] as const;
 
 export function applyPatch(state: ReportedState, patch: ReportedPatch): ReportedState {
   const modules = { ...state.modules };
@@ -109,9 +120,11 @@ export function applyPatch(state: ReportedState, patch: ReportedPatch): Reported
   const capabilities = patch.capabilities === undefined ? state.capabilities : patch.capabilities;
   const refused = patch.refused === undefined ? state.refused : patch.refused;
   const scoring = patch.scoring === undefined ? state.scoring : patch.scoring;
+  const trust = patch.trust === undefined ? state.trust : patch.trust;
   if (capabilities) next.capabilities = capabilities;
   if (refused) next.refused = refused;
   if (scoring) next.scoring = scoring;
+  if (trust) next.trust = trust;
   return next;
 }
 

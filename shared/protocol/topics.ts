@@ -30,6 +30,8 @@ export const channels = {
   commandResponse: { path: 'commands/{id}/response', from: 'device', qos: 1, retain: false },
   blocksGet: { path: 'blocks/get', from: 'device', qos: 0, retain: false },
   blocksData: { path: 'blocks/data', from: 'cloud', qos: 0, retain: false },
+  trustGet: { path: 'trust/get', from: 'device', qos: 1, retain: false },
+  trustData: { path: 'trust/data', from: 'cloud', qos: 1, retain: false },
 } as const satisfies Record<string, ChannelTraits>;
 
 export type Channel = keyof typeof channels;

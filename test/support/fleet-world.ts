@@ -8,8 +8,9 @@ import { type DeviceKeys, makeDeviceKeys, sealingPublicKey, signingRequestFor } 
 import { systemClock, type Clock } from '#shared/kernel/clock.js';
 import { buildChunkMap, encodeChunkMap } from '#shared/package/chunk-map.js';
 import { digestOf } from '#shared/package/digest.js';
+import { signEnvelope } from '#shared/package/dsse.js';
 import { mediaTypes } from '#shared/package/media-types.js';
-import { generateSigningKey } from '#shared/package/signing-key.js';
+import { generateSigningKey, type SigningKey } from '#shared/package/signing-key.js';
 import type { Digest } from '#shared/protocol/primitives.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
@@ -23,6 +24,7 @@ import type { Broker, MessageHandler, PublishOptions } from '#cloud/mqtt/broker.
 import type { DeviceAccess } from '#cloud/mqtt/device-access.js';
 import { BlobStore } from '#cloud/store/blob-store.js';
 import { openControlDatabase, type ControlStore } from '#cloud/store/control-database.js';
+import type { Director } from '#cloud/trust/director-keys.js';
 import type { CertificateIssuer } from '#cloud/trust/certificate-issuer.js';
 import { ensureInstallationIdentity, type InstallationIdentity } from '#cloud/trust/installation-identity.js';
 
@@ -104,6 +106,8 @@ export interface TestImage {
 
 export class FleetWorld {
   readonly director = generateSigningKey();
+  /** The same key as the control plane's parts use it. */
+  readonly signer = directorOf(this.director);
   readonly live: LiveEvents;
   readonly seen: LiveEvent[] = [];
   readonly known = new KnownDevices([]);
@@ -154,7 +158,7 @@ export class FleetWorld {
       devices: this.devices,
       deployments: this.deployments,
       outbox: this.outbox,
-      director: this.director,
+      director: this.signer,
       clock,
       newId: randomUUID,
       live: this.live,
@@ -244,6 +248,11 @@ export class FleetWorld {
   private sizeOf(blobs: TestImage['blobs'], digest: Digest): number {
     return blobs.find((blob) => blob.digest === digest)?.bytes.length ?? 0;
   }
+}
+
+/** A director with one key. */
+export function directorOf(key: SigningKey): Director {
+  return { sign: (type, payload) => signEnvelope(type, payload, key), keyIds: () => [key.keyId] };
 }
 
 export function bytesOf(length: number, seed: number): Buffer {

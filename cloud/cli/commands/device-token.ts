@@ -4,13 +4,15 @@
  */
 import { Command } from 'commander';
 import { AppError } from '#shared/kernel/errors.js';
-import { enrolmentTokenSchema, formatEnrolmentToken, publicKeySchema } from '#shared/protocol/enrolment.js';
+import { enrolmentTokenSchema, formatEnrolmentToken } from '#shared/protocol/enrolment.js';
 import { describeIssues } from '#shared/protocol/decode.js';
 import { routes } from '#cloud/client/routes.js';
 import { collect, parseDurationSeconds, parseTags } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
-import { needPublisherKey } from '../publisher-key.js';
+import { KeyFolder } from '../keys/key-folder.js';
+import { resolvePublisher } from '../keys/publisher-argument.js';
+import { signingKeys } from '../keys/signing-keys.js';
 import { withSession } from '../session.js';
 
 interface TokenOptions {
@@ -24,14 +26,15 @@ export function deviceTokenCommand(io: CliIo): Command {
     .description('Make a one-time token that lets one device in, and that says whom the device trusts.')
     .option('--ttl <duration>', 'how long it can be used', '1h')
     .option('--tag <k=v>', 'a tag that the device gets; several times', collect, [])
-    .option('--publisher <key>', "another publisher's public key that the device trusts; several times", collect, [])
+    .option('--publisher <key>', 'another publisher whom the device trusts, by name or key; several times', collect, [])
     .action(async (options: TokenOptions) => {
       const body = { ttlSeconds: parseDurationSeconds(options.ttl), tags: parseTags(options.tag) };
-      const others = options.publisher.map(parsePublicKey);
+      const folder = new KeyFolder(io.config.home);
+      const others = await Promise.all(options.publisher.map((text) => resolvePublisher(folder, text, '--publisher')));
       await withSession(io, command, async ({ client, out }) => {
-        const key = await needPublisherKey(io.config.home, (text) => out.note(text));
+        const own = await signingKeys(io, (text) => out.note(text));
         const { expiresAt, ...server } = await client.call(routes.enrolmentTokenCreate, { body });
-        const publishers = [...new Set([key.publicKey, ...others])];
+        const publishers = [...new Set([...own.map(({ publicKey }) => publicKey), ...others])];
         const composed = enrolmentTokenSchema.safeParse({ ...server, publishers });
         if (!composed.success) {
           throw new AppError('server.incompatible', `no token can be made of this: ${describeIssues(composed.error)}`);
@@ -48,13 +51,5 @@ export function deviceTokenCommand(io: CliIo): Command {
     'flotilla device token',
     'flotilla device token --ttl 1d --tag site=lab',
     'flotilla device token --output json | jq -r .token',
-  );
-}
-
-function parsePublicKey(text: string): string {
-  if (publicKeySchema.safeParse(text).success) return text;
-  throw new AppError(
-    'request.invalid',
-    '--publisher takes a public key of 43 characters, as "flotilla keys show" prints it on the other machine',
   );
 }

@@ -8,6 +8,7 @@ import { describeDevice, describeModules, moduleSummary } from '../device-text.j
 import { withExamples } from '../help.js';
 import { formatAge, formatList, formatTags } from '../output.js';
 import { withSession } from '../session.js';
+import { diagnosisCommands } from './device-diagnosis.js';
 import { deviceTokenCommand } from './device-token.js';
 import { logsCommand } from './logs.js';
 import { telemetryCommand } from './telemetry.js';
@@ -23,6 +24,7 @@ export function deviceCommand(io: CliIo): Command {
     eventsCommand(io),
     logsCommand(io),
     telemetryCommand(io),
+    ...diagnosisCommands(io),
     retireCommand(io),
   ]) {
     group.addCommand(command);

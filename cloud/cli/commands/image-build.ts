@@ -22,10 +22,10 @@ import { withExamples } from '../help.js';
 import { readTextFile } from '../input.js';
 import { type AssignedModel, assignModels } from '../model-assignment.js';
 import { formatBytes } from '../output.js';
-import { needPublisherKey } from '../publisher-key.js';
+import { type KeyFlags, unlockSigningKeys, withKeyOptions } from '../keys/signing-keys.js';
 import { type Session, withSession } from '../session.js';
 
-interface BuildOptions {
+interface BuildOptions extends KeyFlags {
   readonly model: readonly string[];
   readonly golden?: string;
   readonly layout?: string;
@@ -33,12 +33,12 @@ interface BuildOptions {
 }
 
 export function imageBuildCommand(io: CliIo): Command {
-  const command = new Command('build')
+  const command = withKeyOptions(new Command('build'))
     .description('Build a module into an image, sign it on this machine, and register it.')
     .argument('<folder>', 'the folder of module.yaml')
     .option(
       '--model <ref>',
-      "a registered model in place of the folder's file: digits:1, or name=digits:1",
+      "a registered model in place of the folder's file: digits:1, or name=digits:1; digits:1@sha256:… takes no other bytes",
       collect,
       [],
     )
@@ -89,10 +89,10 @@ async function build(session: Session, job: BuildJob): Promise<ImageBody> {
     ...(Object.keys(models).length === 0 ? {} : { models }),
     ...(job.options.golden === undefined ? {} : { goldenFile: resolve(job.options.golden) }),
   });
-  const key = await needPublisherKey(io.config.home, (text) => progress.line(text));
+  const keys = await unlockSigningKeys(io, job.options, (text) => progress.line(text));
   const { digest, name, flavor } = built;
-  const envelope = signImage({ schema: 1, digest, name, flavor }, key);
-  progress.line(`signed with ${key.keyId.slice(0, 16)}`);
+  const envelope = signImage({ schema: 1, digest, name, flavor }, ...keys);
+  progress.line(`signed with ${keys.map(({ keyId }) => keyId.slice(0, 16)).join(' and ')}`);
   for (const blob of built.blobs) {
     const label = blob.filepath ?? blob.digest.slice(0, 19);
     const sent = await uploadFile(client, blob, (done, total) => progress.bytes(`uploading ${label}`, done, total));
@@ -100,7 +100,12 @@ async function build(session: Session, job: BuildJob): Promise<ImageBody> {
   }
   const started = await client.call(routes.imageRegister, { body: { digest, envelope, tags: { ...job.tags } } });
   await followActivity(session, started);
-  return client.call(routes.imageGet, { params: { reference: digest } });
+  const image = await client.call(routes.imageGet, { params: { reference: digest } });
+  if (image.digest === digest) return image;
+  throw new AppError(
+    'server.incompatible',
+    `the control plane answers with ${image.digest}; what was built and signed here is ${digest}, and nothing else`,
+  );
 }
 
 /** The ONNX file of each assigned model, by the name that the manifest gives it. */
@@ -110,11 +115,17 @@ async function fetchModels(
   scratch: string,
 ): Promise<Record<string, string>> {
   const paths: Record<string, string> = {};
-  for (const { name, reference } of assigned) {
+  for (const { name, reference, pin } of assigned) {
     const params = { name: reference.name, version: String(reference.version) };
     const model = await client.call(routes.modelGet, { params });
     const [graph] = model.files;
     if (graph === undefined) throw new AppError('model.invalid', `${formatReference(reference)} has no files`);
+    if (pin !== undefined && pin !== graph.digest) {
+      throw new AppError(
+        'blob.digest-mismatch',
+        `${formatReference(reference)} is ${graph.digest} at the control plane, not ${pin} as you said: nothing was built or signed`,
+      );
+    }
     const folder = join(scratch, 'models', name);
     for (const file of model.files) {
       const target = { ...file, path: join(folder, file.path) };

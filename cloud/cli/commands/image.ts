@@ -10,11 +10,13 @@ import { formatAge, formatBytes, formatFields, formatList, formatTable, formatTa
 import { withSession } from '../session.js';
 import { imageBuildCommand } from './image-build.js';
 import { imageExportCommand } from './image-export.js';
+import { imageSignCommand } from './image-sign.js';
 
 export function imageCommand(io: CliIo): Command {
   const group = new Command('image').description('Build modules into signed images and look after them.');
   for (const command of [
     imageBuildCommand(io),
+    imageSignCommand(io),
     listCommand(io),
     showCommand(io),
     imageExportCommand(io),

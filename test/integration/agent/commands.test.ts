@@ -1,4 +1,4 @@
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { CommandJournal } from '#agent/commands/command-journal.js';
@@ -40,11 +40,16 @@ describe('a direct command', () => {
           runs.push('ping');
           return { agentVersion: '1', uptimeSeconds: runs.length };
         },
+        restart: async () => {
+          runs.push('restart');
+          return {};
+        },
         score: async () => ({ status: 200, headers: {}, output: 'x'.repeat(maxResultBytes) }),
         logs: async () => ({ lines: [] }),
-        restart: async () => {
-          throw new AppError('module.not-found', 'no such module');
-        },
+        explain: async () => ({ explanation: null }),
+        check: async () => ({ findings: [] }),
+        bundle: async () => ({ digest: `sha256:${'0'.repeat(64)}`, size: 0 }),
+        'bundle-read': async () => ({ bytes: '' }),
         ...executors,
       },
       respond: async (response) => {
@@ -60,7 +65,15 @@ describe('a direct command', () => {
   };
   const request = (id: string, more: object = {}, key = director): Uint8Array => {
     const times = { issuedAt: toInstant(Date.now()), deadline: toInstant(Date.now() + 5000) };
-    const body = { schema: 1, id, ...address, ...times, operation: 'ping', arguments: {}, ...more };
+    const body = {
+      schema: 1,
+      id,
+      ...address,
+      ...times,
+      operation: 'restart',
+      arguments: { module: 'digits' },
+      ...more,
+    };
     return encodeMessage(signEnvelope(payloadTypes.command, encodeMessage(body), key));
   };
 
@@ -74,7 +87,18 @@ describe('a direct command', () => {
     second.runner.receive('a', request('a'));
     await until('answered', () => second.responses.length === 1);
     expect([...first.responses, ...second.responses]).toEqual(Array(3).fill(first.responses[0]));
-    expect([...first.runs, ...second.runs]).toEqual(['ping']);
+    expect([...first.runs, ...second.runs]).toEqual(['restart']);
+  });
+
+  it('that only reads runs again when it is repeated, and leaves nothing on disk', async () => {
+    const { runner, responses, runs } = await start();
+    const ping = request('a', { operation: 'ping', arguments: {} });
+    runner.receive('a', ping);
+    await until('answered', () => responses.length === 1);
+    runner.receive('a', ping);
+    await until('answered again', () => responses.length === 2);
+    expect(runs).toEqual(['ping', 'ping']);
+    expect(await readdir(folder)).toEqual([]);
   });
 
   it('is not run again after hundreds of others, as long as its deadline has not passed', async () => {
@@ -135,7 +159,11 @@ describe('a direct command', () => {
   });
 
   it('whose answer is too large, or that fails, says so', async () => {
-    const { runner, responses } = await start();
+    const { runner, responses } = await start({
+      restart: async () => {
+        throw new AppError('module.not-found', 'no such module');
+      },
+    });
     runner.receive('a', request('a', { operation: 'score', arguments: { module: 'digits', input: {} } }));
     runner.receive('b', request('b', { operation: 'restart', arguments: { module: 'digits' } }));
     await until('answered', () => responses.length === 2);
@@ -150,9 +178,9 @@ describe('a direct command', () => {
       await writeFile(folder, '');
     };
     const { runner, responses, runs } = await start({
-      logs: async () => {
+      score: async () => {
         await failWrites();
-        return { lines: ['done'] };
+        return { status: 200, headers: {}, output: 'done' };
       },
     });
     await failWrites();
@@ -163,8 +191,8 @@ describe('a direct command', () => {
 
     await rm(folder);
     await rename(`${folder}-away`, folder);
-    runner.receive('c-2', request('c-2', { operation: 'logs', arguments: { lines: 1 } }));
+    runner.receive('c-2', request('c-2', { operation: 'score', arguments: { module: 'digits', input: 1 } }));
     await until('answered', () => responses.length === 2);
-    expect(responses[1]).toMatchObject({ outcome: { kind: 'done', result: { lines: ['done'] } } });
+    expect(responses[1]).toMatchObject({ outcome: { kind: 'done', result: { output: 'done' } } });
   });
 });

@@ -22,6 +22,7 @@ function makeInbox(current?: Desired, floor = 0) {
       clock: systemClock,
       address: { workspace: 'lab', device: 'cam-1' },
       directors: () => [director.publicKey],
+      onUnknownDirector: () => Promise.resolve(),
       persist: async (_envelope, desired) => {
         kept.push(desired);
       },

@@ -110,6 +110,8 @@ describe('enrolment', () => {
     expect(await identity()).toMatchObject({ schema: 2, workspace: 'lab', device: 'cam-1' });
     expect((await KeptTrust.open(folder.trust))?.current()).toEqual({
       version: 0,
+      threshold: 1,
+      withdrawn: [],
       directors: [cloud.director.publicKey],
       publishers: [cloud.publisher.publicKey],
       authorities: [cloud.authorityPem],

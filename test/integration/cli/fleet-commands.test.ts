@@ -90,7 +90,7 @@ describe('flotilla device', () => {
   });
 
   it('token takes further publishers', async () => {
-    const other = 'B'.repeat(43);
+    const other = 'A'.repeat(43);
     const { stdout } = await run(['device', 'token', '--publisher', other, '--output', 'json']);
     expect((JSON.parse(stdout) as { publishers: string[] }).publishers).toContain(other);
     expect((await run(['device', 'token', '--publisher', 'short'])).exit).toBe(2);

@@ -41,7 +41,7 @@ describe('what devices say', () => {
       ignored,
       onOvertaken: (address, generation) => world.twin.reissue(address, generation),
     });
-    commands = new CommandService({ devices, broker, director: world.director, clock, newId: randomUUID, ignored });
+    commands = new CommandService({ devices, broker, director: world.signer, clock, newId: randomUUID, ignored });
     const unused = { take: () => undefined } as never;
     const messages = new DeviceMessages({
       broker,
@@ -51,6 +51,7 @@ describe('what devices say', () => {
       telemetry: unused,
       commands,
       blocks: unused,
+      trust: unused,
       tasks,
       ignored,
     });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createPublicKey } from 'node:crypto';
 import { agentConfigFrom } from '#agent/config.js';
 import { makeDeviceKeys } from '#agent/identity/device-keys.js';
-import { trustDocument } from '#agent/identity/device-trust.js';
+import { pinnedTrust, trustDocument } from '#agent/identity/device-trust.js';
 import { identityDocument } from '#agent/identity/identity.js';
 import { type RunningAgent, startAgent } from '#agent/main.js';
 import { stateFolder } from '#agent/store/state-folder.js';
@@ -25,12 +25,13 @@ export async function enrolledFolder(cloud: FakeCloud): Promise<string> {
   const publicKey = createPublicKey(keys.privateKey).export({ format: 'der', type: 'spki' });
   const validity = { nowMs: Date.now(), lifetimeMs: 90 * 86_400_000 };
   const { certificate } = await cloud.issuer.issueDevice(address, publicKey, validity);
-  await trustDocument(folder.trust).write({
-    version: 0,
-    directors: [cloud.director.publicKey],
-    publishers: [cloud.publisher.publicKey],
-    authorities: [cloud.authorityPem],
-  });
+  await trustDocument(folder.trust).write(
+    pinnedTrust({
+      directors: [cloud.director.publicKey],
+      publishers: [cloud.publisher.publicKey],
+      authorities: [cloud.authorityPem],
+    }),
+  );
   await identityDocument(folder.identity).write({
     schema: 2,
     ...address,

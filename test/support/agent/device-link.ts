@@ -75,7 +75,7 @@ export async function linkDevice(cloud: FakeCloud, root: string): Promise<Linked
         {
           images,
           blocks,
-          publishers: [cloud.publisher.publicKey],
+          trust: () => ({ version: 0, publishers: [cloud.publisher.publicKey], withdrawn: [] }),
           neighbours: () => options.neighbours ?? [],
           freeBytes: async () => options.freeBytes ?? Number.MAX_SAFE_INTEGER,
           reserveBytes: 1000,

@@ -31,7 +31,7 @@ import {
 import type { CommandRequest, CommandResponse } from '#shared/protocol/commands.js';
 import { encodeMessage } from '#shared/protocol/decode.js';
 import type { Desired, DesiredModule, ImageReference } from '#shared/protocol/desired.js';
-import { payloadTypes } from '#shared/protocol/envelope.js';
+import { type Envelope, payloadTypes } from '#shared/protocol/envelope.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
 import type { Presence } from '#shared/protocol/presence.js';
 import type { Digest } from '#shared/protocol/primitives.js';
@@ -80,6 +80,10 @@ export class FakeCloud {
   /** Blocks are answered only while this is true. */
   serveBlocks = true;
   desiredGets = 0;
+  /** What devices asked of the trust document: above which version. */
+  readonly trustGets: number[] = [];
+  /** Versions 1, 2, … of the trust document, as signed. */
+  readonly trustVersions: Envelope[] = [];
   private frames = 0;
   private sessions = new Map<number, { sent: number; acknowledged: number }>();
   private broker: Aedes | undefined;
@@ -237,13 +241,26 @@ export class FakeCloud {
       case 'desiredGet':
         this.desiredGets += 1;
         break;
+      case 'trustGet':
+        this.answerTrust(message as { after: number });
+        break;
       case 'desired':
       case 'reportedGet':
       case 'acks':
       case 'commandRequest':
       case 'blocksData':
+      case 'trustData':
         throw new Error(`not from a device: ${packet.topic}`);
     }
+  }
+
+  private answerTrust({ after }: { after: number }): void {
+    this.trustGets.push(after);
+    this.publishTrust(this.trustVersions.slice(after));
+  }
+
+  publishTrust(envelopes: readonly Envelope[]): void {
+    this.publish('trustData', { schema: 1, newest: this.trustVersions.length, envelopes });
   }
 
   private takeReport(report: Reported): void {

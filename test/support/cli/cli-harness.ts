@@ -20,6 +20,9 @@ export interface CliSetup {
   readonly authority?: string;
   readonly stdin?: string;
   readonly isTty?: boolean;
+  readonly passphraseFile?: string;
+  /** What a person at a terminal types, question by question. */
+  readonly secrets?: string[];
   readonly interrupt?: AbortController;
   /** Gets all that was written so far to the stream that was written to. */
   readonly onText?: (text: string) => void;
@@ -42,8 +45,10 @@ export class CliHarness {
         url: setup.url,
         token: setup.token,
         workspace: setup.workspace,
+        passphraseFile: setup.passphraseFile,
         authority: setup.authority,
       },
+      askSecret: setup.secrets && ((question) => answerFrom(setup.secrets ?? [], question)),
       stdout: {
         write: (text) => {
           stdout += text;
@@ -103,6 +108,11 @@ export class CliHarness {
   async remove(): Promise<void> {
     await rm(this.home, { recursive: true, force: true });
   }
+}
+
+function answerFrom(secrets: string[], question: string): Promise<string> {
+  const answer = secrets.shift();
+  return answer === undefined ? Promise.reject(new Error(`nobody answers "${question}"`)) : Promise.resolve(answer);
 }
 
 async function* pieces(text: string): AsyncGenerator<Uint8Array> {

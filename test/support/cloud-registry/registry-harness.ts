@@ -73,7 +73,7 @@ export async function startRegistry(dataDir: string, flags: Record<string, strin
     const identity = config.http.tls === 'off' ? undefined : await ensureInstallationIdentity(keys);
     const server = { version: '0.0.0', director: 'A'.repeat(43), authority: '', gatewayUrl: '', brokerUrl: '' };
     const fleet = { routes: [serverRoutes({ server: () => server })], checks: [] };
-    api = await openApi(ground, '0.0.0', [await wireRegistry(ground, store), fleet], identity);
+    api = await openApi(ground, '0.0.0', [await wireRegistry(ground, store, () => undefined), fleet], identity);
   } catch (error) {
     await shutdown.run();
     throw error;

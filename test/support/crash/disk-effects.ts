@@ -178,6 +178,30 @@ export async function watchDisk(watch: DiskWatch): Promise<() => void> {
     } as unknown as Call;
   });
 
+  for (const [name, flag] of [
+    ['writeFile', 'w'],
+    ['appendFile', 'a'],
+  ] as const) {
+    replace(fs.promises, name, (original) => {
+      type Options = { flag?: string; mode?: number } | string;
+      const call = original as unknown as (
+        path: unknown,
+        data: string | Uint8Array,
+        options?: Options,
+      ) => Promise<void>;
+      return async (path: unknown, data: string | Uint8Array, options?: Options) => {
+        if (!isWatched(path)) return call(path, data, options);
+        const more = typeof options === 'object' ? options : {};
+        const handle = await fs.promises.open(path, more.flag ?? flag, more.mode);
+        try {
+          await handle.writeFile(data);
+        } finally {
+          await handle.close();
+        }
+      };
+    });
+  }
+
   const twoPaths = { rename: 'rename', link: 'link', copyFile: 'copy' } as const;
   for (const [name, op] of Object.entries(twoPaths)) {
     replace(fs.promises, name, (original) => {

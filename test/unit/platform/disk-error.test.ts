@@ -11,10 +11,18 @@ describe('an error of the file system', () => {
     expect(error.cause).toBeInstanceOf(Error);
   });
 
-  it.each(['EIO', 'EROFS', 'EACCES'])('%s is passed on with its words', (code) => {
+  it.each([
+    ['EIO', '; the disk fails: see dmesg'],
+    [
+      'EROFS',
+      '; the file system is mounted read-only, as after an error of the disk: see dmesg, and mount it writable',
+    ],
+    ['EACCES', '; give the folder to the user that this runs as'],
+    ['EMFILE', ''],
+  ])('%s is passed on with its words, and what to do about it', (code, remedy) => {
     const error = diskError(failure(code), 'cannot write /x');
     expect(error.code).toBe('disk.failed');
-    expect(error.message).toBe(`cannot write /x: ${code}: it failed`);
+    expect(error.message).toBe(`cannot write /x: ${code}: it failed${remedy}`);
   });
 
   it('may be anything that was thrown', () => {
