@@ -7,7 +7,7 @@ import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
-import { causeText } from '#shared/supervisor/host-child.js';
+import { causeText } from '#shared/supervisor/exit-cause.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import type { HostSettings } from '#shared/supervisor/host-set.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
@@ -36,6 +36,7 @@ import { Reconciler } from '#agent/reconcile/reconciler.js';
 import { DeviceViews } from '#agent/local/device-views.js';
 import { createServing } from '#agent/serving/device-serving.js';
 import type { Serving } from '#agent/serving/serving.js';
+import type { OpenedSandbox } from '#agent/serving/open-sandbox.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
 import { committedSetOf, observedAtStart } from '#agent/store/committed-state.js';
 import { ImageStore } from '#agent/store/image-store.js';
@@ -44,6 +45,7 @@ import type { StateFolder } from '#agent/store/state-folder.js';
 import { createTelemetry } from '#agent/telemetry/telemetry.js';
 import { TrustFollower } from '#agent/trust/trust-follower.js';
 import { watchModules } from '#agent/telemetry/module-events.js';
+import { ModuleTroubles } from '#agent/telemetry/module-troubles.js';
 
 export interface DeviceParts {
   readonly config: AgentConfig;
@@ -54,7 +56,7 @@ export interface DeviceParts {
   readonly identity: Identity;
   readonly trust: KeptTrust;
   readonly folder: StateFolder;
-  readonly runFolder: string;
+  readonly sandbox: OpenedSandbox;
   readonly documents: StateDocuments;
   readonly bootId: number;
   readonly lived: () => number;
@@ -123,6 +125,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     onError: onHeldUp,
   });
   const { raise } = telemetry;
+  const troubles = new ModuleTroubles(clock, raise, (module, line) => logs.module(module, line));
   for (const damage of parts.damages) raise({ level: 'error', type: 'state.damaged', message: damage });
 
   const blocks = new BlockClient({
@@ -135,7 +138,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   const serving = createServing({
     ...parts,
     state,
-    raise,
+    troubles,
     labels: (of) => {
       const { generation } = of === 'desired' ? (state.desired ?? committed.value) : committed.value;
       return { generation: String(generation), 'boot-id': String(bootId), device: identity.device };
@@ -182,7 +185,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     reconciler,
     telemetry,
     time,
-    capabilities: readCapabilities(),
+    capabilities: readCapabilities(parts.sandbox.capabilities),
     scoring: { address: config.scoring.address, port: parts.handle.port },
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,

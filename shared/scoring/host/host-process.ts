@@ -36,12 +36,17 @@ interface Front {
   readonly drain: ConnectionDrain;
 }
 
+interface ModelsDoor {
+  readonly drain: ConnectionDrain;
+  readonly socket: PrivateSocket;
+}
+
 interface Serving {
   readonly host: ScoringHost;
   readonly gate: AccessGate;
   front: Front;
   grpc?: GrpcFront | undefined;
-  readonly models: { readonly drain: ConnectionDrain; readonly socket: PrivateSocket } | undefined;
+  readonly models: readonly ModelsDoor[];
 }
 
 export class HostProcess {
@@ -108,7 +113,7 @@ export class HostProcess {
     }
     const host = loaded.value;
     const front = await this.createFront(host, gate);
-    const models = config.modelsSocket === undefined ? undefined : await serveModels(host, config.modelsSocket);
+    const models = await serveModels(host);
     this.serving = { host, gate, front, models };
     await this.deps.send({ type: 'loaded', modules: host.all.map((module) => module.describe()) });
   }
@@ -197,8 +202,8 @@ export class HostProcess {
     if (!this.serving) return;
     const { front, grpc, models, host } = this.serving;
     await Promise.all([front.drain.finish(idleMs), grpc?.finish(idleMs)]);
-    models?.socket.remove();
-    await models?.drain.finish(0);
+    for (const { socket } of models) socket.remove();
+    await Promise.all(models.map(({ drain }) => drain.finish(0)));
     await host.close();
   }
 
@@ -223,10 +228,15 @@ export class HostProcess {
   }
 }
 
-async function serveModels(host: ScoringHost, path: string): Promise<NonNullable<Serving['models']>> {
-  const server = createModelsServer(host);
-  const drain = new ConnectionDrain(server);
-  return { drain, socket: await listenPrivately(server, path) };
+async function serveModels(host: ScoringHost): Promise<ModelsDoor[]> {
+  const doors: ModelsDoor[] = [];
+  for (const { module } of host.all) {
+    const { modelsSocket } = module;
+    if (modelsSocket === undefined) continue;
+    const server = createModelsServer(host, module);
+    doors.push({ drain: new ConnectionDrain(server), socket: await listenPrivately(server, modelsSocket) });
+  }
+  return doors;
 }
 
 function listenOn(server: Server, handle: unknown): Promise<void> {
