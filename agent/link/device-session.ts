@@ -139,11 +139,10 @@ export class DeviceSession {
       if (signal.aborted) return;
       this.problem = cause;
       if (!stood) this.transport = afterConnection(this.transport, 'failed', urls.length);
-      // The other way may be open at once: only when all were tried is it time to wait.
-      const pauseMs =
-        this.transport.failures === 0 && this.transport.at !== 0 && !stood
-          ? 0
-          : backoffMs(Math.max(1, attempt), this.options.reconnect, random());
+      // The other way may be open at once: only when all were tried is it time to wait, by one step more.
+      const atOnce = this.transport.failures === 0 && this.transport.at !== 0 && !stood;
+      const pauseMs = atOnce ? 0 : backoffMs(Math.max(1, attempt), this.options.reconnect, random());
+      if (atOnce) attempt -= 1;
       logger.warn({ cause, url, pauseMs }, 'no connection to the control plane');
       await clock.sleep(pauseMs, signal);
     }

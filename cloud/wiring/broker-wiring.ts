@@ -166,6 +166,7 @@ async function wireExternal(
       enrolled: (address) => files.enrolled(address),
       retired: (address) => files.retired(address),
       revoked: (address, fingerprint) => files.revoked(address, fingerprint),
+      superseded: (address, fingerprint) => files.superseded(address, fingerprint),
       authoritiesChanged: async () => {
         await files.authoritiesChanged();
         broker.trust(authorities());
