@@ -128,6 +128,11 @@ const capabilities = {
 };
 const secret = createHash('sha256').update('flotilla example secret').digest('base64url');
 
+const signingRequest =
+  '-----BEGIN CERTIFICATE REQUEST-----\n(PKCS #10 for CN=main/cam-1)\n-----END CERTIFICATE REQUEST-----\n';
+const deviceCertificate = '-----BEGIN CERTIFICATE-----\n(the certificate of the device)\n-----END CERTIFICATE-----\n';
+const brokerAddress = { url: 'mqtts://192.168.7.10:8883', serverName: controlPlaneServerName };
+
 const examples: Record<string, object> = {
   envelope: envelopeOver(payloadTypes.desired, desired, director),
   desired,
@@ -231,17 +236,21 @@ const examples: Record<string, object> = {
     workspace: 'main',
     secret,
     device: 'cam-1',
-    csr: '-----BEGIN CERTIFICATE REQUEST-----\n(PKCS #10 for CN=main/cam-1)\n-----END CERTIFICATE REQUEST-----\n',
+    csr: signingRequest,
     sealingKey: createHash('sha256').update('flotilla example sealing key').digest('base64url'),
     tags: { site: 'lab' },
     capabilities,
   },
   'enrolment-response': {
     ...who,
-    certificate: '-----BEGIN CERTIFICATE-----\n(the certificate of the device)\n-----END CERTIFICATE-----\n',
-    broker: { url: 'mqtts://192.168.7.10:8883', serverName: controlPlaneServerName },
+    certificate: deviceCertificate,
+    broker: brokerAddress,
+    bootIdAbove: 0,
     director: director.publicKey,
   },
+  'enrolment-pending': { state: 'pending', retryAfterSeconds: 5 },
+  'renewal-request': { csr: signingRequest },
+  'renewal-response': { certificate: deviceCertificate, broker: brokerAddress },
   'module-manifest': moduleManifest,
   'image-manifest': imageManifest,
   'chunk-map': chunkMap,

@@ -6,7 +6,14 @@ import { moduleManifestSchema } from '#shared/package/module-manifest.js';
 import { blocksRequestSchema } from '#shared/protocol/blocks.js';
 import { commandRequestSchema, commandResponseSchema } from '#shared/protocol/commands.js';
 import { desiredSchema } from '#shared/protocol/desired.js';
-import { enrolmentRequestSchema, enrolmentResponseSchema, enrolmentTokenSchema } from '#shared/protocol/enrolment.js';
+import {
+  enrolmentPendingSchema,
+  enrolmentRequestSchema,
+  enrolmentResponseSchema,
+  enrolmentTokenSchema,
+  renewalRequestSchema,
+  renewalResponseSchema,
+} from '#shared/protocol/enrolment.js';
 import { envelopeSchema } from '#shared/protocol/envelope.js';
 import { presenceSchema } from '#shared/protocol/presence.js';
 import { reportedSchema } from '#shared/protocol/reported.js';
@@ -140,8 +147,27 @@ export const protocolDocuments: readonly ProtocolDocument[] = [
   {
     name: 'enrolment-response',
     title: 'Enrolment response',
-    about: "Answer of `POST /v1/enrol`: the device's secret and where its broker is.",
+    about: "Answer of `POST /v1/enrol`: the device's certificate and where its broker is.",
     schema: enrolmentResponseSchema,
+  },
+  {
+    name: 'enrolment-pending',
+    title: 'Enrolment pending',
+    about: 'Answer of `POST /v1/enrol` with status 202: somebody must approve the device first; ask again.',
+    schema: enrolmentPendingSchema,
+  },
+  {
+    name: 'renewal-request',
+    title: 'Renewal request',
+    about:
+      'Body of `POST /v1/renew` on the device gateway, over TLS with the certificate that the device has, even one that has ended.',
+    schema: renewalRequestSchema,
+  },
+  {
+    name: 'renewal-response',
+    title: 'Renewal response',
+    about: 'Answer of `POST /v1/renew`: another certificate, and where the broker is now.',
+    schema: renewalResponseSchema,
   },
   {
     name: 'module-manifest',

@@ -14,6 +14,12 @@ import { type AccessSettings, readHostName, readOrigin } from '#shared/scoring/a
 import { parseProxy, type ProxySettings } from '#agent/link/proxy-choice.js';
 import type { TransportSetting } from '#agent/link/transport-choice.js';
 import type { StreamKind } from '#shared/protocol/stream.js';
+import {
+  moduleSettings,
+  type ModulesConfig,
+  modulesConfigOf,
+  modulesFileForm,
+} from '#agent/serving/module-settings.js';
 import { type HostEnvironment, inheritedEnvironment } from '#agent/providers/loader-environment.js';
 
 const megabyte = 1024 * 1024;
@@ -63,6 +69,7 @@ const settings = {
   'disk.reserveMegabytes': z.coerce.number().int().min(0).max(1_000_000).default(64),
   'link.keepaliveSeconds': z.coerce.number().int().min(5).max(3600).default(30),
   'link.maxReconnectSeconds': z.coerce.number().min(0.1).max(3600).default(60),
+  ...moduleSettings,
   /** `auto`: MQTT, and where that does not come through, MQTT over WebSocket. */
   'link.transport': z.enum(['auto', 'mqtt', 'websocket']).default('auto'),
   /** An HTTP proxy, http://[user:password@]host:port, or `none`; absent: HTTPS_PROXY of the environment. */
@@ -102,6 +109,7 @@ export interface AgentConfig {
     /** Holds a password, perhaps. */
     readonly proxy: ProxySettings;
   };
+  readonly modules: ModulesConfig;
   readonly log: { readonly level: string };
   /** What scoring hosts inherit, so that drivers and libraries are found. */
   readonly hostEnvironment: HostEnvironment;
@@ -169,6 +177,7 @@ export function fileFormOf({
   telemetry,
   disk,
   link,
+  modules,
   log,
 }: AgentConfig): Readonly<Record<string, unknown>> {
   return {
@@ -197,6 +206,7 @@ export function fileFormOf({
       ...(link.proxy.proxy === undefined ? {} : { proxy: withoutPassword(link.proxy.proxy) }),
       noProxy: link.proxy.noProxy,
     },
+    modules: modulesFileForm(modules),
     log,
   };
 }
@@ -229,6 +239,7 @@ function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig 
       transport: values['link.transport'],
       proxy: { proxy: values['link.proxy'], noProxy: values['link.noProxy'] },
     },
+    modules: modulesConfigOf(values),
     log: { level: values['log.level'] },
     hostEnvironment,
   });

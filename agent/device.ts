@@ -8,7 +8,7 @@ import { AppError, toProblem } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { usableCores } from '#shared/platform/usable-cores.js';
-import { causeText } from '#shared/supervisor/host-child.js';
+import { causeText } from '#shared/supervisor/exit-cause.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import type { HostSettings } from '#shared/supervisor/host-set.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
@@ -35,6 +35,7 @@ import { defaultPolicy } from '#agent/reconcile/policy.js';
 import { Reconciler } from '#agent/reconcile/reconciler.js';
 import { DeviceViews } from '#agent/local/device-views.js';
 import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
+import type { OpenedSandbox } from '#agent/serving/open-sandbox.js';
 import { Serving } from '#agent/serving/serving.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
 import { committedSetOf, observedAtStart } from '#agent/store/committed-state.js';
@@ -44,6 +45,7 @@ import type { StateFolder } from '#agent/store/state-folder.js';
 import { createTelemetry } from '#agent/telemetry/telemetry.js';
 import { TrustFollower } from '#agent/trust/trust-follower.js';
 import { watchModules } from '#agent/telemetry/module-events.js';
+import { ModuleTroubles } from '#agent/telemetry/module-troubles.js';
 
 export interface DeviceParts {
   readonly config: AgentConfig;
@@ -54,7 +56,7 @@ export interface DeviceParts {
   readonly identity: Identity;
   readonly trust: KeptTrust;
   readonly folder: StateFolder;
-  readonly runFolder: string;
+  readonly sandbox: OpenedSandbox;
   readonly documents: StateDocuments;
   readonly bootId: number;
   readonly lived: () => number;
@@ -122,6 +124,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     onError: onHeldUp,
   });
   const { raise } = telemetry;
+  const troubles = new ModuleTroubles(clock, raise, (module, line) => logs.module(module, line));
   for (const damage of parts.damages) raise({ level: 'error', type: 'state.damaged', message: damage });
 
   const blocks = new BlockClient({
@@ -136,7 +139,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     hostEnvironment: hostEnvironmentOf(config),
     handle: parts.handle,
     grpcHandle: parts.grpcHandle,
-    runFolder: parts.runFolder,
+    runFolder: parts.sandbox.runFolder,
+    sandbox: parts.sandbox.sandbox,
     cores: usableCores(),
     settings: parts.hostSettings,
     drainMs: defaultPolicy.drainMs,
@@ -144,20 +148,13 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       const { generation } = of === 'desired' ? (state.desired ?? committed.value) : committed.value;
       return { generation: String(generation), 'boot-id': String(bootId), device: identity.device };
     },
-    onHostExit: (cause) => {
-      const reason = `the scoring host ended: ${causeText(cause)}`;
-      raise({ level: 'error', type: 'host.crashed', message: reason });
-      state.take({ kind: 'hostExited', clean: cause.code === 0, reason });
-    },
-    onScriptExit: (module, cause) => {
-      const reason = `its script host ended: ${causeText(cause)}`;
-      raise({ level: 'error', type: 'module.crashed', module, message: reason });
-      state.take({ kind: 'scriptExited', module, clean: cause.code === 0, reason });
-    },
+    onHostExit: (cause) => state.take({ kind: 'hostExited', ...troubles.ended(undefined, cause) }),
+    onScriptExit: (module, cause) => state.take({ kind: 'scriptExited', module, ...troubles.ended(module, cause) }),
     onCandidateExit: (cause) => executors.candidateExited(causeText(cause)),
     onLog: (modules, line) => {
       for (const module of modules) logs.module(module, line);
     },
+    onLogDropped: (module, dropped) => troubles.dropped(module, dropped),
     onLastStats: telemetry.addLast,
   });
   const background = new Background(onBug);
@@ -195,7 +192,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     reconciler,
     telemetry,
     time,
-    capabilities: readCapabilities(),
+    capabilities: readCapabilities(parts.sandbox.capabilities),
     scoring: { address: config.scoring.address, port: parts.handle.port },
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,

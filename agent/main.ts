@@ -31,10 +31,11 @@ import { programFiles } from '#agent/program-files.js';
 import { inRoomOf, layBallast } from '#agent/store/ballast.js';
 import { readControlToken } from '#agent/store/control-token.js';
 import { openLivedTime } from '#agent/store/lived-time.js';
-import { makeRunFolder, prepareStateFolder, type StateFolder, stateFolder } from '#agent/store/state-folder.js';
+import { prepareStateFolder, type StateFolder, stateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
 import { bindWithPatience } from '#agent/serving/bind-port.js';
+import { openSandbox } from '#agent/serving/open-sandbox.js';
 import { agentVersion } from '#agent/version.js';
 
 export interface AgentPorts {
@@ -124,7 +125,9 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     },
   });
   await layBallast(folder.ballast);
-  const runFolder = await makeRunFolder(folder);
+  const entries = programFiles();
+  const sandbox = await openSandbox(config, folder, entries.scriptHost);
+  undo.add(() => sandbox.sandbox.close());
   const handle = await bindWithPatience(
     config.scoring.address,
     config.scoring.port,
@@ -153,13 +156,13 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     identity,
     trust,
     folder,
-    runFolder,
+    sandbox,
     documents,
     bootId,
     lived: lived.seconds,
     handle,
     grpcHandle,
-    entries: programFiles(),
+    entries,
     hostSettings: {
       maxBodyBytes: config.scoring.maxBodyBytes,
       captureFolder: folder.capture,

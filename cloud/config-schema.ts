@@ -1,11 +1,21 @@
 /** Every setting of the control plane, once: what flags, environment and file may say, and what holds without them. */
 import * as z from 'zod';
+import { roles } from '#cloud/auth/role.js';
 
 const port = z.coerce.number<string | number>().int().min(0).max(65_535);
 const count = z.coerce.number<string | number>().int().min(1);
 const text = z.string().min(1);
 const flag = z.union([z.boolean(), z.stringbool()]);
 const gibibyte = 1024 ** 3;
+
+/** `a=owner,b=reader` as a mapping; anything else is left to the schema to complain about. */
+function readMapping(value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  const pairs = value
+    .split(',')
+    .map((pair) => [pair.slice(0, pair.lastIndexOf('=')), pair.slice(pair.lastIndexOf('=') + 1)]);
+  return Object.fromEntries(pairs) as unknown;
+}
 
 export const cloudConfigSchema = z.strictObject({
   dataDir: text.default('.flotilla').describe('folder of the databases, blobs and keys'),
@@ -28,6 +38,20 @@ export const cloudConfigSchema = z.strictObject({
       tlsCertFile: text.optional().describe('PEM certificate chain of the operator API, for http.tls files'),
       tlsKeyFile: text.optional().describe('PEM private key of the operator API, for http.tls files'),
       behindProxy: flag.default(false).describe('one proxy stands before the API: it ends TLS and tells who asks'),
+    })
+    .prefault({}),
+  oidc: z
+    .strictObject({
+      issuer: z.url().optional().describe('issuer whose tokens people come in with; https, or http on loopback'),
+      audience: text.optional().describe('what those tokens must be for'),
+      clientId: text.default('flotilla').describe('public client of "flotilla login --oidc" at the issuer'),
+      scopes: text.default('openid profile offline_access').describe('what that login asks for'),
+      rolesClaim: text.default('roles').describe('claim with the names that oidc.mapping maps; dots lead into objects'),
+      workspaceClaim: text.optional().describe('claim that names the one workspace, or *; unset: every workspace'),
+      mapping: z
+        .preprocess(readMapping, z.record(z.string().min(1), z.enum(roles)))
+        .default({})
+        .describe('role by value of the claim: fleet-admins=owner,fleet-ops=contributor'),
     })
     .prefault({}),
   gateway: z
@@ -89,6 +113,13 @@ export const cloudConfigSchema = z.strictObject({
         .max(3650)
         .default(90)
         .describe('how long a certificate of a device holds; devices renew at two thirds of it'),
+      renewalGraceDays: z.coerce
+        .number<string | number>()
+        .int()
+        .min(0)
+        .max(3650)
+        .default(180)
+        .describe('how long after its end a device may still renew its certificate'),
     })
     .prefault({}),
   limits: z

@@ -226,10 +226,25 @@ function checkTogether(config: CloudConfig): void {
         'or set http.behindProxy where a proxy before it ends TLS',
     );
   }
+  checkOidc(config.oidc);
   if (broker.kind === 'external' && broker.url === undefined) {
     throw new AppError(
       'config.invalid',
       'broker.kind is external: set broker.url to where it is, for example mqtts://broker:8883',
+    );
+  }
+}
+
+function checkOidc({ issuer, audience, mapping }: CloudConfig['oidc']): void {
+  if (issuer === undefined && audience === undefined) return;
+  if (issuer === undefined || audience === undefined || Object.keys(mapping).length === 0) {
+    throw new AppError('config.invalid', 'oidc.issuer, oidc.audience and oidc.mapping go together: set all or none');
+  }
+  const { protocol, hostname } = new URL(issuer);
+  if (protocol !== 'https:' && !(protocol === 'http:' && isLoopback(hostname.replace(/^\[|\]$/g, '')))) {
+    throw new AppError(
+      'config.invalid',
+      `oidc.issuer ${issuer} must be https: whoever answers there says who may come in`,
     );
   }
 }

@@ -15,6 +15,7 @@ import { addKeys, keysCommands } from '#agent/cli/keys.js';
 import { addProviders, providerCommands } from '#agent/cli/providers.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { enrol } from '#agent/identity/enrol.js';
+import { readHardwareId } from '#agent/identity/hardware-id.js';
 import { explainText, statusText } from '#agent/cli/texts.js';
 import { askAgent } from '#agent/local/local-client.js';
 import type { ExplanationView, StatusView } from '#agent/local/explanation.js';
@@ -58,43 +59,60 @@ function createProgram(): Command {
   return program;
 }
 
+interface EnrollOptions {
+  readonly token: string;
+  readonly name?: string;
+  readonly url?: string;
+  readonly tag: Record<string, string>;
+  readonly hardwareId?: string;
+  readonly wait: boolean;
+  readonly replace: boolean;
+}
+
 function addEnroll(program: Command): Command {
   const command = program
     .command('enroll')
     .alias('enrol')
-    .description('Makes this machine a device of a control plane, by a one-time token.')
-    .requiredOption('--token <token>', 'from "flotilla device token"; "-" reads it from standard input')
-    .requiredOption('--name <name>', 'the device\'s name: a-z, 0-9 and "-"')
+    .description('Makes this machine a device of a control plane, by a one-time token or a fleet claim.')
+    .requiredOption(
+      '--token <token>',
+      'from "flotilla device token", "… replace" or "… claim create"; "-" reads it from standard input',
+    )
+    .option('--name <name>', 'the device\'s name: a-z, 0-9 and "-" (default: the fleet claim names it)')
     .option('--url <url>', 'address of the device gateway, where it is not the one in the token')
-    .option('--tag <key=value>', 'a tag of the device; may be repeated', collectTag, {})
+    .option('--tag <key=value>', 'a tag of the device that the token allows; may be repeated', collectTag, {})
+    .option('--hardware-id <id>', 'what the fleet claim knows this machine by (default: /etc/machine-id)')
+    .option('--no-wait', 'fail instead of waiting until somebody has approved this device')
     .option('--replace', 'give up the identity that this machine has', false)
-    .action(
-      async (options: { token: string; name: string; url?: string; tag: Record<string, string>; replace: boolean }) => {
-        const global = program.opts<GlobalOptions>();
-        const config = configOf(global, {});
-        const tags = tagsSchema.safeParse(options.tag);
-        if (!tags.success) throw new AppError('request.invalid', `--tag ${describeIssues(tags.error)}`);
-        const identity = await enrol(
-          {
-            folder: stateFolder(config.stateDir),
-            token: options.token === '-' ? readFileSync(0, 'utf8') : options.token,
-            ...(options.url === undefined ? {} : { url: options.url }),
-            device: options.name,
-            tags: tags.data,
-            capabilities: readCapabilities(),
-            replace: options.replace,
-            proxy: config.link.proxy,
-          },
-          systemClock,
-        );
-        const { workspace, device } = identity;
-        print(global, { workspace, device, broker: identity.broker.url, stateDir: config.stateDir }, () => [
-          `Enrolled as ${workspace}/${device}; the identity is in ${config.stateDir}.`,
-          `Next: flotilla-agent run${global.stateDir === undefined ? '' : ` --state-dir ${global.stateDir}`}`,
-        ]);
-      },
-    );
-  return example(command, 'flotilla-agent enroll --token flotilla-enrol-1.… --name cam-1 --tag site=lab');
+    .action(async (options: EnrollOptions) => {
+      const global = program.opts<GlobalOptions>();
+      const config = configOf(global, {});
+      const tags = tagsSchema.safeParse(options.tag);
+      if (!tags.success) throw new AppError('request.invalid', `--tag ${describeIssues(tags.error)}`);
+      const onWaiting = (what: string, seconds: number): void =>
+        void process.stderr.write(`waiting: ${what} (asking again in ${String(seconds)} s)\n`);
+      const identity = await enrol(
+        {
+          folder: stateFolder(config.stateDir),
+          token: options.token === '-' ? readFileSync(0, 'utf8') : options.token,
+          ...(options.url === undefined ? {} : { url: options.url }),
+          device: options.name,
+          hardwareId: options.hardwareId ?? (await readHardwareId()),
+          tags: tags.data,
+          capabilities: readCapabilities(),
+          replace: options.replace,
+          proxy: config.link.proxy,
+          ...(options.wait ? { onWaiting } : {}),
+        },
+        systemClock,
+      );
+      const { workspace, device } = identity;
+      print(global, { workspace, device, broker: identity.broker.url, stateDir: config.stateDir }, () => [
+        `Enrolled as ${workspace}/${device}; the identity is in ${config.stateDir}.`,
+        `Next: flotilla-agent run${global.stateDir === undefined ? '' : ` --state-dir ${global.stateDir}`}`,
+      ]);
+    });
+  return example(command, 'flotilla-agent enroll --token flotilla-enrol-1.… --name cam-1');
 }
 
 function addRun(program: Command): Command {
@@ -259,6 +277,8 @@ const knownOptions = [
   '--name',
   '--url',
   '--tag',
+  '--hardware-id',
+  '--no-wait',
   '--replace',
   '--scoring-address',
   '--scoring-port',

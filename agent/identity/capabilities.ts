@@ -1,9 +1,11 @@
 /** What this machine is, as far as it can say by itself. */
 import { arch, availableParallelism, hostname, platform, totalmem } from 'node:os';
 import type { Capabilities } from '#shared/protocol/reported.js';
+import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import { agentVersion } from '#agent/version.js';
 
-export function readCapabilities(): Capabilities {
+/** @param sandbox what was found by trying, once that was done */
+export function readCapabilities(sandbox?: SandboxCapabilities): Capabilities {
   return {
     agentVersion,
     platform: `${platform()}-${arch()}`,
@@ -11,5 +13,6 @@ export function readCapabilities(): Capabilities {
     memoryBytes: totalmem(),
     accelerators: ['cpu'],
     hostname: hostname().slice(0, 255),
+    ...(sandbox === undefined ? {} : { sandbox }),
   };
 }

@@ -13,6 +13,14 @@ export interface Gateway extends SecureTarget {
   readonly timeoutMs: number;
 }
 
+const timeoutMs = 15_000;
+
+/** Where it is; whom to expect there is for the caller to say. */
+export function gatewayAt(url: URL, proxy: ProxySettings): Omit<Gateway, 'expected'> {
+  const host = url.hostname.replace(/^\[|\]$/g, '');
+  return { host, port: url.port === '' ? 443 : Number(url.port), proxy, timeoutMs };
+}
+
 /** @throws AppError `server.unreachable`, `server.untrusted`, and what the server answers, with its `status` in the details */
 export async function postToGateway<T>(
   gateway: Gateway,
@@ -82,5 +90,6 @@ function readAnswer<T>(status: number, bytes: Buffer, where: string, schema: z.Z
       `what answers at ${where} is no device gateway (HTTP status ${String(status)})`,
     );
   }
-  throw new AppError(problem.data.code, problem.data.message, { details: { status } });
+  const { code, message, details } = problem.data;
+  throw new AppError(code, message, { details: { ...details, status } });
 }

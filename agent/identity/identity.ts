@@ -36,7 +36,8 @@ export function identityDocument(path: string): JsonDocument<Identity> {
  */
 const pendingEnrolmentSchema = z.object({
   workspace: nameSchema,
-  device: nameSchema,
+  /** Absent: the fleet claim names it. */
+  device: nameSchema.optional(),
   privateKey: privateKeySchema,
   sealingKey: privateKeySchema,
 });

@@ -7,7 +7,9 @@ import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { HostAccess } from '#shared/scoring/access/host-access.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
-import type { ExitCause } from '#shared/supervisor/scoring-host-process.js';
+import type { ExitCause } from '#shared/supervisor/exit-cause.js';
+import type { Dropped } from '#shared/supervisor/log-budget.js';
+import type { Sandbox } from '#shared/supervisor/sandbox/sandbox.js';
 import type { ModuleStats } from '#agent/telemetry/collector.js';
 import type { HostEnvironment } from '#agent/providers/loader-environment.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
@@ -22,6 +24,8 @@ export interface ServingPorts {
   /** For gRPC; undefined: none. */
   readonly grpcHandle: ListenHandle | undefined;
   readonly runFolder: string;
+  /** The bounds of user code. */
+  readonly sandbox: Sandbox;
   readonly cores: number;
   readonly settings: Omit<HostSettings, 'labels'>;
   readonly drainMs: number;
@@ -31,6 +35,8 @@ export interface ServingPorts {
   readonly onScriptExit: (module: string, cause: ExitCause) => void;
   readonly onCandidateExit: (cause: ExitCause) => void;
   readonly onLog: (modules: readonly string[], line: string) => void;
+  /** A module wrote more lines than are kept. */
+  readonly onLogDropped: (module: string, dropped: Dropped) => void;
   /** The last counts of a host that went. */
   readonly onLastStats: (modules: ModuleStats) => Promise<void>;
 }
@@ -174,6 +180,7 @@ export class Serving {
       hostEntry: ports.entries.scoringHost,
       hostEnvironment: ports.hostEnvironment,
       runFolder: ports.runFolder,
+      sandbox: ports.sandbox,
       cores: ports.cores,
       maxBodyBytes: ports.settings.maxBodyBytes,
       nextId: () => {
@@ -181,6 +188,7 @@ export class Serving {
         return this.ids;
       },
       onLog: (module, line) => ports.onLog([module], line),
+      onLogDropped: ports.onLogDropped,
       onHostLog: ports.onLog,
       onExit: (runner, cause) => {
         if (this.current?.scripts.get(runner.module.id) === runner) ports.onScriptExit(runner.module.name, cause);

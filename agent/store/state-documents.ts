@@ -107,6 +107,12 @@ export class StateDocuments {
     return bootId;
   }
 
+  /** No boot from now on has a number up to this: another machine of this name had them. */
+  async raiseBootId(above: number): Promise<void> {
+    const last = (await this.boot.read().catch(() => undefined))?.value.bootId ?? 0;
+    if (above > last) await this.boot.write({ bootId: above });
+  }
+
   private async highestSpooledBoot(): Promise<number> {
     const names = [...(await readdir(this.folder.spool('telemetry'))), ...(await readdir(this.folder.spool('events')))];
     return names.reduce((highest, name) => Math.max(highest, spooledBootOf(name) ?? 0), 0);

@@ -108,10 +108,19 @@ export async function forgetDevice(folder: StateFolder): Promise<void> {
   await prepareStateFolder(folder);
 }
 
-/** A fresh folder for the sockets of hosts: in the state folder, or where its path is too long, elsewhere. */
-export async function makeRunFolder(folder: StateFolder): Promise<string> {
+/**
+ * A fresh folder for the sockets of hosts: in the state folder, or where its path is too long, elsewhere.
+ *
+ * @param where `outside`: other users may pass through it, where they know the way
+ */
+export async function makeRunFolder(folder: StateFolder, where: 'inside' | 'outside' = 'inside'): Promise<string> {
   const inside = join(folder.root, 'run');
-  if (Buffer.byteLength(inside) + 24 > maxSocketPath) return mkdtemp(join(tmpdir(), 'flotilla-run-'));
+  if (where === 'outside') {
+    const outside = await mkdtemp(join(tmpdir(), 'flotilla-run-'));
+    await chmod(outside, 0o711);
+    return outside;
+  }
+  if (Buffer.byteLength(inside) + 32 > maxSocketPath) return mkdtemp(join(tmpdir(), 'flotilla-run-'));
   await rm(inside, { recursive: true, force: true });
   await mkdir(inside, { mode: 0o700 });
   return inside;

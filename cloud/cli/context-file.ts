@@ -9,7 +9,7 @@ import { nearest } from '#shared/kernel/names.js';
 import { writeFileAtomic } from '#shared/platform/atomic-file.js';
 import { makePrivateFolder, readTextIfPresent } from '#shared/platform/private-file.js';
 import { describeIssues } from '#shared/protocol/decode.js';
-import { nameSchema } from '#shared/protocol/primitives.js';
+import { instantSchema, nameSchema } from '#shared/protocol/primitives.js';
 import { parseFingerprint, type ServerAuthority } from '#cloud/client/server-authority.js';
 import type { CliConfig } from './cli-config.js';
 
@@ -21,6 +21,13 @@ const contextSchema = z.strictObject({
   authority: z.string().startsWith('-----BEGIN CERTIFICATE-----').optional(),
   /** The name that the server's certificate must carry, where it is not that of the URL. */
   serverName: z.string().min(1).optional(),
+  /** Of a login at an issuer: what it takes to renew the token. */
+  oidc: z
+    .strictObject({
+      ...{ issuer: z.url(), clientId: z.string(), audience: z.string() },
+      ...{ refreshToken: z.string().optional(), expiresAt: instantSchema },
+    })
+    .optional(),
 });
 export type Context = z.infer<typeof contextSchema>;
 

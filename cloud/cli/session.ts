@@ -4,6 +4,7 @@ import type { FlotillaClient } from '#cloud/client/flotilla-client.js';
 import { learnAuthority } from '#cloud/client/server-authority.js';
 import type { CliIo } from './cli-io.js';
 import { chooseTarget, readContextFile } from './context-file.js';
+import { keepLoginFresh } from './oidc-login.js';
 import { Output, type OutputFormat } from './output.js';
 import { Progress } from './progress.js';
 
@@ -34,7 +35,9 @@ export async function withSession(
   command: Command,
   use: (session: Session) => Promise<void>,
 ): Promise<void> {
-  const target = chooseTarget(globalFlags(command), io.config, await readContextFile(io.config.home));
+  const flags = globalFlags(command);
+  const file = await keepLoginFresh(io, flags.context, await readContextFile(io.config.home));
+  const target = chooseTarget(flags, io.config, file);
   const { url, pin } = target;
   const authority = pin === undefined ? target.authority : await learnAuthority(url, pin, io.signal);
   const client = io.openClient({ ...target, authority });

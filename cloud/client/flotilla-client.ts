@@ -204,9 +204,12 @@ export class FlotillaClient {
         });
         return await this.accept(answer, route);
       } catch (error) {
-        const lost = error instanceof AppError && error.code === 'server.unreachable';
-        if (!lost || !repeatable || attempt >= attempts) throw error;
-        await this.options.clock.sleep(backoffMs(attempt, retryPolicy, this.options.random()), ends);
+        const code = error instanceof AppError ? error.code : undefined;
+        // What was asked too fast has not been done.
+        const again = code === 'rate.limited' || (code === 'server.unreachable' && repeatable);
+        if (!again || attempt >= attempts) throw error;
+        const wait = code === 'rate.limited' ? 1000 : backoffMs(attempt, retryPolicy, this.options.random());
+        await this.options.clock.sleep(wait, ends);
       }
     }
   }

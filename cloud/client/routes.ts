@@ -3,6 +3,7 @@
  * the same ones the server answers with. A new route is one entry here.
  */
 import * as z from 'zod';
+import { nameSchema } from '#shared/protocol/primitives.js';
 import { activityBody, activityLog } from '#cloud/http/schemas/activities.js';
 import { auditBody, auditChainBody, auditQuery } from '#cloud/http/schemas/audit.js';
 import { pageOf, pageQuery } from '#cloud/http/schemas/common.js';
@@ -17,9 +18,21 @@ import {
   generationBody,
   moduleDeploy,
 } from '#cloud/http/schemas/devices.js';
+import {
+  certificatesBody,
+  certificatesRevoke,
+  certificatesRevoked,
+  claimBody,
+  claimCreate,
+  claimDecided,
+  claimDecision,
+  claimRequestQuery,
+  claimRequestsBody,
+  replacementCreate,
+} from '#cloud/http/schemas/device-identity.js';
 import { imageBody, imageCreate } from '#cloud/http/schemas/images.js';
 import { modelBody, modelCreate, modelPatch } from '#cloud/http/schemas/models.js';
-import { serverBody } from '#cloud/http/schemas/server.js';
+import { loginBody, serverBody } from '#cloud/http/schemas/server.js';
 import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 import { createdToken, selfBody, tokenBody, tokenCreate } from '#cloud/http/schemas/tokens.js';
 import {
@@ -74,6 +87,7 @@ const tagged = named.extend({ tag: z.array(z.string()).optional() });
 export const routes = {
   server: { method: 'GET', path: '/v1/server', response: serverBody },
 
+  login: { method: 'GET', path: '/v1/login', response: loginBody },
   self: { method: 'GET', path: '/v1/self', response: selfBody },
   tokenList: { method: 'GET', path: `${w}/tokens`, response: pageOf(tokenBody) },
   tokenCreate: { method: 'POST', path: `${w}/tokens`, body: tokenCreate, response: createdToken },
@@ -132,6 +146,38 @@ export const routes = {
   deviceGet: { method: 'GET', path: `${w}/devices/:device`, response: deviceBody },
   devicePatch: { method: 'PATCH', path: `${w}/devices/:device`, body: devicePatch, response: deviceBody },
   deviceRetire: { method: 'POST', path: `${w}/devices/:device/retire`, response: deviceBody },
+  deviceCertificates: { method: 'GET', path: `${w}/devices/:device/certificates`, response: certificatesBody },
+  deviceCertificatesRevoke: {
+    method: 'POST',
+    path: `${w}/devices/:device/certificates/revoke`,
+    body: certificatesRevoke,
+    response: certificatesRevoked,
+  },
+  deviceReplace: {
+    method: 'POST',
+    path: `${w}/devices/:device/replacement-tokens`,
+    body: replacementCreate,
+    response: enrolmentTokenBody,
+  },
+  claimList: { method: 'GET', path: `${w}/fleet-claims`, response: z.object({ items: z.array(claimBody) }) },
+  claimCreate: { method: 'POST', path: `${w}/fleet-claims`, body: claimCreate, response: enrolmentTokenBody },
+  claimRevoke: {
+    method: 'POST',
+    path: `${w}/fleet-claims/:claim/revoke`,
+    response: z.object({ name: nameSchema, revokedAt: z.string() }),
+  },
+  claimRequests: {
+    method: 'GET',
+    path: `${w}/fleet-claims/:claim/requests`,
+    query: claimRequestQuery,
+    response: claimRequestsBody,
+  },
+  claimDecide: {
+    method: 'POST',
+    path: `${w}/fleet-claims/:claim/decisions`,
+    body: claimDecision,
+    response: claimDecided,
+  },
   deviceEvents: {
     method: 'GET',
     path: `${w}/devices/:device/events`,

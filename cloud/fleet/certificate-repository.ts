@@ -67,6 +67,41 @@ export class CertificateRepository {
     return rows.map(({ fingerprint }) => fingerprint);
   }
 
+  async findByFingerprint(
+    { workspace, device }: DeviceAddress,
+    fingerprint: string,
+  ): Promise<DeviceCertificateTable | undefined> {
+    return this.db
+      .selectFrom('deviceCertificates')
+      .selectAll()
+      .where('fingerprint', '=', fingerprint)
+      .where('workspace', '=', workspace)
+      .where('device', '=', device)
+      .executeTakeFirst();
+  }
+
+  /** Revokes accepted ones that are older than this accepted one. @returns their fingerprints */
+  async supersede({ workspace, device }: DeviceAddress, serial: string, at: string): Promise<string[]> {
+    const rows = await this.db
+      .updateTable('deviceCertificates')
+      .set({ revokedAt: at, reason: 'superseded' })
+      .where('workspace', '=', workspace)
+      .where('device', '=', device)
+      .where('revokedAt', 'is', null)
+      .where('issuedAt', '<', (query) =>
+        query
+          .selectFrom('deviceCertificates as used')
+          .select('used.issuedAt')
+          .where('used.workspace', '=', workspace)
+          .where('used.device', '=', device)
+          .where('used.serial', '=', serial)
+          .where('used.revokedAt', 'is', null),
+      )
+      .returning('fingerprint')
+      .execute();
+    return rows.map(({ fingerprint }) => fingerprint);
+  }
+
   /** For a revocation list: of one authority, without those that ended before the instant and count nowhere anyway. */
   async revokedSerials(authority: string, endedBefore: string): Promise<RevokedCertificate[]> {
     const rows = await this.db

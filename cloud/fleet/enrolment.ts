@@ -1,224 +1,247 @@
 /**
- * Enrolment: one-time tokens, and the device that one of them makes. The token's use and the device's
- * creation are one transaction: of two devices with one token one wins, and a refused one costs nothing.
+ * Enrolment: by a one-time token or a fleet claim to a device with a certificate. What the token or claim grants, the
+ * device's creation, its certificate and the entry in the audit log are one transaction: of two devices with one token
+ * one wins, and a refused one costs nothing.
  */
-import { createHash } from 'node:crypto';
-import type { Selectable } from 'kysely';
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
-import { AppError } from '#shared/kernel/errors.js';
-import type { Capabilities, ReportedState } from '#shared/protocol/reported.js';
+import { AppError, type ErrorCode } from '#shared/kernel/errors.js';
 import { emptyReportedState } from '#shared/protocol/reported.js';
-import type { Tags } from '#shared/protocol/primitives.js';
+import { type Tags, tagsSchema } from '#shared/protocol/primitives.js';
 import { clientIdOf, type DeviceAddress } from '#shared/protocol/topics.js';
+import type { AuditLog } from '#cloud/audit/audit-log.js';
 import type { DeviceAccess } from '#cloud/mqtt/device-access.js';
-import type { EnrolmentTokenTable } from '#cloud/store/tables.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
-import type { CertificateIssuer } from '#cloud/trust/certificate-issuer.js';
-import { newSecret } from '#cloud/trust/secret.js';
-import { readSigningRequest, type SigningRequest } from '#cloud/trust/signing-request.js';
+import type { ControlStore, ControlTransaction } from '#cloud/store/control-database.js';
+import { readSigningRequest } from '#cloud/trust/signing-request.js';
 import { CertificateRepository } from './certificate-repository.js';
-import type { Database } from './device-repository.js';
+import type { Certification } from './certification.js';
+import { DeviceRepository } from './device-repository.js';
+import type { Admission, EnrolmentOrder, Pending } from './enrolment-order.js';
+import { type EnrolmentToken, EnrolmentTokens, type TokenLimits } from './enrolment-tokens.js';
+import type { FleetClaim, FleetClaims } from './fleet-claims.js';
 import type { KnownDevices } from './known-devices.js';
 
 export interface EnrolmentOptions {
-  readonly db: Database;
+  readonly db: ControlStore;
   readonly clock: Clock;
   readonly access: DeviceAccess;
   readonly known: KnownDevices;
   readonly live: LiveEvents;
-  readonly issuer: CertificateIssuer;
-  /** Of a device's certificate. */
-  readonly certificateMs: number;
-}
-
-export interface EnrolmentOrder {
-  readonly workspace: string;
-  readonly secret: string;
-  readonly device: string;
-  /** PKCS #10, PEM. */
-  readonly csr: string;
-  /** A raw X25519 public key, base64url. */
-  readonly sealingKey: string;
-  readonly tags: Tags;
-  readonly capabilities: Capabilities;
+  readonly certification: Certification;
+  readonly claims: FleetClaims;
+  readonly audit: Pick<AuditLog, 'append'>;
 }
 
 export interface EnrolledDevice {
+  readonly kind: 'enrolled';
+  readonly device: string;
   /** PEM, and what stands between it and the authority. */
   readonly certificate: string;
+  /** No boot of this device may have a number up to this: another machine of its name had them. */
+  readonly bootIdAbove: number;
+}
+
+type Grant =
+  | { readonly kind: 'token'; readonly token: EnrolmentToken }
+  | { readonly kind: 'claim'; readonly claim: FleetClaim };
+
+/** What a transaction left to be told to others. */
+interface Made {
+  readonly enrolled: EnrolledDevice;
+  readonly address: DeviceAddress;
+  readonly revoked: readonly string[];
 }
 
 export class Enrolment {
-  constructor(private readonly options: EnrolmentOptions) {}
+  readonly tokens: EnrolmentTokens;
+
+  constructor(private readonly options: EnrolmentOptions) {
+    this.tokens = new EnrolmentTokens(options.db, options.clock);
+  }
 
   /** @returns the token's secret, which is stored nowhere */
-  async createToken(workspace: string, ttlMs: number, tags: Tags): Promise<{ secret: string; expiresAt: string }> {
-    const { db, clock } = this.options;
-    const now = clock.now();
-    const secret = newSecret();
-    const expiresAt = toInstant(now + ttlMs);
-    await db
-      .insertInto('enrolmentTokens')
-      .values({
-        secretHash: hashOf(secret),
-        workspace,
-        tagsJson: JSON.stringify(tags),
-        createdAt: toInstant(now),
-        expiresAt,
-        usedAt: null,
-        usedBy: null,
-      })
-      .execute();
-    return { secret, expiresAt };
+  createToken(workspace: string, ttlMs: number, limits: TokenLimits): Promise<{ secret: string; expiresAt: string }> {
+    return this.tokens.create(workspace, ttlMs, limits);
   }
 
-  async redeem(order: EnrolmentOrder): Promise<EnrolledDevice> {
-    const { db, access, known, live } = this.options;
-    const address = { workspace: order.workspace, device: order.device };
-    // First what costs little: strangers get no further.
-    await this.findToken(db, order);
+  /** For other hardware that takes the name of a device over. @throws AppError `device.not-found` */
+  async createReplacement(address: DeviceAddress, ttlMs: number): Promise<{ secret: string; expiresAt: string }> {
+    const device = await new DeviceRepository(this.options.db).find(address);
+    if (device === undefined) {
+      throw new AppError(
+        'device.not-found',
+        `there is no device ${address.device} in workspace ${address.workspace} that could be replaced: flotilla device token lets a new one in`,
+      );
+    }
+    return this.tokens.create(address.workspace, ttlMs, { device: address.device, replaces: true });
+  }
+
+  /** @param from the address that it came from */
+  async redeem(order: EnrolmentOrder, from: string | undefined): Promise<EnrolledDevice | Pending> {
+    // First what costs little: strangers get no further, and fill no log.
+    const grant = await this.findGrant(order);
+    try {
+      return await this.redeemGranted(grant, order, from);
+    } catch (error) {
+      if (error instanceof AppError && error.code !== 'rate.limited')
+        await this.refused(grant, order, from, error.code);
+      throw error;
+    }
+  }
+
+  private async redeemGranted(
+    grant: Grant,
+    order: EnrolmentOrder,
+    from: string | undefined,
+  ): Promise<EnrolledDevice | Pending> {
+    const { db, access, known, live, claims } = this.options;
     const request = await readSigningRequest(order.csr);
-    requireSubject(request, address);
-    const certificate = await db.transaction().execute(async (transaction) => {
-      await this.create(transaction, order, request);
-      return this.certify(transaction, address, request);
+    const subject = order.device === undefined ? order.workspace : clientIdOf({ ...order, device: order.device });
+    if (request.commonName !== subject) {
+      throw new AppError(
+        'enrolment.csr-invalid',
+        `the certificate signing request is for ${request.commonName.slice(0, 130)}, not for ${subject}`,
+      );
+    }
+    const made = await db.transaction().execute(async (transaction): Promise<Made | Pending> => {
+      const key = request.keyFingerprint;
+      const admission =
+        grant.kind === 'token'
+          ? await this.tokens.admit(transaction, grant.token, order, key)
+          : await claims.admit(transaction, grant.claim, order, key);
+      if (admission.kind === 'pending') return admission;
+      const address = { workspace: order.workspace, device: admission.device };
+      const { revoked, bootIdAbove } = await this.place(transaction, address, order, admission, key);
+      const { certificate } = await this.options.certification.certify(transaction, address, request);
+      await this.enter(transaction, address, admission, certificate.serial, from);
+      const enrolled: EnrolledDevice = {
+        kind: 'enrolled',
+        device: admission.device,
+        certificate: certificate.certificate,
+        bootIdAbove,
+      };
+      return { enrolled, address, revoked };
     });
+    if ('kind' in made) return made;
+    const { address, revoked, enrolled } = made;
     known.add(address);
+    for (const fingerprint of revoked) await access.revoked(address, fingerprint);
     await access.enrolled(address);
     live.deviceChanged(address);
-    return { certificate };
+    return enrolled;
   }
 
-  /** Removes tokens that can no longer be used. */
-  async removeEndedTokens(before: string): Promise<void> {
-    await this.options.db
-      .deleteFrom('enrolmentTokens')
-      .where((query) => query.or([query('expiresAt', '<', before), query('usedAt', '<', before)]))
-      .execute();
-  }
-
-  /** The same token with the same key is the same device again: its first answer may have got lost. */
-  private async create(transaction: Database, order: EnrolmentOrder, request: SigningRequest): Promise<void> {
-    const now = toInstant(this.options.clock.now());
-    const use = await this.useToken(transaction, order, request.keyFingerprint, now);
-    if (use.again) return;
-    const reported: ReportedState = { ...emptyReportedState, capabilities: order.capabilities };
-    const inserted = await transaction
-      .insertInto('devices')
-      .values({
-        workspace: order.workspace,
-        name: order.device,
-        sealingKey: order.sealingKey,
-        // What the operator wrote into the token stands above what the device says of itself.
-        tagsJson: JSON.stringify({ ...order.tags, ...use.tags }),
-        enrolledAt: now,
-        retiredAt: null,
-        online: 0,
-        presenceAt: null,
-        presenceBootId: 0,
-        desiredGeneration: 0,
-        desiredEnvelope: null,
-        desiredExpiresAt: null,
-        reportedJson: JSON.stringify(reported),
-        reportedBootId: 0,
-        reportedSequence: 0,
-        reportedAt: null,
-      })
-      .onConflict((conflict) => conflict.doNothing())
-      .executeTakeFirst();
-    if (inserted.numInsertedOrUpdatedRows === 1n) return;
+  private async findGrant({ workspace, secret }: EnrolmentOrder): Promise<Grant> {
+    const token = await this.tokens.find(workspace, secret);
+    if (token) return { kind: 'token', token };
+    const claim = await this.options.claims.findBySecret(workspace, secret);
+    if (claim) return { kind: 'claim', claim };
     throw new AppError(
-      'device.exists',
-      `workspace ${order.workspace} has, or had, a device ${order.device}: choose another name; the token can still be used`,
+      'enrolment.token-invalid',
+      `this enrolment token is not known in workspace ${workspace}: make one with flotilla device token`,
     );
   }
 
-  /** The certificate that this key has, or a new one. */
-  private async certify(transaction: Database, address: DeviceAddress, request: SigningRequest): Promise<string> {
-    const { issuer, clock, certificateMs } = this.options;
-    const certificates = new CertificateRepository(transaction);
-    const found = await certificates.findByKey(address, request.keyFingerprint);
-    if (found !== undefined) return found.certificate;
-    const nowMs = clock.now();
-    const issued = await issuer.issueDevice(address, request.publicKey, { nowMs, lifetimeMs: certificateMs });
-    await certificates.insert({
-      ...address,
-      serial: issued.serial,
-      fingerprint: issued.fingerprint,
-      keyFingerprint: request.keyFingerprint,
-      authority: issuer.fingerprint,
-      certificate: issued.certificate,
-      issuedAt: toInstant(nowMs),
-      notAfter: toInstant(issued.notAfterMs),
-      revokedAt: null,
-      reason: null,
-    });
-    return issued.certificate;
-  }
-
-  /** One that has not ended; it may have been used. */
-  private async findToken(db: Database, order: EnrolmentOrder): Promise<Selectable<EnrolmentTokenTable>> {
-    const token = await db
-      .selectFrom('enrolmentTokens')
-      .selectAll()
-      .where('secretHash', '=', hashOf(order.secret))
-      .where('workspace', '=', order.workspace)
-      .executeTakeFirst();
-    if (!token) {
-      throw new AppError(
-        'enrolment.token-invalid',
-        `this enrolment token is not known in workspace ${order.workspace}: make one with flotilla device token`,
-      );
-    }
-    if (token.expiresAt <= toInstant(this.options.clock.now())) {
-      throw new AppError(
-        'enrolment.token-expired',
-        `this enrolment token ended at ${token.expiresAt}: make another with flotilla device token`,
-      );
-    }
-    return token;
-  }
-
-  private async useToken(
-    transaction: Database,
+  /** The device is there after this, new or taken over. @returns what was revoked on the way */
+  private async place(
+    transaction: ControlTransaction,
+    address: DeviceAddress,
     order: EnrolmentOrder,
-    usedKey: string,
-    now: string,
-  ): Promise<{ readonly tags: Tags; readonly again: boolean }> {
-    const token = await this.findToken(transaction, order);
-    const tags = JSON.parse(token.tagsJson) as Tags;
-    if (token.usedAt !== null) {
-      if (token.usedBy === order.device && token.usedKey === usedKey) return { tags, again: true };
-      throw tokenUsed(token.usedBy);
+    admission: Admission,
+    key: string,
+  ): Promise<{ revoked: string[]; bootIdAbove: number }> {
+    const now = toInstant(this.options.clock.now());
+    const devices = new DeviceRepository(transaction);
+    const present = await devices.find(address);
+    const fresh = {
+      sealingKey: order.sealingKey,
+      enrolledAt: now,
+      retiredAt: null,
+      online: 0,
+      presenceAt: null,
+      reportedJson: JSON.stringify({ ...emptyReportedState, capabilities: order.capabilities }),
+      reportedAt: null,
+    };
+    if (present === undefined) {
+      await transaction
+        .insertInto('devices')
+        .values({
+          ...fresh,
+          workspace: address.workspace,
+          name: address.device,
+          tagsJson: JSON.stringify(admission.tags),
+          presenceBootId: 0,
+          desiredGeneration: 0,
+          desiredEnvelope: null,
+          desiredExpiresAt: null,
+          reportedBootId: 0,
+          reportedSequence: 0,
+        })
+        .execute();
+      return { revoked: [], bootIdAbove: 0 };
     }
-    const used = await transaction
-      .updateTable('enrolmentTokens')
-      .set({ usedAt: now, usedBy: order.device, usedKey })
-      .where('secretHash', '=', token.secretHash)
-      .where('usedAt', 'is', null)
-      .executeTakeFirst();
-    if (used.numUpdatedRows !== 1n) throw tokenUsed(null);
-    return { tags, again: false };
+    const bootIdAbove = Math.max(present.presenceBootId, present.reportedBootId);
+    if (admission.again) {
+      const standing = await new CertificateRepository(transaction).findByKey(address, key);
+      if (present.retiredAt !== null || standing === undefined) throw noLonger(address);
+      return { revoked: [], bootIdAbove };
+    }
+    if (!admission.replaces) throw nameTaken(address, present.retiredAt);
+    const tags: Tags = { ...tagsSchema.parse(JSON.parse(present.tagsJson)), ...admission.tags };
+    await devices.update(address, { ...fresh, tagsJson: JSON.stringify(tags) });
+    const revoked = await new CertificateRepository(transaction).revoke(address, { at: now, reason: 'replaced' });
+    return { revoked, bootIdAbove };
+  }
+
+  private async enter(
+    transaction: ControlTransaction,
+    address: DeviceAddress,
+    { again, replaces, by }: Admission,
+    serial: string,
+    from: string | undefined,
+  ): Promise<void> {
+    if (again) return;
+    await this.options.audit.append(
+      {
+        workspace: address.workspace,
+        actor: { kind: 'device', id: clientIdOf(address) },
+        from,
+        action: replaces ? 'device.replaced' : 'device.enrolled',
+        target: address.device,
+        details: { by, serial },
+        outcome: 'done',
+      },
+      transaction,
+    );
+  }
+
+  private async refused(grant: Grant, order: EnrolmentOrder, from: string | undefined, code: ErrorCode): Promise<void> {
+    const device = order.device ?? order.hardwareId ?? '?';
+    await this.options.audit.append({
+      workspace: order.workspace,
+      actor: { kind: 'device', id: `${order.workspace}/${device}` },
+      from,
+      action: 'device.enrolled',
+      target: device,
+      details: { code, by: grant.kind === 'token' ? 'token' : `claim ${grant.claim.name}` },
+      outcome: 'refused',
+    });
   }
 }
 
-/** A request signed for another name is not this one's, whoever passed it on. */
-function requireSubject(request: SigningRequest, address: DeviceAddress): void {
-  if (request.commonName === clientIdOf(address)) return;
-  throw new AppError(
-    'enrolment.csr-invalid',
-    `the certificate signing request is for ${request.commonName.slice(0, 130)}, not for ${clientIdOf(address)}`,
-  );
-}
-
-function tokenUsed(by: string | null): AppError {
+/** What was taken from this key is not given to it again. */
+function noLonger({ device }: DeviceAddress): AppError {
   return new AppError(
-    'enrolment.token-used',
-    `this enrolment token was used already${by === null ? '' : ` by ${by}`}: make another with flotilla device token`,
+    'certificate.revoked',
+    `${device} was retired, replaced or revoked since it enrolled: get a token with flotilla device replace ${device}`,
   );
 }
 
-/** The secret has 256 random bits: a plain digest is all it needs. */
-function hashOf(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex');
+function nameTaken({ workspace, device }: DeviceAddress, retiredAt: string | null): AppError {
+  return new AppError(
+    'device.exists',
+    retiredAt === null
+      ? `workspace ${workspace} has a device ${device} already: choose another name, or let this machine take it over by a token of flotilla device replace ${device}; the present token can still be used`
+      : `${device} in workspace ${workspace} was retired at ${retiredAt}: choose another name, or take it over by a token of flotilla device replace ${device}; the present token can still be used`,
+  );
 }

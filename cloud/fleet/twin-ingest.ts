@@ -29,6 +29,8 @@ interface Effect {
   readonly changed: boolean;
   /** See {@link overtakenAt}. */
   readonly overtakenAt?: number | undefined;
+  /** Serial of the certificate that a device came with. */
+  readonly certificate?: string | undefined;
 }
 
 export interface TwinIngestOptions {
@@ -42,6 +44,8 @@ export interface TwinIngestOptions {
   readonly ignored: Counter;
   /** The database is behind this device: its desired state must be issued again, above. */
   readonly onOvertaken: (address: DeviceAddress, generation: number) => Promise<void>;
+  /** A device says that it came with this certificate. */
+  readonly onCertificateUsed: (address: DeviceAddress, serial: string) => Promise<void>;
 }
 
 const batchSize = 256;
@@ -175,10 +179,19 @@ export class TwinIngest {
       presenceAt: toInstant(this.options.clock.now()),
       presenceBootId: presence.bootId,
     });
-    return { address, changed: (device.online === 1) !== presence.online };
+    return {
+      address,
+      changed: (device.online === 1) !== presence.online,
+      ...(presence.online ? { certificate: presence.certificate } : {}),
+    };
   }
 
-  private follow({ address, reply, changed, overtakenAt: generation }: Effect): void {
+  private follow({ address, reply, changed, overtakenAt: generation, certificate }: Effect): void {
+    if (certificate !== undefined) {
+      this.options.tasks.run(`end older certificates of ${address.device}`, () =>
+        this.options.onCertificateUsed(address, certificate),
+      );
+    }
     if (generation !== undefined) {
       this.options.logger.warn(
         { ...address },

@@ -5,6 +5,7 @@
  */
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
+import { CertificateRepository } from './certificate-repository.js';
 import type { NewId } from '#shared/kernel/ids.js';
 import type { Desired, RestartPolicy } from '#shared/protocol/desired.js';
 import { buildTopic, channels, type DeviceAddress } from '#shared/protocol/topics.js';
@@ -80,8 +81,10 @@ export class Twin {
     await db.transaction().execute(async (transaction) => {
       const device = await this.requireDevice(transaction, address);
       await deployments.within(transaction).end(address, device.desiredGeneration + 1);
+      const at = toInstant(clock.now());
+      await new CertificateRepository(transaction).revoke(address, { at, reason: 'retired' });
       await devices.within(transaction).update(address, {
-        retiredAt: toInstant(clock.now()),
+        retiredAt: at,
         online: 0,
         desiredEnvelope: null,
         desiredExpiresAt: null,

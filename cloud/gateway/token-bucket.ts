@@ -33,4 +33,10 @@ export class TokenBuckets {
     }
     return enough ? 0 : Math.ceil(((1 - tokens) / perSecond) * 1000);
   }
+
+  /** What was taken was not deserved. */
+  giveBack(address: string): void {
+    const bucket = this.buckets.get(address);
+    if (bucket) this.buckets.set(address, { ...bucket, tokens: Math.min(this.limits.burst, bucket.tokens + 1) });
+  }
 }

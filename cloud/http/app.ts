@@ -23,6 +23,7 @@ import { addProblems, answerFrameworkError, answerMalformedHttp } from './plugin
 import { addRequestMetrics } from './plugins/request-metrics.js';
 import { addSecurityHeaders } from './plugins/security-headers.js';
 import type { Metrics } from './metrics.js';
+import type { RequestLimits } from './request-limits.js';
 import { addUpgrades } from './upgrades.js';
 
 declare module 'fastify' {
@@ -70,6 +71,7 @@ export interface AppOptions {
   readonly audit: AuditLog;
   readonly workspaces: WorkspaceRepository;
   readonly metrics: Metrics;
+  readonly limits: RequestLimits;
   readonly routes: readonly Routes[];
   readonly upgrades?: readonly Upgrade[];
   readonly maxJsonBytes: number;
@@ -108,7 +110,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   addProblems(app);
   addJsonBodies(app);
   addDocumentationAccess(app);
-  addAuthentication(app, options.authenticator, options.workspaces);
+  addAuthentication(app, options.authenticator, options.workspaces, options.limits);
   addAuditing(app, options.audit);
   await addDocumentation(app, options.version);
   for (const routes of options.routes) {

@@ -70,7 +70,8 @@ interface Lane {
   readonly under: Set<Promise<void>>;
 }
 
-const framesPerDevice = 16;
+/** Half of what the embedded broker lets wait for one reader: the rest is for everything else that it is sent. */
+const framesPerDevice = 8;
 const framesInAll = 128;
 const requestsPerDevice = 64;
 const maxLanes = 20_000;

@@ -111,16 +111,22 @@ export async function runQuickstart(input: QuickstartInput): Promise<void> {
     'Enrol two devices, each with a one-time token',
     async () => {
       for (const one of devices) {
-        const made = json(await flotilla(['device', 'token', '--output', 'json']), z.object({ token: z.string() }));
+        const made = json(
+          await flotilla(['device', 'token', '--tag', 'site=quickstart', '--output', 'json']),
+          z.object({ token: z.string() }),
+        );
         await runProgram({
           build: input.build,
           name: 'flotilla-agent',
-          args: ['enroll', '--token', made.token, '--name', one.name, '--tag', 'site=quickstart'],
+          args: ['enroll', '--token', made.token, '--name', one.name],
           env: one.env,
         });
       }
     },
-    () => devices.map((one) => `flotilla-agent enroll --token … --name ${one.name} --tag site=quickstart`),
+    () => [
+      'flotilla device token --tag site=quickstart',
+      ...devices.map((one) => `flotilla-agent enroll --token … --name ${one.name}`),
+    ],
   );
   await steps.run(
     'Start an agent on each',

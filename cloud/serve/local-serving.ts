@@ -7,7 +7,7 @@ import type { Clock } from '#shared/kernel/clock.js';
 import { AppError, type Problem } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { LoadedModule } from '#shared/scoring/host-protocol.js';
-import { causeText } from '#shared/supervisor/host-child.js';
+import { causeText } from '#shared/supervisor/exit-cause.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import { HostSet, type HostSetPorts, type HostSettings, type ListenHandles } from '#shared/supervisor/host-set.js';
 import type { ScriptRunner } from '#shared/supervisor/script-runner.js';

@@ -199,7 +199,6 @@ export interface ClaimRequestTable {
   id: string;
   device: string;
   hardwareId: string | null;
-  orderJson: string;
   state: 'pending' | 'approved' | 'rejected' | 'enrolled';
   requestedAt: string;
   decidedAt: string | null;

@@ -55,6 +55,12 @@ export class CertificateIssuer {
     };
   }
 
+  /** Was it signed by this authority? Its dates are left to the caller. */
+  hasIssued(certificate: X509Certificate): boolean {
+    const authority = new X509Certificate(this.authority.certificate);
+    return certificate.checkIssued(authority) && certificate.verify(authority.publicKey);
+  }
+
   /** For a client of the control plane's own, with a key made here. */
   async issueClient(name: typeof controlPlaneClient | typeof adminClient, nowMs: number): Promise<KeyedCertificate> {
     const validity = { nowMs, lifetimeMs: clientLifetimeMs };

@@ -3,11 +3,16 @@ import { toInstant } from '#shared/kernel/clock.js';
 import { AuditReader } from '#cloud/audit/audit-reader.js';
 import { ApiTokens } from '#cloud/auth/api-tokens.js';
 import { Authenticator } from '#cloud/auth/authenticator.js';
+import type { OidcSettings } from '#cloud/auth/oidc/oidc-settings.js';
+import { OidcVerifier } from '#cloud/auth/oidc/oidc-verifier.js';
+import type { CloudConfig } from '#cloud/config.js';
 import { ApiCertificates } from '#cloud/http/api-certificates.js';
 import { createApp, type App } from '#cloud/http/app.js';
 import { bindError } from '#cloud/http/listen.js';
+import { RequestLimits } from '#cloud/http/request-limits.js';
 import { auditRoutes } from '#cloud/http/routes/audit-routes.js';
 import { healthRoutes } from '#cloud/http/routes/health-routes.js';
+import { loginRoutes } from '#cloud/http/routes/login-routes.js';
 import { tokenRoutes } from '#cloud/http/routes/token-routes.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { TokenRepository } from '#cloud/store/token-repository.js';
@@ -49,7 +54,8 @@ export async function openApi(
   const workspaces = new WorkspaceRepository(control);
   await workspaces.insert({ name: defaultWorkspace, createdAt: toInstant(clock.now()) });
   const tokens = new TokenRepository(control);
-  const authenticator = new Authenticator(tokens, clock);
+  const issuer = oidcSettings(config);
+  const authenticator = new Authenticator(tokens, clock, issuer && new OidcVerifier(issuer, clock));
   const certificates = await openCertificates(ground, identity);
   const app = await createApp({
     logger,
@@ -58,11 +64,13 @@ export async function openApi(
     audit,
     workspaces,
     metrics,
+    limits: new RequestLimits(config.limits.requestsPerSecond, clock),
     maxJsonBytes: config.limits.maxJsonBytes,
     behindProxy: config.http.behindProxy,
     certificates,
     routes: [
       healthRoutes({ checks: parts.flatMap((part) => part.checks), metrics }),
+      loginRoutes({ oidc: issuer }),
       auditRoutes({ audit: new AuditReader(control) }),
       tokenRoutes({ tokens: new ApiTokens(tokens, revocations, clock) }),
       ...parts.flatMap((part) => part.routes),
@@ -86,6 +94,11 @@ export async function openApi(
   const bound = typeof address === 'object' && address !== null ? address.port : port;
   const url = `${certificates ? 'https' : 'http'}://${reachableHost(host)}:${String(bound)}`;
   return { url, ownerToken: await authenticator.createFirstOwner() };
+}
+
+function oidcSettings({ oidc }: CloudConfig): OidcSettings | undefined {
+  const { issuer, audience, ...rest } = oidc;
+  return issuer === undefined || audience === undefined ? undefined : { ...rest, issuer, audience };
 }
 
 async function openCertificates(

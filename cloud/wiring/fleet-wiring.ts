@@ -8,7 +8,7 @@ import { CommandService } from '#cloud/fleet/command-service.js';
 import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
 import { DeviceMessages } from '#cloud/fleet/device-messages.js';
 import { DeviceRepository } from '#cloud/fleet/device-repository.js';
-import { Enrolment } from '#cloud/fleet/enrolment.js';
+import type { Enrolment } from '#cloud/fleet/enrolment.js';
 import { KnownDevices } from '#cloud/fleet/known-devices.js';
 import { OutboxDrain } from '#cloud/fleet/outbox-drain.js';
 import { OutboxRepository } from '#cloud/fleet/outbox-repository.js';
@@ -16,13 +16,16 @@ import { Retirement } from '#cloud/fleet/retirement.js';
 import { Twin } from '#cloud/fleet/twin.js';
 import { TwinIngest } from '#cloud/fleet/twin-ingest.js';
 import { createGateway } from '#cloud/gateway/gateway.js';
+import type { GatewayRouteDeps } from '#cloud/gateway/gateway-routes.js';
 import { bindError } from '#cloud/http/listen.js';
+import { deviceCertificatesRoutes } from '#cloud/http/routes/device-certificates-routes.js';
 import { deviceCommandsRoutes } from '#cloud/http/routes/device-commands-routes.js';
 import { deviceEventsRoutes } from '#cloud/http/routes/device-events-routes.js';
 import { deviceModulesRoutes } from '#cloud/http/routes/device-modules-routes.js';
 import { deviceRoutes } from '#cloud/http/routes/device-routes.js';
 import { deviceTelemetryRoutes } from '#cloud/http/routes/device-telemetry-routes.js';
-import { enrolmentTokensRoutes } from '#cloud/http/routes/enrolment-tokens-routes.js';
+import { type EnrolmentTokensRouteDeps, enrolmentTokensRoutes } from '#cloud/http/routes/enrolment-tokens-routes.js';
+import { fleetClaimsRoutes } from '#cloud/http/routes/fleet-claims-routes.js';
 import { serverRoutes } from '#cloud/http/routes/server-routes.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { BlockAllowance } from '#cloud/mqtt/block-allowance.js';
@@ -33,6 +36,7 @@ import type { DirectorKeys } from '#cloud/trust/director-keys.js';
 import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
 import { reachableHost, wireBroker, type WiredBroker } from './broker-wiring.js';
 import type { Ground, Part } from './ground.js';
+import { wireEnrolment } from './enrolment-wiring.js';
 import { ensureIdentity } from './identity-wiring.js';
 import { openDirector, type WiredTrust, wireTrust } from './trust-wiring.js';
 
@@ -60,6 +64,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
 
   const wired = await wireBroker(ground, devices, identity);
   const { broker, access } = wired;
+  const { enrolment, renewal, revocation, claims, office } = wireEnrolment(ground, identity, { access, known });
   const tasks = new BackgroundTasks(logger);
   const ignored = metrics.counter(
     'flotilla_messages_ignored_total',
@@ -89,6 +94,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     tasks,
     ignored,
     onOvertaken: (address, generation) => twin.reissue(address, generation),
+    onCertificateUsed: (address, serial) => revocation.supersede(address, serial),
   });
   const telemetryIngest = new TelemetryIngest({
     store: telemetry,
@@ -139,40 +145,26 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   outbox.wake();
   shutdown.add('outbox', () => outbox.stop());
 
-  const enrolment = new Enrolment({
-    db: control,
-    clock,
-    access,
-    known,
-    live,
-    issuer: identity.issuer,
-    certificateMs: ground.config.devices.certificateDays * dayMs,
+  const told = (): ReturnType<EnrolmentTokensRouteDeps['trust']> => ({
+    gatewayUrl,
+    authority: identity.authorityFingerprint,
+    director: director.current.publicKey,
   });
-  const gatewayUrl = await openGateway(ground, identity, director, enrolment, wired);
+  const gatewayUrl = await openGateway(ground, identity, director, { enrolment, renewal }, wired);
   keepUp(ground, twin, trust, enrolment, telemetry);
   addGauges(ground, wired, devices, outboxRows);
 
   const retirement = new Retirement({ twin, known, access, live });
-  const authority = identity.authorityFingerprint;
   return {
     identity,
     addresses: { gateway: gatewayUrl, broker: wired.url() },
     imagesSigned: () => trust.upkeep.wake(),
     upgrades: wired.upgrades,
     routes: [
-      serverRoutes({
-        server: () => ({
-          version,
-          director: director.current.publicKey,
-          authority,
-          gatewayUrl,
-          brokerUrl: wired.url(),
-        }),
-      }),
-      enrolmentTokensRoutes({
-        enrolment,
-        trust: () => ({ gatewayUrl, authority, director: director.current.publicKey }),
-      }),
+      serverRoutes({ server: () => ({ version, ...told(), brokerUrl: wired.url() }) }),
+      enrolmentTokensRoutes({ enrolment, trust: told }),
+      deviceCertificatesRoutes({ revocation, enrolment, clock, trust: told }),
+      fleetClaimsRoutes({ claims, office, clock, trust: told }),
       deviceRoutes({ devices, deployments, retirement, live }),
       deviceModulesRoutes({ twin }),
       deviceTelemetryRoutes({ devices, telemetry, clock }),
@@ -196,7 +188,7 @@ async function openGateway(
   { config, logger, clock, shutdown }: Ground,
   identity: InstallationIdentity,
   director: DirectorKeys,
-  enrolment: Enrolment,
+  deps: Pick<GatewayRouteDeps, 'enrolment' | 'renewal'>,
   wired: WiredBroker,
 ): Promise<string> {
   const gateway = await createGateway({
@@ -206,7 +198,7 @@ async function openGateway(
     privateKey: identity.server.privateKey,
     authorities: identity.authorities,
     upgrades: wired.upgrades,
-    enrolment,
+    ...deps,
     trust: () => ({
       director: director.current.publicKey,
       broker: {
@@ -243,7 +235,7 @@ function keepUp(
   const run = async (): Promise<void> => {
     while ((await twin.renewExpiring(renewalsPerStep)) > 0);
     trust.upkeep.wake();
-    await enrolment.removeEndedTokens(toInstant(clock.now() - 30 * dayMs));
+    await enrolment.tokens.removeEnded(toInstant(clock.now() - 30 * dayMs));
     const removed = await telemetry.prune(clock.now() - config.retention.telemetryDays * dayMs);
     if (removed > 0) logger.info({ rows: removed }, 'old telemetry was removed');
   };

@@ -1,6 +1,7 @@
 /** `module.yaml`: what a module is. Strict: a field that is accepted works. */
 import * as z from 'zod';
 import { nameSchema } from '#shared/protocol/primitives.js';
+import { permissionsSchema, requirementsSchema, resourcesSchema } from './sandbox-options.js';
 import { type ScoringOptions, scoringOptionsSchema } from './scoring-options.js';
 
 /** A file of the module's folder: relative, forward slashes, no way out. */
@@ -67,6 +68,9 @@ export const moduleManifestSchema = z.discriminatedUnion('flavor', [
     flavor: z.literal('node'),
     /** A JavaScript or TypeScript module that exports init() and run(input, context). */
     entry: relativePathSchema,
+    resources: resourcesSchema.optional(),
+    permissions: permissionsSchema.optional(),
+    requires: requirementsSchema.optional(),
   }),
 ]);
 export type ModuleManifest = z.infer<typeof moduleManifestSchema>;
@@ -84,4 +88,4 @@ export function instancesOf(manifest: ModuleManifest, cores: number): number {
 
 /** Known to the design, refused until built: the message says so instead of "unknown key". */
 export const notYetFlavors = ['python', 'container'] as const;
-export const notYetFields = ['resources', 'probes', 'routes', 'telemetry', 'fallback', 'inputs', 'outputs'] as const;
+export const notYetFields = ['probes', 'routes', 'telemetry', 'fallback', 'inputs', 'outputs'] as const;

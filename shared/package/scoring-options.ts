@@ -63,6 +63,8 @@ export const captureSchema = z.strictObject({
 export const scriptSchema = z.strictObject({
   /** How long a script may take to answer, or to begin with its events where it streams. */
   timeoutMs: z.int().min(1).max(86_400_000).default(3_600_000),
+  /** How long it may compute without a break; a script that does so longer is hung, and started anew. */
+  maxBusyMs: z.int().min(500).max(86_400_000).default(60_000),
 });
 
 export const warmUpSchema = z.strictObject({

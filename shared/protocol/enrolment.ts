@@ -7,7 +7,7 @@ import * as z from 'zod';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import { describeIssues } from './decode.js';
 import { capabilitiesSchema } from './reported.js';
-import { nameSchema, tagsSchema } from './primitives.js';
+import { counterSchema, nameSchema, tagsSchema } from './primitives.js';
 
 /** A raw Ed25519 public key, 32 bytes in base64url. */
 export const publicKeySchema = z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be 32 bytes in base64url');
@@ -68,33 +68,54 @@ export const signingRequestSchema = z
 export const enrolmentRequestSchema = z.strictObject({
   workspace: nameSchema,
   secret: z.string().min(32).max(128),
-  device: nameSchema,
-  /** Its subject is `CN={workspace}/{device}`. */
+  /** Absent: the fleet claim names the device. */
+  device: nameSchema.optional(),
+  /** Its subject is `CN={workspace}/{device}`, or `CN={workspace}` for a device without a name. */
   csr: signingRequestSchema,
   /** A raw X25519 public key: what is secret is sealed to it. */
   sealingKey: publicKeySchema,
+  /** What the machine calls itself, for lists and names of fleet claims; nothing proves it. */
+  hardwareId: z.string().min(1).max(128).optional(),
   tags: tagsSchema.default({}),
   capabilities: capabilitiesSchema,
 });
 export type EnrolmentRequest = z.infer<typeof enrolmentRequestSchema>;
+
+const brokerAddressSchema = z.object({
+  /** mqtts://host:port, or wss://host:port/path */
+  url: z.url().max(256),
+  /** The name that the broker's certificate must carry, whatever address it is reached by. */
+  serverName: z.string().max(253),
+  /** Certificates, PEM, that the broker's must chain to; absent: the authority that the token pins. */
+  authority: certificatePemSchema.optional(),
+});
 
 export const enrolmentResponseSchema = z.object({
   workspace: nameSchema,
   device: nameSchema,
   /** The device's certificate, PEM, and what stands between it and the authority. */
   certificate: certificatePemSchema,
-  broker: z.object({
-    /** mqtts://host:port, or wss://host:port/path */
-    url: z.url().max(256),
-    /** The name that the broker's certificate must carry, whatever address it is reached by. */
-    serverName: z.string().max(253),
-    /** Certificates, PEM, that the broker's must chain to; absent: the authority that the token pins. */
-    authority: certificatePemSchema.optional(),
-  }),
+  broker: brokerAddressSchema,
+  /** Another machine had this name: boot numbers go on above its. */
+  bootIdAbove: counterSchema.default(0),
   /** The director's key as the server knows it; the device checks it against the token. */
   director: publicKeySchema,
 });
 export type EnrolmentResponse = z.infer<typeof enrolmentResponseSchema>;
+
+/** Status 202: somebody must approve this device first. The same request is to be sent again. */
+export const enrolmentPendingSchema = z.object({
+  state: z.literal('pending'),
+  retryAfterSeconds: z.number().min(1).max(3600),
+});
+export type EnrolmentPending = z.infer<typeof enrolmentPendingSchema>;
+
+/** POST /v1/renew on the device gateway, over TLS with the certificate that the device has, even one that has ended. */
+export const renewalRequestSchema = z.strictObject({ csr: signingRequestSchema });
+export type RenewalRequest = z.infer<typeof renewalRequestSchema>;
+
+export const renewalResponseSchema = z.object({ certificate: certificatePemSchema, broker: brokerAddressSchema });
+export type RenewalResponse = z.infer<typeof renewalResponseSchema>;
 
 /** The name in the control plane's own certificate: devices check it, so addresses may change. */
 export const controlPlaneServerName = 'control-plane.flotilla.internal';

@@ -9,5 +9,10 @@ export const presenceSchema = z.object({
   agentVersion: z.string().max(64),
   /** When this connection began, by the device's clock. */
   since: instantSchema,
+  /** Serial number of the certificate that this connection was made with, hex: older ones have done their duty. */
+  certificate: z
+    .string()
+    .regex(/^[0-9a-f]{1,64}$/)
+    .optional(),
 });
 export type Presence = z.infer<typeof presenceSchema>;

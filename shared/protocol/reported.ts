@@ -1,6 +1,7 @@
 /** What a device says it runs, and the diffs in which it says so. */
 import * as z from 'zod';
 import { counterSchema, digestSchema, instantSchema, nameSchema, problemSchema, schemaVersion } from './primitives.js';
+import { sandboxCapabilitiesSchema } from './sandbox.js';
 
 /** States of a version that is on its way to answer, or was refused. Design section 6. */
 export const candidateStates = ['fetching', 'staged', 'proving', 'rejected', 'failed'] as const;
@@ -42,6 +43,8 @@ export const capabilitiesSchema = z.object({
   memoryBytes: z.number(),
   accelerators: z.array(z.string().max(32)).max(16),
   hostname: z.string().max(255),
+  /** Absent: an agent that runs user code without bounds. */
+  sandbox: sandboxCapabilitiesSchema.optional(),
 });
 export type Capabilities = z.infer<typeof capabilitiesSchema>;
 

@@ -32,14 +32,14 @@ export interface HostedModule {
   };
   /** For a module with user code: the Unix socket of its script host, which answers its requests. */
   readonly scriptSocket?: string;
+  /** The Unix socket on which that script reaches this module's models, and no other's. */
+  readonly modelsSocket?: string;
 }
 
 export interface HostConfig {
   readonly modules: readonly HostedModule[];
   /** Provenance that every answer carries as `flotilla-*` headers, for example generation, boot-id. */
   readonly labels: Readonly<Record<string, string>>;
-  /** Unix socket on which script hosts reach this host's models; absent when no module has user code. */
-  readonly modelsSocket?: string;
   readonly maxBodyBytes: number;
   /** How slowly a body may come; absent: `defaultPace`. */
   readonly bodyPace?: BodyPace;
@@ -135,17 +135,21 @@ export interface ScriptConfig {
   readonly entry: string;
   readonly models: readonly string[];
   readonly settings: Readonly<Record<string, unknown>>;
-  /** Where it answers. */
-  readonly socket: string;
   /** Where the scoring host answers for the module's models. */
   readonly modelsSocket: string;
   readonly maxBodyBytes: number;
 }
 
 export type ToScriptHost =
+  /** Comes with the bound, unaccepted handle of the Unix socket that it answers on. */
   | { readonly type: 'start'; readonly config: ScriptConfig }
   /** Models are reached here from now on: the scoring host was replaced. */
   | { readonly type: 'models'; readonly socket: string }
+  /** Whether its loop still turns. */
+  | { readonly type: 'ping' }
   | { readonly type: 'drain' };
 
-export type FromScriptHost = { readonly type: 'ready' } | { readonly type: 'start-failed'; readonly problem: Problem };
+export type FromScriptHost =
+  | { readonly type: 'ready' }
+  | { readonly type: 'pong' }
+  | { readonly type: 'start-failed'; readonly problem: Problem };

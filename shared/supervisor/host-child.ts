@@ -4,8 +4,13 @@
  * exit; `exited` always resolves, once, with the last lines that it wrote.
  */
 import { fork, type ChildProcess, type SendHandle } from 'node:child_process';
+import { type Clock, systemClock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
+import { causeText, type ExitCause, judgeExit, type Verdict } from './exit-cause.js';
 import { LineTail } from './line-tail.js';
+import { type Dropped, LogBudget, usualLogRate } from './log-budget.js';
+import { watchResources } from './resource-watch.js';
+import { type Confinement, sacrificeFirst } from './sandbox/sandbox.js';
 
 export interface SpawnOptions {
   /** Path of the built entry: `dist/shared/scoring/host/main.js` or `…/script-host/main.js`. */
@@ -13,14 +18,15 @@ export interface SpawnOptions {
   readonly arguments?: readonly string[];
   /** Added to the minimal environment. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Each line that the process writes to its standard output or error. */
+  /** Each line that the process writes to its standard output or error, as many as {@link usualLogRate} keeps. */
   readonly onLog: (line: string) => void;
-}
-
-export interface ExitCause {
-  readonly code: number | null;
-  readonly signal: NodeJS.Signals | null;
-  readonly lastLines: readonly string[];
+  /** Lines that were too many. */
+  readonly onLogDropped?: (dropped: Dropped) => void;
+  /** The bounds that it runs in; absent: it has what this process has. */
+  readonly confinement?: Confinement | undefined;
+  /** How soon the kernel is to choose it when memory runs out, above us: 0 to 1000. */
+  readonly oomScore?: number;
+  readonly clock?: Clock;
 }
 
 interface Waiter<From> {
@@ -33,30 +39,40 @@ const outputGraceMs = 500;
 
 export class HostChild<To extends object, From extends object> {
   readonly exited: Promise<ExitCause>;
+  private readonly child: ChildProcess;
   private readonly waiters: Waiter<From>[] = [];
-  private ended: ExitCause | undefined;
-
   private readonly tail: LineTail;
+  private readonly stopWatching: () => void;
+  private ended: ExitCause | undefined;
+  private verdict: Verdict | undefined;
 
   constructor(
     private readonly name: string,
-    options: SpawnOptions,
+    private readonly options: SpawnOptions,
   ) {
-    this.tail = new LineTail(options.onLog);
+    const { confinement, clock = systemClock } = options;
+    const launcher = confinement?.launcher;
     this.child = fork(options.entry, options.arguments ?? [], {
-      env: minimalEnvironment(options.env ?? {}),
-      execArgv: [],
+      env: { ...minimalEnvironment(options.env ?? {}), ...confinement?.environment },
+      ...(launcher === undefined ? {} : { execPath: launcher.file, cwd: '/' }),
+      execArgv: [...(launcher?.args ?? [])],
       serialization: 'advanced',
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
-    const { tail } = this;
-    if (this.child.stdout) tail.read(this.child.stdout);
-    if (this.child.stderr) tail.read(this.child.stderr);
-    this.child.on('message', (message) => this.receive(message as From));
-    this.exited = exitOf(this.child, tail).then((cause) => this.end(cause));
+    const now = (): number => clock.monotonic();
+    this.tail = new LineTail({
+      onLine: options.onLog,
+      onDropped: options.onLogDropped ?? (() => undefined),
+      budget: new LogBudget(usualLogRate, now()),
+      now,
+    });
+    const { tail, child } = this;
+    if (child.stdout) tail.read(child.stdout);
+    if (child.stderr) tail.read(child.stderr);
+    child.on('message', (message) => this.receive(message as From));
+    this.stopWatching = this.watch(options);
+    this.exited = exitOf(child, tail).then((seen) => this.end(seen.code, seen.signal));
   }
-
-  private readonly child: ChildProcess;
 
   /** Undefined when the process could not be started: `exited` says why. */
   get pid(): number | undefined {
@@ -107,9 +123,10 @@ export class HostChild<To extends object, From extends object> {
     throw sent.status === 'rejected' ? sent.reason : answered.reason;
   }
 
-  /** A line of ours among the process's own, for whoever asks why it ended. */
-  note(line: string): void {
-    this.tail.add(line);
+  /** Ends it, and says why whoever asks. */
+  condemn(verdict: Verdict): void {
+    this.verdict ??= verdict;
+    this.child.kill('SIGKILL');
   }
 
   async kill(): Promise<void> {
@@ -129,17 +146,35 @@ export class HostChild<To extends object, From extends object> {
     if (index >= 0) this.waiters.splice(index, 1);
   }
 
-  private end(cause: ExitCause): ExitCause {
+  private watch({ confinement, oomScore }: SpawnOptions): () => void {
+    const { pid } = this.child;
+    if (pid === undefined) return () => undefined;
+    if (oomScore !== undefined) sacrificeFirst(pid, oomScore);
+    if (confinement === undefined) return () => undefined;
+    return watchResources(pid, confinement.watched, (verdict) => this.condemn(verdict));
+  }
+
+  private async end(code: number | null, signal: NodeJS.Signals | null): Promise<ExitCause> {
+    this.stopWatching();
+    const { confinement } = this.options;
+    const cause = judgeExit({
+      code,
+      signal,
+      lastLines: this.tail.lines,
+      started: this.child.pid !== undefined,
+      verdict: this.verdict,
+      limits: confinement?.limits,
+      story: await confinement?.end(),
+    });
     this.ended = cause;
     for (const waiter of this.waiters.splice(0)) waiter.fail(cause);
     return cause;
   }
 
   private failure(cause: ExitCause): AppError {
-    const how = cause.signal === null ? `exit code ${String(cause.code)}` : `signal ${cause.signal}`;
-    const last = cause.lastLines.at(-1);
-    return new AppError('process.failed', `${this.name} ended (${how})${last === undefined ? '' : `: ${last}`}`, {
-      details: { code: cause.code, signal: cause.signal, lastLines: cause.lastLines },
+    const { kind, code, signal, lastLines, numbers } = cause;
+    return new AppError('process.failed', `${this.name} ended (${causeText(cause)})`, {
+      details: { kind, code, signal, lastLines, numbers },
     });
   }
 }
@@ -153,12 +188,15 @@ function minimalEnvironment(extra: Readonly<Record<string, string>>): Record<str
   return { ...(path === undefined ? {} : { PATH: path }), ...extra, ORT_DISABLE_TELEMETRY: '1' };
 }
 
-function exitOf(child: ChildProcess, tail: LineTail): Promise<ExitCause> {
+function exitOf(
+  child: ChildProcess,
+  tail: LineTail,
+): Promise<{ readonly code: number | null; readonly signal: NodeJS.Signals | null }> {
   return new Promise((resolve) => {
     let grace: NodeJS.Timeout | undefined;
     const done = (code: number | null, signal: NodeJS.Signals | null): void => {
       clearTimeout(grace);
-      resolve({ code, signal, lastLines: tail.lines });
+      resolve({ code, signal });
     };
     child.once('exit', (code, signal) => {
       grace = setTimeout(() => done(code, signal), outputGraceMs);
@@ -170,11 +208,4 @@ function exitOf(child: ChildProcess, tail: LineTail): Promise<ExitCause> {
       if (child.pid === undefined) done(null, null);
     });
   });
-}
-
-/** How a process ended, in one line. */
-export function causeText(cause: ExitCause): string {
-  const how = cause.signal === null ? `exit code ${String(cause.code)}` : cause.signal;
-  const last = cause.lastLines.at(-1);
-  return last === undefined ? how : `${how}: ${last.slice(0, 500)}`;
 }

@@ -3,19 +3,19 @@
  * versions that an earlier set runs already are shared with it, and outlive it.
  */
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { HostAccess } from '#shared/scoring/access/host-access.js';
 import type { HostConfig, LoadedModule } from '#shared/scoring/host-protocol.js';
+import type { ExitCause } from './exit-cause.js';
 import type { ListenHandle } from './listen-handle.js';
 import { ranOnLines } from './ran-on.js';
-import { type ExitCause, type HostStats, ScoringHostProcess } from './scoring-host-process.js';
+import { type HostStats, ScoringHostProcess } from './scoring-host-process.js';
 import { type ScriptPorts, ScriptRunner } from './script-runner.js';
 import { hasScript, hostedModuleOf, type ServedModule } from './served-module.js';
 
 /** What a host is told beside its modules. */
-export type HostSettings = Omit<HostConfig, 'modules' | 'modelsSocket'>;
+export type HostSettings = Omit<HostConfig, 'modules'>;
 
 export interface HostSetPorts extends ScriptPorts {
   readonly hostEntry: string;
@@ -39,10 +39,11 @@ export interface LoadFailure {
 }
 
 export class HostSet {
-  readonly modelsSocket: string;
   /** By the id of their module. */
   readonly scripts: ReadonlyMap<string, ScriptRunner>;
   loaded: readonly LoadedModule[] = [];
+  /** Tells its sockets from those of the set before. */
+  private readonly id: number;
   private readonly host: ScoringHostProcess;
   private readonly fresh: ScriptRunner[] = [];
 
@@ -52,13 +53,13 @@ export class HostSet {
     existing: ReadonlyMap<string, ScriptRunner>,
     private readonly ports: HostSetPorts,
   ) {
-    this.modelsSocket = join(ports.runFolder, `m${String(ports.nextId())}.sock`);
+    this.id = ports.nextId();
     const scripts = new Map<string, ScriptRunner>();
     for (const module of modules.filter(hasScript)) {
       const shared = existing.get(module.id);
       if (shared !== undefined) scripts.set(module.id, shared);
       else {
-        const runner = new ScriptRunner(module, ports.nextId(), this.modelsSocket, ports);
+        const runner = new ScriptRunner(module, ports.nextId(), this.id, ports);
         this.fresh.push(runner);
         scripts.set(module.id, runner);
       }
@@ -68,6 +69,7 @@ export class HostSet {
     this.host = ScoringHostProcess.spawn({
       entry: ports.hostEntry,
       ...(ports.hostEnvironment === undefined ? {} : { env: ports.hostEnvironment }),
+      confinement: ports.sandbox?.ours(),
       onLog: (line) => ports.onHostLog(names, line),
     });
   }
@@ -88,12 +90,18 @@ export class HostSet {
   /** Loads every model, then starts the scripts that do not run yet. Never throws. */
   async load(settings: HostSettings): Promise<Result<void, LoadFailure>> {
     try {
-      const loaded = await this.host.load({
-        ...settings,
-        modules: this.modules.map((one) => hostedModuleOf(one, this.ports.cores, this.scripts.get(one.id)?.socket)),
-        ...(this.scripts.size === 0 ? {} : { modelsSocket: this.modelsSocket }),
+      for (const runner of this.fresh) {
+        const prepared = runner.prepare();
+        if (!prepared.ok) return err({ module: runner.module.name, problem: prepared.error });
+      }
+      const modules = this.modules.map((one) => {
+        const runner = this.scripts.get(one.id);
+        const sockets = runner && { scriptSocket: runner.socket, modelsSocket: runner.modelsSocketOf(this.id) };
+        return hostedModuleOf(one, this.ports.cores, sockets);
       });
+      const loaded = await this.host.load({ ...settings, modules });
       if (!loaded.ok) return loaded;
+      for (const runner of this.scripts.values()) runner.admit(this.id);
       this.loaded = loaded.value;
       for (const module of loaded.value)
         for (const line of ranOnLines(module)) this.ports.onHostLog([module.name], line);
@@ -123,7 +131,7 @@ export class HostSet {
     // First, so that a handover that fails has not begun.
     if (grpc !== undefined) await this.host.listenGrpc(grpc.handle);
     await this.host.listen(http.handle);
-    for (const runner of this.scripts.values()) runner.useModels(this.modelsSocket);
+    for (const runner of this.scripts.values()) runner.useModels(this.id);
   }
 
   label(labels: Readonly<Record<string, string>>): void {
@@ -147,13 +155,17 @@ export class HostSet {
   async drain(timeoutMs: number, keep: ReadonlySet<ScriptRunner>): Promise<HostStats['modules']> {
     const { modules } = await this.host.drain(timeoutMs);
     await Promise.all([...this.scripts.values()].filter((one) => !keep.has(one)).map((one) => one.drain(timeoutMs)));
-    await rm(this.modelsSocket, { force: true });
+    await this.removeSockets();
     return modules;
   }
 
   async kill(keep: ReadonlySet<ScriptRunner>): Promise<void> {
     await this.host.kill();
     await Promise.all([...this.scripts.values()].filter((one) => !keep.has(one)).map((one) => one.kill()));
-    await rm(this.modelsSocket, { force: true });
+    await this.removeSockets();
+  }
+
+  private async removeSockets(): Promise<void> {
+    for (const runner of this.scripts.values()) await rm(runner.modelsSocketOf(this.id), { force: true });
   }
 }

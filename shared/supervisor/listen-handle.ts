@@ -6,6 +6,7 @@
  * parent, and loses what it accepts. `net._createServerHandle` is what `cluster` itself uses; it is
  * typed here as narrowly as we need it, and its absence is an error that says so.
  */
+import { chmodSync, rmSync } from 'node:fs';
 import * as net from 'node:net';
 import type { SendHandle } from 'node:child_process';
 import { AppError } from '#shared/kernel/errors.js';
@@ -24,7 +25,17 @@ interface TcpHandle {
   close(): void;
 }
 
-type CreateServerHandle = (address: string, port: number, addressType: 4 | 6) => number | TcpHandle;
+type CreateServerHandle = (address: string, port: number, addressType: 4 | 6 | -1) => number | TcpHandle;
+
+/** A Unix socket that is bound but not listened on, for a child to serve. */
+export interface SocketHandle {
+  readonly handle: SendHandle;
+  /** Removes the path as well: who connects from then on finds nothing there. */
+  close(): void;
+}
+
+/** What the kernel's address structure holds, with its final null. */
+const maxSocketPathBytes = 107;
 
 /** EADDRINUSE, as Linux, macOS and Windows number it. */
 const addressInUse = [-98, -48, -4091];
@@ -48,6 +59,27 @@ export function bindHandle(address: string, port: number): ListenHandle {
     throw bindFailure(address, port, failure);
   }
   return { port: bound.port, handle: created as unknown as SendHandle, close: () => created.close() };
+}
+
+/**
+ * In place of what was there, and only for this user.
+ *
+ * @throws AppError `config.invalid`, `process.failed`
+ */
+export function bindSocket(path: string): SocketHandle {
+  if (Buffer.byteLength(path) > maxSocketPathBytes) {
+    throw new AppError(
+      'config.invalid',
+      `the socket path ${path} is longer than ${String(maxSocketPathBytes)} bytes: choose a shorter state folder`,
+    );
+  }
+  rmSync(path, { force: true });
+  const created = createServerHandle()(path, -1, -1);
+  if (typeof created === 'number') {
+    throw new AppError('process.failed', `cannot make the socket ${path} (error ${String(created)})`);
+  }
+  chmodSync(path, 0o600);
+  return { handle: created as unknown as SendHandle, close: () => created.close() };
 }
 
 function createServerHandle(): CreateServerHandle {

@@ -11,19 +11,13 @@ import type {
 } from '#shared/scoring/host-protocol.js';
 import type { HostAccess } from '#shared/scoring/access/host-access.js';
 import type { HostTraffic } from '#shared/scoring/traffic/traffic-schema.js';
-import { HostChild, type ExitCause, type SpawnOptions } from './host-child.js';
-
-export type { ExitCause, SpawnOptions } from './host-child.js';
+import type { ExitCause } from './exit-cause.js';
+import { HostChild, type SpawnOptions } from './host-child.js';
+import { type Liveness, watchLiveness } from './liveness.js';
 
 export interface HostStats {
   readonly modules: readonly HostModuleStats[];
   readonly rssBytes: number;
-}
-
-/** How often a host is asked whether its loop turns, and how long it may be silent. */
-export interface Liveness {
-  readonly everyMs: number;
-  readonly silenceMs: number;
 }
 
 export interface ScoringHostOptions extends SpawnOptions {
@@ -34,13 +28,10 @@ const usualLiveness: Liveness = { everyMs: 5000, silenceMs: 30_000 };
 
 export class ScoringHostProcess {
   private readonly child: HostChild<ToScoringHost, FromScoringHost>;
-  private asked = false;
 
   private constructor({ liveness = usualLiveness, ...options }: ScoringHostOptions) {
-    this.child = new HostChild('the scoring host', options);
-    const timer = setInterval(() => void this.checkLiveness(liveness.silenceMs), liveness.everyMs);
-    timer.unref();
-    void this.child.exited.then(() => clearInterval(timer));
+    this.child = new HostChild('the scoring host', { oomScore: 300, ...options });
+    watchLiveness(this.child, { type: 'ping' }, liveness);
   }
 
   /** Starts the process; a failure to start shows in `exited` and in the first question. */
@@ -144,25 +135,6 @@ export class ScoringHostProcess {
 
   kill(): Promise<void> {
     return this.child.kill();
-  }
-
-  /** A loop that turns no more cannot be told to end: the process is killed, and its exit says so. */
-  private async checkLiveness(silenceMs: number): Promise<void> {
-    if (this.asked) return;
-    this.asked = true;
-    const timer = setTimeout(() => {
-      this.child.note(`no answer for ${String(Math.round(silenceMs / 1000))} s: killed by its owner`);
-      void this.child.kill();
-    }, silenceMs);
-    timer.unref();
-    try {
-      await this.child.ask({ type: 'ping' }, (message) => (message.type === 'pong' ? true : undefined));
-    } catch (error) {
-      ignoreGone(error);
-    } finally {
-      clearTimeout(timer);
-      this.asked = false;
-    }
   }
 }
 

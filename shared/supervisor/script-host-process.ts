@@ -2,16 +2,27 @@
 import { AppError, type Problem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { FromScriptHost, ScriptConfig, ToScriptHost } from '#shared/scoring/host-protocol.js';
-import { HostChild, type ExitCause, type SpawnOptions } from './host-child.js';
+import type { ExitCause } from './exit-cause.js';
+import { HostChild, type SpawnOptions } from './host-child.js';
+import { type SocketHandle, bindSocket } from './listen-handle.js';
+import { type Liveness, watchLiveness } from './liveness.js';
+
+export interface ScriptHostOptions extends SpawnOptions {
+  /** From when it answers; user code may keep its loop busy for a while. */
+  readonly liveness?: Liveness;
+}
 
 export class ScriptHostProcess {
   private readonly child: HostChild<ToScriptHost, FromScriptHost>;
+  private socket: SocketHandle | undefined;
 
-  private constructor(options: SpawnOptions) {
-    this.child = new HostChild('the script host', options);
+  private constructor(private readonly options: ScriptHostOptions) {
+    this.child = new HostChild('the script host', { oomScore: 600, ...options });
+    // Whoever asks next finds nobody there, instead of waiting in a queue that nobody serves.
+    void this.child.exited.then(() => this.closeSocket());
   }
 
-  static spawn(options: SpawnOptions): ScriptHostProcess {
+  static spawn(options: ScriptHostOptions): ScriptHostProcess {
     return new ScriptHostProcess(options);
   }
 
@@ -24,12 +35,23 @@ export class ScriptHostProcess {
     return this.child.exited;
   }
 
-  /** Imports the script and runs its `init()`; then it answers on its socket. */
-  start(config: ScriptConfig): Promise<Result<void, Problem>> {
-    return this.child.ask({ type: 'start', config }, (message) => {
-      if (message.type === 'ready') return ok(undefined);
-      return message.type === 'start-failed' ? err(message.problem) : undefined;
-    });
+  /**
+   * Imports the script and runs its `init()`; then it answers on `socket`, which is bound here: it lies in
+   * a folder that the script may not write, and only we may connect to it.
+   */
+  async start(config: ScriptConfig, socket: string): Promise<Result<void, Problem>> {
+    this.socket = bindSocket(socket);
+    const answer = await this.child.ask(
+      { type: 'start', config },
+      (message) => {
+        if (message.type === 'ready') return ok(undefined);
+        return message.type === 'start-failed' ? err(message.problem) : undefined;
+      },
+      this.socket.handle,
+    );
+    const { liveness } = this.options;
+    if (answer.ok && liveness !== undefined) watchLiveness(this.child, { type: 'ping' }, liveness);
+    return answer;
   }
 
   /** The scoring host was replaced: the script's models answer here from now on. */
@@ -42,10 +64,16 @@ export class ScriptHostProcess {
 
   /** Answers what is under way, then ends; killed after the timeout. */
   async drain(timeoutMs: number): Promise<void> {
+    this.closeSocket();
     await Promise.allSettled([this.child.send({ type: 'drain' }), this.child.endWithin(timeoutMs)]);
   }
 
   kill(): Promise<void> {
     return this.child.kill();
+  }
+
+  private closeSocket(): void {
+    this.socket?.close();
+    this.socket = undefined;
   }
 }

@@ -1,5 +1,6 @@
 /** One version of one module, verified and unpacked, with all that its hosts must be told. */
 import { instancesOf, type ModuleManifest, scoringOptionsOf } from '#shared/package/module-manifest.js';
+import type { SandboxNeeds } from '#shared/package/sandbox-options.js';
 import type { HostedModule, ScriptConfig } from '#shared/scoring/host-protocol.js';
 
 export interface ServedModule {
@@ -19,8 +20,19 @@ export function hasScript({ manifest }: ServedModule): boolean {
   return manifest.flavor === 'node';
 }
 
-/** @param cores what this machine lets hosts use */
-export function hostedModuleOf(module: ServedModule, cores: number, scriptSocket: string | undefined): HostedModule {
+export function scriptNeedsOf({ manifest }: ServedModule): SandboxNeeds {
+  return manifest.flavor === 'node' ? manifest : {};
+}
+
+/**
+ * @param cores what this machine lets hosts use
+ * @param script where its script answers, and where the script asks for its models
+ */
+export function hostedModuleOf(
+  module: ServedModule,
+  cores: number,
+  script: { readonly scriptSocket: string; readonly modelsSocket: string } | undefined,
+): HostedModule {
   const { name, version, digest, folder, manifest } = module;
   return {
     name,
@@ -32,13 +44,12 @@ export function hostedModuleOf(module: ServedModule, cores: number, scriptSocket
     instances: instancesOf(manifest, cores),
     scoring: scoringOptionsOf(manifest),
     ...(manifest.golden === undefined ? {} : { golden: manifest.golden }),
-    ...(scriptSocket === undefined ? {} : { scriptSocket }),
+    ...script,
   };
 }
 
 export function scriptConfigOf(
   module: ServedModule,
-  socket: string,
   modelsSocket: string,
   maxBodyBytes: number,
 ): ScriptConfig | undefined {
@@ -52,7 +63,6 @@ export function scriptConfigOf(
     entry: manifest.entry,
     models: manifest.models.map((model) => model.name),
     settings,
-    socket,
     modelsSocket,
     maxBodyBytes,
   };

@@ -57,8 +57,10 @@ describe('the walk of the README, with built programs', () => {
   });
 
   it('lets a device in once per token', async () => {
-    const { token } = (await world.flotillaJson('device', 'token')) as { token: string };
-    await world.agentCommand('cam-1', 'enroll', '--token', token, '--name', 'cam-1', '--tag', 'site=lab');
+    const { token } = (await world.flotillaJson('device', 'token', '--tag', 'site=lab')) as {
+      token: string;
+    };
+    await world.agentCommand('cam-1', 'enroll', '--token', token, '--name', 'cam-1');
     await expect(world.agentCommand('cam-2', 'enroll', '--token', token, '--name', 'cam-2')).rejects.toThrow(
       /enrolment\.token-used/,
     );

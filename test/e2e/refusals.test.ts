@@ -65,7 +65,7 @@ describe('what a device refuses, with the reason in its own explain', () => {
     expect(await explain()).toMatch(/publisher|signature\.unknown-key/);
     expect(await version()).toBe('1');
 
-    // Signed here too, the very same image is taken.
+    // Signed here too, the very same image is taken: by the next generation, which nobody asks for.
     expect(await world.flotillaJson('image', 'build', copy)).toMatchObject({ version: image.version });
     await world.flotilla('deploy', name, '--device', 'cam-1', '--timeout', '60s');
     expect(await version()).toBe(String(image.version));
@@ -106,7 +106,7 @@ describe('what a device refuses, with the reason in its own explain', () => {
     await world.startCloud();
     // Not waited for by the command: the device is still refusing the forged document as it comes back.
     await world.flotilla('deploy', 'digits:1', '--device', 'cam-1', '--no-wait');
-    await explained(/desired +generation 7\s[\s\S]*converged +yes/);
+    await explained(/desired +generation 8\s[\s\S]*converged +yes/);
   });
 
   it('an older document of its own, played back by a thief of the control plane', async () => {
@@ -124,7 +124,7 @@ describe('what a device refuses, with the reason in its own explain', () => {
 
     const thief = await stolenBroker(world, topic, recorded);
     try {
-      await explained(/desired\.older-generation: generation [78] is older than the accepted 9/);
+      await explained(/desired\.older-generation: generation [89] is older than the accepted 10/);
       expect(await version()).toBe('1');
     } finally {
       await thief.close();
@@ -143,8 +143,8 @@ describe('what a device refuses, with the reason in its own explain', () => {
     await rm(world.dataDir, { recursive: true });
     await rename(backup, world.dataDir);
     await world.startCloud();
-    // Whether the device saw, and refused, generation 9 again depends on which of its messages comes first.
-    await explained(/desired +generation 12\s[\s\S]*converged +yes/);
+    // Whether the device saw, and refused, generation 10 again depends on which of its messages comes first.
+    await explained(/desired +generation 13\s[\s\S]*converged +yes/);
     expect(await version()).toBe('1');
 
     await world.flotilla('undeploy', 'digits', '--device', 'cam-1', '--timeout', '60s');
@@ -160,15 +160,13 @@ async function describeAnew(folder: string, words: string): Promise<void> {
 }
 
 async function brokerAdmin(world: World): Promise<MqttClient> {
-  const text = await readFile(join(world.dataDir, 'broker/admin.json'), 'utf8');
-  const { user, password } = JSON.parse(text.slice(text.indexOf('{'))) as { user: string; password: string };
   return connectAsync(`mqtts://localhost:${String(world.ports.broker)}`, {
     ca: await readFile(join(world.dataDir, 'keys/authority.crt')),
     protocolVersion: 4,
     servername: controlPlaneServerName,
-    clientId: user,
-    username: user,
-    password,
+    clientId: '$admin',
+    cert: await readFile(join(world.dataDir, 'broker/admin.crt')),
+    key: await readFile(join(world.dataDir, 'broker/admin.key')),
   });
 }
 

@@ -13,11 +13,17 @@ import { mediaTypes } from '#shared/package/media-types.js';
 import { generateSigningKey, type SigningKey } from '#shared/package/signing-key.js';
 import type { Digest } from '#shared/protocol/primitives.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
+import { AuditLog } from '#cloud/audit/audit-log.js';
 import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
 import { DeviceRepository } from '#cloud/fleet/device-repository.js';
+import { Certification } from '#cloud/fleet/certification.js';
+import { ClaimOffice } from '#cloud/fleet/claim-office.js';
 import { type EnrolledDevice, Enrolment } from '#cloud/fleet/enrolment.js';
+import { FleetClaims } from '#cloud/fleet/fleet-claims.js';
 import { KnownDevices } from '#cloud/fleet/known-devices.js';
 import { OutboxRepository } from '#cloud/fleet/outbox-repository.js';
+import { Renewal } from '#cloud/fleet/renewal.js';
+import { Revocation } from '#cloud/fleet/revocation.js';
 import { Twin } from '#cloud/fleet/twin.js';
 import { type LiveEvent, LiveEvents } from '#cloud/live/live-events.js';
 import type { Broker, MessageHandler, PublishOptions } from '#cloud/mqtt/broker.js';
@@ -28,6 +34,7 @@ import type { Director } from '#cloud/trust/director-keys.js';
 import type { CertificateIssuer } from '#cloud/trust/certificate-issuer.js';
 import { ensureInstallationIdentity, type InstallationIdentity } from '#cloud/trust/installation-identity.js';
 
+const dayMs = 86_400_000;
 export const silent = pino({ level: 'silent' });
 export const capabilities = {
   agentVersion: '0.1.0',
@@ -82,9 +89,9 @@ export class RecordingBroker implements Broker {
 export async function showKeys(
   keys: DeviceKeys,
   workspace: string,
-  device: string,
+  device: string | undefined,
 ): Promise<{ readonly csr: string; readonly sealingKey: string }> {
-  const csr = await signingRequestFor(keys.privateKey, `${workspace}/${device}`);
+  const csr = await signingRequestFor(keys.privateKey, device === undefined ? workspace : `${workspace}/${device}`);
   return { csr, sealingKey: sealingPublicKey(keys.sealingKey) };
 }
 
@@ -115,6 +122,11 @@ export class FleetWorld {
   readonly deployments: DeploymentRepository;
   readonly outbox: OutboxRepository;
   readonly enrolment: Enrolment;
+  readonly renewal: Renewal;
+  readonly revocation: Revocation;
+  readonly claims: FleetClaims;
+  readonly office: ClaimOffice;
+  readonly audit: AuditLog;
   readonly twin: Twin;
   committed = 0;
   access: DeviceAccess = {
@@ -138,21 +150,37 @@ export class FleetWorld {
     this.devices = new DeviceRepository(control);
     this.deployments = new DeploymentRepository(control);
     this.outbox = new OutboxRepository(control);
+    const access: DeviceAccess = {
+      enrolled: (address) => this.access.enrolled(address),
+      retired: (address) => this.access.retired(address),
+      revoked: (address, fingerprint) => this.access.revoked(address, fingerprint),
+      authoritiesChanged: () => this.access.authoritiesChanged(),
+    };
+    // The test's clock stands still: it must hold by the real one too, which TLS asks.
+    const certification = new Certification({ clock, issuer: () => issuer, certificateMs: 3650 * dayMs });
+    this.claims = new FleetClaims(control, clock);
+    this.office = new ClaimOffice(control, clock);
+    this.audit = new AuditLog(control, clock, randomUUID);
     this.enrolment = new Enrolment({
       db: control,
       clock,
       known: this.known,
       live: this.live,
-      access: {
-        enrolled: (address) => this.access.enrolled(address),
-        retired: (address) => this.access.retired(address),
-        revoked: (address, fingerprint) => this.access.revoked(address, fingerprint),
-        authoritiesChanged: () => this.access.authoritiesChanged(),
-      },
-      issuer: this.issuer,
-      // The test's clock stands still: it must hold by the real one too, which TLS asks.
-      certificateMs: 3650 * 86_400_000,
+      access,
+      certification,
+      claims: this.claims,
+      audit: this.audit,
     });
+    this.renewal = new Renewal({
+      db: control,
+      clock,
+      access,
+      certification,
+      issuer: () => issuer,
+      graceMs: 180 * dayMs,
+      audit: this.audit,
+    });
+    this.revocation = new Revocation({ db: control, clock, access });
     this.twin = new Twin({
       db: control,
       devices: this.devices,
@@ -189,7 +217,9 @@ export class FleetWorld {
     const { secret } = await this.enrolment.createToken(workspace, 60_000, {});
     const keys = makeDeviceKeys();
     const order = { workspace, secret, device, tags: {}, capabilities, ...(await showKeys(keys, workspace, device)) };
-    return { ...(await this.enrolment.redeem(order)), ...keys };
+    const enrolled = await this.enrolment.redeem(order, undefined);
+    if (enrolled.kind !== 'enrolled') throw new Error('a token lets in at once');
+    return { ...enrolled, ...keys };
   }
 
   /** An image of one or more layers with its chunk map, in the store and in the tables, unsigned. */

@@ -28,9 +28,9 @@ export async function serveScript(
   await writeFile(join(folder, 'score.mjs'), options.source);
   const scriptSocket = join(folder, 'script.sock');
   const modelsSocket = join(folder, 'models.sock');
-  const module = hostedModule(folder, '', { name: options.name, models: [], scriptSocket });
+  const module = hostedModule(folder, '', { name: options.name, models: [], scriptSocket, modelsSocket });
   const modules = [module, ...(options.others ?? [])];
-  const { host, url, port } = await scoring.serve(modules, { modelsSocket, maxBodyBytes, ...options.config });
+  const { host, url, port } = await scoring.serve(modules, { maxBodyBytes, ...options.config });
   const script = scoring.spawnScript();
   const config: ScriptConfig = {
     name: options.name,
@@ -40,11 +40,10 @@ export async function serveScript(
     entry: 'score.mjs',
     models: [],
     settings: {},
-    socket: scriptSocket,
     modelsSocket,
     maxBodyBytes,
   };
-  const started = await script.start(config);
+  const started = await script.start(config, scriptSocket);
   if (!started.ok) throw new Error(started.error.message);
   return { host, script, url, port };
 }

@@ -20,6 +20,7 @@ export interface WorldOptions {
   /** More for the control plane, asked for at each start. */
   readonly cloud?: () => Environment;
   readonly brokerPort?: number;
+  readonly gatewayPort?: number;
   /** How devices reach the broker, where it is not where it listens. */
   readonly brokerAdvertiseUrl?: string;
   /** What agents are started behind, for example a network namespace. */
@@ -42,7 +43,11 @@ export class World {
     const port = async (): Promise<number> => (await freePort(0)).port;
     const world = new World(
       folder,
-      { api: await port(), gateway: await port(), broker: options.brokerPort ?? (await port()) },
+      {
+        api: await port(),
+        gateway: options.gatewayPort ?? (await port()),
+        broker: options.brokerPort ?? (await port()),
+      },
       options,
     );
     return world;
@@ -114,12 +119,13 @@ export class World {
   }
 
   agentCommand(name: string, ...args: readonly string[]): Promise<string> {
-    return runProgram({ build, name: 'flotilla-agent', args, env: this.agentEnvironment(name) });
+    const prefix = this.options.agentPrefix ?? [];
+    return runProgram({ build, name: 'flotilla-agent', args, env: this.agentEnvironment(name), prefix });
   }
 
   async enrol(name: string): Promise<void> {
-    const { token } = (await this.flotillaJson('device', 'token')) as { token: string };
-    await this.agentCommand(name, 'enroll', '--token', token, '--name', name, '--tag', 'site=lab');
+    const { token } = (await this.flotillaJson('device', 'token', '--tag', 'site=lab')) as { token: string };
+    await this.agentCommand(name, 'enroll', '--token', token, '--name', name);
   }
 
   async startAgent(name: string, port: number): Promise<Daemon> {
@@ -131,6 +137,7 @@ export class World {
     return agent;
   }
 
+  /** A daemon that ends with the world. */
   start(
     name: 'flotilla' | 'flotilla-agent',
     args: readonly string[],

@@ -8,8 +8,10 @@ import { describeDevice, describeModules, moduleSummary } from '../device-text.j
 import { withExamples } from '../help.js';
 import { formatAge, formatList, formatTags } from '../output.js';
 import { withSession } from '../session.js';
+import { deviceCertificateCommand, deviceRevokeCommand } from './device-certificate.js';
+import { deviceClaimCommand } from './device-claim.js';
+import { deviceReplaceCommand, deviceTokenCommand } from './device-token.js';
 import { diagnosisCommands } from './device-diagnosis.js';
-import { deviceTokenCommand } from './device-token.js';
 import { logsCommand } from './logs.js';
 import { telemetryCommand } from './telemetry.js';
 
@@ -24,8 +26,12 @@ export function deviceCommand(io: CliIo): Command {
     eventsCommand(io),
     logsCommand(io),
     telemetryCommand(io),
+    deviceCertificateCommand(io),
+    deviceRevokeCommand(io),
+    deviceReplaceCommand(io),
     ...diagnosisCommands(io),
     retireCommand(io),
+    deviceClaimCommand(io),
   ]) {
     group.addCommand(command);
   }
@@ -128,7 +134,9 @@ function eventsCommand(io: CliIo): Command {
 
 function retireCommand(io: CliIo): Command {
   const command = new Command('retire')
-    .description('Shut a device out for good: its identity is void from now on, its name is not used again.')
+    .description(
+      'Take a device out of service: its certificates are void, and only flotilla device replace brings its name back.',
+    )
     .argument('<device>')
     .action(async (text: string) => {
       const device = parseName(text, 'device');

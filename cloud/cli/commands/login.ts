@@ -14,14 +14,18 @@ import {
   parseServerUrl,
   readContextFile,
   storedAuthority,
+  type Target,
   writeContextFile,
 } from '../context-file.js';
 import { withExamples } from '../help.js';
 import { readAll } from '../input.js';
+import { loginByDevice, type OidcLogin } from '../oidc-login.js';
+import type { Output } from '../output.js';
 import { globalFlags, outputOf } from '../session.js';
 
 interface LoginOptions {
   readonly token?: string;
+  readonly oidc?: boolean;
   readonly authority?: string;
 }
 
@@ -30,6 +34,7 @@ export function loginCommand(io: CliIo): Command {
     .description('Check a token against a control plane and remember both for later commands.')
     .argument('<url>', 'the control plane, for example https://127.0.0.1:8080')
     .option('--token <token>', 'the token; "-" reads it from standard input (or FLOTILLA_TOKEN)')
+    .option('--oidc', 'log in at the issuer that the control plane names, in any browser, by a code')
     .option(
       '--authority <sha256>',
       "fingerprint of the control plane's authority, as it prints it (or FLOTILLA_AUTHORITY); none for public ones",
@@ -39,18 +44,21 @@ export function loginCommand(io: CliIo): Command {
       const context = parseName(flags.context ?? defaultContext, 'context');
       const server = parseServerUrl(url);
       const pin = options.authority ?? io.config.authority;
-      const token = await readToken(io, options.token);
+      const given = options.oidc === true ? undefined : await readToken(io, options.token);
       const file = await readContextFile(io.config.home);
       const before = file?.contexts[context];
       const known = before?.url === server.href ? storedAuthority(before) : undefined;
       const authority = pin === undefined ? known : await learnAuthority(server, parsePin(pin), io.signal);
-      const client = io.openClient({ url: server, token, workspace: defaultWorkspace, authority });
+      const target = { url: server, workspace: defaultWorkspace, authority };
+      const login = given === undefined ? await loginByCode(io, target, outputOf(io, command)) : { token: given };
+      const { token } = login;
+      const client = io.openClient({ ...target, token });
       try {
         const { version } = await namingAuthority(io, server, () => client.call(routes.server));
         const self = await client.call(routes.self);
         const names = (await client.list(routes.workspaceList, {})).map(({ name }) => name);
         const workspace = chooseWorkspace(flags.workspace ?? io.config.workspace, names);
-        const made = { url: server.href, workspace, token, ...authorityFields(authority) };
+        const made = { url: server.href, workspace, ...login, ...authorityFields(authority) };
         const contexts = { ...file?.contexts, [context]: made };
         await writeContextFile(io.config.home, { schema: 1, current: context, contexts });
         const { role, name, expiresAt } = self;
@@ -65,8 +73,26 @@ export function loginCommand(io: CliIo): Command {
   return withExamples(
     command,
     'flotilla login https://127.0.0.1:8080 --authority <sha256> --token <token>',
+    'flotilla login https://fleet.example.org --oidc',
     'flotilla login https://fleet.example.org --context production --workspace plant-2 --token - < token.txt',
   );
+}
+
+/** Asks the control plane where people log in, and has the person do so. */
+async function loginByCode(io: CliIo, target: Omit<Target, 'token' | 'pin'>, out: Output): Promise<OidcLogin> {
+  const client = io.openClient({ ...target, token: undefined });
+  try {
+    const { oidc } = await namingAuthority(io, target.url, () => client.call(routes.login));
+    if (oidc === null) {
+      throw new AppError(
+        'auth.invalid',
+        'this control plane knows no issuer (oidc.issuer): log in with --token instead',
+      );
+    }
+    return await loginByDevice(oidc, io, (text) => out.note(text));
+  } finally {
+    client.close();
+  }
 }
 
 function authorityFields(authority: ServerAuthority | undefined): { authority?: string; serverName?: string } {

@@ -96,8 +96,10 @@ export function answerMalformedHttp(error: Error & { code?: string }, socket: So
 
 function send(reply: FastifyReply, request: FastifyRequest, problem: Problem): FastifyReply {
   const { status, retry } = errorRegistry[problem.code];
+  const wait = problem.details?.['retryAfterSeconds'];
   if (status === 401) reply.header('www-authenticate', 'Bearer');
-  if (status === 503 && retry === 'later') reply.header('retry-after', '1');
+  if (typeof wait === 'number') reply.header('retry-after', String(wait));
+  else if (status === 503 && retry === 'later') reply.header('retry-after', '1');
   // Headers that described the answer this one replaces.
   for (const name of ['content-length', 'content-range', 'etag', 'accept-ranges']) reply.removeHeader(name);
   return reply

@@ -25,8 +25,8 @@ export function enrolmentTokensRoutes({ enrolment, trust }: EnrolmentTokensRoute
       },
       async (request, reply) => {
         const { workspace } = request.params;
-        const { ttlSeconds, tags } = request.body;
-        const token = await enrolment.createToken(workspace, ttlSeconds * 1000, tags);
+        const { ttlSeconds, ...limits } = request.body;
+        const token = await enrolment.createToken(workspace, ttlSeconds * 1000, limits);
         const { gatewayUrl, authority, director } = trust();
         return reply.code(201).send({ ...token, url: gatewayUrl, workspace, authority, director });
       },

@@ -3,6 +3,7 @@ import type { Clock } from '#shared/kernel/clock.js';
 import type { Revocations } from '#cloud/auth/revocations.js';
 import type { LiveEvent, LiveEvents } from '#cloud/live/live-events.js';
 import type { Routes } from '../app.js';
+import { securityHeaders } from '../plugins/security-headers.js';
 import { workspaceParams } from '../schemas/common.js';
 
 /** Proxies drop silent connections; a comment now and then keeps them. */
@@ -43,7 +44,7 @@ export function eventRoutes({ live, revocations, clock }: EventRouteDeps): Route
           'cache-control': 'no-store',
           'x-request-id': request.id,
           'x-accel-buffering': 'no',
-          'x-content-type-options': 'nosniff',
+          ...securityHeaders,
         });
         response.write(': connected\n\n');
         open.add(response);

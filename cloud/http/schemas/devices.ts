@@ -4,6 +4,7 @@ import { publicKeySchema } from '#shared/protocol/enrolment.js';
 import { counterSchema, digestSchema, instantSchema, nameSchema, tagsSchema } from '#shared/protocol/primitives.js';
 import { reportedStateSchema } from '#shared/protocol/reported.js';
 import { operationNames } from '#shared/protocol/commands.js';
+import { allowTagsSchema } from './device-identity.js';
 
 export const enrolmentTokenCreate = z.strictObject({
   ttlSeconds: z
@@ -11,8 +12,11 @@ export const enrolmentTokenCreate = z.strictObject({
     .min(10)
     .max(30 * 86_400)
     .default(3600),
-  /** Tags every device of this token gets. */
+  /** Tags that the device gets. */
   tags: tagsSchema.default({}),
+  allowTags: allowTagsSchema,
+  /** The only name that may enrol with it. */
+  device: nameSchema.optional(),
 });
 
 /** Everything of an enrolment token but the publishers' keys, which the caller's own machine adds. */

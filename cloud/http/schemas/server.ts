@@ -11,3 +11,8 @@ export const serverBody = z.object({
   gatewayUrl: z.string(),
   brokerUrl: z.string(),
 });
+
+/** How people can log in. */
+export const loginBody = z.object({
+  oidc: z.object({ issuer: z.url(), audience: z.string(), clientId: z.string(), scopes: z.string() }).nullable(),
+});

@@ -30,7 +30,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       foreign key (workspace, claim) references fleetClaims(workspace, name))`,
     sql`create table claimRequests (
       workspace text not null, claim text not null, keyFingerprint text not null, id text not null unique,
-      device text not null, hardwareId text, orderJson text not null,
+      device text not null, hardwareId text,
       state text not null, requestedAt text not null, decidedAt text, reason text,
       primary key (workspace, claim, keyFingerprint),
       foreign key (workspace, claim) references fleetClaims(workspace, name))`,

@@ -29,13 +29,18 @@ export interface HostProcessDeps extends ScoringHostDeps {
   readonly exit: (code: number) => void;
 }
 
+interface ModelsDoor {
+  readonly drain: ConnectionDrain;
+  readonly socket: PrivateSocket;
+}
+
 interface Serving {
   readonly host: ScoringHost;
   readonly app: FastifyInstance;
   readonly gate: AccessGate;
   readonly front: ConnectionDrain;
   grpc?: GrpcFront;
-  readonly models: { readonly drain: ConnectionDrain; readonly socket: PrivateSocket } | undefined;
+  readonly models: readonly ModelsDoor[];
 }
 
 export class HostProcess {
@@ -98,7 +103,7 @@ export class HostProcess {
     }
     const host = loaded.value;
     const app = await createScoringApp({ host, gate, log: this.deps.log, newId: this.deps.newId });
-    const models = config.modelsSocket === undefined ? undefined : await serveModels(host, config.modelsSocket);
+    const models = await serveModels(host);
     this.serving = { host, app, gate, front: new ConnectionDrain(app.server), models };
     await this.deps.send({ type: 'loaded', modules: host.all.map((module) => module.describe()) });
   }
@@ -157,8 +162,8 @@ export class HostProcess {
     if (!this.serving) return;
     const { front, grpc, models, host } = this.serving;
     await Promise.all([front.finish(idleMs), grpc?.finish(idleMs)]);
-    models?.socket.remove();
-    await models?.drain.finish(0);
+    for (const { socket } of models) socket.remove();
+    await Promise.all(models.map(({ drain }) => drain.finish(0)));
     await host.close();
   }
 
@@ -183,10 +188,15 @@ export class HostProcess {
   }
 }
 
-async function serveModels(host: ScoringHost, path: string): Promise<NonNullable<Serving['models']>> {
-  const server = createModelsServer(host);
-  const drain = new ConnectionDrain(server);
-  return { drain, socket: await listenPrivately(server, path) };
+async function serveModels(host: ScoringHost): Promise<ModelsDoor[]> {
+  const doors: ModelsDoor[] = [];
+  for (const { module } of host.all) {
+    const { modelsSocket } = module;
+    if (modelsSocket === undefined) continue;
+    const server = createModelsServer(host, module);
+    doors.push({ drain: new ConnectionDrain(server), socket: await listenPrivately(server, modelsSocket) });
+  }
+  return doors;
 }
 
 function listenOn(server: Server, handle: unknown): Promise<void> {

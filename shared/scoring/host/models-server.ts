@@ -1,6 +1,6 @@
 /**
- * Serves the inner models of modules with user code to their script hosts, on a Unix socket that only
- * this user may open: `GET /{module}/{version}/{model}` names the tensors, `POST` runs a V2 request.
+ * Serves the inner models of one module with user code to its script host, on a Unix socket that only that
+ * one may open: `GET /{module}/{version}/{model}` names the tensors, `POST` runs a V2 request.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
@@ -10,9 +10,15 @@ import { faultOf } from './faults.js';
 import type { LoadedHostedModule } from './hosted-module.js';
 import type { ScoringHost } from './scoring-host.js';
 
-export function createModelsServer(host: ScoringHost): Server {
+export interface ModuleVersion {
+  readonly name: string;
+  readonly version: number;
+}
+
+/** @param only whose models these are; it may be unloaded and loaded meanwhile */
+export function createModelsServer(host: ScoringHost, only: ModuleVersion): Server {
   const server = createServer({ noDelay: true }, (request, response) => {
-    answer(host, request, response).catch((error: unknown) => {
+    answer(host, only, request, response).catch((error: unknown) => {
       const fault = faultOf(error, 'score');
       response.writeHead(fault.status, { ...fault.headers, [problemHeader]: toProblem(error).code });
       response.end(JSON.stringify(fault.body));
@@ -23,9 +29,15 @@ export function createModelsServer(host: ScoringHost): Server {
   return server;
 }
 
-async function answer(host: ScoringHost, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answer(
+  host: ScoringHost,
+  { name, version: own }: ModuleVersion,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const [, moduleName = '', version = '', modelName = ''] = (request.url ?? '').split('/');
-  const module = host.versions(moduleName).find((one) => String(one.module.version) === version);
+  const mine = moduleName === name && version === String(own);
+  const module = mine ? host.versions(name).find((one) => one.module.version === own) : undefined;
   const model = module?.model(modelName);
   if (!module || !model) throw new AppError('model.not-found', `module "${moduleName}" has no model "${modelName}"`);
   if (request.method === 'GET') {

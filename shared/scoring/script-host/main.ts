@@ -1,5 +1,6 @@
 /**
- * The entry of a script host: a child process that runs one module's user code, without onnxruntime.
+ * The entry of a script host: a child process that runs one module's user code, without onnxruntime, in
+ * what bounds its owner has set. It opens no socket of its own: the one that it answers on comes to it.
  * User code that leaves a promise unhandled or throws outside a request ends the process; its owner
  * starts it again.
  */
@@ -7,7 +8,6 @@ import { createLogger } from '#shared/platform/logger.js';
 import { toProblem } from '#shared/kernel/errors.js';
 import { ConnectionDrain } from '../connection-drain.js';
 import type { FromScriptHost, ScriptConfig, ToScriptHost } from '../host-protocol.js';
-import { listenPrivately, type PrivateSocket } from '../private-socket.js';
 import { ModelsClient } from './models-client.js';
 import { createScriptServer } from './script-server.js';
 import { UserScript } from './user-script.js';
@@ -18,16 +18,21 @@ process.umask(0o077);
 interface Running {
   readonly models: ModelsClient;
   readonly drain: ConnectionDrain;
-  readonly socket: PrivateSocket;
+  /** Kept: what is collected as garbage would close the descriptor that the server uses. */
+  readonly handle: unknown;
 }
 
-async function start(config: ScriptConfig): Promise<Running> {
+async function start(config: ScriptConfig, handle: unknown): Promise<Running> {
   const models = new ModelsClient(config.name, config.version, config.modelsSocket);
   const moduleLog = log.child({ module: config.name });
   const script = await UserScript.start(config, models, moduleLog);
   const server = createScriptServer(script, config, moduleLog);
   const drain = new ConnectionDrain(server);
-  return { models, drain, socket: await listenPrivately(server, config.socket) };
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(handle, resolve);
+  });
+  return { models, drain, handle };
 }
 
 function send(message: FromScriptHost): void {
@@ -36,11 +41,11 @@ function send(message: FromScriptHost): void {
 
 function main(): void {
   let running: Running | undefined;
-  const handle = async (message: ToScriptHost): Promise<void> => {
+  const obey = async (message: ToScriptHost, handle: unknown): Promise<void> => {
     switch (message.type) {
       case 'start':
         try {
-          running = await start(message.config);
+          running = await start(message.config, handle);
           send({ type: 'ready' });
         } catch (error) {
           log.error({ err: error }, 'the script did not start');
@@ -50,14 +55,16 @@ function main(): void {
       case 'models':
         running?.models.moveTo(message.socket);
         return;
+      case 'ping':
+        send({ type: 'pong' });
+        return;
       case 'drain':
-        running?.socket.remove();
         await running?.drain.finish(1000);
         process.exit(0);
     }
   };
-  process.on('message', (message: ToScriptHost) => {
-    handle(message).catch(crash);
+  process.on('message', (message: ToScriptHost, handle: unknown) => {
+    obey(message, handle).catch(crash);
   });
   // Without an owner nobody would restart or end this process.
   process.on('disconnect', () => process.exit(0));

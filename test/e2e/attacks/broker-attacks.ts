@@ -14,16 +14,16 @@ const filters = [
   '+',
   '+/+/+/+/+',
   '$SYS/#',
-  `${victim}/#`,
-  `${victim}/desired`,
-  `${victim}/commands/+/request`,
+  'flotilla/v1/default/cam-1/#',
+  'flotilla/v1/default/cam-1/desired',
+  'flotilla/v1/default/cam-1/commands/+/request',
   'flotilla/v1/default/+/desired',
   'flotilla/v1/+/+/telemetry',
   'flotilla/v1/default/cam-2+/desired',
   `${own}/#`,
   `${own}/events`,
   '$share/group/#',
-  `$share/group/${victim}/telemetry`,
+  '$share/group/flotilla/v1/default/cam-1/telemetry',
 ];
 
 const publications = [

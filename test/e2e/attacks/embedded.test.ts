@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { apiAttacks } from './api-attacks.js';
 import { brokerAttacks } from './broker-attacks.js';
 import { canaries } from './canary.js';
+import { deviceAttacks } from './device-attacks.js';
+import { directorAttacks } from './director-attacks.js';
 import { AttackSite } from './site.js';
 
 describe('attacks on an installation as it comes', () => {
@@ -13,5 +15,8 @@ describe('attacks on an installation as it comes', () => {
 
   brokerAttacks('embedded', () => site);
   apiAttacks(() => site);
+  deviceAttacks(() => site);
   canaries(() => site);
+  // The last: it ends the control plane.
+  directorAttacks(() => site);
 });

@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { cp, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
+import { generateSigningKey, type SigningKey } from '#shared/package/signing-key.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
 import { freePort } from '#cloud/quickstart/free-port.js';
 import type { Daemon } from '#cloud/quickstart/program.js';
@@ -39,6 +40,8 @@ export class AttackSite {
     readonly world: World,
     readonly agent: Daemon,
     readonly scoringPort: number,
+    /** The second one whom the first device trusts. */
+    readonly publisher: SigningKey,
     /** What the attacker has. */
     readonly taken: Shown,
     /** Of a third device, which is attacked by nobody. */
@@ -57,7 +60,12 @@ export class AttackSite {
     if (kind === 'mosquitto') mosquitto = await startMosquitto(world);
     await opening;
     await world.flotilla('image', 'build', digits);
-    for (const device of ['cam-1', 'cam-2', 'cam-3']) await world.enrol(device);
+    const publisher = generateSigningKey();
+    const token = (await world.flotillaJson('device', 'token', '--publisher', publisher.publicKey)) as {
+      token: string;
+    };
+    await world.agentCommand('cam-1', 'enroll', '--token', token.token, '--name', 'cam-1');
+    for (const device of ['cam-2', 'cam-3']) await world.enrol(device);
     const { port } = await freePort(0);
     const agent = await world.startAgent('cam-1', port);
     for (const device of ['cam-1', 'cam-2']) {
@@ -70,6 +78,7 @@ export class AttackSite {
       world,
       agent,
       port,
+      publisher,
       await identityOf(world, 'cam-2'),
       await identityOf(world, 'cam-3'),
       await pair(join(world.dataDir, 'broker/admin')),

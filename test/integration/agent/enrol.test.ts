@@ -7,9 +7,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { createPrivateKey } from 'node:crypto';
 import { makeDeviceKeys, signingRequestFor } from '#agent/identity/device-keys.js';
 import { KeptTrust } from '#agent/identity/device-trust.js';
-import { enrol } from '#agent/identity/enrol.js';
+import { enrol, type EnrolInput } from '#agent/identity/enrol.js';
 import { identityDocument } from '#agent/identity/identity.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
+import { StateDocuments } from '#agent/store/state-documents.js';
 import { stateFolder, type StateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
 import { readSigningRequest } from '#cloud/trust/signing-request.js';
@@ -68,7 +69,7 @@ describe('enrolment', () => {
   });
   afterEach(() => removeFolder(folder.root));
 
-  const good = async ({ workspace, device, csr }: EnrolmentRequest, issuer = cloud.issuer) => {
+  const good = async ({ workspace, device = 'named', csr }: EnrolmentRequest, issuer = cloud.issuer) => {
     const { publicKey } = await readSigningRequest(csr);
     const validity = { nowMs: Date.now(), lifetimeMs: 86_400_000 };
     return {
@@ -89,7 +90,7 @@ describe('enrolment', () => {
       publishers: [cloud.publisher.publicKey],
       ...change,
     });
-  const go = (text: string, more: { url?: string; device?: string; replace?: boolean } = {}) =>
+  const go = (text: string, more: Partial<EnrolInput> = {}) =>
     enrol(
       {
         folder,
@@ -101,7 +102,7 @@ describe('enrolment', () => {
         proxy: { proxy: undefined, noProxy: '' },
         ...more,
       },
-      systemClock,
+      { ...systemClock, sleep: async () => undefined },
     );
   const identity = async () => (await identityDocument(folder.identity).read())?.value;
 
@@ -212,6 +213,41 @@ describe('enrolment', () => {
     const lock = await takeStateLock(folder.lock);
     await expect(go(token(), { replace: true })).rejects.toMatchObject({ code: 'already.running' });
     await lock.release();
+  });
+
+  it('without a name takes the one that the server gives, and says what the machine calls itself', async () => {
+    await go(token(), { device: undefined, hardwareId: 'serial-7' });
+    expect(await identity()).toMatchObject({ device: 'named' });
+    expect(enrolmentRequestSchema.parse(JSON.parse(bodies[0] ?? ''))).toMatchObject({ hardwareId: 'serial-7' });
+  });
+
+  it('waits while somebody must approve it or too many come at once, with the same keys, and says so', async () => {
+    const answers: Answer[] = [
+      { status: 202, body: { state: 'pending', retryAfterSeconds: 5 } },
+      { status: 429, body: { code: 'rate.limited', message: 'slowly', details: { retryAfterSeconds: 2 } } },
+    ];
+    answer = async (text) => {
+      const waiting = answers.shift();
+      return waiting ?? { status: 201, body: await good(enrolmentRequestSchema.parse(JSON.parse(text))) };
+    };
+    const waits: [string, number][] = [];
+    await go(token(), { onWaiting: (what, seconds) => void waits.push([what, seconds]) });
+    expect(waits).toEqual([
+      [expect.stringContaining('approve'), 5],
+      ['slowly', 2],
+    ]);
+    expect(new Set(bodies).size).toBe(1);
+    answers.push({ status: 202, body: { state: 'pending', retryAfterSeconds: 5 } });
+    await expect(go(token(), { replace: true })).rejects.toMatchObject({ code: 'enrolment.pending' });
+  });
+
+  it('goes on above the boot numbers of the machine that had its name', async () => {
+    answer = async (text) => ({
+      status: 201,
+      body: { ...(await good(enrolmentRequestSchema.parse(JSON.parse(text)))), bootIdAbove: 41 },
+    });
+    await go(token());
+    expect(await new StateDocuments(folder, () => undefined).nextBootId(0)).toBe(42);
   });
 
   it('says so when nobody answers', async () => {

@@ -40,6 +40,7 @@ describe('what devices say', () => {
       tasks,
       ignored,
       onOvertaken: (address, generation) => world.twin.reissue(address, generation),
+      onCertificateUsed: (address, serial) => world.revocation.supersede(address, serial),
     });
     commands = new CommandService({ devices, broker, director: world.signer, clock, newId: randomUUID, ignored });
     const unused = { take: () => undefined } as never;

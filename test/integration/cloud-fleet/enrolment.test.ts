@@ -1,93 +1,26 @@
 /** Enrolment over the real gateway: HTTPS, the certificate checked as a device checks it. */
 import { X509Certificate } from 'node:crypto';
-import { request } from 'node:https';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { makeDeviceKeys } from '#agent/identity/device-keys.js';
-import { controlPlaneServerName, enrolmentResponseSchema } from '#shared/protocol/enrolment.js';
-import type { App } from '#cloud/http/app.js';
-import { createGateway } from '#cloud/gateway/gateway.js';
-import { addressOf, capabilities, FleetWorld, identityIn, showKeys } from '#test/support/fleet-world.js';
-import { pino } from 'pino';
-import { Writable } from 'node:stream';
-import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
+import { enrolmentResponseSchema } from '#shared/protocol/enrolment.js';
+import { addressOf, capabilities, type FleetWorld, showKeys } from '#test/support/fleet-world.js';
+import { type Answer, type EnrolmentChange, GatewayWorld } from '#test/support/gateway-world.js';
 
 describe('the device gateway', () => {
+  let gateway: GatewayWorld;
   let world: FleetWorld;
-  let gateway: App;
-  let identity: InstallationIdentity;
-  let log = '';
   let secret: string;
 
   beforeEach(async () => {
-    world = await FleetWorld.open();
-    log = '';
-    const sink = new Writable({
-      write(chunk: Buffer, _encoding, done) {
-        log += chunk.toString();
-        done();
-      },
-    });
-    identity = await identityIn(world.folder);
-    gateway = await createGateway({
-      logger: pino({ level: 'trace' }, sink),
-      clock: world.clock,
-      certificate: identity.server.certificate,
-      privateKey: identity.server.privateKey,
-      authorities: identity.authorities,
-      upgrades: [],
-      enrolment: world.enrolment,
-      trust: () => ({
-        director: world.director.publicKey,
-        broker: { url: 'mqtts://127.0.0.1:8883', serverName: controlPlaneServerName },
-      }),
-    });
-    await gateway.listen({ host: '127.0.0.1', port: 0 });
-    ({ secret } = await world.enrolment.createToken('w', 60_000, { site: 'lab', by: 'token' }));
+    gateway = await GatewayWorld.open();
+    world = gateway.fleet;
+    const limits = { tags: { site: 'lab', by: 'token' }, allowTags: ['line'] };
+    ({ secret } = await world.enrolment.createToken('w', 60_000, limits));
   });
-  afterEach(async () => {
-    await gateway.close();
-    await world.close();
-  });
+  afterEach(() => gateway.close());
 
-  const post = (body: unknown): Promise<{ status: number; body: unknown }> =>
-    new Promise((resolve, reject) => {
-      const address = gateway.server.address();
-      const sent = request(
-        {
-          host: '127.0.0.1',
-          port: typeof address === 'object' ? address?.port : 0,
-          path: '/v1/enrol',
-          method: 'POST',
-          ca: identity.authority,
-          servername: controlPlaneServerName,
-          headers: { 'content-type': 'application/json' },
-          agent: false,
-        },
-        (response) => {
-          let text = '';
-          response.on('data', (chunk: Buffer) => {
-            text += chunk.toString();
-          });
-          response.on('end', () => resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) as unknown }));
-        },
-      );
-      sent.on('error', reject);
-      sent.end(JSON.stringify(body));
-    });
-  /** With keys of its own each time, unless the change brings some. */
-  const enrol = async (change: { device?: string; [field: string]: unknown } = {}): ReturnType<typeof post> => {
-    const { device = 'cam' } = change;
-    const shown = await showKeys(makeDeviceKeys(), 'w', device);
-    return post({
-      workspace: 'w',
-      secret,
-      device,
-      ...shown,
-      tags: { by: 'device', line: '3' },
-      capabilities,
-      ...change,
-    });
-  };
+  const enrol = (change: EnrolmentChange = {}): Promise<Answer> =>
+    gateway.enrol(secret, { tags: { line: '3' }, ...change });
 
   it('makes a device of a valid token, with a certificate for its key', async () => {
     const { status, body } = await enrol();
@@ -98,14 +31,14 @@ describe('the device gateway', () => {
     const certificate = new X509Certificate(answer.certificate);
     expect(certificate.subject).toBe('CN=w/cam');
     expect(certificate.subjectAltName).toBe('URI:flotilla:w/cam');
-    expect(certificate.checkIssued(new X509Certificate(identity.authority))).toBe(true);
+    expect(certificate.checkIssued(new X509Certificate(gateway.identity.authority))).toBe(true);
     const fingerprint = certificate.fingerprint256.replaceAll(':', '').toLowerCase();
     expect(await world.devices.findDevice(addressOf('cam'))).toEqual({ fingerprints: [fingerprint], retired: false });
     expect(JSON.parse(device?.tagsJson ?? '')).toEqual({ site: 'lab', by: 'token', line: '3' });
     expect(JSON.parse(device?.reportedJson ?? '')).toMatchObject({ capabilities });
     expect(world.known.has(addressOf('cam'))).toBe(true);
-    expect(log).toContain('device enrolled');
-    expect(log).not.toContain(secret);
+    expect(gateway.log).toContain('device enrolled');
+    expect(gateway.log).not.toContain(secret);
   });
 
   let others: string;
@@ -119,12 +52,17 @@ describe('the device gateway', () => {
     ['a name outside the grammar', () => ({ device: 'Not A Name' }), 400, 'request.invalid'],
     ['an unknown field', () => ({ admin: true }), 400, 'request.invalid'],
     ['a request for a key of another device', () => ({ csr: others }), 422, 'enrolment.csr-invalid'],
+    ['a tag that the token does not allow', () => ({ tags: { ring: 'canary' } }), 403, 'enrolment.not-allowed'],
+    ['another value for a tag of the token', () => ({ tags: { site: 'x' } }), 403, 'enrolment.not-allowed'],
+    ['no name', () => ({ device: undefined }), 400, 'request.invalid'],
     ['no capabilities', () => ({ capabilities: undefined }), 400, 'request.invalid'],
   ])('refuses %s, and no secret is in the answer or the log', async (_what, change, status, code) => {
     const answer = await enrol(change());
     expect(answer).toMatchObject({ status, body: { code } });
-    expect(JSON.stringify(answer.body) + log).not.toContain(secret);
+    expect(JSON.stringify(answer.body) + gateway.log).not.toContain(secret);
     expect(await world.devices.find(addressOf('cam'))).toBeUndefined();
+    // The token is as good as before.
+    expect(await enrol()).toMatchObject({ status: 201 });
   });
 
   it('refuses an expired token', async () => {
@@ -158,11 +96,45 @@ describe('the device gateway', () => {
   });
 
   it('refuses a taken name, also of a retired device, and leaves the token usable', async () => {
-    await enrol();
+    await gateway.device('cam');
+    expect(await enrol()).toMatchObject({ status: 409, body: { code: 'device.exists' } });
     await world.twin.retire(addressOf('cam'));
-    ({ secret } = await world.enrolment.createToken('w', 60_000, {}));
     expect(await enrol()).toMatchObject({ status: 409, body: { code: 'device.exists' } });
     expect(await enrol({ device: 'cam2' })).toMatchObject({ status: 201 });
+  });
+
+  it('lets in only the name that a token is for', async () => {
+    ({ secret } = await world.enrolment.createToken('w', 60_000, { device: 'cam-9', allowTags: ['line'] }));
+    expect(await enrol()).toMatchObject({ status: 403, body: { code: 'enrolment.not-allowed' } });
+    expect(await enrol({ device: 'cam-9' })).toMatchObject({ status: 201 });
+  });
+
+  it('gives nothing more to a key that was revoked or retired since', async () => {
+    const shown = await showKeys(makeDeviceKeys(), 'w', 'cam');
+    await enrol(shown);
+    await world.revocation.revoke(addressOf('cam'), 'stolen');
+    expect(await enrol(shown)).toMatchObject({ status: 401, body: { code: 'certificate.revoked' } });
+    await world.twin.retire(addressOf('cam'));
+    expect(await enrol(shown)).toMatchObject({ status: 401, body: { code: 'certificate.revoked' } });
+  });
+
+  it('enters what it did and what it refused in the audit log, but nothing of strangers', async () => {
+    await enrol({ secret: 'x'.repeat(43) });
+    await enrol({ tags: { ring: 'canary' } });
+    await enrol();
+    expect(await gateway.audited()).toMatchObject([
+      { action: 'device.enrolled', target: 'cam', outcome: 'refused', details: { code: 'enrolment.not-allowed' } },
+      { action: 'device.enrolled', target: 'cam', outcome: 'done', details: { by: 'token' } },
+    ]);
+  });
+
+  it('does not slow down devices that come rightly, however many share an address', async () => {
+    const answers: number[] = [];
+    for (let n = 0; n < 40; n++) {
+      ({ secret } = await world.enrolment.createToken('w', 60_000, { allowTags: ['line'] }));
+      answers.push((await enrol({ device: `many-${String(n)}` })).status);
+    }
+    expect(new Set(answers)).toEqual(new Set([201]));
   });
 
   it('slows down an address that tries too often', async () => {
@@ -172,7 +144,7 @@ describe('the device gateway', () => {
   });
 
   it('answers nothing but enrolment', async () => {
-    const response = await gateway.inject({ method: 'GET', url: '/v1/server' });
+    const response = await gateway.app.inject({ method: 'GET', url: '/v1/server' });
     expect(response.statusCode).toBe(404);
   });
 });

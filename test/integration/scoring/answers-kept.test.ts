@@ -143,19 +143,19 @@ async function serveScripts(source: (version: number) => string, traffic: HostTr
   const folder = await scoring.folder();
   const versions = [digits, second].map((module) => {
     const { version } = module;
-    return { ...module, name: 'words', models: module.models, scriptSocket: join(folder, `${String(version)}.sock`) };
+    const [scriptSocket, modelsSocket] = [join(folder, `${String(version)}.s`), join(folder, `${String(version)}.m`)];
+    return { ...module, name: 'words', models: module.models, scriptSocket, modelsSocket };
   });
-  const modelsSocket = join(folder, 'models.sock');
-  const { url } = await scoring.serve(versions, { modelsSocket, traffic });
+  const { url } = await scoring.serve(versions, { traffic });
   const scripts: ScriptHostProcess[] = [];
-  for (const { name, version, digest, scriptSocket } of versions) {
+  for (const { name, version, digest, scriptSocket, modelsSocket } of versions) {
     const entry = `score-${String(version)}.mjs`;
     await writeFile(join(folder, entry), source(version));
     const common = { name, version, digest, folder, entry, models: ['digits'], settings: {}, maxBodyBytes: 100_000 };
-    const config: ScriptConfig = { ...common, socket: scriptSocket, modelsSocket };
+    const config: ScriptConfig = { ...common, modelsSocket };
     const script = scoring.spawnScript();
     scripts.push(script);
-    expect((await script.start(config)).ok).toBe(true);
+    expect((await script.start(config, scriptSocket)).ok).toBe(true);
   }
   return { url, scripts };
 }

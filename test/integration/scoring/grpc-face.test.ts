@@ -315,12 +315,12 @@ describe('a module with user code', () => {
     };`;
     await writeFile(join(folder, 'score.mjs'), source);
     const [socket, modelsSocket] = [join(folder, 's.sock'), join(folder, 'm.sock')];
-    const module = hostedModule(folder, '-', { name: 'words', models: [], scriptSocket: socket });
-    const { address, host } = await scoring.serveGrpc([module], { modelsSocket });
+    const module = hostedModule(folder, '-', { name: 'words', models: [], scriptSocket: socket, modelsSocket });
+    const { address, host } = await scoring.serveGrpc([module]);
     const script = scoring.spawnScript();
     const { name, version, digest } = module;
     const limits = { settings: {}, models: [], maxBodyBytes: 1 << 20 };
-    await script.start({ name, version, digest, folder, entry: 'score.mjs', socket, modelsSocket, ...limits });
+    await script.start({ name, version, digest, folder, entry: 'score.mjs', modelsSocket, ...limits }, socket);
     const client = new GrpcClient(address);
     const inputs = [{ name: 'x', datatype: 'BYTES', shape: [1], contents: { bytes_contents: [Buffer.from('hé')] } }];
     const infer = (id: string) => client.infer({ model_name: 'words', id, inputs });

@@ -51,9 +51,10 @@ async function start(timeoutMs = 3_600_000): Promise<Started> {
   const module: HostedModule = hostedModule(folder, 'model.onnx', {
     name: 'words',
     scriptSocket: sockets.socket,
-    scoring: { ...defaultScoringOptions, script: { timeoutMs } },
+    modelsSocket: sockets.modelsSocket,
+    scoring: { ...defaultScoringOptions, script: { ...defaultScoringOptions.script, timeoutMs } },
   });
-  const { url, port, host } = await scoring.serve([module], { modelsSocket: sockets.modelsSocket });
+  const { url, port, host } = await scoring.serve([module]);
   const { name, version, digest } = module;
   const script = {
     name,
@@ -65,7 +66,7 @@ async function start(timeoutMs = 3_600_000): Promise<Started> {
     settings: {},
     maxBodyBytes: 100_000,
   };
-  const started = await scoring.spawnScript().start({ ...script, ...sockets });
+  const started = await scoring.spawnScript().start({ ...script, modelsSocket: sockets.modelsSocket }, sockets.socket);
   if (!started.ok) throw new Error(started.error.message);
   return { url, port, host, folder };
 }

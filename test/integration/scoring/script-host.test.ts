@@ -49,6 +49,8 @@ interface Started {
   readonly host: ScoringHostProcess;
   readonly script: ScriptHostProcess;
   readonly config: ScriptConfig;
+  readonly socket: string;
+  readonly module: HostedModule;
   readonly hostConfig: HostConfig;
   readonly flat: number[];
 }
@@ -63,12 +65,12 @@ async function start(source: string): Promise<Started> {
     version: 3,
     models: [{ name: 'digits', file: 'model.onnx' }],
     scriptSocket: join(folder, 'script.sock'),
+    modelsSocket: join(folder, 'models.sock'),
     golden: { file: 'golden.json', tolerance: { absolute: 1e-4, relative: 1e-3 } },
   });
   const hostConfig: HostConfig = {
     modules: [module],
     labels: {},
-    modelsSocket: join(folder, 'models.sock'),
     maxBodyBytes: 100_000,
   };
   const config: ScriptConfig = {
@@ -79,18 +81,18 @@ async function start(source: string): Promise<Started> {
     entry: 'score.mjs',
     models: ['digits'],
     settings: { words },
-    socket: join(folder, 'script.sock'),
     modelsSocket: join(folder, 'models.sock'),
     maxBodyBytes: 100_000,
   };
   const { host, url } = await scoring.serve(hostConfig.modules, hostConfig);
   const script = scoring.spawnScript('info');
-  const started = await script.start(config);
+  const socket = join(folder, 'script.sock');
+  const started = await script.start(config, socket);
   if (!started.ok) throw new Error(started.error.message);
   const fixture = JSON.parse(await readFile(join(digitsFolder, 'fixtures/digit.json'), 'utf8')) as {
     inputs: { data: number[] }[];
   };
-  return { url, host, script, config, hostConfig, flat: fixture.inputs[0]?.data ?? [] };
+  return { url, host, script, socket, config, module, hostConfig, flat: fixture.inputs[0]?.data ?? [] };
 }
 
 describe('a module with user code', () => {
@@ -169,7 +171,7 @@ describe('a module with user code', () => {
   });
 
   it('ends on a rejection that nobody handles, is reported unreachable, and serves again once restarted', async () => {
-    const { url, script, config, flat } = await start(namesDigit);
+    const { url, script, socket, config, flat } = await start(namesDigit);
     expect((await post(`${url}/score`, { die: true })).status).toBeLessThanOrEqual(500);
     expect(await script.exited).toMatchObject({
       code: 1,
@@ -182,15 +184,18 @@ describe('a module with user code', () => {
       '1',
     ]);
     const again = scoring.spawnScript();
-    expect(await again.start(config)).toEqual({ ok: true, value: undefined });
+    expect(await again.start(config, socket)).toEqual({ ok: true, value: undefined });
     expect((await post(`${url}/score`, { flat })).status).toBe(200);
   });
 
   it('reaches its models at their new place when the scoring host is replaced', async () => {
-    const { url, host, script, hostConfig, config, flat } = await start(namesDigit);
+    const { url, host, script, module, hostConfig, config, flat } = await start(namesDigit);
     expect((await post(`${url}/score`, { flat })).status).toBe(200);
     const modelsSocket = `${config.modelsSocket}2`;
-    const next = await scoring.serve(hostConfig.modules, { ...hostConfig, modelsSocket });
+    const next = await scoring.serve([{ ...module, modelsSocket }], {
+      ...hostConfig,
+      modules: [{ ...module, modelsSocket }],
+    });
     script.models(modelsSocket);
     await host.drain(20_000);
     expect((await post(`${next.url}/score`, { flat })).json).toMatchObject({ word: 'three' });
@@ -200,8 +205,8 @@ describe('a module with user code', () => {
   });
 
   it('opens its sockets to this user only', async () => {
-    const { config } = await start(namesDigit);
-    for (const path of [config.socket, config.modelsSocket]) expect(statSync(path).mode & 0o777).toBe(0o600);
+    const { config, socket } = await start(namesDigit);
+    for (const path of [socket, config.modelsSocket]) expect(statSync(path).mode & 0o777).toBe(0o600);
   });
 
   it('proves golden vectors through its script', async () => {
@@ -234,7 +239,7 @@ describe('a module with user code', () => {
     const folder = await scoring.folder();
     await writeFile(join(folder, 'score.mjs'), source);
     const script = scoring.spawnScript();
-    const started = await script.start({
+    const config: ScriptConfig = {
       name: 'words',
       version: 1,
       digest: 'sha256:0',
@@ -242,10 +247,10 @@ describe('a module with user code', () => {
       entry: 'score.mjs',
       models: [],
       settings: {},
-      socket: join(folder, 's.sock'),
       modelsSocket: join(folder, 'm.sock'),
       maxBodyBytes: 1000,
-    });
+    };
+    const started = await script.start(config, join(folder, 's.sock'));
     expect(started).toMatchObject({ ok: false, error: { code, message: expect.stringMatching(message) as string } });
   });
 });

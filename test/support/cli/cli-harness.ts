@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { systemClock } from '#shared/kernel/clock.js';
+import { type Clock, systemClock } from '#shared/kernel/clock.js';
 import type { CliIo } from '#cloud/cli/cli-io.js';
 import { runCli } from '#cloud/cli/run-cli.js';
 import { FlotillaClient } from '#cloud/client/flotilla-client.js';
@@ -20,6 +20,7 @@ export interface CliSetup {
   readonly authority?: string;
   readonly stdin?: string;
   readonly isTty?: boolean;
+  readonly clock?: Clock;
   readonly passphraseFile?: string;
   /** What a person at a terminal types, question by question. */
   readonly secrets?: string[];
@@ -63,7 +64,7 @@ export class CliHarness {
       },
       stdin: pieces(setup.stdin ?? ''),
       isTty: setup.isTty ?? false,
-      clock: systemClock,
+      clock: setup.clock ?? systemClock,
       random: () => 0.5,
       version: '9.9.9',
       signal: interrupt.signal,

@@ -2,10 +2,12 @@ import { PassThrough } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { describe, expect, it } from 'vitest';
 import { LineTail } from '#shared/supervisor/line-tail.js';
+import { LogBudget, usualLogRate } from '#shared/supervisor/log-budget.js';
 
 async function linesOf(chunks: (string | Buffer)[]): Promise<{ seen: string[]; kept: readonly string[] }> {
   const seen: string[] = [];
-  const tail = new LineTail((line) => seen.push(line));
+  const budget = new LogBudget(usualLogRate, 0);
+  const tail = new LineTail({ onLine: (line) => seen.push(line), onDropped: () => undefined, budget, now: () => 0 });
   const stream = new PassThrough();
   tail.read(stream);
   for (const chunk of chunks) stream.write(chunk);

@@ -33,11 +33,12 @@ describe('a module as its hosts are told of it', () => {
 
   it('has the socket of its script, and tells the script its settings', () => {
     const module = served('flavor: node\nentry: score.mjs');
-    expect(hostedModuleOf(module, 1, '/run/s1.sock').scriptSocket).toBe('/run/s1.sock');
-    expect(scriptConfigOf(module, '/run/s1.sock', '/run/m1.sock', 99)).toMatchObject({
+    const sockets = { scriptSocket: '/run/s1/run.sock', modelsSocket: '/run/s1/m1.sock' };
+    expect(hostedModuleOf(module, 1, sockets)).toMatchObject(sockets);
+    expect(scriptConfigOf(module, '/run/s1/m1.sock', 99)).toMatchObject({
       ...{ name: 'cam-digits', version: 3, entry: 'score.mjs', models: ['digits'], settings: { least: 0.5 } },
-      ...{ socket: '/run/s1.sock', modelsSocket: '/run/m1.sock', maxBodyBytes: 99 },
+      ...{ modelsSocket: '/run/s1/m1.sock', maxBodyBytes: 99 },
     });
-    expect(scriptConfigOf(served('flavor: onnx'), '/run/s1.sock', '/run/m1.sock', 99)).toBeUndefined();
+    expect(scriptConfigOf(served('flavor: onnx'), '/run/s1/m1.sock', 99)).toBeUndefined();
   });
 });
