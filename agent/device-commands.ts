@@ -25,6 +25,7 @@ export interface DeviceCommandParts {
   readonly folder: StateFolder;
   readonly bootId: number;
   readonly scoringPort: number;
+  readonly controlToken: string | undefined;
   readonly journal: CommandJournal;
   readonly time: TrustedTime;
   readonly views: DeviceViews;
@@ -44,7 +45,7 @@ export function createDeviceCommands(parts: DeviceCommandParts): CommandRunner {
     journal: parts.journal,
     executors: createOperations({
       uptimeSeconds: () => Math.round(process.uptime()),
-      scoring: { address: config.scoring.address, port: parts.scoringPort },
+      scoring: { address: config.scoring.address, port: parts.scoringPort, token: parts.controlToken },
       isServed: parts.isServed,
       bootId,
       logs,

@@ -251,6 +251,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   const commands = createDeviceCommands({
     ...{ config, clock, logger, logs, identity, trust, folder, bootId, journal, time, views, raise, publish },
     scoringPort: parts.handle.port,
+    controlToken: parts.hostSettings.controlToken,
     isServed: (module) => entry(state.observed.serving.set, module) !== undefined,
     restart: (module) => executors.restart(module),
     onError: onHeldUp,

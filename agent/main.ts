@@ -17,8 +17,9 @@ import type { Channel } from '#shared/protocol/topics.js';
 import { unreachable } from '#shared/kernel/result.js';
 import type { AgentConfig } from '#agent/config.js';
 import { createDevice, type Device } from '#agent/device.js';
+import { CertificateRenewal } from '#agent/identity/certificate-renewal.js';
 import { KeptTrust } from '#agent/identity/device-trust.js';
-import { type Identity, identityDocument } from '#agent/identity/identity.js';
+import { type Identity, identityDocument, KeptIdentity } from '#agent/identity/identity.js';
 import { DeviceSession } from '#agent/link/device-session.js';
 import { refuseOpenFolder } from '#agent/local/folder-safety.js';
 import { brokerUrls } from '#agent/link/transport-choice.js';
@@ -83,6 +84,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   const { clock, random } = ports;
   const folder = stateFolder(config.stateDir);
   const { identity, trust } = await readIdentity(folder);
+  const kept = new KeptIdentity(folder.identity, identity);
   await prepareStateFolder(folder);
   const socket = localSocketOf(config);
   for (const place of new Set([folder.root, dirname(socket)])) await refuseOpenFolder(place);
@@ -127,7 +129,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   await layBallast(folder.ballast);
   const entries = programFiles();
   const sandbox = await openSandbox(config, folder, entries.scriptHost);
-  undo.add(() => sandbox.sandbox.close());
+  undo.add(() => sandbox.close());
   const handle = await bindWithPatience(
     config.scoring.address,
     config.scoring.port,
@@ -199,7 +201,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
       clock,
       random,
       logger,
-      client: () => identity,
+      client: () => kept.current(),
       authorities: () => {
         const { authority } = identity.broker;
         return authority === undefined ? trust.current().authorities : [authority];
@@ -211,6 +213,17 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   );
   undo.add(() => device.stop());
   undo.add(() => session.stop());
+  const renewal = new CertificateRenewal({
+    identity: kept,
+    trust,
+    proxy: config.link.proxy,
+    clock,
+    jitter: random(),
+    logger,
+    trustedNow: () => device.trustedNow(),
+    connected: () => session.connected,
+  });
+  undo.add(() => renewal.stop());
   const face = {
     ...device.face,
     status: () => ({ ...device.face.status(), access: access.view }),
@@ -221,6 +234,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
 
   device.start();
   session.start();
+  renewal.start();
   // Spread over the hour, so that a fleet does not speak at once.
   const minute = String(Math.floor(random() * 60));
   const upkeep = async (): Promise<void> => {
@@ -250,7 +264,7 @@ async function readIdentity(folder: StateFolder): Promise<{ identity: Identity; 
   const unreadable = (error: unknown): never => {
     throw new AppError(
       'state.corrupt',
-      `this device's identity cannot be read (${messageOf(error)}): retire the device in the control plane, and enrol it anew with "flotilla-agent enroll"`,
+      `this device's identity cannot be read (${messageOf(error)}): get a token with "flotilla device replace", and enrol it anew with "flotilla-agent enroll --replace"`,
       { cause: error },
     );
   };

@@ -10,7 +10,8 @@ import { agentVersion } from '#agent/version.js';
 
 export interface OperationPorts {
   readonly uptimeSeconds: () => number;
-  readonly scoring: { readonly address: string; readonly port: number };
+  /** With what opens it: the control token. */
+  readonly scoring: { readonly address: string; readonly port: number; readonly token: string | undefined };
   readonly isServed: (module: string) => boolean;
   readonly bootId: number;
   readonly logs: Pick<LogRings, 'read' | 'follow' | 'count'>;
@@ -69,7 +70,7 @@ type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 
 /** By the device's own port, as any local caller. A refusal of the scoring host is the command's failure. */
 function score(
-  { address, port }: OperationPorts['scoring'],
+  { address, port, token }: OperationPorts['scoring'],
   path: string,
   body: string,
   signal: AbortSignal,
@@ -89,7 +90,11 @@ function score(
         method: 'POST',
         signal,
         agent: false,
-        headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
+        headers: {
+          'content-type': 'application/json',
+          'content-length': Buffer.byteLength(body),
+          ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        },
       },
       (response) => {
         const parts: Buffer[] = [];

@@ -5,6 +5,7 @@ import type { AgentConfig } from '#agent/config.js';
 import { trustDocument } from '#agent/identity/device-trust.js';
 import { identityDocument } from '#agent/identity/identity.js';
 import { askAgent } from '#agent/local/local-client.js';
+import { localSocketOf } from '#agent/local/local-socket.js';
 import type { StatusView } from '#agent/local/explanation.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
 import { stateFolder } from '#agent/store/state-folder.js';
@@ -25,7 +26,7 @@ export async function lookAt(config: AgentConfig, clock: Clock): Promise<CheckSu
     identity: await read(identityDocument(folder.identity)),
     trust: await read(trustDocument(folder.trust)),
     signedAtMs: kept === undefined ? undefined : issuedAtOf(kept.envelope.payload),
-    status: (await askAgent(folder.socket, '/status').catch(() => undefined)) as StatusView | undefined,
+    status: (await askAgent(localSocketOf(config), '/status').catch(() => undefined)) as StatusView | undefined,
     proxy: config.link.proxy,
     clock,
   };

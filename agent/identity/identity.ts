@@ -30,6 +30,29 @@ export function identityDocument(path: string): JsonDocument<Identity> {
   return new JsonDocument(path, (value) => identitySchema.parse(value), { mode: 0o600 });
 }
 
+/** The identity on disk and in memory, in this order. Who and where the device is does not change while it runs. */
+export class KeptIdentity {
+  private readonly document: JsonDocument<Identity>;
+
+  constructor(
+    path: string,
+    private value: Identity,
+  ) {
+    this.document = identityDocument(path);
+  }
+
+  current(): Identity {
+    return this.value;
+  }
+
+  /** Twice, so that the predecessor, which a damaged file falls back to, is not an identity that is void soon. */
+  async replace(value: Identity): Promise<void> {
+    await this.document.write(value);
+    await this.document.write(value);
+    this.value = value;
+  }
+}
+
 /**
  * Written before the request, gone once its answer is on disk. Asked again with the same token and the same
  * keys, the control plane gives the same device: a power cut in between loses nothing.

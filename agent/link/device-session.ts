@@ -7,6 +7,7 @@
  * address the URL has. MQTT goes over TLS or, where only HTTPS leaves, over WebSocket
  * (transport-choice.ts).
  */
+import { X509Certificate } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import mqtt, { type MqttClient } from 'mqtt';
 import { backoffMs, type BackoffPolicy } from '#shared/kernel/backoff.js';
@@ -69,6 +70,8 @@ export class DeviceSession {
   private up = false;
   private problem: string | undefined;
   private transport = firstTransport;
+  /** Of the certificate that the present connection was made with. */
+  private serial: string | undefined;
 
   constructor(
     private readonly options: SessionOptions,
@@ -139,11 +142,10 @@ export class DeviceSession {
       if (signal.aborted) return;
       this.problem = cause;
       if (!stood) this.transport = afterConnection(this.transport, 'failed', urls.length);
-      // The other way may be open at once: only when all were tried is it time to wait.
-      const pauseMs =
-        this.transport.failures === 0 && this.transport.at !== 0 && !stood
-          ? 0
-          : backoffMs(Math.max(1, attempt), this.options.reconnect, random());
+      // The other way may be open at once: only when all were tried is it time to wait, by one step more.
+      const atOnce = this.transport.failures === 0 && this.transport.at !== 0 && !stood;
+      const pauseMs = atOnce ? 0 : backoffMs(Math.max(1, attempt), this.options.reconnect, random());
+      if (atOnce) attempt -= 1;
       logger.warn({ cause, url, pauseMs }, 'no connection to the control plane');
       await clock.sleep(pauseMs, signal);
     }
@@ -228,13 +230,15 @@ export class DeviceSession {
 
   private openStream(url: string): Promise<Duplex> {
     const { options, ports } = this;
+    const client = ports.client();
+    this.serial = new X509Certificate(client.certificate).serialNumber.toLowerCase();
     // With another way left, one that swallows what is sent to it is not waited for so long.
     const timeoutMs =
       options.urls.length > 1 ? Math.min(otherWayMs, options.connectTimeoutMs) : options.connectTimeoutMs;
     return openBrokerStream(
       {
         url,
-        client: ports.client(),
+        client,
         expected: { authorities: ports.authorities(), name: options.serverName, trustedNow: ports.trustedNow() },
       },
       options.proxy,
@@ -260,7 +264,8 @@ export class DeviceSession {
 
   private presence(online: boolean): Presence {
     const { bootId, agentVersion } = this.options;
-    return { schema: 1, online, bootId, agentVersion, since: toInstant(this.ports.clock.now()) };
+    const since = toInstant(this.ports.clock.now());
+    return { schema: 1, online, bootId, agentVersion, since, ...(online ? { certificate: this.serial } : {}) };
   }
 }
 

@@ -2,8 +2,9 @@
  * The agent's own HTTP face, on a Unix socket that only its user, or one group, may open: what it does, why it
  * waits, what it logged, and who may score. It works without the cloud.
  */
-import { chmod, chown, rm } from 'node:fs/promises';
+import { chmod, chown, lstat, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { connect } from 'node:net';
 import { AppError, messageOf, toProblem } from '#shared/kernel/errors.js';
 import { isName, nearest } from '#shared/kernel/names.js';
 import type { StatusView } from '#agent/local/explanation.js';
@@ -33,7 +34,7 @@ const maxBodyBytes = 4096;
 
 /** @param groupId of a group whose members may ask too */
 export async function openLocalApi(socket: string, face: LocalFace, groupId?: number): Promise<LocalApi> {
-  await rm(socket, { force: true });
+  await clearTheWay(socket);
   const server = createServer((request, response) => void respond(request, response, face));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -52,6 +53,33 @@ export async function openLocalApi(socket: string, face: LocalFace, groupId?: nu
     });
   }
   return { close: () => close(server, socket) };
+}
+
+/** What an agent that was killed left. Anything else was put there by somebody who may need it. */
+async function clearTheWay(socket: string): Promise<void> {
+  const there = await lstat(socket).catch(() => undefined);
+  if (there === undefined) return;
+  if (!there.isSocket()) {
+    throw new AppError('config.invalid', `local.socket: ${socket} is there, and is no socket: choose another path`);
+  }
+  if (await answers(socket)) {
+    throw new AppError(
+      'already.running',
+      `another agent answers on ${socket}: stop it, or choose another local.socket`,
+    );
+  }
+  await rm(socket, { force: true });
+}
+
+function answers(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const connection = connect(socket);
+    connection.once('connect', () => {
+      connection.destroy();
+      resolve(true);
+    });
+    connection.once('error', () => resolve(false));
+  });
 }
 
 async function respond(request: IncomingMessage, response: ServerResponse, face: LocalFace): Promise<void> {

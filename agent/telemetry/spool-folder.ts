@@ -1,5 +1,5 @@
 /** The files of a spool: what lies there after whatever happened, and how it is called. */
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DropReason, dropReasonSchema } from '#shared/protocol/stream.js';
 import { type BatchLine, decodeMessageLine, scanLines } from '#agent/telemetry/spool-lines.js';
@@ -97,4 +97,16 @@ function rangeOf(bytes: Uint8Array, { offset, length, sequence }: BatchLine): { 
     from: typeof droppedFrom === 'number' && droppedFrom <= sequence ? droppedFrom : sequence,
     ...(reason.success ? { reason: reason.data } : {}),
   };
+}
+
+/** At least one byte, which a damaged line may be. */
+export async function readPart(path: string, offset: number, length: number): Promise<Uint8Array> {
+  const file = await open(path, 'r');
+  try {
+    const bytes = new Uint8Array(length);
+    const { bytesRead } = await file.read(bytes, 0, length, offset);
+    return bytes.subarray(0, Math.max(1, bytesRead));
+  } finally {
+    await file.close();
+  }
 }

@@ -80,6 +80,7 @@ function encode(rest: string): Buffer {
 }
 
 function partsOf(line: Uint8Array): { letter: string; first: number; second: number; text: string } | undefined {
+  if (line.length < 2) return undefined;
   const body = Buffer.from(line.buffer, line.byteOffset, line.length - 1);
   const match = pattern.exec(body.toString('utf8'));
   const [, crc, , letter = '', first, second, text = ''] = match ?? [];

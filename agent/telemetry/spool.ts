@@ -4,13 +4,14 @@
  * first, for want of room or for its age, and then a batch of its last number stands in its place and
  * says which are gone and why, until that is acknowledged in turn.
  */
-import { open, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { AppError } from '#shared/kernel/errors.js';
 import { AppendFile } from '#shared/platform/append-file.js';
 import { writeFileAtomic } from '#shared/platform/atomic-file.js';
 import type { DropReason, StreamKind } from '#shared/protocol/stream.js';
 import {
   type BatchName,
+  readPart,
   readSpoolFolder,
   type SpooledBatch,
   type SpoolFile,
@@ -57,6 +58,7 @@ export class Spool {
   private queue: Promise<unknown> = Promise.resolve();
   private current: { readonly file: SpoolFile; readonly append: AppendFile } | undefined;
   private readonly acknowledged = new Map<number, number>();
+  private lastRead: { readonly path: string; readonly bytes: Uint8Array } | undefined;
 
   private constructor(
     private readonly options: SpoolOptions,
@@ -116,7 +118,7 @@ export class Spool {
       const found = this.index.find(name);
       if (found === undefined) return undefined;
       const { file, batch } = found;
-      const line = await readPart(file.path, batch.offset, batch.length).catch(() => nothing);
+      const line = await this.readLine(file, batch).catch(() => nothing);
       const message = decodeMessageLine(line);
       if (message === undefined) {
         await this.dropDamaged(file, batch);
@@ -136,7 +138,9 @@ export class Spool {
   acknowledge(bootId: number, upTo: number): Promise<void> {
     return this.inTurn(async () => {
       this.acknowledged.set(bootId, upTo);
-      const files = this.index.files.filter((file) => file.bootId === bootId);
+      const files = this.index.files.filter(
+        (file) => file.bootId === bootId && (file.batches[0]?.sequence ?? 0) <= upTo,
+      );
       const stored = files.reduce((sum, file) => sum + this.index.strike(file, ({ sequence }) => sequence <= upTo), 0);
       if (stored === 0) return;
       for (const file of files.filter(({ batches }) => batches.length === 0)) {
@@ -154,6 +158,13 @@ export class Spool {
   /** What is being written is on disk; a later batch begins another file. */
   close(): Promise<void> {
     return this.inTurn(() => this.finishCurrent());
+  }
+
+  /** A finished file is read once for all of its batches, which are sent one after another. */
+  private async readLine(file: SpoolFile, { offset, length }: SpooledBatch): Promise<Uint8Array> {
+    if (file === this.current?.file) return readPart(file.path, offset, length);
+    if (this.lastRead?.path !== file.path) this.lastRead = { path: file.path, bytes: await readFile(file.path) };
+    return this.lastRead.bytes.subarray(offset, offset + length);
   }
 
   private get fileBytes(): number {
@@ -299,15 +310,4 @@ function holdsBatches({ batches }: SpoolFile): boolean {
 
 function isDiskFull(error: unknown): boolean {
   return error instanceof AppError && error.code === 'disk.full';
-}
-
-async function readPart(path: string, offset: number, length: number): Promise<Uint8Array> {
-  const file = await open(path, 'r');
-  try {
-    const bytes = new Uint8Array(length);
-    const { bytesRead } = await file.read(bytes, 0, length, offset);
-    return bytes.subarray(0, Math.max(1, bytesRead));
-  } finally {
-    await file.close();
-  }
 }

@@ -41,6 +41,7 @@ export class TrustFollower {
       store: trust,
       ask: (request) => void publish('trustGet', request),
       onAccepted: ({ version }) => this.accepted(version),
+      signal,
       onRefused: (problem) => {
         ports.logger.warn({ problem }, 'trust document refused');
         ports.raise({
@@ -83,7 +84,7 @@ export class TrustFollower {
 
   /** Ends when what the control plane knows is known here, or it did not answer. */
   async refresh(): Promise<void> {
-    await this.keeper.refresh(this.ports.signal);
+    await this.keeper.refresh();
   }
 
   async receive(payload: Uint8Array): Promise<void> {

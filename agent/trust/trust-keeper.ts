@@ -24,18 +24,24 @@ export interface TrustPorts {
   readonly ask: (request: { readonly schema: 1; readonly after: number }) => void;
   readonly onAccepted: (trust: Trust, before: Trust) => void;
   readonly onRefused: (problem: Problem) => void;
+  /** No question waits any longer. */
+  readonly signal: AbortSignal;
 }
 
 /** Who waits for an answer goes on without one after this time. */
 const answerPatienceMs = 10_000;
-const circlePauseMs = 5_000;
+const circlePauseMs = 1_000;
+const maxCirclePauseMs = 3_600_000;
 
 export class TrustKeeper {
   private queue: Promise<void> = Promise.resolve();
   private waiting: (() => void)[] = [];
   private refusal: Problem | undefined;
-  /** The last question, so that answers that lead nowhere do not make a circle of questions. */
-  private asked = { after: -1, at: Number.NEGATIVE_INFINITY };
+  /** Above which version was asked last. */
+  private asked = -1;
+  /** A question that waits: answers that lead nowhere must not make a circle of questions. */
+  private later: Promise<void> | undefined;
+  private circles = 0;
 
   constructor(private readonly ports: TrustPorts) {}
 
@@ -49,16 +55,16 @@ export class TrustKeeper {
   }
 
   ask(after = this.current().version): void {
-    this.asked = { after, at: this.ports.clock.monotonic() };
+    this.asked = after;
     this.ports.ask({ schema: 1, after });
   }
 
   /** Asks, and ends when the answer was dealt with, or when none came. */
-  async refresh(signal: AbortSignal): Promise<void> {
+  async refresh(): Promise<void> {
     const answered = new Promise<void>((resolve) => this.waiting.push(resolve));
     this.ask();
     const end = new AbortController();
-    const patience = this.ports.clock.sleep(answerPatienceMs, AbortSignal.any([end.signal, signal]));
+    const patience = this.ports.clock.sleep(answerPatienceMs, AbortSignal.any([end.signal, this.ports.signal]));
     await Promise.race([answered, patience]);
     end.abort();
   }
@@ -78,27 +84,42 @@ export class TrustKeeper {
       this.refuse(data.error);
       return;
     }
+    const before = this.current().version;
     let problem: Problem | undefined;
     for (const envelope of data.value.envelopes) {
       const refused = await this.judge(envelope);
       if (refused === undefined) problem = undefined;
-      // Told of the newest alone, the device asks for what is between.
       else if (refused.code !== 'trust.older-version') problem ??= refused;
     }
     const { version } = this.current();
-    const reached = version >= data.value.newest;
-    if (problem !== undefined && !reached) this.refuse(problem);
+    if (version > before) this.circles = 0;
+    const reached = version >= data.value.newest && problem?.code !== 'trust.same-version';
     if (reached) this.refusal = undefined;
-    else this.askFurther(data.value.envelopes);
+    else if (problem !== undefined) this.refuse(problem);
+    if (reached) return;
+    if (version > before) this.ask();
+    else if (version === 0) this.lookFurther(data.value.envelopes);
+    else if (problem?.code === 'trust.gap') this.askForTheGap(version);
   }
 
-  /** There is more than fits one message, or the newest came without those before it. */
-  private askFurther(offered: readonly Envelope[]): void {
-    const { version } = this.current();
-    // Pins may begin anywhere: whoever could not begin here looks further on.
-    const seen = version > 0 ? version : Math.max(0, ...offered.map(versionOf));
-    const { after, at } = this.asked;
-    if (seen > after || this.ports.clock.monotonic() - at > circlePauseMs) this.ask(seen);
+  /** Pins may begin at any version: whoever could not begin with these looks at those above. */
+  private lookFurther(offered: readonly Envelope[]): void {
+    const seen = Math.max(0, ...offered.map(versionOf));
+    if (seen > this.asked) this.ask(seen);
+  }
+
+  /** Told of the newest alone, the device asks for what is between; again and again ever less often. */
+  private askForTheGap(version: number): void {
+    if (version > this.asked) {
+      this.ask();
+      return;
+    }
+    const { clock, signal } = this.ports;
+    this.circles += 1;
+    this.later ??= clock.sleep(Math.min(circlePauseMs * 2 ** this.circles, maxCirclePauseMs), signal).then(() => {
+      this.later = undefined;
+      if (!signal.aborted) this.ask();
+    });
   }
 
   private async judge(envelope: Envelope): Promise<Problem | undefined> {

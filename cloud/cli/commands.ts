@@ -17,6 +17,7 @@ import { scoreCommand } from './commands/score.js';
 import { serveCommand } from './commands/serve.js';
 import { telemetryCommand } from './commands/telemetry.js';
 import { tokenCommand } from './commands/token.js';
+import { trustCommand } from './commands/trust.js';
 import { undeployCommand } from './commands/undeploy.js';
 import { workspaceCommand } from './commands/workspace.js';
 import { withExamples } from './help.js';
@@ -43,6 +44,7 @@ export function buildProgram(io: CliIo): Command {
     workspaceCommand(io),
     modelCommand(io),
     keysCommand(io),
+    trustCommand(io),
     imageCommand(io),
     deviceCommand(io),
     deployCommand(io),

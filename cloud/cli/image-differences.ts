@@ -20,12 +20,12 @@ export function imageDifferences(
   registered: Pick<ImageBody, 'layers'>,
   built: Pick<BuiltImage, 'blobs'>,
 ): readonly Difference[] {
-  const theirs = new Map(registered.layers.map((layer) => [labelOf(layer.mediaType, layer.path), layer]));
-  const ours = new Map(
-    built.blobs
-      .filter(({ mediaType }) => mediaType !== mediaTypes.manifest && mediaType !== mediaTypes.config)
-      .map((blob) => [labelOf(blob.mediaType, blob.filepath ?? ''), blob]),
+  const isFile = ({ mediaType }: { readonly mediaType: string }): boolean =>
+    mediaType !== mediaTypes.manifest && mediaType !== mediaTypes.config;
+  const theirs = new Map(
+    registered.layers.filter(isFile).map((layer) => [labelOf(layer.mediaType, layer.path), layer]),
   );
+  const ours = new Map(built.blobs.filter(isFile).map((blob) => [labelOf(blob.mediaType, blob.filepath ?? ''), blob]));
   const labels = [...new Set([...theirs.keys(), ...ours.keys()])].sort();
   const found = labels.flatMap((label): Difference[] => {
     const registeredPart = theirs.get(label);

@@ -82,7 +82,7 @@ export class Renewal {
         serials.length === 0 ? [] : await certificates.revoke(address, { at: now, reason: 'superseded', serials });
       return { certificate: made.certificate, dropped: superseded };
     });
-    for (const fingerprint of dropped) await this.options.access.revoked(address, fingerprint);
+    for (const fingerprint of dropped) await this.options.access.superseded(address, fingerprint);
     await this.options.access.enrolled(address);
     return { address, certificate };
   }

@@ -48,7 +48,7 @@ export class Revocation {
   async supersede(address: DeviceAddress, serial: string): Promise<void> {
     const at = toInstant(this.options.clock.now());
     const superseded = await new CertificateRepository(this.options.db).supersede(address, serial, at);
-    for (const fingerprint of superseded) await this.options.access.revoked(address, fingerprint);
+    for (const fingerprint of superseded) await this.options.access.superseded(address, fingerprint);
   }
 
   private async requireDevice(address: DeviceAddress): Promise<void> {

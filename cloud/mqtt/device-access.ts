@@ -8,6 +8,8 @@ export interface DeviceAccess {
   retired(address: DeviceAddress): Promise<void>;
   /** This certificate is no longer accepted, and a live session that uses it ends. @param fingerprint SHA-256 in hex */
   revoked(address: DeviceAddress, fingerprint: string): Promise<void>;
+  /** The same, where the device is connected by a newer one already: its session goes on. */
+  superseded(address: DeviceAddress, fingerprint: string): Promise<void>;
   /** Whose certificates count, or the server's own certificate, is other than it was: read anew, without a restart. */
   authoritiesChanged(): Promise<void>;
 }

@@ -156,6 +156,10 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
     await this.end(address, (client) => this.rules.fingerprintOf(client) === fingerprint);
   }
 
+  superseded(address: DeviceAddress, fingerprint: string): Promise<void> {
+    return this.revoked(address, fingerprint);
+  }
+
   /** Whoever connects from now on is judged by them, and shown the server's new certificate. */
   async authoritiesChanged(): Promise<void> {
     this.server.setSecureContext(secureContext(this.options.tls()));

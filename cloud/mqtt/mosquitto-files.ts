@@ -54,6 +54,10 @@ export class MosquittoFiles implements DeviceAccess {
     return this.shutOut(address);
   }
 
+  superseded(_address: DeviceAddress, _fingerprint: string): Promise<void> {
+    return this.write();
+  }
+
   authoritiesChanged(): Promise<void> {
     return this.write();
   }

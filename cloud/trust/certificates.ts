@@ -27,7 +27,8 @@ export async function createAuthority(nowMs: number): Promise<KeyedCertificate> 
     signingAlgorithm: algorithm,
     keys,
     extensions: [
-      new x509.BasicConstraintsExtension(true, 0, true),
+      // One authority may stand below: the successor that it signs when it is replaced.
+      new x509.BasicConstraintsExtension(true, 1, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
       await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false),
     ],

@@ -20,6 +20,7 @@ import { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
 import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
 import { reachableHost } from './broker-wiring.js';
 import type { Ground, Part } from './ground.js';
+import { ensureIdentity } from './identity-wiring.js';
 
 /** How long requests under way may take to end when the control plane stops. */
 const drainMs = 10_000;
@@ -102,15 +103,24 @@ function oidcSettings({ oidc }: CloudConfig): OidcSettings | undefined {
 }
 
 async function openCertificates(
-  { config: { http }, clock, logger, shutdown }: Ground,
+  ground: Ground,
   identity: InstallationIdentity | undefined,
 ): Promise<ApiCertificates | undefined> {
+  const { clock, logger, shutdown } = ground;
+  const { http } = ground.config;
   if (http.tls === 'off') return undefined;
   if (!identity) throw new AppError('config.invalid', 'this control plane has no authority: set http.tls to off');
+  let { server } = identity;
+  const renew = async (): Promise<void> => {
+    const renewed = await ensureIdentity(ground);
+    if (renewed.authorityFingerprint === identity.authorityFingerprint) ({ server } = renewed);
+  };
+  const renewal = { name: 'renewal of the generated certificate', everyMs: dayMs, run: renew };
+  shutdown.add(renewal.name, startRecurring(renewal, clock, logger));
   const { tlsCertFile: certificate, tlsKeyFile: privateKey } = http;
   const certificates = await ApiCertificates.open(
     {
-      generated: () => identity.server,
+      generated: () => server,
       authorities: () => identity.authorities,
       ...(certificate === undefined || privateKey === undefined ? {} : { files: { certificate, privateKey } }),
     },

@@ -16,7 +16,7 @@ import { Retirement } from '#cloud/fleet/retirement.js';
 import { Twin } from '#cloud/fleet/twin.js';
 import { TwinIngest } from '#cloud/fleet/twin-ingest.js';
 import { createGateway } from '#cloud/gateway/gateway.js';
-import type { GatewayRouteDeps } from '#cloud/gateway/gateway-routes.js';
+import { type GatewayRouteDeps, gatewayRoutes } from '#cloud/gateway/gateway-routes.js';
 import { bindError } from '#cloud/http/listen.js';
 import { deviceCertificatesRoutes } from '#cloud/http/routes/device-certificates-routes.js';
 import { deviceCommandsRoutes } from '#cloud/http/routes/device-commands-routes.js';
@@ -150,7 +150,8 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     authority: identity.authorityFingerprint,
     director: director.current.publicKey,
   });
-  const gatewayUrl = await openGateway(ground, identity, director, { enrolment, renewal }, wired);
+  const devicesAsk: GatewayRouteDeps = { clock, enrolment, renewal, trust: () => toldAtEnrolment(director, wired) };
+  const gatewayUrl = await openGateway(ground, identity, devicesAsk, wired);
   keepUp(ground, twin, trust, enrolment, telemetry);
   addGauges(ground, wired, devices, outboxRows);
 
@@ -161,6 +162,8 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     imagesSigned: () => trust.upkeep.wake(),
     upgrades: wired.upgrades,
     routes: [
+      // Here too, for sites where one port is all that leaves.
+      gatewayRoutes(devicesAsk),
       serverRoutes({ server: () => ({ version, ...told(), brokerUrl: wired.url() }) }),
       enrolmentTokensRoutes({ enrolment, trust: told }),
       deviceCertificatesRoutes({ revocation, enrolment, clock, trust: told }),
@@ -183,30 +186,28 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   };
 }
 
+function toldAtEnrolment(director: DirectorKeys, wired: WiredBroker): ReturnType<GatewayRouteDeps['trust']> {
+  const { authority } = wired;
+  return {
+    director: director.current.publicKey,
+    broker: { url: wired.url(), serverName: wired.serverName, ...(authority === undefined ? {} : { authority }) },
+  };
+}
+
 /** @returns the URL by which devices reach it */
 async function openGateway(
-  { config, logger, clock, shutdown }: Ground,
+  { config, logger, shutdown }: Ground,
   identity: InstallationIdentity,
-  director: DirectorKeys,
-  deps: Pick<GatewayRouteDeps, 'enrolment' | 'renewal'>,
+  deps: GatewayRouteDeps,
   wired: WiredBroker,
 ): Promise<string> {
   const gateway = await createGateway({
     logger: logger.child({ part: 'gateway' }),
-    clock,
     certificate: identity.server.certificate,
     privateKey: identity.server.privateKey,
     authorities: identity.authorities,
     upgrades: wired.upgrades,
     ...deps,
-    trust: () => ({
-      director: director.current.publicKey,
-      broker: {
-        url: wired.url(),
-        serverName: wired.serverName,
-        ...(wired.authority === undefined ? {} : { authority: wired.authority }),
-      },
-    }),
   });
   shutdown.add('gateway', () => gateway.close());
   const { host, port, advertiseUrl } = config.gateway;

@@ -147,7 +147,7 @@ describe('a device and a control plane in trouble', () => {
       const failure: unknown = await world.agentCommand('cam-1', 'run').catch((error: unknown) => error);
       if (!(failure instanceof ProgramFailed)) throw new Error('the agent ran');
       expect(failure.output).toMatch(/state\.corrupt/);
-      expect(failure.output).toMatch(/retire.*flotilla-agent enroll/s);
+      expect(failure.output).toMatch(/flotilla device replace.*flotilla-agent enroll/s);
       await writeFile(path, rightful);
       await restartAgent();
     });

@@ -133,6 +133,7 @@ export class FleetWorld {
     enrolled: async () => undefined,
     retired: async () => undefined,
     revoked: async () => undefined,
+    superseded: async () => undefined,
     authoritiesChanged: async () => undefined,
   };
 
@@ -154,6 +155,7 @@ export class FleetWorld {
       enrolled: (address) => this.access.enrolled(address),
       retired: (address) => this.access.retired(address),
       revoked: (address, fingerprint) => this.access.revoked(address, fingerprint),
+      superseded: (address, fingerprint) => this.access.superseded(address, fingerprint),
       authoritiesChanged: () => this.access.authoritiesChanged(),
     };
     // The test's clock stands still: it must hold by the real one too, which TLS asks.
@@ -181,13 +183,18 @@ export class FleetWorld {
       audit: this.audit,
     });
     this.revocation = new Revocation({ db: control, clock, access });
-    this.twin = new Twin({
-      db: control,
+    this.twin = this.twinWith(this.signer);
+  }
+
+  /** The twins as a director with other keys signs them. */
+  twinWith(director: Director): Twin {
+    return new Twin({
+      db: this.control,
       devices: this.devices,
       deployments: this.deployments,
       outbox: this.outbox,
-      director: this.signer,
-      clock,
+      director,
+      clock: this.clock,
       newId: randomUUID,
       live: this.live,
       onCommitted: () => {

@@ -17,6 +17,8 @@ export interface WorldOptions {
   readonly broker?: 'embedded' | 'external';
   /** Settings of every agent, above those of the world. */
   readonly agents?: Environment;
+  /** More for every agent, asked for at each start. */
+  readonly agentEnvironment?: () => Environment;
   /** More for the control plane, asked for at each start. */
   readonly cloud?: () => Environment;
   readonly brokerPort?: number;
@@ -115,6 +117,7 @@ export class World {
       FLOTILLA_AGENT_SCORING_PORT: String(port),
       FLOTILLA_AGENT_TELEMETRY_INTERVAL_SECONDS: '1',
       ...this.options.agents,
+      ...this.options.agentEnvironment?.(),
     };
   }
 
@@ -149,8 +152,12 @@ export class World {
     return daemon;
   }
 
-  async close(): Promise<void> {
+  async stopAll(): Promise<void> {
     for (const daemon of [...this.daemons].reverse()) await daemon.stop();
+  }
+
+  async close(): Promise<void> {
+    await this.stopAll();
     await rm(this.folder, { recursive: true, force: true });
   }
 }

@@ -78,17 +78,15 @@ async function rebuild(options: SignOptions, log: (line: string) => void): Promi
   }
 }
 
-/** @throws AppError `blob.digest-mismatch` that says which files differ */
+/** @throws AppError `signature.invalid` that says which files differ */
 function requireSame(registered: ImageBody, built: BuiltImage, folder: string): void {
   if (registered.digest === built.digest) return;
   const differences = imageDifferences(registered, built);
   throw new AppError(
-    'blob.digest-mismatch',
-    [
-      `${formatReference(registered)} is ${registered.digest}; ${folder} gives ${built.digest}. Nothing was signed. They differ in:`,
-      ...differences.map(({ path, why }) => `  ${path}: ${why}`),
+    'signature.invalid',
+    `nothing was signed: ${formatReference(registered)} is ${registered.digest}, and ${folder} gives ${built.digest}. They differ in ` +
+      `${differences.map(({ path, why }) => `${path} (${why})`).join(', ')}. ` +
       'Get the files that the image was built from, by another way than the control plane, and compare them',
-    ].join('\n'),
     { details: { registered: registered.digest, built: built.digest, differences } },
   );
 }

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { AppError } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
+import { isLoopback } from '#cloud/config.js';
 import { routes } from '#cloud/client/routes.js';
 import { learnAuthority, presentedAuthority, type ServerAuthority } from '#cloud/client/server-authority.js';
 import { parseName } from '../argument-parsers.js';
@@ -44,6 +45,11 @@ export function loginCommand(io: CliIo): Command {
       const context = parseName(flags.context ?? defaultContext, 'context');
       const server = parseServerUrl(url);
       const pin = options.authority ?? io.config.authority;
+      if (server.protocol === 'http:' && !isLoopback(server.hostname.replace(/^\[|\]$/g, ''))) {
+        outputOf(io, command).note(
+          'over http:// to another machine the token goes in clear: use https:// where you can',
+        );
+      }
       const given = options.oidc === true ? undefined : await readToken(io, options.token);
       const file = await readContextFile(io.config.home);
       const before = file?.contexts[context];

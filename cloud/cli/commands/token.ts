@@ -77,9 +77,16 @@ function listCommand(io: CliIo): Command {
         out.result(items, () =>
           formatList(
             items,
-            ['ID', 'NAME', 'ROLE', 'WORKSPACE', 'CREATED', 'LAST USED', 'STATE'],
+            ['ID', 'NAME', 'ROLE', 'WORKSPACE', 'CREATED', 'BY', 'LAST USED', 'STATE'],
             (token) => [
-              ...[token.id, token.name, token.role, token.workspace ?? '(all)', formatAge(token.createdAt, now)],
+              ...[
+                token.id,
+                token.name,
+                token.role,
+                token.workspace ?? '(all)',
+                formatAge(token.createdAt, now),
+                token.createdBy ?? '-',
+              ],
               ...[formatAge(token.lastUsedAt ?? undefined, now), stateOf(token, now)],
             ],
             'no tokens; flotilla token create --name <name> --role <role> makes one',

@@ -1,5 +1,5 @@
 /** What every broker must do for the control plane, with real MQTT clients over TLS against the real thing. */
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { IClientOptions, MqttClient } from 'mqtt';
 import { buildTopic, deviceFilters, type Channel } from '#shared/protocol/topics.js';
@@ -41,6 +41,11 @@ for (const { name, open, present } of kinds) {
       clients.push(client);
       return client;
     };
+    const connectBy = async (who: KeyedCertificate, clientId: string): Promise<MqttClient> => {
+      const client = clientOf(who, { clientId });
+      expect(await outcomeOf(client)).toBe('connected');
+      return client;
+    };
     const connectAs = async (device: string, options: IClientOptions = {}): Promise<MqttClient> => {
       const client = clientOf(devices.get(device), { clientId: `w/${device}`, ...options });
       expect(await outcomeOf(client)).toBe('connected');
@@ -61,6 +66,19 @@ for (const { name, open, present } of kinds) {
         reason: 'stolen',
       });
       for (const fingerprint of fingerprints) await brokers.access.revoked(address, fingerprint);
+    };
+
+    /** A further certificate for the device, which the database knows. */
+    const renew = async (device: string, issuer: CertificateIssuer): Promise<KeyedCertificate> => {
+      const certificates = new CertificateRepository(world.control);
+      const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      const publicKey = keys.publicKey.export({ type: 'spki', format: 'der' });
+      const validity = { nowMs: Date.now(), lifetimeMs: 86_400_000 };
+      const { serial, fingerprint, certificate } = await issuer.issueDevice(addressOf(device), publicKey, validity);
+      const [known] = await certificates.list(addressOf(device));
+      if (known === undefined) throw new Error(`device ${device} has no certificate`);
+      await certificates.insert({ ...known, serial, fingerprint, certificate, authority: issuer.fingerprint });
+      return { certificate, privateKey: keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
     };
 
     beforeAll(async () => {
@@ -336,6 +354,25 @@ for (const { name, open, present } of kinds) {
       await other.endAsync();
     });
 
+    it('refuses a superseded certificate, and lets the session by the newer one go on', async () => {
+      const first = await world.enrol('renewed');
+      const second = await renew('renewed', brokers.identity.issuer);
+      const device = await connectBy(second, 'w/renewed');
+      const certificates = new CertificateRepository(world.control);
+      const { serialNumber } = new X509Certificate(first.certificate);
+      const serials = [serialNumber.toLowerCase()];
+      const change = { at: new Date().toISOString(), reason: 'superseded', serials };
+      for (const fingerprint of await certificates.revoke(addressOf('renewed'), change)) {
+        await brokers.access.superseded(addressOf('renewed'), fingerprint);
+      }
+      await eventually('the first one is refused', async () => {
+        const outcome = await outcomeOf(clientOf(first, { clientId: 'w/renewed' }));
+        return outcome === 'refused';
+      });
+      expect(device.connected).toBe(true);
+      await device.endAsync(true);
+    });
+
     it('ends the session of a retired device and refuses it from then on', async () => {
       devices.set('retired', await world.enrol('retired'));
       const device = await connectAs('retired');
@@ -362,17 +399,7 @@ for (const { name, open, present } of kinds) {
     it.skipIf(name.includes('WebSocket'))('follows a change of authorities without a restart', async () => {
       const next = await createAuthority(Date.now());
       const issuer = new CertificateIssuer(next);
-      const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-      const publicKey = keys.publicKey.export({ type: 'spki', format: 'der' });
-      const validity = { nowMs: Date.now(), lifetimeMs: day };
-      const issued = await issuer.issueDevice(addressOf('a'), publicKey, validity);
-      const [known] = await new CertificateRepository(world.control).list(addressOf('a'));
-      if (known === undefined) throw new Error('device a has no certificate');
-      const { serial, fingerprint, certificate } = issued;
-      const row = { ...known, serial, fingerprint, certificate, authority: issuer.fingerprint };
-      await new CertificateRepository(world.control).insert(row);
-      const privateKey = keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-      const renewed = { certificate, privateKey };
+      const renewed = await renew('a', issuer);
       const { tls, issuers } = brokers.served;
       const outcomes = async (): Promise<string[]> => {
         const found: string[] = [];

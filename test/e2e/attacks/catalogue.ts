@@ -157,6 +157,14 @@ export const attacks: readonly Attack[] = [
     tests: by(api, "'a form of another site'", "'an image of another site'"),
   },
   {
+    attack: 'scoring without a key where others reach the port, or with one that was revoked',
+    tests: by(
+      'test/e2e/attacks/key-attacks.ts',
+      'is not opened to other machines without a key',
+      'knows a key from the moment that it is made',
+    ),
+  },
+  {
     attack: 'SSRF through an address that a user gives',
     tests: [
       ...by(

@@ -4,6 +4,7 @@ import { brokerAttacks } from './broker-attacks.js';
 import { canaries } from './canary.js';
 import { deviceAttacks } from './device-attacks.js';
 import { directorAttacks } from './director-attacks.js';
+import { keyAttacks } from './key-attacks.js';
 import { AttackSite } from './site.js';
 
 describe('attacks on an installation as it comes', () => {
@@ -15,6 +16,7 @@ describe('attacks on an installation as it comes', () => {
 
   brokerAttacks('embedded', () => site);
   apiAttacks(() => site);
+  keyAttacks(() => site);
   deviceAttacks(() => site);
   canaries(() => site);
   // The last: it ends the control plane.

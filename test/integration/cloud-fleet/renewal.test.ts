@@ -21,7 +21,8 @@ describe('a device with a certificate', () => {
     gateway = await GatewayWorld.open();
     world = gateway.fleet;
     ended.length = 0;
-    world.access = { ...world.access, revoked: async (_address, fingerprint) => void ended.push(fingerprint) };
+    const end = async (_address: unknown, fingerprint: string): Promise<void> => void ended.push(fingerprint);
+    world.access = { ...world.access, revoked: end, superseded: end };
     device = await gateway.device('cam');
   });
   afterEach(() => gateway.close());

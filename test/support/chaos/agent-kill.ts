@@ -3,15 +3,16 @@
  * of enrolling, two versions and a retired module. After each kill it is started again, and the story must
  * come to its end with nothing answered but by a whole and proved version, and nothing counted twice.
  */
+import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as pause } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { freePort } from '#cloud/quickstart/free-port.js';
-import { type Daemon, ProgramFailed } from '#cloud/quickstart/program.js';
-import { crashEnvironment } from '../crash/crash-order.js';
 import { pointKindsFirst } from '../crash/points.js';
+import { judgeTrace, type TraceJudgement, type TraceRules } from '../crash/system-calls.js';
 import { World, repository } from '../world.js';
 import { type ChaosBounds, type ChaosOutcome, ChaosTally, type ChaosRow, type ChaosTopic } from './chaos.js';
+import { type Answer, DeviceStory } from './device-story.js';
 
 const module = join(repository, 'modules/digits');
 
@@ -21,18 +22,13 @@ export const topic: ChaosTopic = {
   run: async (bounds) => {
     const harness = await AgentKills.open();
     try {
-      return [await harness.killEverywhere(bounds)];
+      const { points, trace } = await harness.learn();
+      return [...traceRow(points, trace), await harness.killEverywhere(points, bounds)];
     } finally {
       await harness.close();
     }
   },
 };
-
-/** What a version answers to the one question, byte for byte. */
-interface Answer {
-  readonly digest: string;
-  readonly body: string;
-}
 
 export class AgentKills {
   private stories = 0;
@@ -67,16 +63,24 @@ export class AgentKills {
     return this.world.close();
   }
 
-  /** @returns the points that a story without a kill passes */
-  async learn(): Promise<string[]> {
-    const story = await this.begin(undefined);
+  /**
+   * A story without a kill, watched by strace where there is one.
+   *
+   * @returns the points that it passes, and what strace says of them
+   */
+  async learn(): Promise<{ readonly points: readonly string[]; readonly trace: TraceJudgement | undefined }> {
+    const story = await this.begin(undefined, await hasStrace());
     const { failure } = await story.tell();
     if (failure !== undefined) throw new Error(`the story without a kill fails: ${failure}`);
-    return (await readFile(story.seen, 'utf8')).trimEnd().split('\n');
+    const points = (await readFile(story.seen, 'utf8')).trimEnd().split('\n');
+    const text = await readFile(story.traceFile, 'utf8').catch(() => undefined);
+    return { points, trace: text === undefined ? undefined : judgeTrace(text, rulesOf(story.root)) };
   }
 
-  async killEverywhere({ runs = Number.POSITIVE_INFINITY, seed, signal, say }: ChaosBounds): Promise<ChaosRow> {
-    const points = await this.learn();
+  async killEverywhere(
+    points: readonly string[],
+    { runs = Number.POSITIVE_INFINITY, seed, signal, say }: ChaosBounds,
+  ): Promise<ChaosRow> {
     say(`${String(points.length)} points`);
     const tally = new ChaosTally('agent killed at a change to its disk');
     const waiting = pointKindsFirst(points, seed).slice(0, runs);
@@ -99,194 +103,42 @@ export class AgentKills {
     return outcome.failure === undefined ? outcome : { ...outcome, failure: `${point}: ${outcome.failure}` };
   }
 
-  private async begin(killAt: number | undefined): Promise<Story> {
+  private async begin(killAt: number | undefined, traced = false): Promise<DeviceStory> {
     this.stories += 1;
     const name = `cam-${String(this.stories)}`;
-    return new Story(this.world, name, (await freePort(0)).port, this.digit, this.right, killAt);
+    return new DeviceStory(this.world, name, (await freePort(0)).port, this.digit, this.right, killAt, traced);
   }
 }
 
-class Story {
-  readonly seen: string;
-  private agent: Daemon | undefined;
-  private starts = 0;
-  private over = false;
-  private asked = 0;
-  private readonly wrong: string[] = [];
+/** What needs not last, or is of use without a sync, and why. */
+function rulesOf(root: string): TraceRules {
+  return {
+    root,
+    // Logs and samples may be lost; sockets and their folder are made anew; a lock that is damaged is free.
+    passing: ['logs/', 'capture/', 'run/', 'agent.sock', 'agent.lock'],
+    // A partial blob is hashed before it is used. In the spool, what was acknowledged is noted without a sync.
+    mayEndUnsynced: ['partial/', 'spool/'],
+  };
+}
 
-  constructor(
-    private readonly world: World,
-    private readonly name: string,
-    private readonly port: number,
-    private readonly digit: Buffer,
-    private readonly right: Map<string, Answer>,
-    private readonly killAt: number | undefined,
-  ) {
-    this.seen = join(world.folder, `${name}.seen`);
-  }
+function traceRow(points: readonly string[], trace: TraceJudgement | undefined): ChaosRow[] {
+  if (trace === undefined) return [];
+  const failures = [...trace.wrong, ...unseenNames(points, trace)];
+  const fault = 'a name without a sync, as strace sees it';
+  return [
+    { fault, runs: trace.named.length, survived: trace.named.length - failures.length, lost: 0, doubled: 0, failures },
+  ];
+}
 
-  /** Enrol, version 1, version 2, nothing; then everything that was counted is in the store. */
-  async tell(): Promise<ChaosOutcome> {
-    await this.enrol();
-    const living = this.keepAlive();
-    const polling = this.poll();
-    try {
-      await this.deploy('digits:1');
-      await this.deploy('digits:2');
-      await this.world.flotilla('undeploy', 'digits', '--device', this.name);
-      await this.untilGone();
-    } finally {
-      this.over = true;
-      await polling;
-    }
-    await this.settled();
-    const outcome = await this.judge();
-    await this.end();
-    await living;
-    return outcome;
-  }
+/** Names that strace saw given and the harness did not: changes that no kill can be tried at. */
+export function unseenNames(points: readonly string[], { named }: TraceJudgement): string[] {
+  const seen = new Set(points.map((point) => / -> (.*)$/.exec(point)?.[1]));
+  return named.filter((target) => !seen.has(target)).map((target) => `${target} got its name past the harness`);
+}
 
-  async end(): Promise<void> {
-    this.over = true;
-    await this.agent?.stop();
-  }
-
-  /** The first process of each kind may be killed; what is started in its place may not. */
-  private environment(): Record<string, string> {
-    const order = {
-      program: 'agent/cli/main.js',
-      commands: ['run', 'enroll'],
-      root: join(this.world.folder, this.name),
-      except: ['logs', 'run', 'capture'],
-      sql: false,
-      seen: this.seen,
-      ...(this.killAt === undefined || this.starts > 0 ? {} : { killAt: this.killAt }),
-    };
-    return { ...this.world.agentEnvironment(this.name, this.port), ...crashEnvironment(order) };
-  }
-
-  private async enrol(): Promise<void> {
-    const exit = await this.tryToEnrol(await this.newToken());
-    if (exit.code === '0') return;
-    if (exit.code !== 'SIGKILL') throw new Error(`enrolling ended with ${exit.code}: ${exit.output}`);
-    this.starts += 1;
-    const again = await this.tryToEnrol(exit.token);
-    // Killed after its last change: it is enrolled, and says so.
-    if (again.code === '0' || again.output.includes('[device.exists]')) return;
-    if (!again.output.includes('flotilla device retire')) {
-      throw new Error(`enrolling again ended with ${again.code}: ${again.output}`);
-    }
-    // The answer was lost with the process: the remedy that it names has to work.
-    await this.world.flotilla('device', 'retire', this.name);
-    const anew = await this.tryToEnrol(await this.newToken());
-    if (anew.code !== '0') throw new Error(`the remedy does not help: ${anew.output}`);
-  }
-
-  private async newToken(): Promise<string> {
-    return ((await this.world.flotillaJson('device', 'token')) as { token: string }).token;
-  }
-
-  private async tryToEnrol(token: string): Promise<{ code: string; output: string; token: string }> {
-    const args = ['enroll', '--token', token, '--name', this.name];
-    const program = this.world.start('flotilla-agent', args, this.environment());
-    const code = await program.exited;
-    return { code, output: program.output, token };
-  }
-
-  /** Runs the agent, and once more whenever it was killed. */
-  private async keepAlive(): Promise<void> {
-    while (!this.over) {
-      this.agent = this.world.start('flotilla-agent', ['run'], this.environment());
-      const exit = await this.agent.exited;
-      this.starts += 1;
-      if (this.over) return;
-      if (exit !== 'SIGKILL' || this.starts > 1) {
-        this.wrong.push(`the agent ended with ${exit}: ${this.agent.output.slice(-2000)}`);
-        return;
-      }
-    }
-  }
-
-  private async poll(): Promise<void> {
-    while (!this.over) {
-      await this.ask().catch(() => undefined);
-      await pause(20);
-    }
-  }
-
-  /** Whoever answers must be a whole version that was proved, and answer as that version does. */
-  private async ask(): Promise<string | undefined> {
-    const response = await fetch(`http://127.0.0.1:${String(this.port)}/v2/models/digits/infer`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: this.digit,
-    });
-    const text = await response.text();
-    if (response.status !== 200) return undefined;
-    this.asked += 1;
-    const version = response.headers.get('flotilla-version') ?? '';
-    const { outputs } = JSON.parse(text) as { outputs: unknown };
-    const answer = { digest: response.headers.get('flotilla-digest') ?? '', body: JSON.stringify(outputs) };
-    const known = this.right.get(version);
-    if (known === undefined) this.right.set(version, answer);
-    else if (known.digest !== answer.digest || known.body !== answer.body) {
-      this.wrong.push(`version ${version} (${answer.digest}) answered ${answer.body}`);
-    }
-    return version;
-  }
-
-  private async deploy(image: string): Promise<void> {
-    await this.world.flotilla('deploy', image, '--device', this.name, '--timeout', '90s');
-  }
-
-  /** A port without a module answers that there is none, or refuses; it does not keep a client waiting. */
-  private async untilGone(): Promise<void> {
-    const deadline = performance.now() + 60_000;
-    const look = (): Promise<'there' | 'gone'> =>
-      fetch(`http://127.0.0.1:${String(this.port)}/v2/models/digits`, { signal: AbortSignal.timeout(5_000) }).then(
-        (response) => (response.ok ? 'there' : 'gone'),
-        (error: unknown) => {
-          if (error instanceof Error && error.name === 'TimeoutError')
-            throw new Error('a client of a port without a module is left waiting');
-          return 'gone';
-        },
-      );
-    while ((await look()) === 'there') {
-      if (performance.now() > deadline) throw new Error('the module was not retired within 60 s');
-      await pause(50);
-    }
-  }
-
-  /** The device says that it has come to what is desired, and has nothing left to send. */
-  private async settled(): Promise<void> {
-    const deadline = performance.now() + 60_000;
-    for (;;) {
-      const text = await this.world.agentCommand(this.name, 'status', '--output', 'json').catch((error: unknown) => {
-        if (!(error instanceof ProgramFailed)) throw error;
-        return '{}';
-      });
-      const status = JSON.parse(text) as {
-        reported?: { converged?: boolean };
-        spool?: Record<string, { batches: number }>;
-      };
-      const waiting = Object.values(status.spool ?? { unknown: { batches: 1 } });
-      if (status.reported?.converged === true && waiting.every(({ batches }) => batches <= 1)) return;
-      if (performance.now() > deadline) throw new Error(`not settled within 60 s: ${text}`);
-      await pause(100);
-    }
-  }
-
-  private async judge(): Promise<ChaosOutcome> {
-    const body = (await this.world.flotillaJson('telemetry', this.name, '--since', '1h')) as {
-      dropped: number;
-      modules: { requests: number }[];
-    };
-    const counted = body.modules.reduce((sum, { requests }) => sum + requests, 0);
-    // What was counted in memory at the kill is gone; nothing may be there that was not asked.
-    const doubled = Math.max(0, counted - this.asked);
-    const lost = body.dropped;
-    if (doubled > 0) this.wrong.push(`${String(this.asked)} answers, ${String(counted)} counted`);
-    if (lost > 0) this.wrong.push(`${String(lost)} batches of telemetry are missing`);
-    return { lost, doubled, ...(this.wrong.length === 0 ? {} : { failure: this.wrong.join('; ') }) };
-  }
+async function hasStrace(): Promise<boolean> {
+  return promisify(execFile)('strace', ['-V']).then(
+    () => true,
+    () => false,
+  );
 }
