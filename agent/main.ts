@@ -129,7 +129,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   await layBallast(folder.ballast);
   const entries = programFiles();
   const sandbox = await openSandbox(config, folder, entries.scriptHost);
-  undo.add(() => sandbox.sandbox.close());
+  undo.add(() => sandbox.close());
   const handle = await bindWithPatience(
     config.scoring.address,
     config.scoring.port,

@@ -1,4 +1,5 @@
 /** Status and explanation for people. */
+import { sandboxText } from '#shared/protocol/sandbox.js';
 import type { ExplanationView, StatusView } from '#agent/local/explanation.js';
 
 export function statusText(status: StatusView): string[] {
@@ -13,6 +14,7 @@ export function statusText(status: StatusView): string[] {
     `spooled     ${Object.entries(status.spool)
       .map(([kind, { batches, bytes }]) => `${kind} ${String(batches)} (${String(bytes)} bytes)`)
       .join(', ')}`,
+    `sandbox     ${sandboxText(reported.capabilities?.sandbox)}`,
     ...trustLines(status),
     ...moduleLines(status),
   ];

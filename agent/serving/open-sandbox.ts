@@ -1,5 +1,5 @@
 /** The bounds of modules with user code on this device: tried out once at start. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { createHash } from 'node:crypto';
@@ -14,6 +14,8 @@ export interface OpenedSandbox {
   readonly capabilities: SandboxCapabilities;
   /** For the sockets of hosts. */
   readonly runFolder: string;
+  /** Once nothing runs in it any more. */
+  close(): Promise<void>;
 }
 
 /** @param entry the program that runs user code */
@@ -35,5 +37,13 @@ export async function openSandbox(config: AgentConfig, folder: StateFolder, entr
     require: config.modules.require,
   };
   const sandbox = new Sandbox(machine, policy, { owner, scratch, secrets });
-  return { sandbox, capabilities: machine.capabilities, runFolder };
+  return {
+    sandbox,
+    capabilities: machine.capabilities,
+    runFolder,
+    close: async () => {
+      sandbox.close();
+      if (runFolder !== inside) await rm(runFolder, { recursive: true, force: true });
+    },
+  };
 }

@@ -1,5 +1,6 @@
 /** A device and its modules in words. */
 import type { ModuleReport } from '#shared/protocol/reported.js';
+import { sandboxText } from '#shared/protocol/sandbox.js';
 import type { DeviceBody } from '#cloud/http/schemas/devices.js';
 import { formatAge, formatBytes, formatFields, formatTable, formatTags } from './output.js';
 
@@ -21,6 +22,7 @@ export function describeDevice(device: DeviceBody, nowMs: number): string {
       capabilities &&
         `${String(capabilities.cpus)} cores, ${formatBytes(capabilities.memoryBytes)} memory, ${capabilities.accelerators.join(', ')}`,
     ],
+    ['sandbox', capabilities && sandboxText(capabilities.sandbox)],
     ['scoring', scoring && `http://${scoring.address}:${String(scoring.port)}`],
     [
       'generation',

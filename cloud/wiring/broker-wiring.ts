@@ -18,9 +18,11 @@ import { type BrokerTls, EmbeddedBroker } from '#cloud/mqtt/embedded-broker.js';
 import { ExternalBroker } from '#cloud/mqtt/external-broker.js';
 import { MosquittoFiles } from '#cloud/mqtt/mosquitto-files.js';
 import { takeOverSession } from '#cloud/mqtt/takeover.js';
+import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { webSocketPath } from '#cloud/mqtt/websocket-door.js';
 import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
 import type { Ground } from './ground.js';
+import { ensureIdentity } from './identity-wiring.js';
 
 export interface WiredBroker {
   readonly broker: Broker;
@@ -45,6 +47,7 @@ const burstSeconds = 10;
 const strangersPerAddress = 500;
 /** Of a certificate that takes a session over. */
 const takeoverMs = 600_000;
+const dayMs = 86_400_000;
 
 export async function wireBroker(
   ground: Ground,
@@ -57,22 +60,34 @@ export async function wireBroker(
     authorities: identity.authorities,
     nowMs: ground.clock.now(),
   });
-  return ground.config.broker.kind === 'embedded'
-    ? wireEmbedded(ground, devices, identity, admin)
-    : wireExternal(ground, identity, admin);
+  let { server } = identity;
+  const tls = (): BrokerTls => ({ ...server, authorities: identity.authorities });
+  const wired = await (ground.config.broker.kind === 'embedded'
+    ? wireEmbedded(ground, devices, tls, admin)
+    : wireExternal(ground, identity, tls, admin));
+  const run = async (): Promise<void> => {
+    const found = await ensureIdentity(ground);
+    const same = found.authorityFingerprint === identity.authorityFingerprint;
+    if (!same || found.server.certificate === server.certificate) return;
+    ({ server } = found);
+    await wired.access.authoritiesChanged();
+  };
+  const renewal = { name: 'renewal of the broker’s certificate', everyMs: dayMs, run };
+  ground.shutdown.add(renewal.name, startRecurring(renewal, ground.clock, ground.logger));
+  return wired;
 }
 
 async function wireEmbedded(
   { config, logger, clock }: Ground,
   devices: DeviceRepository,
-  identity: InstallationIdentity,
+  tls: () => BrokerTls,
   admin: AdminCertificate,
 ): Promise<WiredBroker> {
   const { host, port, advertiseUrl, maxConnections, maxConnectionsPerAddress } = config.broker;
   const broker = await EmbeddedBroker.create({
     host,
     port,
-    tls: () => tlsOf(identity),
+    tls,
     connections: { inAll: maxConnections, perAddress: maxConnectionsPerAddress, strangersPerAddress },
     takeovers: { burst: 20, perSecond: 1 },
     stream: {
@@ -106,6 +121,7 @@ async function wireEmbedded(
 async function wireExternal(
   { config, logger, clock, control, shutdown }: Ground,
   identity: InstallationIdentity,
+  tls: () => BrokerTls,
   admin: AdminCertificate,
 ): Promise<WiredBroker> {
   const { url = '', caFile, advertiseUrl, maxConnections, reloadCommand } = config.broker;
@@ -126,7 +142,7 @@ async function wireExternal(
       maxConnections,
       asRoot: process.getuid?.() === 0,
     },
-    tls: () => tlsOf(identity),
+    tls,
     revocationLists: async () => {
       const { issuer } = identity;
       const revoked = await certificates.revokedSerials(issuer.fingerprint, toInstant(clock.now()));
@@ -178,12 +194,6 @@ async function wireExternal(
     upgrades: [],
     load: () => undefined,
   };
-}
-
-/** As it is now: the identity's getters change when an authority or the server's certificate does. */
-function tlsOf(identity: InstallationIdentity): BrokerTls {
-  const { certificate, privateKey } = identity.server;
-  return { certificate, privateKey, authorities: identity.authorities };
 }
 
 /** Holds `admin.crt` and `admin.key`, and what an external broker reads. */

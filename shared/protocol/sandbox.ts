@@ -27,6 +27,14 @@ export const sandboxCapabilitiesSchema = z.object({
 } satisfies Record<SandboxAspect, typeof enforcementSchema>);
 export type SandboxCapabilities = z.infer<typeof sandboxCapabilitiesSchema>;
 
+/** In one line, for people. */
+export function sandboxText(sandbox: SandboxCapabilities | undefined): string {
+  if (sandbox === undefined) return 'none: user code runs unbounded';
+  const lacks = sandboxAspects.filter((aspect) => !sandbox[aspect].enforced);
+  if (lacks.length === 0) return `enforces ${sandboxAspects.join(', ')}`;
+  return `lacks ${lacks.map((aspect) => `${aspect} (${sandbox[aspect].by})`).join(', ')}`;
+}
+
 /** One reason for all. */
 export function unenforceable(why: string): SandboxCapabilities {
   const not: Enforcement = { enforced: false, by: why };

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sandboxAspects } from '#shared/protocol/sandbox.js';
+import { until } from '../support/agent/fake-cloud.js';
 import { RogueDevice } from '../support/agent/rogue-device.js';
 import { faults, runMisbehaving } from '../support/chaos/misbehaving-modules.js';
 
@@ -13,7 +14,8 @@ describe.runIf(isRoot && process.platform === 'linux')('a module with user code,
   let ownFolder: string;
 
   beforeAll(async () => {
-    device = await RogueDevice.start();
+    // As a hardened service is started: no file that it makes is for others.
+    device = await RogueDevice.start({ prefix: ['sh', '-c', 'umask 077; exec "$@"', 'sh'] });
     await device.deploy();
     ownFolder = moduleFolderOf(device);
   });
@@ -67,8 +69,9 @@ describe.runIf(isRoot && process.platform === 'linux')('a module with user code,
   });
 
   it('writes in its temporary folder and nowhere else', async () => {
-    expect(await device.attempt('write', { path: '/tmp/mine' })).toEqual({ done: true });
-    expect(existsSync('/tmp/mine')).toBe(false);
+    const mine = `/tmp/rogue-${String(device.port)}`;
+    expect(await device.attempt('write', { path: mine })).toEqual({ done: true });
+    expect(existsSync(mine)).toBe(false);
     const before = readdirSync(ownFolder).sort();
     expect(await device.attempt('writeOwnFolder')).toMatchObject({ refused: 'EROFS' });
     expect(await device.attempt('chmodOwnFolder')).toMatchObject({ refused: 'EROFS' });
@@ -161,6 +164,97 @@ describe.runIf(isRoot && process.platform === 'linux')('a module with user code,
     expect(rows.filter(({ runs, survived, lost, doubled }) => survived < runs || lost + doubled > 0)).toEqual([]);
   });
 });
+
+describe.runIf(isRoot && process.platform === 'linux')(
+  'a module with user code, where the agent is nobody in particular',
+  () => {
+    const nobody = 65_534;
+    let device: RogueDevice;
+
+    beforeAll(async () => {
+      device = await RogueDevice.start({ user: nobody });
+      await device.deploy();
+    });
+    afterAll(() => device.close());
+
+    it('works, and the device says what it cannot enforce, and why', async () => {
+      expect(await device.attempt('score')).toEqual({ done: 10 });
+      const sandbox = device.cloud.state.capabilities?.sandbox;
+      expect(sandbox?.user).toEqual({ enforced: false, by: 'the agent is not root' });
+      expect(sandbox?.memory).toMatchObject({
+        enforced: false,
+        by: expect.stringContaining('it is watched') as string,
+      });
+      expect(sandbox?.files.enforced).toBe(true);
+      expect(await device.log()).toMatch(/its sandbox lacks user, memory/);
+    });
+
+    it('gains nothing, inherits nothing, and is told apart from other files where the kernel lends namespaces', async () => {
+      const { done } = (await device.attempt('environment')) as { done: Record<string, string> };
+      expect(JSON.stringify(done)).not.toContain('not for modules');
+      expect((await device.attempt('sudo')).done).toBeUndefined();
+      expect((await device.attempt('manyFiles')).done).toMatchObject({ code: 'EMFILE' });
+      const { mounts, network } = device.cloud.state.capabilities?.sandbox ?? {};
+      const key = await device.attempt('read', { path: join(device.root, 'identity.json') });
+      expect(key.refused).toBe(mounts?.enforced === true ? 'ENOENT' : undefined);
+      const out = await device.attempt('connectOut', { port: device.port });
+      expect(out.done).toBe(network?.enforced === true ? undefined : 'connected');
+    });
+
+    it('that eats memory is ended by the watch, with the numbers', async () => {
+      await device.attempt('eatMemory').catch(() => undefined);
+      await until('told', () => device.events('module.crashed').length > 0);
+      const [event] = device.events('module.crashed');
+      expect(event?.details).toMatchObject({ cause: 'memory', memoryLimitBytes: 192 * 2 ** 20 });
+      expect(event?.details?.['memoryBytes']).toBeGreaterThan(192 * 2 ** 20);
+      expect(await device.peaceful()).toBe(true);
+    });
+
+    it('is refused when it requires what this device cannot enforce, or asks for what it does not grant', async () => {
+      const strict = await device.rejected(await device.version(2, 'requires: { sandbox: [files, user] }'));
+      expect(strict).toMatchObject({
+        code: 'capability.unmet',
+        message: expect.stringContaining('user (the agent is not root)') as string,
+      });
+      const online = await device.rejected(await device.version(3, 'permissions: { network: true }'));
+      expect(online).toMatchObject({
+        code: 'permission.refused',
+        message: expect.stringContaining('network') as string,
+      });
+      await device.rogueAnswers();
+    });
+  },
+);
+
+it.runIf(isRoot && process.platform === 'linux')(
+  'a module with user code, where the agent is root in a container that may not mount, is another user all the same',
+  async () => {
+    const device = await RogueDevice.start({ prefix: ['setpriv', '--bounding-set', '-sys_admin', '--'] });
+    try {
+      await device.deploy();
+      expect(await device.attempt('score')).toEqual({ done: 10 });
+      const sandbox = device.cloud.state.capabilities?.sandbox;
+      expect([sandbox?.user.enforced, sandbox?.mounts.enforced, sandbox?.network.enforced]).toEqual([
+        true,
+        false,
+        false,
+      ]);
+      for (const path of [device.root, join(device.root, 'modules')])
+        expect(await device.attempt('list', { path })).toEqual({ refused: 'EACCES' });
+      for (const path of ['identity.json', 'desired.json', 'logs/digits.log'])
+        expect(await device.attempt('read', { path: join(device.root, path) })).toEqual({ refused: 'EACCES' });
+      expect(await device.attempt('connectUnix', { path: join(device.root, 'agent.sock') })).toEqual({
+        refused: 'EACCES',
+      });
+      expect(await device.attempt('writeOwnFolder')).toEqual({ refused: 'EACCES' });
+      expect(await device.attempt('signal', { pid: device.agent.pid })).toEqual({ refused: 'EPERM' });
+      expect(await device.attempt('trace', { pid: device.agent.pid })).toEqual({ refused: 'EACCES' });
+      expect((await device.attempt('sudo')).done).toBeUndefined();
+    } finally {
+      await device.close();
+    }
+  },
+);
 
 function moduleFolderOf(device: RogueDevice): string {
   const folders = readdirSync(join(device.root, 'modules')).map((name) => join(device.root, 'modules', name));

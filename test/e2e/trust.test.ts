@@ -62,7 +62,7 @@ describe('keys change hands while one device is connected and another is away', 
   };
 
   beforeAll(async () => {
-    world = await World.create();
+    world = await World.create({ agents: { FLOTILLA_AGENT_LINK_MAX_RECONNECT_SECONDS: '1' } });
     await world.open();
     await world.flotilla('image', 'build', module);
     for (const device of ['near', 'away']) {

@@ -51,7 +51,7 @@ const enterScript =
  * the old one, and becomes what follows. The new root is a folder of its file system, and entered by
  * chroot: in such a place the kernel makes no user namespace, and so lends no privileges to play with.
  */
-const viewScript = `set -eu
+const viewScript = `set -eu; umask 022
 top=$1; root=$top/root; shift
 mount -t tmpfs -o mode=755,size=1m,nosuid,nodev flotilla "$top"
 mkdir "$root" "$top/old"

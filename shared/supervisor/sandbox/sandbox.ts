@@ -1,5 +1,5 @@
 /** Starts user code in its bounds, and ends all that it started: the acting half of {@link planSandbox}. */
-import { chmodSync, chownSync, cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import type { Problem } from '#shared/kernel/errors.js';
@@ -78,6 +78,7 @@ export class Sandbox {
     const copy = recipe.view === 'machine' && user !== undefined ? join(folder, 'module') : undefined;
     if (copy !== undefined) copyModule(input, copy);
     const moduleFolder = copy ?? input.moduleFolder;
+    if (user !== undefined) letRead(moduleFolder);
     let starts = 0;
     return {
       user,
@@ -181,6 +182,15 @@ export class Sandbox {
 function copyModule({ moduleFolder, models }: CellInput, target: string): void {
   const left = new Set(models.map((file) => join(moduleFolder, file)));
   cpSync(moduleFolder, target, { recursive: true, filter: (source) => !left.has(source) });
+}
+
+/** By any user who gets there: a service manager may have it that our files are for nobody else. */
+function letRead(path: string): void {
+  chmodSync(path, 0o755);
+  for (const entry of readdirSync(path, { withFileTypes: true })) {
+    if (entry.isDirectory()) letRead(join(path, entry.name));
+    else if (entry.isFile()) chmodSync(join(path, entry.name), 0o444);
+  }
 }
 
 function temporaryFolder(folder: string, user: number | undefined): string {

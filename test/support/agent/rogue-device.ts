@@ -2,11 +2,12 @@
  * A built agent that serves two modules: one that minds its business, and one that does on request what no
  * module should. The cloud is a fake one in this process.
  */
-import { cp, readFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { freePort } from '#cloud/quickstart/free-port.js';
 import { Daemon, type Environment } from '#cloud/quickstart/program.js';
-import { AppError } from '#shared/kernel/errors.js';
+import { AppError, type Problem } from '#shared/kernel/errors.js';
 import type { DesiredModule } from '#shared/protocol/desired.js';
 import type { DeviceEvent } from '#shared/protocol/stream.js';
 import { askAgent } from '#agent/local/local-client.js';
@@ -15,6 +16,12 @@ import { buildModule, enrolledFolder, removeFolder } from '#test/support/agent/a
 import { FakeCloud, until } from '#test/support/agent/fake-cloud.js';
 import { childrenOf } from '#test/support/child-processes.js';
 import { digitsFolder, repository } from '#test/support/scoring-harness.js';
+
+export interface RogueOptions {
+  readonly env?: Environment;
+  readonly prefix?: readonly string[];
+  readonly user?: number;
+}
 
 export interface Outcome {
   readonly done?: unknown;
@@ -35,8 +42,11 @@ export class RogueDevice {
     private readonly digit: string,
   ) {}
 
-  /** @param env settings of the agent */
-  static async start(env: Environment = {}): Promise<RogueDevice> {
+  /**
+   * @param options.env settings of the agent
+   * @param options.prefix words before its command line; it runs as `user` where that is given
+   */
+  static async start({ env = {}, prefix = [], user }: RogueOptions = {}): Promise<RogueDevice> {
     const cloud = await FakeCloud.start();
     const root = await enrolledFolder(cloud);
     const layout = join(root, '..', `${root.split('/').at(-1) ?? ''}-layout`);
@@ -45,10 +55,13 @@ export class RogueDevice {
     const digits = await buildModule({ moduleFolder: digitsFolder, ...common });
     const rogue = await buildModule({ moduleFolder: await rogueFolder(layout), ...common });
     const { port } = await freePort(0);
+    if (user !== undefined) execFileSync('chown', ['-R', `${String(user)}:${String(user)}`, root]);
+    const id = user === undefined ? [] : ['--reuid', String(user), '--regid', String(user), '--clear-groups'];
     const agent = new Daemon({
       build: join(repository, 'dist'),
       name: 'flotilla-agent',
       args: ['run'],
+      prefix: [...prefix, ...(id.length === 0 ? [] : ['setpriv', ...id, '--'])],
       env: {
         HOME: root,
         FLOTILLA_AGENT_STATE_DIR: root,
@@ -63,11 +76,43 @@ export class RogueDevice {
     return new RogueDevice(cloud, root, port, agent, modules, digit);
   }
 
-  /** @param change of the rogue's entry, for example its restart policy */
-  async deploy(change: Partial<DesiredModule> = {}): Promise<void> {
+  /** The rogue's next version, with more in its manifest. */
+  async version(version: number, manifest: string): Promise<Partial<DesiredModule>> {
+    const [layout = ''] = this.cloud.layouts;
+    const moduleFolder = await rogueFolder(layout);
+    const path = join(moduleFolder, 'module.yaml');
+    await writeFile(path, `${await readFile(path, 'utf8')}${manifest}\n`);
+    const { module } = await buildModule({ moduleFolder, layout, version, publisher: this.cloud.publisher });
+    return { image: module.image };
+  }
+
+  /** Resolves to the reason with which the device rejects it. */
+  async rejected(change: Partial<DesiredModule>): Promise<Problem> {
+    this.publish(change);
+    let reason: Problem | undefined;
+    await until(
+      'rejected',
+      () => {
+        const { candidate } = this.cloud.state.modules['rogue'] ?? {};
+        if (candidate?.state === 'rejected' && candidate.digest === change.image?.digest)
+          reason = candidate.reason as Problem;
+        return reason !== undefined;
+      },
+      60_000,
+    );
+    if (reason === undefined) throw new Error('rejected without a reason');
+    return reason;
+  }
+
+  private publish(change: Partial<DesiredModule>): void {
     this.generation += 1;
     const modules = { ...this.modules, rogue: { ...this.modules.rogue, ...change } };
     this.cloud.publishDesired(this.cloud.desiredOf(this.generation, modules));
+  }
+
+  /** @param change of the rogue's entry, for example its restart policy */
+  async deploy(change: Partial<DesiredModule> = {}): Promise<void> {
+    this.publish(change);
     await until(
       'converged',
       () => this.cloud.state.converged && this.cloud.state.generation === this.generation,
@@ -127,7 +172,8 @@ export class RogueDevice {
   async close(): Promise<void> {
     await this.agent.stop();
     await this.cloud.close();
-    for (const folder of [this.root, ...this.cloud.layouts]) await removeFolder(folder);
+    for (const folder of [this.root, ...this.cloud.layouts.flatMap((layout) => [layout, `${layout}-rogue`])])
+      await removeFolder(folder);
   }
 }
 
