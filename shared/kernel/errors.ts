@@ -86,7 +86,7 @@ export const errorRegistry = {
   'signature.unknown-key': { status: 422, retry: 'never', exit: 3 },
   'signature.withdrawn': { status: 422, retry: 'never', exit: 3 },
   'key.invalid': { status: 422, retry: 'never', exit: 2 },
-  'key.locked': { status: 401, retry: 'changed', exit: 3 },
+  'key.locked': { status: 401, retry: 'never', exit: 3 },
   'trust.not-found': { status: 404, retry: 'changed', exit: 4 },
   'trust.invalid': { status: 422, retry: 'never', exit: 2 },
   'trust.wrong-workspace': { status: 422, retry: 'never', exit: 3 },

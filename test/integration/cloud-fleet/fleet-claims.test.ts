@@ -36,7 +36,7 @@ describe('a fleet claim', () => {
     const answers = await Promise.all(names.map((device) => enrol({ device })));
     expect(answers.filter(({ status }) => status === 201)).toHaveLength(20);
     expect(answers.filter(({ status }) => status === 409)).toHaveLength(10);
-    expect(answers.find(({ status }) => status === 403)).toMatchObject({ body: { code: 'claim.full' } });
+    expect(answers.find(({ status }) => status === 409)).toMatchObject({ body: { code: 'claim.full' } });
     expect(await count()).toBe(20);
     expect((await world.devices.list('w', 1))[0]).toMatchObject({ tagsJson: '{"line":"7"}' });
     expect(await world.office.list('w')).toMatchObject([{ taken: 20, pending: 0 }]);
@@ -98,7 +98,7 @@ describe('a fleet claim', () => {
     const enrol = await make({ approval: true, maxDevices: 2 });
     const names = ['a', 'b', 'c'];
     const answers = await Promise.all(names.map((device) => enrol({ device })));
-    expect(answers.map(({ status }) => status).sort()).toEqual([202, 202, 403]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([202, 202, 409]);
     expect(await world.office.decide('w', 'factory-7', 'all', { state: 'rejected', reason: 'x' })).toHaveLength(2);
     expect(await enrol({ device: 'd' })).toMatchObject({ status: 202 });
   });
