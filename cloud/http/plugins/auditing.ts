@@ -25,8 +25,15 @@ export function addAuditing(app: App, audit: AuditLog): void {
     const intent = intents.get(request);
     const outcome = outcomeOf(reply.statusCode);
     const answer = { ...request.audited, status: reply.statusCode };
-    if (intent) await audit.finish(intent, outcome, answer);
-    else await audit.append({ ...event, details: { ...event.details, ...answer }, outcome });
+    try {
+      if (intent) await audit.finish(intent, outcome, answer);
+      else await audit.append({ ...event, details: { ...event.details, ...answer }, outcome });
+    } catch (error) {
+      if (outcome === 'done') throw error;
+      // Nothing was changed, and a full disk must not hide from its owner that it is full. An intent that is left
+      // becomes an entry at the next start.
+      request.log.error({ err: error, request: request.id }, 'a refusal is not in the audit log');
+    }
   });
 }
 
