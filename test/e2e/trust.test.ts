@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { cp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -14,6 +15,7 @@ const module = join(repository, 'modules/digits');
 
 interface TrustView {
   readonly newest: number;
+  readonly waiting: readonly { readonly device: string; readonly lacks: string }[];
   readonly devices: readonly {
     readonly device: string;
     readonly version: number;
@@ -179,6 +181,58 @@ describe('keys change hands while one device is connected and another is away', 
     await world.flotilla('deploy', 'digits:1', '--device', 'away', '--timeout', '60s');
     await answers('away', '1');
   }, 180_000);
+
+  it('the authority: devices are led to the next one, the one that was away too, and nobody is cut off', async () => {
+    const identity = async (device: string): Promise<{ certificate: string }> =>
+      JSON.parse(await readFile(join(world.folder, device, 'identity.json'), 'utf8')) as { certificate: string };
+    const issuerOf = async (device: string): Promise<string> =>
+      new X509Certificate((await identity(device)).certificate).issuer;
+    const waiting = async (device: string): Promise<string | undefined> =>
+      (await status()).waiting.find((one) => one.device === device)?.lacks;
+    const waitsNot = (device: string): Promise<true> =>
+      (agents.get(device) as Daemon).until('holding a certificate of the next authority', 60_000, async () =>
+        (await waiting(device)) === undefined ? true : undefined,
+      );
+    const old = await issuerOf('near');
+    const { token } = (await world.flotillaJson('device', 'token')) as { token: string };
+    await agents.get('away')?.stop();
+
+    await world.flotilla('trust', 'rotate', 'authority', '--begin');
+    await killCloud();
+    expect(await waiting('near')).toBe('trust');
+    await world.flotilla('trust', 'propose', '--publish');
+    await goesBy('near', 5);
+    await waitsNot('near');
+    expect(await issuerOf('near')).not.toBe(old);
+    await killCloud();
+    await expect(world.flotilla('trust', 'rotate', 'authority', '--finish')).rejects.toThrow(/default\/away\./);
+    expect(await world.flotilla('trust', 'status')).toMatch(/away does not know the next one/);
+    expect(await issuerOf('away')).toBe(old);
+
+    // One that was away since before the beginning, and one whose token was made before it.
+    await start('away');
+    await goesBy('away', 5);
+    await waitsNot('away');
+    ports.set('late', (await freePort(0)).port);
+    await world.agentCommand('late', 'enroll', '--token', token, '--name', 'late');
+    expect(await issuerOf('late')).not.toBe(old);
+    await start('late');
+    await goesBy('late', 5);
+    await waitsNot('late');
+
+    await world.flotilla('trust', 'rotate', 'authority', '--finish');
+    await killCloud();
+    await world.flotilla('trust', 'propose', '--publish');
+    for (const device of ['near', 'away', 'late']) await goesBy(device, 6);
+    // By new connections, with a restart between.
+    await agents.get('near')?.stop();
+    await start('near');
+    await world.flotilla('undeploy', 'digits', '--device', 'near', '--timeout', '60s');
+    await world.flotilla('deploy', 'digits:1', '--device', 'near', '--timeout', '60s');
+    await answers('near', '1');
+    const trusted = JSON.parse(await readFile(join(world.folder, 'near', 'trust.json'), 'utf8')) as TrustDocument;
+    expect(trusted.authorities.map((pem) => new X509Certificate(pem).subject)).toEqual([await issuerOf('near')]);
+  }, 240_000);
 });
 
 /** Version 5, as a thief would have it, straight into the database: his key added, signed by it alone. */
