@@ -46,7 +46,8 @@ export async function createAuthority(nowMs: number, successor = false): Promise
 export async function crossCertify(before: KeyedCertificate, successorPem: string, nowMs: number): Promise<string> {
   const issuer = new x509.X509Certificate(before.certificate);
   const successor = new x509.X509Certificate(successorPem);
-  const publicKey = await successor.publicKey.export(webcrypto);
+  const { rawData } = successor.publicKey;
+  const publicKey = await webcrypto.subtle.importKey('spki', rawData, algorithm, true, ['verify']);
   const certificate = await x509.X509CertificateGenerator.create({
     serialNumber: newSerial(),
     subject: successor.subjectName,

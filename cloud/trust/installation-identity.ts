@@ -80,7 +80,10 @@ export async function ensureInstallationIdentity(options: IdentityOptions): Prom
   };
 }
 
-function issuersOf(authority: Authority, next: Authority | undefined): Pick<InstallationIdentity, 'issuer' | 'issuers'> {
+function issuersOf(
+  authority: Authority,
+  next: Authority | undefined,
+): Pick<InstallationIdentity, 'issuer' | 'issuers'> {
   const { certificate, chain } = authority;
   const between = chain === '' ? '' : certificate + chain;
   const present = new CertificateIssuer(authority, between);

@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { importPrivateKeyPem } from '#shared/package/signing-key.js';
 import type { TrustDocument } from '#shared/protocol/trust.js';
+import { trustDocument } from '#agent/identity/device-trust.js';
+import { identityDocument } from '#agent/identity/identity.js';
+import { type StateFolder, stateFolder } from '#agent/store/state-folder.js';
 import { freePort } from '#cloud/quickstart/free-port.js';
 import { type Daemon, runProgram } from '#cloud/quickstart/program.js';
 import { openControlDatabase } from '#cloud/store/control-database.js';
@@ -89,10 +92,13 @@ describe('keys change hands while one device is connected and another is away', 
     await world.flotilla('keys', 'rotate', '--finish');
     await world.flotilla('trust', 'propose', '--withdraw', 'publisher', '--publish', '--force');
     await goesBy('near', 2);
-    expect((await status()).devices).toMatchObject([
-      { device: 'away', version: 0, state: 'behind' },
-      { device: 'near', version: 2, state: 'ready', unsigned: [] },
-    ]);
+    // Its report follows what it says here.
+    await expect
+      .poll(async () => (await status()).devices, { timeout: 30_000 })
+      .toMatchObject([
+        { device: 'away', version: 0, state: 'behind' },
+        { device: 'near', version: 2, state: 'ready', unsigned: [] },
+      ]);
     await answers('near', '1');
   }, 120_000);
 
@@ -119,7 +125,8 @@ describe('keys change hands while one device is connected and another is away', 
     await explained('away', /converged +yes[\s\S]*modules +none/);
     await world.flotilla('deploy', 'digits:1', '--device', 'away', '--timeout', '60s');
     await answers('away', '1');
-    expect((await status()).devices.map(({ state }) => state)).toEqual(['ready', 'ready']);
+    const states = async (): Promise<string[]> => (await status()).devices.map(({ state }) => state);
+    await expect.poll(states, { timeout: 30_000 }).toEqual(['ready', 'ready']);
   }, 120_000);
 
   it('an image that only the withdrawn publisher signed is not installed, and its reason is told', async () => {
@@ -183,10 +190,11 @@ describe('keys change hands while one device is connected and another is away', 
   }, 180_000);
 
   it('the authority: devices are led to the next one, the one that was away too, and nobody is cut off', async () => {
-    const identity = async (device: string): Promise<{ certificate: string }> =>
-      JSON.parse(await readFile(join(world.folder, device, 'identity.json'), 'utf8')) as { certificate: string };
-    const issuerOf = async (device: string): Promise<string> =>
-      new X509Certificate((await identity(device)).certificate).issuer;
+    const folderOf = (device: string): StateFolder => stateFolder(join(world.folder, device));
+    const issuerOf = async (device: string): Promise<string> => {
+      const identity = await identityDocument(folderOf(device).identity).read();
+      return new X509Certificate(identity?.value.certificate ?? '').issuer;
+    };
     const waiting = async (device: string): Promise<string | undefined> =>
       (await status()).waiting.find((one) => one.device === device)?.lacks;
     const waitsNot = (device: string): Promise<true> =>
@@ -230,8 +238,8 @@ describe('keys change hands while one device is connected and another is away', 
     await world.flotilla('undeploy', 'digits', '--device', 'near', '--timeout', '60s');
     await world.flotilla('deploy', 'digits:1', '--device', 'near', '--timeout', '60s');
     await answers('near', '1');
-    const trusted = JSON.parse(await readFile(join(world.folder, 'near', 'trust.json'), 'utf8')) as TrustDocument;
-    expect(trusted.authorities.map((pem) => new X509Certificate(pem).subject)).toEqual([await issuerOf('near')]);
+    const trusted = (await trustDocument(folderOf('near').trust).read())?.value.authorities ?? [];
+    expect(trusted.map((pem) => new X509Certificate(pem).subject)).toEqual([await issuerOf('near')]);
   }, 240_000);
 });
 

@@ -103,7 +103,8 @@ export function trustRoutes({ chain, publishing, director, authority, authoritie
         config: { role: 'owner', installation: true },
         schema: {
           tags,
-          summary: 'Begin or finish the rotation of the authority; finishing is refused while devices depend on the old one',
+          summary:
+            'Begin or finish the rotation of the authority; finishing is refused while devices depend on the old one',
           body: rotationStep,
           response: { 200: authorityRotationBody },
         },

@@ -150,7 +150,8 @@ describe('a control plane whose authority is replaced while it runs', () => {
     expect([await convinces(old), await convinces(next)]).toEqual([true, true]);
     expect(certificatesIn(await mosquitto('authorities.crt'))).toEqual(certificatesIn(next + old));
     expect(listsIn(await mosquitto('revoked.crl'))).toBe(2);
-    for (const root of [next, old]) expect(await verify(await mosquitto('server.crt'), root, 'sslserver')).toContain('OK');
+    for (const root of [next, old])
+      expect(await verify(await mosquitto('server.crt'), root, 'sslserver')).toContain('OK');
 
     // The files are all that a control plane which was cut off here has.
     await cloud.stop();
@@ -190,7 +191,9 @@ describe('a control plane whose authority is replaced while it runs', () => {
     expect(certificatesIn(await mosquitto('authorities.crt'))).toEqual(certificatesIn(next));
     expect(listsIn(await mosquitto('revoked.crl'))).toBe(1);
     // The admin's certificate came from the old one: there is another.
-    expect(await verify(await readFile(join(folder, 'broker', 'admin.crt'), 'utf8'), next, 'sslclient')).toContain('OK');
+    expect(await verify(await readFile(join(folder, 'broker', 'admin.crt'), 'utf8'), next, 'sslclient')).toContain(
+      'OK',
+    );
     expect(await readFile(join(folder, 'broker', 'admin.crt'), 'utf8')).not.toBe(adminBefore);
   }, 60_000);
 });
