@@ -1,5 +1,5 @@
 /** The authority of a running control plane is replaced: chains by OpenSSL's judgement, listeners, files of Mosquitto, tokens. */
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ import {
   type IdentityOptions,
   type InstallationIdentity,
 } from '#cloud/trust/installation-identity.js';
-import { silent } from '#test/support/fleet-world.js';
+import { eventually, silent } from '#test/support/fleet-world.js';
 import { outsideTool } from '#test/support/outside-tool.js';
 
 let folder: string;
@@ -103,12 +103,26 @@ describe('a control plane whose authority is replaced while it runs', () => {
     const url = `mqtts://127.0.0.1:${String(port)}`;
     const flags = {
       ...{ 'data-dir': folder, 'http-port': '0', 'http-tls': 'off', 'gateway-port': '0' },
-      // Nobody listens there: the files are what counts here.
       ...{ 'broker-kind': 'external', 'broker-url': url },
     };
     cloud = await startCloud(loadConfig({ flags, environment: {} }), silent, '0.0.0-test');
   };
-  afterEach(() => cloud.stop());
+  let endMosquitto = async (): Promise<void> => undefined;
+  const runMosquitto = (): void => {
+    const config = join(folder, 'broker', 'mosquitto', 'mosquitto.conf');
+    const child = spawn(outsideTool('mosquitto'), ['-c', config], { stdio: 'ignore' });
+    const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    endMosquitto = async () => {
+      child.kill('SIGTERM');
+      await exited;
+    };
+  };
+  afterEach(async () => {
+    await cloud.stop();
+    await endMosquitto();
+  });
+  const ready = (what: string): Promise<void> =>
+    eventually(what, async () => (await fetch(`${cloud.addresses.http}/readyz`)).status === 200);
   const api = async (path: string, token: string, body?: unknown): Promise<{ status: number; body: never }> => {
     const response = await fetch(`${cloud.addresses.http}/v1${path}`, {
       method: body === undefined ? 'GET' : 'POST',
@@ -135,6 +149,8 @@ describe('a control plane whose authority is replaced while it runs', () => {
   it('serves those who know either, without a restart, until the old one goes', async () => {
     const { port } = await freePort(0);
     await start(port);
+    runMosquitto();
+    await ready('Mosquitto lets the control plane in');
     const owner = cloud.ownerToken ?? '';
     const rotate = (step: string, force = false) => api('/rotations/authority', owner, { step, force });
     const { body } = await api('/workspaces/default/enrolment-tokens', owner, {});
@@ -156,6 +172,7 @@ describe('a control plane whose authority is replaced while it runs', () => {
     // The files are all that a control plane which was cut off here has.
     await cloud.stop();
     await start(port);
+    await ready('the certificate of the next authority lets the control plane in');
     expect((await rotate('begin')).body).toEqual(begun.body);
 
     // A token of before the rotation pins the old one; the certificate that it gives comes from the next.
@@ -195,5 +212,17 @@ describe('a control plane whose authority is replaced while it runs', () => {
       'OK',
     );
     expect(await readFile(join(folder, 'broker', 'admin.crt'), 'utf8')).not.toBe(adminBefore);
+
+    // Once more, with no restart from beginning to end: what the control plane connects by is replaced too.
+    expect((await rotate('begin')).status).toBe(200);
+    expect((await rotate('finish', true)).status).toBe(200);
+    expect(await convinces(next)).toBe(false);
+    await endMosquitto();
+    await eventually(
+      'the connection is gone',
+      async () => (await fetch(`${cloud.addresses.http}/readyz`)).status !== 200,
+    );
+    runMosquitto();
+    await ready('the control plane and Mosquitto believe each other without the old authority');
   }, 60_000);
 });
