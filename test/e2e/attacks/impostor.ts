@@ -19,6 +19,7 @@ export class Impostor {
     server.on('secureConnection', (socket) => {
       socket.on('data', (bytes: Buffer) => {
         this.heard += bytes.toString('latin1');
+        socket.destroy();
       });
       socket.on('error', () => undefined);
     });
