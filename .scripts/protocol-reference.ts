@@ -93,8 +93,8 @@ export function renderReference(): string {
 }
 
 function head(): string {
-  return `What a device and the control plane say to each other: MQTT 3.1.1 below \`${topicRoot}/{workspace}/{device}/\`, and one HTTPS call to enrol.
-Names match \`[a-z0-9][a-z0-9-]{0,62}\`. Client id and user name of a device are \`{workspace}/{device}\`; its password is the secret it got when it enrolled. Sessions are clean: the database is the truth, and answers \`desired/get\`, which a device sends on every connect.
+  return `What a device and the control plane say to each other: MQTT 3.1.1 below \`${topicRoot}/{workspace}/{device}/\`, and two HTTPS calls, to enrol and to renew the certificate.
+Names match \`[a-z0-9][a-z0-9-]{0,62}\`. Client id of a device is \`{workspace}/{device}\`, as its certificate says; there are no passwords. Sessions are clean: the database is the truth, and answers \`desired/get\`, which a device sends on every connect.
 Broker and device gateway present a certificate for \`${controlPlaneServerName}\` from the authority that the enrolment token pins, whatever address they are reached by.`;
 }
 

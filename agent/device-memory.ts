@@ -10,6 +10,8 @@ import type { Identity } from '#agent/identity/identity.js';
 import { KeptDesired } from '#agent/link/kept-desired.js';
 import { TrustedTime } from '#agent/link/trusted-clock.js';
 import { CommittedState, nothingCommitted } from '#agent/store/committed-state.js';
+import { LocalHolds } from '#agent/store/local-holds.js';
+import { ProbationJournal } from '#agent/store/probation-journal.js';
 import { RejectionLog } from '#agent/store/rejection-log.js';
 import type { StateDocuments } from '#agent/store/state-documents.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
@@ -27,6 +29,8 @@ export interface MemorySources {
 export interface DeviceMemory {
   readonly committed: CommittedState;
   readonly rejections: RejectionLog;
+  readonly probations: ProbationJournal;
+  readonly holds: LocalHolds;
   readonly keptDesired: KeptDesired;
   /** What {@link keptDesired} held at the start. */
   readonly kept: Desired | undefined;
@@ -42,6 +46,8 @@ export async function recallDevice(sources: MemorySources): Promise<DeviceMemory
     (await documents.readOrLose(documents.committed)) ?? nothingCommitted,
   );
   const rejections = await RejectionLog.open(documents, onBug);
+  const probations = await ProbationJournal.open(documents);
+  const holds = await LocalHolds.open(documents);
   const keptDesired = new KeptDesired(documents, identity, trust, clock);
   const kept = await keptDesired.read(onDamage);
   const journal = await CommandJournal.open(folder.commands, (path) =>
@@ -50,5 +56,5 @@ export async function recallDevice(sources: MemorySources): Promise<DeviceMemory
   const time = new TrustedTime(clock);
   if (journal.latestIssuedAt !== undefined) time.verified(journal.latestIssuedAt);
   if (kept !== undefined) time.verified(Date.parse(kept.issuedAt));
-  return { committed, rejections, keptDesired, kept, journal, time };
+  return { committed, rejections, probations, holds, keptDesired, kept, journal, time };
 }

@@ -7,7 +7,6 @@ import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
-import { usableCores } from '#shared/platform/usable-cores.js';
 import { causeText } from '#shared/supervisor/exit-cause.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import type { HostSettings } from '#shared/supervisor/host-set.js';
@@ -29,14 +28,15 @@ import { DesiredInbox } from '#agent/link/desired-inbox.js';
 import { Reporter } from '#agent/link/reporter.js';
 import type { DeviceFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
+import { createModuleControl } from '#agent/local/module-control.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
 import { entry } from '#agent/reconcile/observed.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 import { Reconciler } from '#agent/reconcile/reconciler.js';
 import { DeviceViews } from '#agent/local/device-views.js';
-import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
+import { createServing } from '#agent/serving/device-serving.js';
+import type { Serving } from '#agent/serving/serving.js';
 import type { OpenedSandbox } from '#agent/serving/open-sandbox.js';
-import { Serving } from '#agent/serving/serving.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
 import { committedSetOf, observedAtStart } from '#agent/store/committed-state.js';
 import { ImageStore } from '#agent/store/image-store.js';
@@ -96,7 +96,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     if (error instanceof AppError) logger.warn({ problem: toProblem(error) }, 'not on disk; it is tried again');
     else onBug(error);
   };
-  const { committed, rejections, keptDesired, kept, journal, time } = await recallDevice({
+
+  const { committed, rejections, probations, holds, keptDesired, kept, journal, time } = await recallDevice({
     clock,
     identity,
     trust,
@@ -134,27 +135,15 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   });
   const images = new ImageStore(new BlobCache(folder), folder.modules);
   const fetcher = createFetcher({ config, folder, trust, images, blocks, state, committed, onBug });
-  const serving = new Serving({
-    entries: parts.entries,
-    hostEnvironment: hostEnvironmentOf(config),
-    handle: parts.handle,
-    grpcHandle: parts.grpcHandle,
-    runFolder: parts.sandbox.runFolder,
-    sandbox: parts.sandbox.sandbox,
-    cores: usableCores(),
-    settings: parts.hostSettings,
-    drainMs: defaultPolicy.drainMs,
+  const serving = createServing({
+    ...parts,
+    state,
+    troubles,
     labels: (of) => {
       const { generation } = of === 'desired' ? (state.desired ?? committed.value) : committed.value;
       return { generation: String(generation), 'boot-id': String(bootId), device: identity.device };
     },
-    onHostExit: (cause) => state.take({ kind: 'hostExited', ...troubles.ended(undefined, cause) }),
-    onScriptExit: (module, cause) => state.take({ kind: 'scriptExited', module, ...troubles.ended(module, cause) }),
     onCandidateExit: (cause) => executors.candidateExited(causeText(cause)),
-    onLog: (modules, line) => {
-      for (const module of modules) logs.module(module, line);
-    },
-    onLogDropped: (module, dropped) => troubles.dropped(module, dropped),
     onLastStats: telemetry.addLast,
   });
   const background = new Background(onBug);
@@ -165,9 +154,12 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     serving,
     images,
     committed,
+    rejections,
+    probations,
     background,
     raise,
     pause: (ms) => clock.sleep(ms, stopping.signal),
+    onHeldUp,
   });
   const reconciler = new Reconciler({
     state,
@@ -188,6 +180,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     state,
     versions,
     committed,
+    holds,
     serving,
     reconciler,
     telemetry,
@@ -229,8 +222,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
         time.verified(Date.parse(desired.issuedAt));
       },
       onAccepted: (desired, renewed) => {
-        if (renewed) state.renew(desired);
-        else state.accept(desired, {});
+        if (renewed) state.renew(holds.follow(desired));
+        else state.accept(holds.follow(desired), {});
         views.accepted();
         trusting.look();
         logger.info({ generation: desired.generation, renewed }, 'desired document accepted');
@@ -264,9 +257,27 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     if (fact.kind === 'committed') trusting.look();
   });
   state.onChange(watchModules(state, raise, (module, line) => logs.module(module, line)));
-  if (kept !== undefined) state.accept(kept, rejections.of(kept.generation));
+  if (kept !== undefined) {
+    const cutShort = probations.refusedIn(kept.generation);
+    if (cutShort.length > 0) await rejections.record(kept.generation, cutShort).catch(onHeldUp);
+    state.accept(holds.follow(kept), rejections.of(kept.generation));
+  }
+  const control = createModuleControl({
+    clock,
+    state,
+    committed,
+    holds,
+    raise,
+    follow: (desired) => state.accept(desired, rejections.of(desired.generation)),
+  });
+
   return {
-    face: { status: () => views.status(), explain: () => views.explain(), logs: (of, lines) => logs.read(of, lines) },
+    face: {
+      status: () => views.status(),
+      explain: () => views.explain(),
+      logs: (module, lines) => logs.read(module, lines),
+      ...control,
+    },
     setAccess: (access) => serving.setAccess(access),
     start: () => {
       telemetry.start();
@@ -283,6 +294,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       await serving.stop();
       await background.settled();
       await rejections.settled();
+      // Stopped in order: that a version was on probation says nothing against it.
+      await probations.end().catch(onHeldUp);
       await telemetry.stop();
     },
     linkChanged: (up) => {

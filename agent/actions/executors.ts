@@ -7,7 +7,7 @@ import { AppError, messageOf, type Problem, toProblem } from '#shared/kernel/err
 import type { DeviceEvent } from '#shared/protocol/stream.js';
 import type { Executors } from '#agent/reconcile/action.js';
 import type { DeviceState } from '#agent/reconcile/device-state.js';
-import { entry, sameSet, type ServingSet, type VersionKey } from '#agent/reconcile/observed.js';
+import { entry, type ServingSet, type VersionKey } from '#agent/reconcile/observed.js';
 import type { Background } from '#agent/actions/background.js';
 import type { Fetcher } from '#agent/actions/fetcher.js';
 import { collectGarbage } from '#agent/actions/garbage.js';
@@ -15,8 +15,11 @@ import type { KnownVersions } from '#agent/actions/versions.js';
 import type { LoadFailure } from '#shared/supervisor/host-set.js';
 import type { ModuleVersion } from '#agent/serving/module-version.js';
 import type { Serving } from '#agent/serving/serving.js';
-import { type CommittedState, nextCommitted } from '#agent/store/committed-state.js';
+import { createSwitching } from '#agent/actions/switching.js';
+import type { CommittedState } from '#agent/store/committed-state.js';
 import type { ImageStore } from '#agent/store/image-store.js';
+import type { ProbationJournal } from '#agent/store/probation-journal.js';
+import type { RejectionLog } from '#agent/store/rejection-log.js';
 
 export interface ExecutorPorts {
   readonly state: DeviceState;
@@ -25,9 +28,13 @@ export interface ExecutorPorts {
   readonly serving: Serving;
   readonly images: ImageStore;
   readonly committed: CommittedState;
+  readonly rejections: RejectionLog;
+  readonly probations: ProbationJournal;
   readonly background: Background;
   readonly raise: (event: Omit<DeviceEvent, 'at'>) => void;
   readonly pause: (ms: number) => Promise<void>;
+  /** Something is not on disk, and what it was for goes on without. */
+  readonly onHeldUp: (error: unknown) => void;
 }
 
 const blamelessPauseMs = 2_000;
@@ -41,7 +48,7 @@ export interface DeviceExecutors {
 }
 
 export function createExecutors(ports: ExecutorPorts): DeviceExecutors {
-  const { state, versions, fetcher, serving, background, raise } = ports;
+  const { state, fetcher, serving, background, raise } = ports;
   /** Which candidate a late answer belongs to. */
   let candidateNumber = 0;
 
@@ -173,52 +180,17 @@ export function createExecutors(ports: ExecutorPorts): DeviceExecutors {
           type: 'module.proved',
           module,
           message: `${String(proved.value.vectors)} golden vectors agree`,
+          details: proved.value.numbers,
         });
-        state.take({ kind: 'proved', track: module, key });
+        state.take({ kind: 'proved', track: module, key, numbers: proved.value.numbers });
       });
     },
 
-    switchSet: async ({ set }) => {
-      const { candidate } = state.observed;
-      if (candidate === undefined || !sameSet(candidate.set, set)) return;
-      const changed = changedIn(set);
-      const removed = Object.keys(state.observed.serving.set).filter((name) => entry(set, name) === undefined);
-      if (!(await serving.switchOver())) return;
-      candidateNumber += 1;
-      versions.keep(set);
-      state.take({ kind: 'switched', scripts: serving.scriptsOf('current') });
-      for (const [name, key] of changed) {
-        const { image } = versions.require(name, key);
-        raise({
-          level: 'info',
-          type: 'module.activated',
-          module: name,
-          message: `version ${String(image.version)} answers`,
-          details: { digest: image.digest },
-        });
-      }
-      for (const name of removed)
-        raise({ level: 'info', type: 'module.removed', module: name, message: 'no longer desired' });
-    },
-
-    commitSet: async ({ generation, set }) => {
-      if (!sameSet(set, state.observed.serving.set)) return;
-      versions.keep(set);
-      const { tracks } = state.observed;
-      await ports.committed.write(nextCommitted(ports.committed.value, generation, versions.servedNow, tracks));
-      state.take({ kind: 'committed', generation, set });
-      serving.relabel();
-      state.take({ kind: 'garbageChanged', due: true });
-    },
-
-    dropRetired: async () => {
-      // It takes as long as its longest request; nothing waits for it.
-      state.take({ kind: 'retiredDraining' });
-      background.run(async () => {
-        await serving.dropRetired();
-        state.take({ kind: 'retiredDropped' });
-      });
-    },
+    ...createSwitching(ports, {
+      next: () => {
+        candidateNumber += 1;
+      },
+    }),
 
     collectGarbage: async () => {
       await collectGarbage(ports.images, state.desired, ports.committed.value);

@@ -9,7 +9,7 @@ export function imagesToKeep(desired: Desired | undefined, committed: Committed)
     ...Object.values(desired?.modules ?? {}).map(({ image }) => image),
     ...(desired?.prefetch ?? []),
     ...Object.values(committed.modules).map((module) => module.desired.image),
-    ...Object.values(committed.previous),
+    ...Object.values(committed.kept).flatMap((ways) => ways.map(({ image }) => image)),
   ];
 }
 

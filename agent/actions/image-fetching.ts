@@ -2,6 +2,7 @@
 import type { AgentConfig } from '#agent/config.js';
 import { Fetcher } from '#agent/actions/fetcher.js';
 import { imagesToKeep } from '#agent/actions/garbage.js';
+import { makingRoom } from '#agent/actions/making-room.js';
 import type { TrustSource } from '#agent/identity/device-trust.js';
 import type { BlockClient } from '#agent/link/block-client.js';
 import { downloadImage } from '#agent/link/image-download.js';
@@ -35,7 +36,7 @@ export function createFetcher(parts: ImageFetchingParts): Fetcher {
         reserveBytes: config.disk.reserveBytes,
         cacheFolder: folder.root,
       };
-      await downloadImage(image, ports, onProgress, signal);
+      await makingRoom(parts, () => downloadImage(image, ports, onProgress, signal));
       if (staged && (await images.openStaged(image.digest)) === undefined) await images.stage(image.digest);
     },
     onProgress: (track, key, progress) => state.take({ kind: 'fetchProgressed', track, key, progress }),

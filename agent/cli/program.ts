@@ -16,6 +16,7 @@ import { addKeys, keysCommands } from '#agent/cli/keys.js';
 import { addProviders, providerCommands } from '#agent/cli/providers.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { enrol } from '#agent/identity/enrol.js';
+import { addDefer, addRollback } from '#agent/cli/module-control.js';
 import { readHardwareId } from '#agent/identity/hardware-id.js';
 import { explainText, statusText } from '#agent/cli/texts.js';
 import { askAgent } from '#agent/local/local-client.js';
@@ -52,7 +53,18 @@ function createProgram(): Command {
     .showSuggestionAfterError(false);
   example(program, 'flotilla-agent status --output json');
   // Options of the whole program may stand behind a command, where people type them.
-  const adds = [addEnroll, addRun, addStatus, addExplain, addLogs, addDiagnosis, addKeys, addProviders];
+  const adds = [
+    addEnroll,
+    addRun,
+    addStatus,
+    addExplain,
+    addLogs,
+    addDiagnosis,
+    addRollback,
+    addDefer,
+    addKeys,
+    addProviders,
+  ];
   for (const command of adds.flatMap((add) => add(program))) {
     for (const one of [command, ...command.commands])
       one.exitOverride().configureOutput({ outputError: () => undefined });
@@ -249,7 +261,7 @@ function usageMessage(error: CommanderError): string {
   const message = error.message.replace(/^error: /, '');
   const typed = /unknown (?:command|option) '([^']+)'/.exec(message)?.[1];
   if (error.code === 'commander.help')
-    return 'give a command: enroll, run, status, explain, check, logs, bundle, keys or providers; --help tells more';
+    return 'give a command: enroll, run, status, explain, check, logs, bundle, rollback, defer, keys or providers; --help tells more';
   if (typed === undefined) return message;
   const known = [...knownCommands, ...knownOptions];
   const suggestion = nearest(typed, known);
@@ -265,6 +277,8 @@ const knownCommands = [
   'explain',
   'check',
   'logs',
+  'rollback',
+  'defer',
   'bundle',
   'keys',
   'providers',
@@ -291,6 +305,8 @@ const knownOptions = [
   '--log-level',
   '--print-config',
   '--lines',
+  '--for',
+  '--reason',
   '--from',
   '--to',
   '--sha256',

@@ -47,7 +47,7 @@ export function createOperations(ports: OperationPorts): OperationExecutors {
 /** A place in a log is the boot and the lines since: after a restart, everything since then is new. */
 async function readLogs(
   { logs, bootId }: OperationPorts,
-  { module, lines, after, waitSeconds }: OperationArguments<'logs'>,
+  { module, lines, after, waitSeconds = 0 }: OperationArguments<'logs'>,
   signal: AbortSignal,
 ): Promise<OperationResult<'logs'>> {
   const place = (count: number): string => `${String(bootId)}-${String(count)}`;

@@ -15,6 +15,8 @@ import type { Reconciler } from '#agent/reconcile/reconciler.js';
 import { reportedStateOf, type TrustReport } from '#agent/reconcile/report-state.js';
 import type { Serving } from '#agent/serving/serving.js';
 import type { CommittedState } from '#agent/store/committed-state.js';
+import type { LocalHolds } from '#agent/store/local-holds.js';
+import type { Committed } from '#agent/store/state-documents.js';
 import type { Telemetry } from '#agent/telemetry/telemetry.js';
 import { agentVersion } from '#agent/version.js';
 
@@ -26,6 +28,7 @@ export interface ViewParts {
   readonly state: DeviceState;
   readonly versions: KnownVersions;
   readonly committed: CommittedState;
+  readonly holds: LocalHolds;
   readonly serving: Serving;
   readonly reconciler: Reconciler;
   readonly telemetry: Telemetry;
@@ -66,23 +69,27 @@ export class DeviceViews {
   }
 
   reported(): ReportedState {
-    const { state, versions, committed, serving, capabilities, scoring } = this.parts;
+    const { state, versions, committed, holds, serving, capabilities, scoring, clock } = this.parts;
     const { providers } = serving;
-    const served = Object.fromEntries(
-      Object.entries(versions.servedNow).map(([name, { image }]) => {
-        const provider = providers.get(name);
-        const before = entry(committed.value.modules, name);
-        const numbers = before?.desired.image.digest === image.digest ? before.numbers : {};
-        const shown = provider === undefined ? {} : { provider };
-        return [name, { digest: image.digest, version: image.version, ...shown, numbers }];
-      }),
-    );
+    const before = (name: string) => entry(committed.value.modules, name);
+    const served = mapRecord(versions.servedNow, ({ image }, name) => {
+      const provider = providers.get(name);
+      const numbers = before(name)?.desired.image.digest === image.digest ? (before(name)?.numbers ?? {}) : {};
+      return { digest: image.digest, version: image.version, ...(provider === undefined ? {} : { provider }), numbers };
+    });
     return reportedStateOf({
       desired: state.desired,
       observed: state.observed,
-      converged: this.plan().converged,
+      plan: this.plan(),
+      offset: clock.now() - clock.monotonic(),
       served,
-      previous: committed.value.previous,
+      committed: mapRecord(committed.value.modules, ({ desired: { image }, numbers }) => ({
+        digest: image.digest,
+        version: image.version,
+        numbers,
+      })),
+      held: holds.held,
+      previous: latestKept(committed.value.kept),
       capabilities,
       refused: this.refusalStands ? this.refusals.at(-1) : undefined,
       scoring,
@@ -139,4 +146,14 @@ export class DeviceViews {
       now: clock.monotonic(),
     });
   }
+}
+
+function mapRecord<A, B>(record: Readonly<Record<string, A>>, map: (value: A, name: string) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, map(value, name)]));
+}
+
+function latestKept(kept: Committed['kept']): Record<string, { readonly digest: string; readonly version: number }> {
+  return Object.fromEntries(
+    Object.entries(kept).flatMap(([name, [latest]]) => (latest === undefined ? [] : [[name, latest.image] as const])),
+  );
 }

@@ -5,15 +5,21 @@
 import { chmod, chown, lstat, rm } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
+import * as z from 'zod';
 import { AppError, messageOf, toProblem } from '#shared/kernel/errors.js';
 import { isName, nearest } from '#shared/kernel/names.js';
+import { checkMessage } from '#shared/protocol/decode.js';
+import { nameSchema } from '#shared/protocol/primitives.js';
 import type { StatusView } from '#agent/local/explanation.js';
+import type { ModuleControl } from '#agent/local/module-control.js';
 import type { KeyView, MadeKey } from '#agent/local/scoring-keys.js';
 
 export interface DeviceFace {
   readonly status: () => StatusView;
   readonly explain: () => unknown;
   readonly logs: (module: string | undefined, lines: number) => readonly string[];
+  readonly rollback: ModuleControl['rollback'];
+  readonly defer: ModuleControl['defer'];
 }
 
 export interface LocalFace extends DeviceFace {
@@ -114,6 +120,11 @@ function answersOf(face: LocalFace): Readonly<Record<string, Answer>> {
       }
       return { lines: face.logs(module, lines) };
     },
+    'POST /rollback': async (_url, body) => face.rollback(asked(rollbackSchema, await body()).module),
+    'POST /defer': async (_url, body) => {
+      const { module, seconds, reason } = asked(deferSchema, await body());
+      return face.defer(module, seconds * 1000, reason);
+    },
     'GET /keys': () => ({ keys: face.keys.list() }),
     'POST /keys': async (_url, body) => face.keys.create(nameIn(await body())),
     'DELETE /keys/': async (_url, _body, name) => {
@@ -138,9 +149,23 @@ function answer(request: IncomingMessage, face: LocalFace): unknown {
       `${method} is not for ${url.pathname}; there is ${here.join(', ')}`,
     );
   }
-  const near = nearest(url.pathname, ['/status', '/explain', '/logs', '/keys']);
-  const known = near ?? '/status, /explain, /logs and /keys';
+  const near = nearest(url.pathname, ['/status', '/explain', '/logs', '/rollback', '/defer', '/keys']);
+  const known = near ?? '/status, /explain, /logs, /rollback, /defer and /keys';
   throw new AppError('request.not-found', `no ${url.pathname} here; there is ${known}`);
+}
+
+const rollbackSchema = z.strictObject({ module: nameSchema });
+const deferSchema = z.strictObject({
+  module: nameSchema,
+  /** At most a week; 0 takes it back. */
+  seconds: z.number().min(0).max(604_800),
+  reason: z.string().max(256).default(''),
+});
+
+function asked<S extends z.ZodType>(schema: S, body: unknown): z.output<S> {
+  const checked = checkMessage(schema, body);
+  if (checked.ok) return checked.value;
+  throw new AppError('request.invalid', checked.error.message);
 }
 
 function nameIn(body: unknown): string {

@@ -27,8 +27,21 @@ export interface ActionArguments {
   };
   /** Run a module's golden vectors in the candidate host. */
   readonly prove: { readonly module: string; readonly key: VersionKey };
-  /** The candidate host takes the port; the old one stops accepting only in dropRetired. */
-  readonly switchSet: { readonly set: ServingSet };
+  /**
+   * The candidate host takes the port. With modules to watch, the old one stops accepting and stays loaded;
+   * without, it stops accepting only in dropRetired.
+   */
+  readonly switchSet: { readonly set: ServingSet; readonly watched: readonly string[] };
+  /** Ask the hosts what was done on probation. */
+  readonly sampleProbation: Readonly<Record<never, never>>;
+  /** The set before the probation answers again. */
+  readonly returnSet: {
+    readonly set: ServingSet;
+    readonly because: 'superseded' | 'failed';
+    /** Modules that are refused for this generation. */
+    readonly failed: readonly string[];
+    readonly problem?: Problem;
+  };
   readonly commitSet: { readonly generation: number; readonly set: ServingSet };
   /** Let the replaced host finish and end. */
   readonly dropRetired: Readonly<Record<never, never>>;

@@ -1,7 +1,7 @@
 /** What can happen to the device, as plain data: the only way in which what is observed changes. */
 import type { Problem } from '#shared/kernel/errors.js';
 import type { Desired } from '#shared/protocol/desired.js';
-import type { Progress, ServingSet, VersionKey } from '#agent/reconcile/observed.js';
+import type { ProbationSample, Progress, ServingSet, VersionKey } from '#agent/reconcile/observed.js';
 
 /** A rejection that was kept on disk: it counts for its generation only. */
 export interface Rejection {
@@ -42,10 +42,19 @@ export type Fact =
   | { readonly kind: 'candidateLoaded' }
   | { readonly kind: 'candidateGone' }
   | ({ readonly kind: 'provingStarted' } & AtTrack)
-  | ({ readonly kind: 'proved' } & AtTrack)
-  | { readonly kind: 'switched'; readonly scripts: readonly string[] }
+  | ({ readonly kind: 'proved'; readonly numbers?: Readonly<Record<string, number>> } & AtTrack)
+  /** @property watched the modules that are on probation from now on; none: there is no probation */
+  | { readonly kind: 'switched'; readonly scripts: readonly string[]; readonly watched: readonly string[] }
+  | { readonly kind: 'probationAsked' }
+  | { readonly kind: 'probationSampled'; readonly sample: ProbationSample }
+  /** The set before the probation answers again, or, not warm, must be started. */
+  | { readonly kind: 'returned'; readonly warm: boolean; readonly scripts: readonly string[] }
+  /** A module says until when it must not be replaced; a time that has passed ends it. */
+  | { readonly kind: 'deferred'; readonly module: string; readonly until: number; readonly reason: string }
   | { readonly kind: 'committed'; readonly generation: number; readonly set: ServingSet }
   | { readonly kind: 'retiredDraining' }
+  /** The replaced host stops accepting, finishes what it has, and stays loaded. */
+  | { readonly kind: 'pausing' }
   | { readonly kind: 'retiredDropped' }
   | { readonly kind: 'linkChanged'; readonly up: boolean }
   | { readonly kind: 'garbageChanged'; readonly due: boolean };

@@ -3,30 +3,34 @@
  * one about a version that is no longer wanted, or that the transition table does not allow, changes
  * nothing: a late answer of a cancelled download must not move its successor.
  */
-import { errorRegistry, type Problem } from '#shared/kernel/errors.js';
-import type { Desired, ImageReference } from '#shared/protocol/desired.js';
+import type { Desired } from '#shared/protocol/desired.js';
+import { entry, type Observed, type ProcessObservation } from '#agent/reconcile/observed.js';
+import type { Fact, Rejection } from '#agent/reconcile/fact.js';
 import {
-  entry,
-  type Exit,
-  type Observed,
-  type ProcessObservation,
-  type Track,
-  type VersionKey,
-  versionKeyOf,
-} from '#agent/reconcile/observed.js';
-import type { AtTrack, Fact, Rejection } from '#agent/reconcile/fact.js';
-import { type TrackEvent, transition } from '#agent/reconcile/track-state.js';
-
-/** When, by the monotonic clock, and the random number of this moment. */
-export interface Moment {
-  readonly at: number;
-  readonly random: number;
-}
-
-/** Failures that the same version meets again wherever it is tried. */
-export function isPermanent(problem: Problem): boolean {
-  return errorRegistry[problem.code].retry === 'never';
-}
+  askRestart,
+  changeScript,
+  committed,
+  crashedOnProbation,
+  exited,
+  exitsOf,
+  forgiveHost,
+  loseServed,
+  mapScripts,
+  returned,
+  switchOver,
+  withServing,
+} from '#agent/reconcile/observe-serving.js';
+import {
+  changeTrack,
+  clearProblem,
+  failVersion,
+  type Moment,
+  move,
+  tracksOf,
+  without,
+} from '#agent/reconcile/observe-tracks.js';
+import { probationEvidence } from '#agent/reconcile/probation-evidence.js';
+import { probationNumbers } from '#shared/supervisor/probation.js';
 
 export function observe(observed: Observed, fact: Fact, moment: Moment): Observed {
   switch (fact.kind) {
@@ -39,15 +43,9 @@ export function observe(observed: Observed, fact: Fact, moment: Moment): Observe
         track.state === 'fetching' ? { ...track, progress: fact.progress } : track,
       );
     case 'staged':
-      return move(observed, fact, 'staged', moment);
-    case 'versionFailed': {
-      const event = isPermanent(fact.problem) ? 'rejected' : 'failed';
-      return move(observed, fact, event, moment, (track) => ({
-        ...track,
-        attempts: track.attempts + 1,
-        problem: fact.problem,
-      }));
-    }
+      return move(observed, fact, 'staged', moment, (track) => ({ ...track, readyAt: track.readyAt ?? moment.at }));
+    case 'versionFailed':
+      return failVersion(observed, fact, fact.problem, moment);
     case 'fetchCancelled':
       return changeTrack(observed, fact, () => undefined);
     case 'versionLost':
@@ -66,8 +64,10 @@ export function observe(observed: Observed, fact: Fact, moment: Moment): Observe
       });
     case 'servingLost':
       return loseServed(observed, fact.module, moment);
-    case 'hostExited':
-      return withServing(observed, { host: exited(observed.serving.host, fact, moment) });
+    case 'hostExited': {
+      const state = crashedOnProbation(observed, undefined, fact.reason);
+      return withServing(state, { host: exited(observed.serving.host, fact, moment) });
+    }
     case 'scriptStarting':
       return changeScript(observed, fact.module, (before) => ({
         state: 'starting',
@@ -76,8 +76,10 @@ export function observe(observed: Observed, fact: Fact, moment: Moment): Observe
       }));
     case 'scriptStarted':
       return changeScript(observed, fact.module, (before) => ({ state: 'running', exits: exitsOf(before) }));
-    case 'scriptExited':
-      return changeScript(observed, fact.module, (before) => exited(before, fact, moment));
+    case 'scriptExited': {
+      const state = crashedOnProbation(observed, fact.module, fact.reason);
+      return changeScript(state, fact.module, (before) => exited(before, fact, moment));
+    }
     case 'gaveUp': {
       const stopped = (before: ProcessObservation): ProcessObservation => ({
         state: 'stopped',
@@ -102,16 +104,30 @@ export function observe(observed: Observed, fact: Fact, moment: Moment): Observe
       return move({ ...observed, candidate: { ...observed.candidate, proving } }, fact, 'provingStarted', moment);
     }
     case 'proved':
-      return move(endProving(observed), fact, 'proved', moment);
+      return move(endProving(observed), fact, 'proved', moment, (track) => ({
+        ...track,
+        numbers: { ...track.numbers, ...fact.numbers },
+      }));
     case 'switched':
-      return switchOver(observed, fact.scripts, moment);
+      return switchOver(observed, fact.scripts, fact.watched, moment);
+    case 'probationAsked':
+      if (observed.probation === undefined) return observed;
+      return { ...observed, probation: { ...observed.probation, askedAt: moment.at } };
+    case 'probationSampled':
+      return sampleProbation(observed, fact.sample);
+    case 'returned':
+      return returned(observed, fact.warm, fact.scripts, moment);
     case 'committed':
-      return { ...observed, committed: { generation: fact.generation, set: fact.set } };
+      return committed(observed, fact.generation, fact.set, moment);
     case 'retiredDraining':
       return { ...observed, retiring: false, draining: [...observed.draining, moment.at] };
+    case 'pausing':
+      return { ...observed, draining: [...observed.draining, moment.at] };
     case 'retiredDropped':
       // The oldest is the first whose time is up; which one ended makes no other difference.
       return { ...observed, draining: observed.draining.slice(1) };
+    case 'deferred':
+      return defer(observed, fact, moment);
     case 'linkChanged':
       return { ...observed, linkUp: fact.up };
     case 'garbageChanged':
@@ -119,66 +135,14 @@ export function observe(observed: Observed, fact: Fact, moment: Moment): Observe
   }
 }
 
-/** Tracks of versions still wanted go on; all others begin anew or end. Rejections of older generations lapse. */
 function acceptDesired(
   observed: Observed,
   desired: Desired,
   rejections: Readonly<Record<string, Rejection>>,
   moment: Moment,
 ): Observed {
-  const tracks: Record<string, Track> = {};
-  for (const [name, module] of Object.entries(desired.modules)) {
-    const key = versionKeyOf(module);
-    const rejection = entry(rejections, name);
-    const fresh: Track =
-      rejection?.key === key
-        ? { ...newTrack(key, module.image, moment), state: 'rejected', problem: rejection.problem, attempts: 1 }
-        : entry(observed.serving.set, name) === key
-          ? { ...newTrack(key, module.image, moment), state: 'active' }
-          : newTrack(key, module.image, moment);
-    const before = entry(observed.tracks, name);
-    tracks[name] = before?.key === key && before.state !== 'rejected' ? before : fresh;
-  }
-  for (const image of desired.prefetch) {
-    const before = entry(observed.tracks, image.digest);
-    tracks[image.digest] =
-      before !== undefined && before.state !== 'rejected' ? before : newTrack(image.digest, image, moment);
-  }
-  // A download that nothing wants is known until it has ended, so that the plan can cancel it.
-  for (const [id, track] of Object.entries(observed.tracks)) {
-    if (track.state === 'fetching' && !Object.hasOwn(tracks, id)) tracks[id] = track;
-  }
-  return forgiveHost({ ...observed, tracks });
-}
-
-function newTrack(key: VersionKey, image: ImageReference, moment: Moment): Track {
-  return { key, image, state: 'wanted', attempts: 0, since: moment.at, jitter: moment.random };
-}
-
-function move(
-  observed: Observed,
-  at: AtTrack,
-  event: TrackEvent,
-  moment: Moment,
-  change: (track: Track) => Track = (track) => track,
-): Observed {
-  return changeTrack(observed, at, (track) => {
-    const next = transition(track.state, event);
-    if (!next.ok) return track;
-    return { ...change(track), state: next.value, since: moment.at, jitter: moment.random };
-  });
-}
-
-function changeTrack(observed: Observed, at: AtTrack, change: (track: Track) => Track | undefined): Observed {
-  const track = entry(observed.tracks, at.track);
-  if (track === undefined || track.key !== at.key) return observed;
-  const next = change(track);
-  if (next === undefined) return { ...observed, tracks: without(observed.tracks, at.track) };
-  return { ...observed, tracks: { ...observed.tracks, [at.track]: next } };
-}
-
-function clearProblem({ problem: _cause, progress: _progress, ...track }: Track): Track {
-  return track;
+  const tracks = tracksOf(observed, desired, rejections, moment);
+  return forgiveHost({ ...observed, tracks, acceptedAt: moment.at });
 }
 
 function dropCandidate(observed: Observed, moment: Moment): Observed {
@@ -191,102 +155,42 @@ function dropCandidate(observed: Observed, moment: Moment): Observed {
   );
 }
 
-function loseServed(observed: Observed, module: string, moment: Moment): Observed {
-  const key = entry(observed.serving.set, module);
-  if (key === undefined) return observed;
-  const state = withServing(observed, {
-    set: without(observed.serving.set, module),
-    scripts: without(observed.serving.scripts, module),
-  });
-  return move(state, { track: module, key }, 'lost', moment);
-}
-
-/** What was left alone is tried again; a host that runs is replaced by its like. */
-function askRestart(observed: Observed, module: string): Observed {
-  const { host, scripts } = observed.serving;
-  if (host.state === 'running' && entry(scripts, module) === undefined) {
-    return withServing(observed, { restartDue: true });
-  }
-  return forgiveScript(forgiveHost(observed), module);
-}
-
 function endProving(observed: Observed): Observed {
   if (observed.candidate === undefined) return observed;
   const { proving: _done, ...candidate } = observed.candidate;
   return { ...observed, candidate };
 }
 
-function switchOver(observed: Observed, scripts: readonly string[], moment: Moment): Observed {
-  const { candidate, ...rest } = observed;
-  if (candidate === undefined) return observed;
-  const state: Observed = {
-    ...rest,
-    serving: {
-      set: candidate.set,
-      host: { state: 'running', exits: [] },
-      restartDue: false,
-      scripts: mapScripts(scripts, observed, (before, module) =>
-        before !== undefined && entry(observed.serving.set, module) === candidate.set[module]
-          ? before
-          : { state: 'running', exits: [] },
-      ),
-    },
-    retiring: true,
-  };
-  return Object.entries(candidate.set).reduce<Observed>(
-    (next, [track, key]) =>
-      entry(next.tracks, track)?.state === 'active' ? next : move(next, { track, key }, 'activated', moment),
-    state,
+/** A sample that was asked for before this probation began says nothing about it. */
+function sampleProbation(observed: Observed, sample: Extract<Fact, { kind: 'probationSampled' }>['sample']): Observed {
+  const { probation } = observed;
+  if (probation === undefined || sample.at < probation.since) return observed;
+  const { askedAt: _answered, ...rest } = probation;
+  const next = { ...rest, sample };
+  return Object.entries(probation.changed).reduce<Observed>(
+    (state, [track, key]) =>
+      changeTrack(state, { track, key }, (before) => ({
+        ...before,
+        numbers: {
+          ...before.numbers,
+          ...probationNumbers(
+            probationEvidence(next, () => undefined),
+            track,
+          ),
+        },
+      })),
+    { ...observed, probation: next },
   );
 }
 
-function exited(
-  before: ProcessObservation,
-  fact: { readonly clean: boolean; readonly reason: string },
+function defer(
+  observed: Observed,
+  { module, until, reason }: Extract<Fact, { kind: 'deferred' }>,
   moment: Moment,
-): ProcessObservation {
-  if (before.state === 'stopped') return before;
-  const exit: Exit = { atMs: moment.at, clean: fact.clean };
-  // As many as any policy counts.
-  return { state: 'down', exits: [...exitsOf(before), exit].slice(-1001), jitter: moment.random, reason: fact.reason };
-}
-
-function exitsOf(process: ProcessObservation): readonly Exit[] {
-  return process.state === 'absent' ? [] : process.exits;
-}
-
-function forgiveHost(observed: Observed): Observed {
-  if (observed.serving.host.state !== 'stopped') return observed;
-  return withServing(observed, { host: { state: 'absent' } });
-}
-
-function forgiveScript(observed: Observed, module: string): Observed {
-  if (entry(observed.serving.scripts, module)?.state !== 'stopped') return observed;
-  return changeScript(observed, module, () => ({ state: 'absent' }));
-}
-
-function withServing(observed: Observed, change: Partial<Observed['serving']>): Observed {
-  return { ...observed, serving: { ...observed.serving, ...change } };
-}
-
-function changeScript(
-  observed: Observed,
-  module: string,
-  change: (before: ProcessObservation) => ProcessObservation,
 ): Observed {
-  const before = entry(observed.serving.scripts, module);
-  if (before === undefined) return observed;
-  return withServing(observed, { scripts: { ...observed.serving.scripts, [module]: change(before) } });
-}
-
-function mapScripts(
-  modules: readonly string[],
-  observed: Observed,
-  state: (before: ProcessObservation | undefined, module: string) => ProcessObservation,
-): Record<string, ProcessObservation> {
-  return Object.fromEntries(modules.map((module) => [module, state(entry(observed.serving.scripts, module), module)]));
-}
-
-function without<T>(record: Readonly<Record<string, T>>, name: string): Record<string, T> {
-  return Object.fromEntries(Object.entries(record).filter(([key]) => key !== name));
+  if (until <= moment.at) {
+    if (entry(observed.deferrals, module) === undefined) return observed;
+    return { ...observed, deferrals: without(observed.deferrals, module) };
+  }
+  return { ...observed, deferrals: { ...observed.deferrals, [module]: { until, reason } } };
 }

@@ -2,6 +2,7 @@
 import type { Problem } from '#shared/kernel/errors.js';
 import type { DesiredModule, ImageReference } from '#shared/protocol/desired.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
+import type { Counted } from '#shared/supervisor/probation.js';
 import type { TrackState } from '#agent/reconcile/track-state.js';
 
 /**
@@ -37,6 +38,12 @@ export interface Track {
   readonly jitter: number;
   readonly problem?: Problem;
   readonly progress?: Progress;
+  /** What was measured of it: golden vectors, probation. */
+  readonly numbers?: Readonly<Record<string, number>>;
+  /** When it was verified and unpacked: from then on its module may put it off. */
+  readonly readyAt?: number;
+  /** Takes over together with the other tracks of the group, or not at all. */
+  readonly group?: string;
 }
 
 /** The set a host serves: version by module name. */
@@ -64,6 +71,34 @@ export interface CandidateObservation {
   readonly proving?: { readonly module: string; readonly since: number };
 }
 
+/** What the versions on probation and the ones before them have done, at one moment. */
+export interface ProbationSample {
+  readonly at: number;
+  readonly modules: Readonly<Record<string, { readonly candidate: Counted; readonly incumbent: Counted }>>;
+  /** Of the processes that the two sets do not share; absent where the machine does not tell. */
+  readonly memory?: { readonly candidateBytes: number; readonly incumbentBytes: number };
+}
+
+export interface ProbationObservation {
+  readonly since: number;
+  /** Versions that came with the switch, by module. */
+  readonly changed: ServingSet;
+  /** Those of them that replaced another one, and are judged by their requests. */
+  readonly watched: readonly string[];
+  /** The set before it: loaded, not accepting. */
+  readonly fallback: ServingSet;
+  /** When the hosts were last asked. */
+  readonly askedAt?: number;
+  readonly sample?: ProbationSample;
+  readonly crash?: { readonly module: string | undefined; readonly reason: string };
+}
+
+/** A module says that it must not be replaced now. */
+export interface Deferral {
+  readonly until: number;
+  readonly reason: string;
+}
+
 export interface Observed {
   readonly tracks: Readonly<Record<string, Track>>;
   readonly serving: {
@@ -75,6 +110,11 @@ export interface Observed {
     readonly restartDue: boolean;
   };
   readonly candidate?: CandidateObservation;
+  /** The serving set is new, and not committed to yet. */
+  readonly probation?: ProbationObservation;
+  readonly deferrals: Readonly<Record<string, Deferral>>;
+  /** When the document that counts was accepted. */
+  readonly acceptedAt: number;
   /** A switch replaced a host, which still accepts until what replaced it is committed. */
   readonly retiring: boolean;
   /** When replaced hosts stopped accepting that still finish what they have: until then, old answers. */
@@ -87,6 +127,8 @@ export interface Observed {
 export const nothingObserved: Observed = {
   tracks: {},
   serving: { set: {}, host: { state: 'absent' }, scripts: {}, restartDue: false },
+  deferrals: {},
+  acceptedAt: 0,
   retiring: false,
   draining: [],
   committed: { generation: 0, set: {} },

@@ -15,6 +15,8 @@ export interface Policy {
   readonly startTimeoutMs: number;
   /** How long a replaced host may take over what it has. */
   readonly drainMs: number;
+  /** How often what is on probation is looked at. */
+  readonly probationLookMs: number;
   /** For the scoring host while no module says otherwise. */
   readonly hostRestart: RestartPolicy;
 }
@@ -27,5 +29,6 @@ export const defaultPolicy: Policy = {
   proveTimeoutMs: 120_000,
   startTimeoutMs: 120_000,
   drainMs: 30_000,
+  probationLookMs: 1_000,
   hostRestart: { restart: 'always', maxRestarts: 20, windowSeconds: 600 },
 };

@@ -10,7 +10,7 @@ import type { Random } from '#shared/kernel/ids.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import { type Action, type Executors, execute } from '#agent/reconcile/action.js';
 import type { DeviceState } from '#agent/reconcile/device-state.js';
-import { type Plan, planDevice } from '#agent/reconcile/plan.js';
+import { type Plan, planDevice, wakeTimes } from '#agent/reconcile/plan.js';
 import type { Policy } from '#agent/reconcile/policy.js';
 
 /** For `explain`: what was planned, when. */
@@ -86,8 +86,8 @@ export class Reconciler {
       }
       this.failuresInARow = 0;
       if (plan.actions.length === 0) {
-        const deadlines = plan.waiting.flatMap((one) => ('deadline' in one ? [one.deadline] : []));
-        if (deadlines.length > 0) this.wakeAfter(Math.min(...deadlines) - clock.monotonic());
+        const times = wakeTimes(plan);
+        if (times.length > 0) this.wakeAfter(Math.min(...times) - clock.monotonic());
         return;
       }
     }

@@ -1,8 +1,10 @@
 /** What the device says of itself, from what is observed. Pure. */
-import type { Desired } from '#shared/protocol/desired.js';
+import { toInstant } from '#shared/kernel/clock.js';
+import type { Desired, ImageReference } from '#shared/protocol/desired.js';
 import type { Capabilities, ModuleReport, ReportedState } from '#shared/protocol/reported.js';
 import type { Problem } from '#shared/kernel/errors.js';
 import { entry, type Observed, type Track, versionKeyOf } from '#agent/reconcile/observed.js';
+import type { Plan } from '#agent/reconcile/plan.js';
 
 type Active = NonNullable<ModuleReport['active']>;
 type Candidate = NonNullable<ModuleReport['candidate']>;
@@ -17,9 +19,15 @@ export interface ServedVersion {
 export interface ReportInput {
   readonly desired: Desired | undefined;
   readonly observed: Observed;
-  readonly converged: boolean;
+  readonly plan: Pick<Plan, 'converged' | 'waiting'>;
+  /** Wall clock minus monotonic clock, now. */
+  readonly offset: number;
   /** The versions that answer. */
   readonly served: Readonly<Record<string, ServedVersion>>;
+  /** The versions that the device is committed to: others answer while they are on probation. */
+  readonly committed: Readonly<Record<string, ServedVersion>>;
+  /** What is desired and, by a person's word at the device, not followed. */
+  readonly held: Readonly<Record<string, { readonly image: ImageReference; readonly problem: Problem }>>;
   readonly previous: Readonly<Record<string, { readonly digest: string; readonly version: number }>>;
   readonly capabilities: Capabilities;
   readonly refused: { readonly generation?: number; readonly problem: Problem; readonly at: string } | undefined;
@@ -39,7 +47,7 @@ export function reportedStateOf(input: ReportInput): ReportedState {
   const modules = Object.fromEntries([...names].sort().map((name) => [name, moduleReport(name, input)]));
   return {
     generation: desired?.generation ?? observed.committed.generation,
-    converged: input.converged,
+    converged: input.plan.converged && Object.keys(input.held).length === 0,
     modules: Object.fromEntries(Object.entries(modules).filter(([name]) => names.has(name) || entry(served, name))),
     capabilities: input.capabilities,
     refused: input.refused === undefined ? null : { ...input.refused, problem: mutable(input.refused.problem) },
@@ -56,14 +64,25 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
   const active = activeOf(name, input);
   const candidate = candidateOf(name, input);
   const previous = entry(input.previous, name);
+  const busy = input.plan.waiting.find((one) => one.kind === 'busy' && one.module === name);
   return {
     ...(active === undefined ? {} : { active }),
     ...(candidate === undefined ? {} : { candidate }),
     ...(previous === undefined ? {} : { previous: { digest: previous.digest, version: previous.version } }),
+    ...(busy?.kind === 'busy'
+      ? { busy: { until: wholeSecond(busy.deadline + input.offset), reason: busy.reason } }
+      : {}),
   };
 }
 
-function activeOf(name: string, { observed, served }: ReportInput): Active | undefined {
+/** The difference of two clocks trembles; what is reported must not. */
+function wholeSecond(ms: number): string {
+  return toInstant(Math.round(ms / 1000) * 1000);
+}
+
+function activeOf(name: string, input: ReportInput): Active | undefined {
+  const { observed, served } = input;
+  if (entry(observed.probation?.changed ?? {}, name) !== undefined) return standbyOf(name, input);
   const version = entry(served, name);
   if (version === undefined || entry(observed.serving.set, name) === undefined) return undefined;
   const processes = [observed.serving.host, entry(observed.serving.scripts, name)].filter((one) => one !== undefined);
@@ -81,12 +100,26 @@ function activeOf(name: string, { observed, served }: ReportInput): Active | und
   };
 }
 
-function candidateOf(name: string, { desired, observed }: ReportInput): Candidate | undefined {
+/** While its successor is on probation. */
+function standbyOf(name: string, { observed, committed }: ReportInput): Active | undefined {
+  const version = entry(committed, name);
+  if (version === undefined || entry(observed.probation?.fallback ?? {}, name) === undefined) return undefined;
+  const { digest, version: number, numbers } = version;
+  return { digest, version: number, state: 'standby', numbers: { ...numbers } };
+}
+
+function candidateOf(name: string, { desired, observed, held }: ReportInput): Candidate | undefined {
+  const refused = entry(held, name);
+  if (refused !== undefined) {
+    const { image, problem } = refused;
+    return { digest: image.digest, version: image.version, state: 'rejected', reason: mutable(problem) };
+  }
   const wanted = desired === undefined ? undefined : entry(desired.modules, name);
   const track = entry(observed.tracks, name);
   if (wanted === undefined || track === undefined) return undefined;
   const key = versionKeyOf(wanted);
-  if (track.key !== key || entry(observed.serving.set, name) === key) return undefined;
+  const onProbation = entry(observed.probation?.changed ?? {}, name) === key;
+  if (track.key !== key || (entry(observed.serving.set, name) === key && !onProbation)) return undefined;
   const state = candidateStateOf(track);
   if (state === undefined) return undefined;
   return {
@@ -94,7 +127,7 @@ function candidateOf(name: string, { desired, observed }: ReportInput): Candidat
     version: track.image.version,
     state,
     ...(track.problem === undefined ? {} : { reason: mutable(track.problem) }),
-    numbers: { attempts: track.attempts, ...track.progress },
+    numbers: { attempts: track.attempts, ...track.progress, ...track.numbers },
   };
 }
 
@@ -104,6 +137,7 @@ function candidateStateOf({ state }: Track): Candidate['state'] | undefined {
     case 'fetching':
       return 'fetching';
     case 'staged':
+    case 'probation':
     case 'rejected':
     case 'failed':
       return state;

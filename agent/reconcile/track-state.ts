@@ -14,6 +14,8 @@ export const trackStates = [
   /** Its golden vectors run in a candidate host. */
   'proving',
   'proved',
+  /** Answers requests, watched, with the version before it still loaded. */
+  'probation',
   /** Answers requests. */
   'active',
   /** Permanent for this generation. */
@@ -28,8 +30,9 @@ export const trackEvents = [
   'staged',
   'provingStarted',
   'proved',
-  /** Its candidate host went away for a reason that was not this version's. */
+  /** It no longer is the candidate, or no longer on probation, for a reason that was not this version's. */
   'setAside',
+  'probationStarted',
   'activated',
   'failed',
   'rejected',
@@ -50,7 +53,15 @@ const table: Readonly<Record<TrackState, Readonly<Partial<Record<TrackEvent, Tra
     lost: 'wanted',
   },
   proving: { proved: 'proved', failed: 'failed', rejected: 'rejected', setAside: 'staged', lost: 'wanted' },
-  proved: { activated: 'active', failed: 'failed', rejected: 'rejected', setAside: 'proved', lost: 'wanted' },
+  proved: {
+    probationStarted: 'probation',
+    activated: 'active',
+    failed: 'failed',
+    rejected: 'rejected',
+    setAside: 'proved',
+    lost: 'wanted',
+  },
+  probation: { activated: 'active', failed: 'failed', rejected: 'rejected', setAside: 'staged', lost: 'wanted' },
   active: { failed: 'failed', rejected: 'rejected', lost: 'wanted' },
   rejected: {},
   failed: { fetchStarted: 'fetching', rejected: 'rejected', lost: 'wanted' },

@@ -1,8 +1,10 @@
 /**
  * The sets of host processes that there are: the one that answers, the candidate, and the one that was
- * replaced and finishes. All take turns on one handle, so that no connection is refused in between.
- * It does what the reconciler's actions ask, and tells what happened as facts; it decides nothing.
+ * replaced, which finishes, or stands by while its successor is on probation. All take turns on one handle,
+ * so that no connection is refused in between. It does what the reconciler's actions ask, and tells what
+ * happened as facts; it decides nothing.
  */
+import type { Clock } from '#shared/kernel/clock.js';
 import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { HostAccess } from '#shared/scoring/access/host-access.js';
@@ -13,11 +15,20 @@ import type { Sandbox } from '#shared/supervisor/sandbox/sandbox.js';
 import type { ModuleStats } from '#agent/telemetry/collector.js';
 import type { HostEnvironment } from '#agent/providers/loader-environment.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
-import { HostSet, type HostSetPorts, type HostSettings, type LoadFailure } from '#shared/supervisor/host-set.js';
+import {
+  HostSet,
+  type HostSetPorts,
+  type HostSettings,
+  type LoadFailure,
+  type Proved,
+} from '#shared/supervisor/host-set.js';
 import type { ScriptRunner } from '#shared/supervisor/script-runner.js';
+import type { ProbationSample } from '#agent/reconcile/observed.js';
 import { type ModuleVersion, servedModuleOf } from '#agent/serving/module-version.js';
+import { SetRecord } from '#agent/serving/set-record.js';
 
 export interface ServingPorts {
+  readonly clock: Clock;
   readonly entries: HostEntries;
   readonly hostEnvironment: HostEnvironment;
   readonly handle: ListenHandle;
@@ -34,6 +45,8 @@ export interface ServingPorts {
   readonly onHostExit: (cause: ExitCause) => void;
   readonly onScriptExit: (module: string, cause: ExitCause) => void;
   readonly onCandidateExit: (cause: ExitCause) => void;
+  /** A module that answers asks not to be replaced for so long. */
+  readonly onDefer: (module: string, forMs: number, reason: string) => void;
   readonly onLog: (modules: readonly string[], line: string) => void;
   /** A module wrote more lines than are kept. */
   readonly onLogDropped: (module: string, dropped: Dropped) => void;
@@ -51,7 +64,12 @@ export class Serving {
   private current: HostSet | undefined;
   private candidate: HostSet | undefined;
   private starting: HostSet | undefined;
-  private retired: HostSet | undefined;
+  private replaced: HostSet | undefined;
+  /** Resident memory of the scoring host that was replaced, when it was. */
+  private replacedBytes = 0;
+  private readonly records = new WeakMap<HostSet, SetRecord>();
+  /** Counted for a sample, and not yet told to whoever asks for the counts. */
+  private untold: ModuleStats = [];
   private ids = 0;
 
   constructor(private readonly ports: ServingPorts) {}
@@ -100,7 +118,7 @@ export class Serving {
     return set.load({ ...this.ports.settings, labels: this.ports.labels('desired') });
   }
 
-  async prove(module: string): Promise<Result<{ readonly vectors: number }, Problem>> {
+  async prove(module: string): Promise<Result<Proved, Problem>> {
     if (this.candidate === undefined) {
       return { ok: false, error: { code: 'process.failed', message: 'the candidate host is gone' } };
     }
@@ -113,30 +131,89 @@ export class Serving {
     await candidate?.kill(new Set(this.current?.scripts.values() ?? []));
   }
 
-  /** Both accept from the same handle until the old one is drained. @returns false when there is no candidate */
+  /** Both accept from the same handle until the old one is paused or drained. @returns false when there is no candidate */
   async switchOver(): Promise<boolean> {
-    const { candidate } = this;
+    const { candidate, current } = this;
     if (candidate === undefined) return false;
+    if (current !== undefined) this.replacedBytes = (await this.count(current)).rssBytes;
     candidate.label(this.ports.labels('desired'));
     await candidate.listen({ http: this.ports.handle, grpc: this.ports.grpcHandle });
-    await this.dropRetired();
-    this.retired = this.current;
+    await this.dropReplaced();
+    this.replaced = current;
     this.current = candidate;
     this.candidate = undefined;
     return true;
   }
 
-  async dropRetired(): Promise<void> {
-    const { retired } = this;
-    this.retired = undefined;
-    if (retired === undefined) return;
+  /** The replaced set finishes what it has and stands by. */
+  async pauseReplaced(): Promise<void> {
+    const { replaced } = this;
+    // One that ends meanwhile has nothing to tell.
+    const last = await replaced?.pause().catch(() => undefined);
+    if (replaced === undefined || last === undefined) return;
+    this.recordOf(replaced).add(last.modules, this.ports.clock.monotonic());
+    await this.ports.onLastStats(last.modules);
+  }
+
+  /**
+   * The replaced set answers again, and the one that answered is the replaced one.
+   *
+   * @returns false when it is gone: then it must be started
+   */
+  async goBack(): Promise<boolean> {
+    const { replaced, current } = this;
+    this.replaced = undefined;
+    if (replaced === undefined || replaced.ended) return false;
+    replaced.label(this.ports.labels('committed'));
+    try {
+      await replaced.listen({ http: this.ports.handle, grpc: this.ports.grpcHandle });
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      return false;
+    }
+    this.replaced = current;
+    this.current = replaced;
+    return true;
+  }
+
+  /** Scripts of the answering set that do not run. */
+  get scriptsDown(): string[] {
+    const all = [...(this.current?.scripts.values() ?? [])];
+    return all.filter(({ running }) => !running).map(({ module }) => module.name);
+  }
+
+  /** What the answering set has done since it took over, beside what the one before it did lately. */
+  async sample(modules: readonly string[]): Promise<ProbationSample | undefined> {
+    const { current, replaced, replacedBytes } = this;
+    if (current === undefined || replaced === undefined) return undefined;
+    const { rssBytes } = await this.count(current);
+    const [candidateBytes, incumbentBytes] = [
+      rssBytes + (await current.scriptBytes(replaced)),
+      replacedBytes + (await replaced.scriptBytes(current)),
+    ];
+    return {
+      at: this.ports.clock.monotonic(),
+      modules: Object.fromEntries(
+        modules.map((name) => [
+          name,
+          { candidate: this.recordOf(current).sinceStart(name), incumbent: this.recordOf(replaced).lately(name) },
+        ]),
+      ),
+      ...(replacedBytes > 0 ? { memory: { candidateBytes, incumbentBytes } } : {}),
+    };
+  }
+
+  async dropReplaced(): Promise<void> {
+    const { replaced } = this;
+    this.replaced = undefined;
+    if (replaced === undefined) return;
     const keep = new Set(this.current?.scripts.values() ?? []);
-    await this.ports.onLastStats(await retired.drain(this.ports.drainMs, keep));
+    await this.ports.onLastStats(await replaced.drain(this.ports.drainMs, keep));
   }
 
   /** Hosts that are started later read it from their settings. */
   async setAccess(access: HostAccess): Promise<void> {
-    const all = [this.current, this.candidate, this.starting, this.retired];
+    const all = [this.current, this.candidate, this.starting, this.replaced];
     const sets = all.filter((set) => set !== undefined);
     await Promise.all(sets.map((set) => set.setAccess(access)));
   }
@@ -147,9 +224,10 @@ export class Serving {
 
   async stats(): Promise<{ readonly modules: ModuleStats; readonly rssBytes: number }> {
     const { current } = this;
-    // A host that ends in this moment has no counts to give; its exit is told elsewhere.
-    const none = { modules: [], rssBytes: 0 };
-    return current === undefined ? none : current.stats().catch(() => none);
+    const { rssBytes } = current === undefined ? { rssBytes: 0 } : await this.count(current);
+    const modules = this.untold;
+    this.untold = [];
+    return { modules, rssBytes };
   }
 
   async stop(): Promise<void> {
@@ -157,9 +235,24 @@ export class Serving {
     this.starting = undefined;
     await starting?.kill(new Set());
     await this.discardCandidate();
-    await this.dropRetired();
+    await this.dropReplaced();
     this.current = undefined;
+    if (this.untold.length > 0) await this.ports.onLastStats(this.untold);
     if (current !== undefined) await this.ports.onLastStats(await current.drain(this.ports.drainMs, new Set()));
+  }
+
+  /** Takes a set's counts once, for both who ask for them. A host that ends in this moment has none to give. */
+  private async count(set: HostSet): Promise<{ readonly rssBytes: number }> {
+    const { modules, rssBytes } = await set.stats().catch(() => ({ modules: [], rssBytes: 0 }));
+    this.recordOf(set).add(modules, this.ports.clock.monotonic());
+    this.untold = [...this.untold, ...modules];
+    return { rssBytes };
+  }
+
+  private recordOf(set: HostSet): SetRecord {
+    const record = this.records.get(set) ?? new SetRecord(this.ports.clock.monotonic());
+    this.records.set(set, record);
+    return record;
   }
 
   private async listen(set: HostSet): Promise<Result<void, LoadFailure>> {
@@ -192,6 +285,9 @@ export class Serving {
       onHostLog: ports.onLog,
       onExit: (runner, cause) => {
         if (this.current?.scripts.get(runner.module.id) === runner) ports.onScriptExit(runner.module.name, cause);
+      },
+      onDefer: (runner, forMs, reason) => {
+        if (this.current?.scripts.get(runner.module.id) === runner) ports.onDefer(runner.module.name, forMs, reason);
       },
     };
     return new HostSet(versions.map(servedModuleOf), existing, setPorts);

@@ -1,6 +1,6 @@
 /** The set that a start without network serves: in memory as on disk. */
 import type { JsonDocument } from '#shared/platform/atomic-file.js';
-import type { DesiredModule } from '#shared/protocol/desired.js';
+import { type DesiredModule, type ImageReference, updatePolicyOf } from '#shared/protocol/desired.js';
 import {
   entry,
   nothingObserved,
@@ -11,9 +11,11 @@ import {
 } from '#agent/reconcile/observed.js';
 import type { Committed, CommittedModule } from '#agent/store/state-documents.js';
 
-export const nothingCommitted: Committed = { generation: 0, modules: {}, previous: {} };
+export const nothingCommitted: Committed = { generation: 0, modules: {}, kept: {} };
 
 export class CommittedState {
+  private turn: Promise<unknown> = Promise.resolve();
+
   constructor(
     private readonly document: JsonDocument<Committed>,
     private current: Committed,
@@ -23,10 +25,35 @@ export class CommittedState {
     return this.current;
   }
 
-  async write(next: Committed): Promise<void> {
-    await this.document.write(next);
-    this.current = next;
+  /**
+   * Changes one after another, so that none is made from what another has replaced. On disk when it resolves.
+   *
+   * @param make what is next, with what to answer; undefined: nothing changes
+   */
+  async change<T>(
+    make: (current: Committed) => { readonly next: Committed; readonly answer: T } | undefined,
+  ): Promise<T | undefined> {
+    const turn = this.turn.then(async () => {
+      const made = make(this.current);
+      if (made === undefined) return undefined;
+      await this.document.write(made.next);
+      this.current = made.next;
+      return made.answer;
+    });
+    this.turn = turn.catch(() => undefined);
+    return turn;
   }
+}
+
+/** Of all versions that are kept for a return the one that is furthest back; undefined when none is. */
+export function withoutOldestKept(
+  current: Committed,
+): { readonly next: Committed; readonly answer: ImageReference } | undefined {
+  const [longest] = Object.entries(current.kept).sort(([, a], [, b]) => b.length - a.length);
+  const oldest = longest?.[1].at(-1);
+  if (longest === undefined || oldest === undefined) return undefined;
+  const [name, ways] = longest;
+  return { next: { ...current, kept: { ...current.kept, [name]: ways.slice(0, -1) } }, answer: oldest.image };
 }
 
 /** Before anything was looked at: what was committed is to be served. */
@@ -46,7 +73,7 @@ export function committedSetOf(committed: Committed): ServingSet {
   );
 }
 
-/** What is committed next, with the way back of every module that is still there. */
+/** What is committed next, with the ways back of every module that is still there. */
 export function nextCommitted(
   before: Committed,
   generation: number,
@@ -54,15 +81,28 @@ export function nextCommitted(
   tracks: Readonly<Record<string, Track>>,
 ): Committed {
   const modules: Record<string, CommittedModule> = {};
-  const previous: Record<string, Committed['previous'][string]> = {};
+  const kept: Record<string, DesiredModule[]> = {};
   for (const [name, desired] of Object.entries(served)) {
     const old = entry(before.modules, name);
     const same = old !== undefined && old.desired.image.digest === desired.image.digest;
     const track = entry(tracks, name);
     const progress = track?.key === versionKeyOf(desired) ? track.progress : undefined;
     modules[name] = { desired, numbers: progress === undefined && same ? old.numbers : { ...progress } };
-    const wayBack = same || old === undefined ? entry(before.previous, name) : old.desired.image;
-    if (wayBack !== undefined) previous[name] = wayBack;
+    const ways = waysBack(old?.desired, entry(before.kept, name) ?? [], desired);
+    if (ways.length > 0) kept[name] = ways;
   }
-  return { generation, modules, previous };
+  return { generation, modules, kept };
+}
+
+/** The latest first, each version once, without the one that answers; as many as its policy asks for. */
+function waysBack(old: DesiredModule | undefined, kept: readonly DesiredModule[], now: DesiredModule): DesiredModule[] {
+  const seen = new Set([versionKeyOf(now)]);
+  const ways: DesiredModule[] = [];
+  for (const one of old === undefined ? kept : [old, ...kept]) {
+    const key = versionKeyOf(one);
+    if (seen.has(key)) continue;
+    seen.add(key);
+    ways.push(one);
+  }
+  return ways.slice(0, updatePolicyOf(now).keepVersions);
 }

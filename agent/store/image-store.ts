@@ -15,6 +15,7 @@ import { decodeModuleManifest } from '#shared/package/read-manifest.js';
 import { unpackImage } from '#shared/package/unpack-image.js';
 import { maxWholeBlobBytes } from '#shared/protocol/blocks.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
+import type { ImageReference } from '#shared/protocol/desired.js';
 import type { Digest } from '#shared/protocol/primitives.js';
 import type { BlobCache } from '#agent/store/blob-cache.js';
 
@@ -96,6 +97,16 @@ export class ImageStore {
     const manifest = await this.manifestOf(image);
     if (manifest === undefined) return [image];
     return [image, manifest.config.digest, ...manifest.layers.map(({ digest }) => digest)];
+  }
+
+  /** Lets go of an image, but for what the others are made of as well. */
+  async discard(image: Digest, others: readonly ImageReference[]): Promise<void> {
+    if (others.some(({ digest }) => digest === image)) return;
+    const shared = new Set<Digest>();
+    for (const { digest } of others) for (const part of await this.partsOf(digest)) shared.add(part);
+    const parts = await this.partsOf(image);
+    await rm(this.folderOf(image), { recursive: true, force: true });
+    for (const part of parts) if (!shared.has(part)) await this.blobs.remove(part);
   }
 
   async collectFolders(keep: ReadonlySet<Digest>): Promise<void> {

@@ -6,7 +6,7 @@ import { readdir } from 'node:fs/promises';
 import * as z from 'zod';
 import { AppError, type ErrorCode, isErrorCode, type Problem } from '#shared/kernel/errors.js';
 import { JsonDocument } from '#shared/platform/atomic-file.js';
-import { desiredModuleSchema, imageReferenceSchema } from '#shared/protocol/desired.js';
+import { desiredModuleSchema } from '#shared/protocol/desired.js';
 import { envelopeSchema } from '#shared/protocol/envelope.js';
 import { counterSchema, instantSchema, nameSchema, problemSchema } from '#shared/protocol/primitives.js';
 import type { Lived } from '#agent/store/lived-time.js';
@@ -35,8 +35,8 @@ export type CommittedModule = z.infer<typeof committedModuleSchema>;
 const committedSchema = z.object({
   generation: counterSchema,
   modules: z.record(nameSchema, committedModuleSchema),
-  /** What each module was before: kept in the cache, reported. */
-  previous: z.record(nameSchema, imageReferenceSchema).default({}),
+  /** What each module was before, the latest first: kept on disk, for a return without network. */
+  kept: z.record(nameSchema, z.array(desiredModuleSchema)).default({}),
 });
 export type Committed = z.infer<typeof committedSchema>;
 
@@ -45,6 +45,17 @@ const rejectionsSchema = z.object({
   modules: z.record(nameSchema, z.object({ key: z.string(), problem: ownProblemSchema })),
 });
 export type Rejections = z.infer<typeof rejectionsSchema>;
+
+const probationSchema = z.object({
+  generation: counterSchema,
+  modules: z.record(nameSchema, z.string()),
+  /** How often it was begun and neither came to an end nor was left in order. */
+  begun: z.int().min(0),
+});
+export type ProbationEntry = z.infer<typeof probationSchema>;
+
+const holdsSchema = z.object({ generation: counterSchema, modules: z.record(nameSchema, desiredModuleSchema) });
+export type Holds = z.infer<typeof holdsSchema>;
 
 const bootSchema = z.object({ bootId: counterSchema });
 
@@ -57,6 +68,8 @@ export class StateDocuments {
   readonly desired: JsonDocument<AcceptedDesired>;
   readonly committed: JsonDocument<Committed>;
   readonly rejections: JsonDocument<Rejections>;
+  readonly probation: JsonDocument<ProbationEntry>;
+  readonly holds: JsonDocument<Holds>;
   readonly lived: JsonDocument<Lived>;
   private readonly boot: JsonDocument<{ bootId: number }>;
 
@@ -68,6 +81,8 @@ export class StateDocuments {
     this.desired = new JsonDocument(folder.desired, (value) => acceptedDesiredSchema.parse(value));
     this.committed = new JsonDocument(folder.committed, (value) => committedSchema.parse(value));
     this.rejections = new JsonDocument(folder.rejections, (value) => rejectionsSchema.parse(value));
+    this.probation = new JsonDocument(folder.probation, (value) => probationSchema.parse(value));
+    this.holds = new JsonDocument(folder.holds, (value) => holdsSchema.parse(value));
     this.lived = new JsonDocument(folder.lived, (value) => livedSchema.parse(value));
     this.boot = new JsonDocument(folder.boot, (value) => bootSchema.parse(value));
   }

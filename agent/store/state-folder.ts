@@ -28,6 +28,10 @@ export interface StateFolder {
   readonly desired: string;
   readonly committed: string;
   readonly rejections: string;
+  /** Versions on probation. */
+  readonly probation: string;
+  /** Versions that a person at the device went back to. */
+  readonly holds: string;
   readonly boot: string;
   /** The device's age clock. */
   readonly lived: string;
@@ -59,6 +63,8 @@ export function stateFolder(root: string): StateFolder {
     desired: join(root, 'desired.json'),
     committed: join(root, 'committed.json'),
     rejections: join(root, 'rejections.json'),
+    probation: join(root, 'probation.json'),
+    holds: join(root, 'holds.json'),
     boot: join(root, 'boot.json'),
     lived: join(root, 'lived.json'),
     blobs: join(root, 'blobs', 'sha256'),
@@ -99,9 +105,11 @@ export async function prepareStateFolder(folder: StateFolder): Promise<void> {
 
 /** Clears what belongs to one device. Blobs stay, as they are named by what they are, and so does the boot counter. */
 export async function forgetDevice(folder: StateFolder): Promise<void> {
-  const documents = [folder.trust, folder.desired, folder.committed, folder.rejections, folder.scoringKeys].flatMap(
-    (path) => [path, `${path}.previous`],
-  );
+  const { trust, desired, committed, rejections, probation, holds, scoringKeys } = folder;
+  const documents = [trust, desired, committed, rejections, probation, holds, scoringKeys].flatMap((path) => [
+    path,
+    `${path}.previous`,
+  ]);
   documents.push(folder.controlToken, folder.bundle);
   const folders = [folder.commands, folder.capture, folder.logs, folder.spool('telemetry'), folder.spool('events')];
   for (const path of [...documents, ...folders]) await rm(path, { recursive: true, force: true });

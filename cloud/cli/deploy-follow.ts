@@ -1,10 +1,10 @@
 /**
- * Follows one deployment until the device has done it or will not. The device's state is read anew
+ * Follows deployments of one generation until the device has done it or will not. The device's state is read anew
  * each time; live events only say when to look, so that losing them costs time, not truth.
  */
 import { AppError } from '#shared/kernel/errors.js';
 import { routes } from '#cloud/client/routes.js';
-import { type DeployTarget, judgeDeployment } from './deploy-verdict.js';
+import { type DeployTarget, judgeDeployments } from './deploy-verdict.js';
 import { waitInterruptibly } from './interruption.js';
 import { watchDevice } from './device-watch.js';
 import type { Session } from './session.js';
@@ -13,7 +13,7 @@ import type { Session } from './session.js';
 export async function followDeployment(
   session: Session,
   device: string,
-  target: DeployTarget,
+  targets: readonly DeployTarget[],
   timeoutMs: number,
 ): Promise<string> {
   const { io, client, progress } = session;
@@ -25,11 +25,11 @@ export async function followDeployment(
       for (;;) {
         const changed = watch.nextChange();
         const state = await client.call(routes.deviceGet, { params: { device } });
-        const verdict = judgeDeployment(state, target);
+        const verdict = judgeDeployments(state, targets);
         if (verdict.kind === 'done') return verdict.text;
         if (verdict.kind === 'failed') {
           throw new AppError(verdict.problem.code, verdict.problem.message, {
-            details: { device, module: target.module, generation: target.generation },
+            details: { device, ...verdict.problem.details },
           });
         }
         if (verdict.bytes) progress.bytes(verdict.text, verdict.bytes.done, verdict.bytes.total);

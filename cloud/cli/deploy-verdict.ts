@@ -25,6 +25,19 @@ export type Verdict =
   | { readonly kind: 'done'; readonly text: string }
   | { readonly kind: 'failed'; readonly problem: Problem };
 
+/** Of several: the first that failed, else the first that is under way; done when all are. */
+export function judgeDeployments(device: DeviceBody, targets: readonly DeployTarget[]): Verdict {
+  const verdicts = targets.map((target) => ({ target, verdict: judgeDeployment(device, target) }));
+  for (const { target, verdict } of verdicts) {
+    if (verdict.kind !== 'failed') continue;
+    const { module, generation } = target;
+    return { kind: 'failed', problem: { ...verdict.problem, details: { module, generation } } };
+  }
+  const underWay = verdicts.find(({ verdict }) => verdict.kind === 'progress');
+  if (underWay !== undefined) return underWay.verdict;
+  return { kind: 'done', text: verdicts.map(({ verdict }) => ('text' in verdict ? verdict.text : '')).join('\n') };
+}
+
 export function judgeDeployment(device: DeviceBody, target: DeployTarget): Verdict {
   const { desired, reported } = device;
   if (device.retiredAt !== undefined) return failed('device.retired', `${device.name} was retired`);
@@ -73,7 +86,11 @@ function judgeRemoval(device: DeviceBody, target: DeployTarget, report: ModuleRe
 }
 
 function judgeModule(device: DeviceBody, module: string, digest: string, report: ModuleReport | undefined): Verdict {
-  const { candidate, active } = report ?? {};
+  const { candidate, active, busy } = report ?? {};
+  if (busy !== undefined && active?.digest !== digest) {
+    const reason = busy.reason === '' ? '' : `: ${busy.reason}`;
+    return progress(`${module} on ${device.name} puts its replacement off, until ${busy.until} at most${reason}`);
+  }
   if (candidate !== undefined && candidate.digest === digest) return judgeCandidate(module, candidate);
   if (active !== undefined && active.digest === digest) return judgeActive(device, module, active);
   return progress(`${module} is being prepared on ${device.name}`);
@@ -82,8 +99,11 @@ function judgeModule(device: DeviceBody, module: string, digest: string, report:
 function judgeCandidate(module: string, candidate: NonNullable<ModuleReport['candidate']>): Verdict {
   const version = `${module} version ${String(candidate.version)}`;
   switch (candidate.state) {
-    case 'rejected':
-      return failedWith(candidate.reason, 'module.invalid', `the device rejected ${version}`);
+    case 'rejected': {
+      const measured = candidate.reason?.code === 'probation.failed' ? probationText(candidate.numbers) : '';
+      const text = `the device rejected ${version}${measured === '' ? '' : ` (measured: ${measured})`}`;
+      return failedWith(candidate.reason, 'module.invalid', text);
+    }
     case 'failed':
       return failedWith(
         candidate.reason,
@@ -96,7 +116,50 @@ function judgeCandidate(module: string, candidate: NonNullable<ModuleReport['can
       return progress(`${version} is fetched and verified`);
     case 'proving':
       return progress(`${version} is being proved on the device`);
+    case 'probation':
+      return onProbation(version, candidate.numbers);
   }
+}
+
+/** Counts go on all the time: a new line is worth that it is so, and that something fails. */
+function onProbation(version: string, numbers: Numbers | undefined): Verdict {
+  const what = `${version} answers on probation`;
+  const measured = probationText(numbers);
+  const step = (numbers?.['errors'] ?? 0) > 0 ? `${what}, with failures` : what;
+  return { kind: 'progress', text: measured === '' ? what : `${what}: ${measured}`, step };
+}
+
+type Numbers = Readonly<Record<string, number>>;
+
+/** What was measured on probation, the new version beside the one before. */
+export function probationText(numbers: Numbers | undefined): string {
+  const {
+    requests,
+    errors = 0,
+    p99Ms,
+    incumbentP99Ms,
+    memoryBytes,
+    incumbentMemoryBytes,
+    watchedSeconds,
+  } = numbers ?? {};
+  if (watchedSeconds === undefined || requests === undefined) return '';
+  return [
+    `${String(watchedSeconds)} s, ${String(requests)} requests, ${String(errors)} failed`,
+    beside('p99', p99Ms, incumbentP99Ms, (ms) => `${ms.toFixed(1)} ms`),
+    beside('memory', memoryBytes, incumbentMemoryBytes, (bytes) => `${(bytes / 1_000_000).toFixed(0)} MB`),
+  ]
+    .filter((part) => part !== '')
+    .join(', ');
+}
+
+function beside(
+  what: string,
+  now: number | undefined,
+  before: number | undefined,
+  text: (value: number) => string,
+): string {
+  if (now === undefined) return '';
+  return before === undefined ? `${what} ${text(now)}` : `${what} ${text(now)} (before ${text(before)})`;
 }
 
 function fetching(version: string, numbers: Readonly<Record<string, number>> | undefined): Verdict {
@@ -113,6 +176,8 @@ function judgeActive(device: DeviceBody, module: string, active: NonNullable<Mod
       return failedWith(active.reason, 'process.failed', `${version} stopped on the device`);
     case 'restarting':
       return progress(`${version} is restarting on the device`);
+    case 'standby':
+      return progress(`${version} stands by on the device while another version is on probation`);
     case 'running': {
       // The same digest may already run with older settings, so running alone is not enough.
       if (!isSettled(device.reported, module)) {

@@ -17,6 +17,7 @@ import {
   eventBody,
   generationBody,
   moduleDeploy,
+  modulesDeploy,
 } from '#cloud/http/schemas/devices.js';
 import {
   certificatesBody,
@@ -195,6 +196,12 @@ export const routes = {
     path: `${w}/devices/:device/commands`,
     body: commandCreate,
     response: commandBody,
+  },
+  modulesPost: {
+    method: 'POST',
+    path: `${w}/devices/:device/modules`,
+    body: modulesDeploy,
+    response: generationBody,
   },
   modulePut: {
     method: 'PUT',

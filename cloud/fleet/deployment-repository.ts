@@ -1,5 +1,5 @@
 /** Deployments of modules on devices: which image answers under which name, since which generation. */
-import { restartPolicySchema, settingsSchema } from '#shared/protocol/desired.js';
+import { restartPolicySchema, settingsSchema, updatePolicySchema } from '#shared/protocol/desired.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import type { DeploymentTable, ImageTable } from '#cloud/store/tables.js';
 import { parseReference } from '#shared/kernel/names.js';
@@ -27,6 +27,7 @@ export class DeploymentRepository {
         'deployments.module',
         'deployments.settingsJson',
         'deployments.policyJson',
+        'deployments.updateJson',
         'images.name',
         'images.version',
         'images.digest',
@@ -40,12 +41,13 @@ export class DeploymentRepository {
       .orderBy('deployments.module')
       .execute();
     const byDevice = new Map<string, DeployedModule[]>();
-    for (const { device, module, settingsJson, policyJson, ...image } of rows) {
+    for (const { device, module, settingsJson, policyJson, updateJson, ...image } of rows) {
       const modules = byDevice.get(device) ?? [];
       modules.push({
         module,
         settings: settingsSchema.parse(JSON.parse(settingsJson)),
         policy: restartPolicySchema.parse(JSON.parse(policyJson)),
+        update: updatePolicySchema.parse(JSON.parse(updateJson)),
         image,
       });
       byDevice.set(device, modules);

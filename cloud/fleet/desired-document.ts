@@ -1,5 +1,11 @@
 /** What a device should run, from rows to the document that the director signs. Pure. */
-import { type Desired, desiredSchema, type ImageReference, type RestartPolicy } from '#shared/protocol/desired.js';
+import {
+  type Desired,
+  desiredSchema,
+  type ImageReference,
+  type RestartPolicy,
+  type UpdatePolicy,
+} from '#shared/protocol/desired.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import { toInstant } from '#shared/kernel/clock.js';
 
@@ -13,6 +19,7 @@ export interface DeployedModule {
   readonly module: string;
   readonly settings: Desired['modules'][string]['settings'];
   readonly policy: RestartPolicy;
+  readonly update: UpdatePolicy;
   readonly image: {
     readonly name: string;
     readonly version: number;
@@ -39,7 +46,7 @@ export function composeDesired({ workspace, device, generation, nowMs, modules }
     issuedAt: toInstant(nowMs),
     expiresAt: toInstant(nowMs + desiredLifetimeMs),
     modules: Object.fromEntries(
-      sorted.map(({ module, settings, policy, image }) => [
+      sorted.map(({ module, settings, policy, update, image }) => [
         module,
         {
           image: {
@@ -51,6 +58,7 @@ export function composeDesired({ workspace, device, generation, nowMs, modules }
           },
           settings,
           policy,
+          update,
         },
       ]),
     ),

@@ -7,7 +7,7 @@ import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { CertificateRepository } from './certificate-repository.js';
 import type { NewId } from '#shared/kernel/ids.js';
-import type { Desired, RestartPolicy } from '#shared/protocol/desired.js';
+import type { Desired, RestartPolicy, UpdatePolicy } from '#shared/protocol/desired.js';
 import { buildTopic, channels, type DeviceAddress } from '#shared/protocol/topics.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { DeviceTable, ImageTable } from '#cloud/store/tables.js';
@@ -36,36 +36,52 @@ export interface ModuleDeployment {
   readonly image: string;
   readonly settings: Desired['modules'][string]['settings'];
   readonly policy: RestartPolicy;
+  /** Absent: the usual, without a probation. */
+  readonly update?: UpdatePolicy;
 }
+
+/** What one change deploys, by module. */
+export type ModuleDeployments = Readonly<Record<string, ModuleDeployment>>;
 
 export class Twin {
   constructor(private readonly options: TwinOptions) {}
 
   /** @returns the generation that carries it */
   async deploy(address: DeviceAddress, module: string, deployment: ModuleDeployment): Promise<number> {
-    return this.change(address, module, async (transaction, generation) => {
+    return this.deployAll(address, { [module]: deployment });
+  }
+
+  /**
+   * @param atomic the modules take over together, or none of them does
+   * @returns the generation that carries them
+   */
+  async deployAll(address: DeviceAddress, modules: ModuleDeployments, atomic = false): Promise<number> {
+    return this.change(address, Object.keys(modules), async (transaction, generation) => {
       const deployments = this.options.deployments.within(transaction);
-      const image = await this.requireImage(transaction, address.workspace, deployment.image);
-      await deployments.end(address, generation, module);
-      await deployments.insert({
-        id: this.options.newId(),
-        workspace: address.workspace,
-        kind: 'iot-module',
-        device: address.device,
-        module,
-        imageDigest: image.digest,
-        settingsJson: JSON.stringify(deployment.settings),
-        policyJson: JSON.stringify(deployment.policy),
-        generation,
-        removedGeneration: null,
-        createdAt: toInstant(this.options.clock.now()),
-      });
+      for (const [module, { image: reference, settings, policy, update = {} }] of Object.entries(modules)) {
+        const image = await this.requireImage(transaction, address.workspace, reference);
+        await deployments.end(address, generation, module);
+        await deployments.insert({
+          id: this.options.newId(),
+          workspace: address.workspace,
+          kind: 'iot-module',
+          device: address.device,
+          module,
+          imageDigest: image.digest,
+          settingsJson: JSON.stringify(settings),
+          policyJson: JSON.stringify(policy),
+          updateJson: JSON.stringify(atomic ? { ...update, atomic: groupOf(generation) } : update),
+          generation,
+          removedGeneration: null,
+          createdAt: toInstant(this.options.clock.now()),
+        });
+      }
     });
   }
 
   /** @returns the first generation without it */
   async undeploy(address: DeviceAddress, module: string): Promise<number> {
-    return this.change(address, module, async (transaction, generation) => {
+    return this.change(address, [module], async (transaction, generation) => {
       const ended = await this.options.deployments.within(transaction).end(address, generation, module);
       if (ended > 0) return;
       throw new AppError(
@@ -149,7 +165,7 @@ export class Twin {
 
   private async change(
     address: DeviceAddress,
-    module: string,
+    modules: readonly string[],
     edit: (transaction: Database, generation: number) => Promise<void>,
   ): Promise<number> {
     const generation = await this.options.db.transaction().execute(async (transaction) => {
@@ -158,12 +174,14 @@ export class Twin {
       return this.issue(transaction, address, device.desiredGeneration, device.desiredGeneration + 1);
     });
     this.options.onCommitted();
-    this.options.live.publish({
-      workspace: address.workspace,
-      type: 'deployment.changed',
-      subject: address.device,
-      data: { device: address.device, module, generation },
-    });
+    for (const module of modules) {
+      this.options.live.publish({
+        workspace: address.workspace,
+        type: 'deployment.changed',
+        subject: address.device,
+        data: { device: address.device, module, generation },
+      });
+    }
     return generation;
   }
 
@@ -218,6 +236,11 @@ export class Twin {
       createdAt: toInstant(this.options.clock.now()),
     };
   }
+}
+
+/** Modules of one deployment; each leaves the group when it is deployed anew. */
+function groupOf(generation: number): string {
+  return `g${String(generation)}`;
 }
 
 export function deviceNotFound(address: DeviceAddress): AppError {

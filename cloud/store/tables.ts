@@ -239,6 +239,7 @@ export interface DeploymentTable {
   imageDigest: string;
   settingsJson: string;
   policyJson: string;
+  updateJson: string;
   /** The first desired generation that carries it, and the first that no longer does. */
   generation: number;
   removedGeneration: number | null;

@@ -54,6 +54,8 @@ export const errorRegistry = {
   'image.unsigned': { status: 422, retry: 'changed', exit: 2 },
   'module.not-found': { status: 404, retry: 'changed', exit: 4 },
   'module.invalid': { status: 422, retry: 'never', exit: 2 },
+  'module.group-rejected': { status: 422, retry: 'never', exit: 1 },
+  'module.held': { status: 409, retry: 'changed', exit: 5 },
   'module.not-yet': { status: 501, retry: 'never', exit: 2 },
   'device.not-found': { status: 404, retry: 'changed', exit: 4 },
   'device.exists': { status: 409, retry: 'never', exit: 5 },
@@ -106,6 +108,9 @@ export const errorRegistry = {
   'score.timeout': { status: 504, retry: 'later', exit: 6 },
   'score.not-ready': { status: 503, retry: 'later', exit: 6 },
   'golden.mismatch': { status: 422, retry: 'never', exit: 1 },
+  'golden.too-slow': { status: 422, retry: 'later', exit: 1 },
+  'golden.too-large': { status: 422, retry: 'later', exit: 1 },
+  'probation.failed': { status: 422, retry: 'never', exit: 1 },
   // The machine beneath
   'disk.full': { status: 507, retry: 'changed', exit: 7 },
   'disk.failed': { status: 500, retry: 'changed', exit: 7 },

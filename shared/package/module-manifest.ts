@@ -25,6 +25,10 @@ export const goldenSchema = z.strictObject({
   tolerance: z
     .strictObject({ absolute: z.number().min(0).default(1e-4), relative: z.number().min(0).default(1e-3) })
     .prefault({}),
+  /** No vector may take longer, at its best of a few runs; absent: however long. */
+  maxLatencyMs: z.number().min(0.001).max(3_600_000).optional(),
+  /** By which the module's processes may grow while it is loaded and proved; absent: however much. */
+  maxMemoryMegabytes: z.int().min(1).max(1_000_000).optional(),
 });
 
 /** What a module may ask for in worker threads, given or found. */

@@ -28,7 +28,7 @@ export const operations = {
       module: nameSchema.optional(),
       lines: z.int().min(1).max(1000).default(100),
       after: z.string().max(64).optional(),
-      waitSeconds: z.int().min(0).max(60).default(0),
+      waitSeconds: z.int().min(0).max(60).optional(),
     }),
     result: z.object({
       lines: z.array(z.string()),

@@ -11,6 +11,39 @@ export const restartPolicySchema = z.strictObject({
 });
 export type RestartPolicy = z.infer<typeof restartPolicySchema>;
 
+/**
+ * How a version that has just taken over is watched while the one before it stays loaded. Measured is
+ * what it does with live requests, beside what the incumbent did before.
+ */
+export const probationSchema = z.strictObject({
+  /** 0: it is not watched. */
+  windowSeconds: z.int().min(0).max(86_400).default(10),
+  /** Of the new version, before its errors or its latency say anything. */
+  minRequests: z.int().min(1).max(1_000_000).default(50),
+  /** How long to wait for that many; then what nothing spoke against is kept. Never less than the window. */
+  maxSeconds: z.int().min(0).max(604_800).default(0),
+  /** Share of requests that may fail beyond the incumbent's own share. */
+  maxErrorRate: z.number().min(0).max(1).default(0.05),
+  /** 99th percentile of latency, beside the incumbent's. */
+  maxP99Ratio: z.number().min(1).max(1000).default(3),
+  /** Resident memory of its processes, beside the incumbent's. */
+  maxMemoryRatio: z.number().min(1).max(1000).default(2),
+});
+export type Probation = z.infer<typeof probationSchema>;
+
+/** How a new version takes over from the one that answers. */
+export const updatePolicySchema = z.strictObject({
+  /** Absent: it is not watched. */
+  probation: probationSchema.optional(),
+  /** Versions before the one that answers that stay on disk, for a return without network. */
+  keepVersions: z.int().min(0).max(10).default(2),
+  /** How long the module may put off its replacement by saying that it is busy. */
+  maxDeferSeconds: z.int().min(0).max(604_800).default(3600),
+  /** Modules with the same word here take over together, or none of them does. */
+  atomic: nameSchema.optional(),
+});
+export type UpdatePolicy = z.infer<typeof updatePolicySchema>;
+
 export const settingsSchema = z.record(z.string().max(128), z.json());
 
 /** Everything a device must fetch to verify one image, with the sizes it may refuse beforehand. */
@@ -30,8 +63,15 @@ export const desiredModuleSchema = z.strictObject({
   image: imageReferenceSchema,
   settings: settingsSchema.default({}),
   policy: restartPolicySchema.prefault({}),
+  update: updatePolicySchema.optional(),
 });
 export type DesiredModule = z.infer<typeof desiredModuleSchema>;
+
+const usualUpdate: UpdatePolicy = updatePolicySchema.parse({});
+
+export function updatePolicyOf(module: Pick<DesiredModule, 'update'> | undefined): UpdatePolicy {
+  return module?.update ?? usualUpdate;
+}
 
 /** Strict: a device does not half-obey a document that says more than it understands. */
 export const desiredSchema = z.strictObject({

@@ -3,10 +3,10 @@ import * as z from 'zod';
 import { counterSchema, digestSchema, instantSchema, nameSchema, problemSchema, schemaVersion } from './primitives.js';
 import { sandboxCapabilitiesSchema } from './sandbox.js';
 
-/** States of a version that is on its way to answer, or was refused. Design section 6. */
-export const candidateStates = ['fetching', 'staged', 'proving', 'rejected', 'failed'] as const;
-/** States of the version that answers. */
-export const activeStates = ['running', 'restarting', 'stopped'] as const;
+/** States of a version that is on its way to answer, answers on probation, or was refused. */
+export const candidateStates = ['fetching', 'staged', 'proving', 'probation', 'rejected', 'failed'] as const;
+/** States of the version that is committed to. `standby`: loaded, while the candidate answers on probation. */
+export const activeStates = ['running', 'restarting', 'stopped', 'standby'] as const;
 
 const numbers = z.record(z.string(), z.number());
 
@@ -15,7 +15,7 @@ export const candidateSchema = z.object({
   version: z.int().min(1),
   state: z.enum(candidateStates),
   reason: problemSchema.optional(),
-  /** For example bytesFetched, bytesTotal, attempts. */
+  /** For example bytesFetched, bytesTotal, attempts; on probation and after it requests, errors, p99Ms. */
   numbers: numbers.optional(),
 });
 
@@ -33,6 +33,8 @@ export const moduleReportSchema = z.object({
   active: activeSchema.optional(),
   candidate: candidateSchema.optional(),
   previous: z.object({ digest: digestSchema, version: z.int().min(1) }).optional(),
+  /** Until when, at most, the module itself puts its replacement off, and why. */
+  busy: z.object({ until: instantSchema, reason: z.string().max(256) }).optional(),
 });
 export type ModuleReport = z.infer<typeof moduleReportSchema>;
 

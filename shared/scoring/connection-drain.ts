@@ -35,6 +35,10 @@ export class ConnectionDrain {
     });
   }
 
+  get begun(): boolean {
+    return this.draining;
+  }
+
   /** Stops accepting, at once. */
   begin(): void {
     if (this.draining) return;

@@ -29,6 +29,7 @@ export interface HostedModule {
   readonly golden?: {
     readonly file: string;
     readonly tolerance: { readonly absolute: number; readonly relative: number };
+    readonly maxLatencyMs?: number | undefined;
   };
   /** For a module with user code: the Unix socket of its script host, which answers its requests. */
   readonly scriptSocket?: string;
@@ -61,6 +62,8 @@ export type ToScoringHost =
   | { readonly type: 'listen' }
   /** The same for gRPC, with a handle of its own. */
   | { readonly type: 'listen-grpc' }
+  /** Stop accepting, finish what is under way, send the stats, and stay loaded: `listen` goes on. */
+  | { readonly type: 'pause' }
   /** Finish what is under way, send the last stats, exit 0. */
   | { readonly type: 'drain' }
   | { readonly type: 'stats' }
@@ -112,10 +115,15 @@ export type FromScoringHost =
       /** As it was asked for. */
       readonly version?: number | undefined;
       readonly vectors: number;
+      /** The slowest vector, the best of a few runs each; none without vectors. */
+      readonly slowestMs?: number;
+      /** By which loading and proving the module made this process grow, at least. */
+      readonly memoryBytes?: number;
       /** Absent when every vector agreed. `retry: later` codes are worth another try. */
       readonly problem?: Problem;
     }
   | { readonly type: 'pong' }
+  | { readonly type: 'paused'; readonly modules: readonly HostModuleStats[]; readonly rssBytes: number }
   | { readonly type: 'access-set' }
   | { readonly type: 'listening' }
   | { readonly type: 'listening-grpc' }
@@ -152,4 +160,6 @@ export type ToScriptHost =
 export type FromScriptHost =
   | { readonly type: 'ready' }
   | { readonly type: 'pong' }
-  | { readonly type: 'start-failed'; readonly problem: Problem };
+  | { readonly type: 'start-failed'; readonly problem: Problem }
+  /** The script asks not to be replaced for so long from now; 0: it may be. */
+  | { readonly type: 'defer'; readonly forMs: number; readonly reason: string };

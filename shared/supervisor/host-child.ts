@@ -49,6 +49,8 @@ export class HostChild<To extends object, From extends object> {
   constructor(
     private readonly name: string,
     private readonly options: SpawnOptions,
+    /** What it says without being asked. */
+    private readonly onUnasked: (message: From) => void = () => undefined,
   ) {
     const { confinement, clock = systemClock } = options;
     const launcher = confinement?.launcher;
@@ -144,6 +146,7 @@ export class HostChild<To extends object, From extends object> {
   private receive(message: From): void {
     const index = this.waiters.findIndex((waiter) => waiter.offer(message));
     if (index >= 0) this.waiters.splice(index, 1);
+    else this.onUnasked(message);
   }
 
   private watch({ confinement, oomScore }: SpawnOptions): () => void {

@@ -10,6 +10,8 @@ import type { HostConfig, LoadedModule } from '#shared/scoring/host-protocol.js'
 import type { ExitCause } from './exit-cause.js';
 import type { ListenHandle } from './listen-handle.js';
 import { ranOnLines } from './ran-on.js';
+import { residentBytes } from '#shared/platform/resident-memory.js';
+import { missedBound, proofNumbers } from './golden-bounds.js';
 import { type HostStats, ScoringHostProcess } from './scoring-host-process.js';
 import { type ScriptPorts, ScriptRunner } from './script-runner.js';
 import { hasScript, hostedModuleOf, type ServedModule } from './served-module.js';
@@ -38,10 +40,17 @@ export interface LoadFailure {
   readonly problem: Problem;
 }
 
+export interface Proved {
+  readonly vectors: number;
+  readonly numbers: Readonly<Record<string, number>>;
+}
+
 export class HostSet {
   /** By the id of their module. */
   readonly scripts: ReadonlyMap<string, ScriptRunner>;
   loaded: readonly LoadedModule[] = [];
+  /** Its scoring host has ended. */
+  ended = false;
   /** Tells its sockets from those of the set before. */
   private readonly id: number;
   private readonly host: ScoringHostProcess;
@@ -71,6 +80,9 @@ export class HostSet {
       ...(ports.hostEnvironment === undefined ? {} : { env: ports.hostEnvironment }),
       confinement: ports.sandbox?.ours(),
       onLog: (line) => ports.onHostLog(names, line),
+    });
+    void this.host.exited.then(() => {
+      this.ended = true;
     });
   }
 
@@ -117,9 +129,17 @@ export class HostSet {
   }
 
   /** @param version the newest when absent */
-  async prove(module: string, version?: number): Promise<Result<{ readonly vectors: number }, Problem>> {
+  async prove(module: string, version?: number): Promise<Result<Proved, Problem>> {
     try {
-      return await this.host.prove(module, version);
+      const proved = await this.host.prove(module, version);
+      if (!proved.ok) return proved;
+      const script = this.scriptOf(module);
+      const scriptBytes = script === undefined ? 0 : ((await residentBytes(script.pid)) ?? 0);
+      const measured = { ...proved.value, memoryBytes: proved.value.memoryBytes + scriptBytes };
+      const served = this.modules.find((one) => one.name === module && (version ?? one.version) === one.version);
+      const missed = served === undefined ? undefined : missedBound(served.manifest, measured);
+      if (missed !== undefined) return err(missed);
+      return ok({ vectors: measured.vectors, numbers: proofNumbers(measured.vectors, measured) });
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       return err(toProblem(error));
@@ -149,6 +169,18 @@ export class HostSet {
 
   stats(): Promise<HostStats> {
     return this.host.stats();
+  }
+
+  /** Stops accepting, finishes what is under way, and stays loaded with its scripts: {@link listen} goes on. */
+  pause(): Promise<HostStats> {
+    return this.host.pause();
+  }
+
+  /** What the script processes hold that `other` does not run as well; resident bytes. */
+  async scriptBytes(other: HostSet): Promise<number> {
+    const own = [...this.scripts].filter(([id]) => !other.scripts.has(id));
+    const sizes = await Promise.all(own.map(([, runner]) => residentBytes(runner.pid)));
+    return sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
   }
 
   /** Finishes what is under way. Scripts in `keep` go on. */

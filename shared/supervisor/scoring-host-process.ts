@@ -20,6 +20,13 @@ export interface HostStats {
   readonly rssBytes: number;
 }
 
+export interface Proof {
+  readonly vectors: number;
+  readonly slowestMs: number | undefined;
+  /** By which the host grew for the module. */
+  readonly memoryBytes: number;
+}
+
 export interface ScoringHostOptions extends SpawnOptions {
   readonly liveness?: Liveness;
 }
@@ -58,10 +65,11 @@ export class ScoringHostProcess {
   }
 
   /** Runs the module's golden vectors by the path of live requests. */
-  prove(module: string, version?: number): Promise<Result<{ readonly vectors: number }, Problem>> {
+  prove(module: string, version?: number): Promise<Result<Proof, Problem>> {
     return this.child.ask({ type: 'prove', module, version }, (message) => {
       if (message.type !== 'proved' || message.module !== module || message.version !== version) return undefined;
-      return message.problem === undefined ? ok({ vectors: message.vectors }) : err(message.problem);
+      const { vectors, slowestMs, memoryBytes = 0, problem } = message;
+      return problem === undefined ? ok({ vectors, slowestMs, memoryBytes }) : err(problem);
     });
   }
 
@@ -120,6 +128,19 @@ export class ScoringHostProcess {
   /** What was counted since the last time that it was asked. */
   stats(): Promise<HostStats> {
     return this.child.ask({ type: 'stats' }, statsIn);
+  }
+
+  /**
+   * Accepts nothing new and answers what is under way, however long that takes; then it stays loaded, and may
+   * listen again, even before this resolves.
+   *
+   * @returns what was counted since the last time
+   * @throws AppError `process.failed`
+   */
+  pause(): Promise<HostStats> {
+    return this.child.ask({ type: 'pause' }, (message) =>
+      message.type === 'paused' ? { modules: message.modules, rssBytes: message.rssBytes } : undefined,
+    );
   }
 
   /**

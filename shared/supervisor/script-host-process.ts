@@ -10,6 +10,8 @@ import { type Liveness, watchLiveness } from './liveness.js';
 export interface ScriptHostOptions extends SpawnOptions {
   /** From when it answers; user code may keep its loop busy for a while. */
   readonly liveness?: Liveness;
+  /** The script asks not to be replaced for so long. */
+  readonly onDefer?: (forMs: number, reason: string) => void;
 }
 
 export class ScriptHostProcess {
@@ -17,7 +19,9 @@ export class ScriptHostProcess {
   private socket: SocketHandle | undefined;
 
   private constructor(private readonly options: ScriptHostOptions) {
-    this.child = new HostChild('the script host', { oomScore: 600, ...options });
+    this.child = new HostChild('the script host', { oomScore: 600, ...options }, (message) => {
+      if (message.type === 'defer') options.onDefer?.(message.forMs, message.reason);
+    });
     // Whoever asks next finds nobody there, instead of waiting in a queue that nobody serves.
     void this.child.exited.then(() => this.closeSocket());
   }

@@ -21,6 +21,8 @@ export interface ScriptPorts {
   readonly onLogDropped?: (module: string, dropped: Dropped) => void;
   /** The process ended although nobody asked it to. */
   readonly onExit: (runner: ScriptRunner, cause: ExitCause) => void;
+  /** The script asks not to be replaced for so long. */
+  readonly onDefer?: (runner: ScriptRunner, forMs: number, reason: string) => void;
 }
 
 /** Of how long a script may be silent, how often it is asked. */
@@ -71,6 +73,15 @@ export class ScriptRunner {
     return ok(undefined);
   }
 
+  /** 0 when it does not run. */
+  get pid(): number {
+    return this.child?.pid ?? 0;
+  }
+
+  get running(): boolean {
+    return this.child !== undefined;
+  }
+
   /** Begins anew when it runs already. */
   async start(): Promise<Result<void, Problem>> {
     await this.endChild();
@@ -88,6 +99,7 @@ export class ScriptRunner {
       liveness: { everyMs: Math.ceil(silenceMs / looksPerSilence), silenceMs },
       onLog: (line) => ports.onLog(module.name, line),
       onLogDropped: (dropped) => ports.onLogDropped?.(module.name, dropped),
+      onDefer: (forMs, reason) => ports.onDefer?.(this, forMs, reason),
     });
     this.child = child;
     const started = await child.start(config, this.socket).catch((error: unknown) => {

@@ -179,7 +179,7 @@ describe('a device and a control plane in trouble', () => {
       expect(await command.catch(String)).toMatch(/disk\.full/);
 
       await deviceDisk.free();
-      await world.flotilla('deploy', image, '--device', 'cam-1', '--timeout', '120s');
+      await world.flotilla('deploy', image, '--device', 'cam-1', '--timeout', '120s', '--probation', '0');
       await countsEverythingOnce();
     });
 

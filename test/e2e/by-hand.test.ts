@@ -144,7 +144,7 @@ describe('the walk of the README, with built programs', () => {
       ...['image', 'build', module, '--model', 'digits:2', '--golden', golden],
     )) as { version: number };
     const load = new SteadyLoad(infer(), await readFile(digitFile));
-    await world.flotilla('deploy', `digits:${String(version)}`, '--device', 'cam-1', '--timeout', '60s');
+    await world.flotilla('deploy', `digits:${String(version)}`, '--device', 'cam-1', '--probation', '2s');
     const before = load.total;
     await agent.until('answering with the new version for a while', 30_000, () =>
       load.total > before + 200 ? true : undefined,

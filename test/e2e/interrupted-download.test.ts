@@ -62,7 +62,7 @@ describe('a download of 52 MB', () => {
     expect(await partialBytes(partial())).toBeLessThan(modelBytes);
   };
   const converge = (version: number): Promise<string> =>
-    world.flotilla('deploy', `large:${String(version)}`, '--device', 'cam-1', '--timeout', '120s');
+    world.flotilla('deploy', `large:${String(version)}`, '--device', 'cam-1', '--timeout', '120s', '--probation', '0');
 
   beforeAll(async () => {
     world = await World.create();

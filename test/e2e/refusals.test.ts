@@ -67,9 +67,9 @@ describe('what a device refuses, with the reason in its own explain', () => {
 
     // Signed here too, the very same image is taken: by the next generation, which nobody asks for.
     expect(await world.flotillaJson('image', 'build', copy)).toMatchObject({ version: image.version });
-    await world.flotilla('deploy', name, '--device', 'cam-1', '--timeout', '60s');
+    await world.flotilla('deploy', name, '--device', 'cam-1', '--probation', '0');
     expect(await version()).toBe(String(image.version));
-    await world.flotilla('deploy', 'digits:1', '--device', 'cam-1', '--timeout', '60s');
+    await world.flotilla('deploy', 'digits:1', '--device', 'cam-1', '--probation', '0');
   });
 
   it('an image whose bytes were changed in the store', async () => {

@@ -24,7 +24,7 @@ describe('a module with a scoring script, written in TypeScript', () => {
     return { status: response.status, body: await response.json() };
   };
   const deploy = (...flags: readonly string[]): Promise<string> =>
-    world.flotilla('deploy', 'digit-words:1', '--device', 'cam-1', '--timeout', '60s', ...flags);
+    world.flotilla('deploy', 'digit-words:1', '--device', 'cam-1', '--probation', '0', ...flags);
 
   beforeAll(async () => {
     world = await World.create();

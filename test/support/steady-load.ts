@@ -30,6 +30,10 @@ export class SteadyLoad {
     return this.answered + this.failures.length;
   }
 
+  get failed(): readonly string[] {
+    return this.failures;
+  }
+
   async stop(): Promise<LoadResult> {
     this.stopping = true;
     await Promise.all(this.clients);

@@ -1,9 +1,9 @@
 /** `flotilla deploy`: changes what a device should run, and waits until it does or says why not. */
 import { Command, Option } from 'commander';
+import { AppError } from '#shared/kernel/errors.js';
 import { formatReference } from '#shared/kernel/names.js';
 import type { RestartPolicy } from '#shared/protocol/desired.js';
-import type { JsonSettings } from '../deploy-settings.js';
-import { readSettings } from '../deploy-settings.js';
+import { type JsonSettings, readSettings, readUpdate, type UpdateFlags, type UpdateInput } from '../deploy-settings.js';
 import { routes } from '#cloud/client/routes.js';
 import { collect, parseDurationMs, parseImageReference, parseName } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
@@ -11,19 +11,20 @@ import { followDeployment } from '../deploy-follow.js';
 import { withExamples } from '../help.js';
 import { type Session, withSession } from '../session.js';
 
-interface DeployOptions {
+interface DeployOptions extends UpdateFlags {
   readonly device: string;
   readonly as?: string;
   readonly set: readonly string[];
   readonly restart: RestartPolicy['restart'];
+  readonly atomic: boolean;
   readonly wait: boolean;
   readonly timeout: string;
 }
 
 export function deployCommand(io: CliIo): Command {
   const command = new Command('deploy')
-    .description('Deploy an image to a device, and wait until the device runs it. Ctrl-C leaves it going.')
-    .argument('<image>', 'name:version or digest')
+    .description('Deploy images to a device, and wait until the device runs them. Ctrl-C leaves it going.')
+    .argument('<image...>', 'name:version or digest; several become one change')
     .requiredOption('--device <name>', 'the device')
     .option('--as <module>', "the module's name on the device (default: the image's)")
     .option('--set <key=json>', 'a setting of the module; several times', collect, [])
@@ -32,56 +33,91 @@ export function deployCommand(io: CliIo): Command {
         .choices(['always', 'on-failure', 'never'])
         .default('always'),
     )
+    .option(
+      '--probation <duration>',
+      'how long the new version is watched, with the one before ready to take over again; 0: not at all (default: 10s)',
+    )
+    .option('--watch <bound=value>', 'a bound of the probation, such as maxErrorRate=0.01; several times', collect, [])
+    .option('--atomic', 'all images take over together, or none of them does', false)
+    .option(
+      '--keep <count>',
+      'versions before this one that stay on the device, for a return without network (default: 2)',
+    )
+    .option('--defer-at-most <duration>', 'how long the module may put its replacement off (default: 1h)')
     .option('--no-wait', 'do not wait for the device')
     .option('--timeout <duration>', 'how long to wait', '10m')
-    .action(async (text: string, options: DeployOptions) => {
-      const reference = parseImageReference(text);
+    .action(async (texts: readonly string[], options: DeployOptions) => {
+      const references = texts.map((text) => parseImageReference(text));
       const device = parseName(options.device, 'device');
       const as = options.as === undefined ? undefined : parseName(options.as, 'module');
+      if (as !== undefined && references.length > 1) {
+        throw new AppError('request.invalid', '--as names one module: deploy one image with it');
+      }
       const settings = readSettings(options.set);
+      const update = readUpdate(options);
       const timeoutMs = parseDurationMs(options.timeout);
+      const { restart, atomic, wait } = options;
       await withSession(io, command, (session) =>
-        deploy(session, { reference, device, as, settings, restart: options.restart, wait: options.wait, timeoutMs }),
+        deploy(session, { references, device, as, settings, restart, update, atomic, wait, timeoutMs }),
       );
     });
   return withExamples(
     command,
     'flotilla deploy digits:1 --device cam-1',
     'flotilla deploy gate:3 --device cam-1 --as gate-north --set threshold=0.8 --set label=\'"north"\'',
+    'flotilla deploy digits:2 --device cam-1 --probation 60s --watch minRequests=200 --watch maxP99Ratio=1.5',
+    'flotilla deploy detector:4 tracker:4 --device cam-1 --atomic',
   );
 }
 
 interface Deployment {
-  readonly reference: string;
+  readonly references: readonly string[];
   readonly device: string;
   readonly as: string | undefined;
   readonly settings: JsonSettings;
   readonly restart: RestartPolicy['restart'];
+  readonly update: UpdateInput;
+  readonly atomic: boolean;
   readonly wait: boolean;
   readonly timeoutMs: number;
 }
 
+interface Placed {
+  readonly module: string;
+  readonly image: string;
+  readonly digest: string;
+}
+
 async function deploy(session: Session, deployment: Deployment): Promise<void> {
   const { client, out, progress } = session;
-  const { device, settings, restart } = deployment;
-  const image = await client.call(routes.imageGet, { params: { reference: deployment.reference } });
+  const { device, settings, restart, update, atomic } = deployment;
+  const placed: Placed[] = [];
+  for (const reference of deployment.references) {
+    const image = await client.call(routes.imageGet, { params: { reference } });
+    const module = deployment.as ?? image.name;
+    if (placed.some((other) => other.module === module)) {
+      throw new AppError('request.invalid', `two of these images would be module ${module}: name each module once`);
+    }
+    placed.push({ module, image: formatReference(image), digest: image.digest });
+  }
   const before = await client.call(routes.deviceGet, { params: { device } });
-  const module = deployment.as ?? image.name;
   // By digest: what was looked up is what is deployed.
-  const { generation } = await client.call(routes.modulePut, {
-    params: { device, module },
-    body: { image: image.digest, settings, policy: { restart } },
-  });
-  const answer = { device, module, image: formatReference(image), digest: image.digest, generation };
+  const modules = Object.fromEntries(
+    placed.map(({ module, digest }) => [module, { image: digest, settings, policy: { restart }, update }] as const),
+  );
+  const { generation } = await client.call(routes.modulesPost, { params: { device }, body: { modules, atomic } });
+  const [first] = placed;
+  const answer = placed.length === 1 ? { device, ...first, generation } : { device, modules: placed, generation };
+  const names = placed.map(({ image }) => image).join(', ');
   if (!deployment.wait) {
-    out.result(
-      { ...answer, done: false },
-      () => `${answer.image} is desired on ${device} (generation ${String(generation)})`,
-    );
+    out.result({ ...answer, done: false }, () => `${names} is desired on ${device} (generation ${String(generation)})`);
     return;
   }
-  progress.line(`${answer.image} as ${module} on ${device}, generation ${String(generation)}`);
-  const target = { generation, module, digest: image.digest, refusedBeforeAt: before.reported.refused?.at };
-  const text = await followDeployment(session, device, target, deployment.timeoutMs);
+  for (const { image, module } of placed) {
+    progress.line(`${image} as ${module} on ${device}, generation ${String(generation)}`);
+  }
+  const refusedBeforeAt = before.reported.refused?.at;
+  const targets = placed.map(({ module, digest }) => ({ generation, module, digest, refusedBeforeAt }));
+  const text = await followDeployment(session, device, targets, deployment.timeoutMs);
   out.result({ ...answer, done: true }, () => text);
 }

@@ -22,7 +22,7 @@ export function logsCommand(io: CliIo): Command {
       const which = module === undefined ? {} : { module: parseName(module, 'module') };
       const seconds = parseDurationSeconds(options.timeout);
       await withSession(io, command, async ({ client, out }) => {
-        const answer = await client.command(name, 'logs', { lines, waitSeconds: 0, ...which }, seconds);
+        const answer = await client.command(name, 'logs', { lines, ...which }, seconds);
         if (!options.follow) {
           out.result(answer.lines, () => textOf(answer.lines));
           return;

@@ -31,7 +31,7 @@ export function undeployCommand(io: CliIo): Command {
           return;
         }
         const target = { generation, module, digest: undefined, refusedBeforeAt: before.reported.refused?.at };
-        const done = await followDeployment(session, device, target, timeoutMs);
+        const done = await followDeployment(session, device, [target], timeoutMs);
         out.result({ ...answer, done: true }, () => done);
       });
     });

@@ -1,14 +1,15 @@
 import { nameSchema } from '#shared/protocol/primitives.js';
 import type { Twin } from '#cloud/fleet/twin.js';
 import type { Routes } from '../app.js';
-import { generationBody, moduleDeploy } from '../schemas/devices.js';
+import { generationBody, moduleDeploy, modulesDeploy } from '../schemas/devices.js';
 import { deviceParams } from './device-routes.js';
 
 export interface DeviceModulesRouteDeps {
   readonly twin: Twin;
 }
 
-const path = '/v1/workspaces/:workspace/devices/:device/modules/:module';
+const all = '/v1/workspaces/:workspace/devices/:device/modules';
+const path = `${all}/:module` as const;
 const params = deviceParams.extend({ module: nameSchema });
 const tags = ['deployments'];
 
@@ -30,6 +31,24 @@ export function deviceModulesRoutes({ twin }: DeviceModulesRouteDeps): Routes {
         const { module, ...address } = request.params;
         const generation = await twin.deploy(address, module, request.body);
         return reply.code(202).send({ device: address.device, generation });
+      },
+    );
+
+    app.post(
+      all,
+      {
+        config: { role: 'contributor' },
+        schema: {
+          tags,
+          summary: 'Deploy several modules to the device at once; with atomic, they take over together or not at all',
+          params: deviceParams,
+          body: modulesDeploy,
+          response: { 202: generationBody },
+        },
+      },
+      async (request, reply) => {
+        const generation = await twin.deployAll(request.params, request.body.modules, request.body.atomic);
+        return reply.code(202).send({ device: request.params.device, generation });
       },
     );
 

@@ -102,7 +102,7 @@ export function deviceRoutes({ devices, deployments, retirement, live }: DeviceR
         config: { role: 'owner' },
         schema: {
           tags,
-          summary: 'Take a device out of service for good: its connection ends, its name stays taken',
+          summary: 'Take a device out of service: its connection ends, and only a replacement brings its name back',
           params: deviceParams,
           response: { 200: deviceBody },
         },

@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { restartPolicySchema, settingsSchema } from '#shared/protocol/desired.js';
+import { probationSchema, restartPolicySchema, settingsSchema, updatePolicySchema } from '#shared/protocol/desired.js';
 import { publicKeySchema } from '#shared/protocol/enrolment.js';
 import { counterSchema, digestSchema, instantSchema, nameSchema, tagsSchema } from '#shared/protocol/primitives.js';
 import { reportedStateSchema } from '#shared/protocol/reported.js';
@@ -58,6 +58,21 @@ export const moduleDeploy = z.strictObject({
   image: z.string().min(1).max(160),
   settings: settingsSchema.default({}),
   policy: restartPolicySchema.prefault({}),
+  /** How it takes over from the version before. */
+  update: updatePolicySchema
+    .omit({ atomic: true })
+    .extend({ probation: probationSchema.prefault({}) })
+    .prefault({}),
+});
+
+/** POST …/devices/{device}/modules: several modules from one generation on. */
+export const modulesDeploy = z.strictObject({
+  modules: z
+    .record(nameSchema, moduleDeploy)
+    .refine((modules) => Object.keys(modules).length > 0, 'name at least one module')
+    .refine((modules) => Object.keys(modules).length <= 64, 'at most 64 modules'),
+  /** They take over together, or none of them does. */
+  atomic: z.boolean().default(false),
 });
 export const generationBody = z.object({ device: nameSchema, generation: counterSchema });
 

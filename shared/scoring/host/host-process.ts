@@ -1,5 +1,6 @@
 /**
- * What a scoring host does on its owner's words. States: empty -> loaded -> listening -> draining -> gone.
+ * What a scoring host does on its owner's words. States: empty -> loaded -> listening -> draining -> gone;
+ * listening -> paused -> listening, for the host of the version before while its successor is on probation.
  * The process ends only when no worker is busy; where that cannot be waited for, by SIGKILL, which unlike
  * an ordinary exit does not run into onnxruntime's abort.
  */
@@ -29,6 +30,12 @@ export interface HostProcessDeps extends ScoringHostDeps {
   readonly exit: (code: number) => void;
 }
 
+/** The face on the port. One that has begun to end does not come back: after a pause there is another. */
+interface Front {
+  readonly app: FastifyInstance;
+  readonly drain: ConnectionDrain;
+}
+
 interface ModelsDoor {
   readonly drain: ConnectionDrain;
   readonly socket: PrivateSocket;
@@ -36,10 +43,9 @@ interface ModelsDoor {
 
 interface Serving {
   readonly host: ScoringHost;
-  readonly app: FastifyInstance;
   readonly gate: AccessGate;
-  readonly front: ConnectionDrain;
-  grpc?: GrpcFront;
+  front: Front;
+  grpc?: GrpcFront | undefined;
   readonly models: readonly ModelsDoor[];
 }
 
@@ -48,6 +54,8 @@ export class HostProcess {
   /** Apart from what is being loaded, since it may change meanwhile. */
   private gate: AccessGate | undefined;
   private loading: Promise<void> = Promise.resolve();
+  /** Until the connections from before a pause are gone. */
+  private pausing: Promise<unknown> = Promise.resolve();
   private ending = false;
 
   constructor(private readonly deps: HostProcessDeps) {}
@@ -63,6 +71,8 @@ export class HostProcess {
         return this.listen(handle);
       case 'listen-grpc':
         return this.listenGrpc(handle);
+      case 'pause':
+        return this.pause();
       case 'drain':
         return this.drain();
       case 'stats':
@@ -83,7 +93,7 @@ export class HostProcess {
   async ownerGone(graceMs: number): Promise<void> {
     if (this.ending) return;
     this.ending = true;
-    this.serving?.front.begin();
+    this.serving?.front.drain.begin();
     this.serving?.grpc?.begin();
     const timer = setTimeout(() => process.kill(process.pid, 'SIGKILL'), graceMs);
     await this.close(0);
@@ -102,10 +112,15 @@ export class HostProcess {
       return;
     }
     const host = loaded.value;
-    const app = await createScoringApp({ host, gate, log: this.deps.log, newId: this.deps.newId });
+    const front = await this.createFront(host, gate);
     const models = await serveModels(host);
-    this.serving = { host, app, gate, front: new ConnectionDrain(app.server), models };
+    this.serving = { host, gate, front, models };
     await this.deps.send({ type: 'loaded', modules: host.all.map((module) => module.describe()) });
+  }
+
+  private async createFront(host: ScoringHost, gate: AccessGate): Promise<Front> {
+    const app = await createScoringApp({ host, gate, log: this.deps.log, newId: this.deps.newId });
+    return { app, drain: new ConnectionDrain(app.server) };
   }
 
   private async prove(name: string, version: number | undefined): Promise<void> {
@@ -114,8 +129,17 @@ export class HostProcess {
       const versions = all.filter((one) => version === undefined || one.module.version === version);
       if (versions.length === 0) throw new AppError('module.not-found', `no module "${name}" is loaded`);
       let vectors = 0;
-      for (const one of versions) vectors += await proveGolden(one);
-      await this.deps.send({ type: 'proved', module: name, version, vectors });
+      let slowestMs: number | undefined;
+      let memoryBytes = 0;
+      for (const one of versions) {
+        const before = process.memoryUsage.rss();
+        const proved = await proveGolden(one, this.deps.clock);
+        vectors += proved.vectors;
+        if (proved.slowestMs !== undefined) slowestMs = Math.max(slowestMs ?? 0, proved.slowestMs);
+        memoryBytes += one.loadedBytes + Math.max(0, process.memoryUsage.rss() - before);
+      }
+      const slowest = slowestMs === undefined ? {} : { slowestMs };
+      await this.deps.send({ type: 'proved', module: name, version, vectors, memoryBytes, ...slowest });
     } catch (error) {
       if (!(error instanceof AppError)) this.deps.log.error({ err: error }, 'proving failed by a bug of ours');
       await this.deps.send({ type: 'proved', module: name, version, vectors: 0, problem: toProblem(error) });
@@ -124,7 +148,9 @@ export class HostProcess {
 
   private async listen(handle: unknown): Promise<void> {
     if (!this.serving) throw new Error('a host listens once it has loaded');
-    await this.tellListening('listening', listenOn(this.serving.app.server, handle));
+    const { serving } = this;
+    if (serving.front.drain.begun) serving.front = await this.createFront(serving.host, serving.gate);
+    await this.tellListening('listening', listenOn(serving.front.app.server, handle));
   }
 
   private async listenGrpc(handle: unknown): Promise<void> {
@@ -148,10 +174,24 @@ export class HostProcess {
     await this.deps.send({ type });
   }
 
+  /** What is connected is answered to its end; meanwhile, or later, `listen` may come with the handle again. */
+  private async pause(): Promise<void> {
+    const { serving } = this;
+    if (serving !== undefined) {
+      const { front, grpc } = serving;
+      serving.grpc = undefined;
+      this.pausing = Promise.all([this.pausing, front.drain.finish(), grpc?.finish()]);
+      await this.pausing;
+    }
+    await this.deps.send({ ...this.stats(), type: 'paused' });
+  }
+
   private async drain(): Promise<void> {
     if (this.ending) return;
     this.ending = true;
     await this.loading;
+    this.serving?.front.drain.begin();
+    await this.pausing;
     await this.close(undefined);
     await this.deps.send(this.stats());
     this.deps.exit(0);
@@ -161,7 +201,7 @@ export class HostProcess {
   private async close(idleMs: number | undefined): Promise<void> {
     if (!this.serving) return;
     const { front, grpc, models, host } = this.serving;
-    await Promise.all([front.finish(idleMs), grpc?.finish(idleMs)]);
+    await Promise.all([front.drain.finish(idleMs), grpc?.finish(idleMs)]);
     for (const { socket } of models) socket.remove();
     await Promise.all(models.map(({ drain }) => drain.finish(0)));
     await host.close();
@@ -183,7 +223,7 @@ export class HostProcess {
     }
   }
 
-  private stats(): FromScoringHost {
+  private stats(): Extract<FromScoringHost, { type: 'stats' }> {
     return { type: 'stats', modules: this.serving?.host.takeStats() ?? [], rssBytes: process.memoryUsage.rss() };
   }
 }

@@ -31,6 +31,8 @@ export class LoadedHostedModule {
     readonly module: HostedModule,
     private readonly running: RunningModels,
     private readonly engine: Engine,
+    /** By how much this process grew while it was loaded; never below 0. */
+    readonly loadedBytes: number,
   ) {
     this.script = module.scriptSocket === undefined ? undefined : new ScriptClient(module.name, module.scriptSocket);
     this.single = running.models[0];
@@ -41,8 +43,11 @@ export class LoadedHostedModule {
       const message = `module "${module.name}" has ${String(module.models.length)} models and no script that says how to use them: give it one model, or flavor node`;
       return err({ code: 'module.not-yet', message });
     }
+    const before = process.memoryUsage.rss();
     const running = await startModels(module, deps);
-    return running.ok ? ok(new LoadedHostedModule(module, running.value, deps.engine)) : running;
+    if (!running.ok) return running;
+    const grownBytes = Math.max(0, process.memoryUsage.rss() - before);
+    return ok(new LoadedHostedModule(module, running.value, deps.engine, grownBytes));
   }
 
   get name(): string {

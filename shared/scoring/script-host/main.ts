@@ -25,7 +25,9 @@ interface Running {
 async function start(config: ScriptConfig, handle: unknown): Promise<Running> {
   const models = new ModelsClient(config.name, config.version, config.modelsSocket);
   const moduleLog = log.child({ module: config.name });
-  const script = await UserScript.start(config, models, moduleLog);
+  const script = await UserScript.start(config, models, moduleLog, (forMs, reason) =>
+    send({ type: 'defer', forMs, reason }),
+  );
   const server = createScriptServer(script, config, moduleLog);
   const drain = new ConnectionDrain(server);
   await new Promise<void>((resolve, reject) => {

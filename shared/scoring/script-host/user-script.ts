@@ -21,7 +21,14 @@ export interface ScriptContext {
   /** Where the module's files lie. */
   readonly folder: string;
   readonly module: { readonly name: string; readonly version: number; readonly digest: string };
+  /**
+   * Asks not to be replaced by another version for so many milliseconds from now, and says why: a door is
+   * open, a series of requests not at its end. 0 takes it back. Bounded by the update policy of the module.
+   */
+  readonly defer: (forMs: number, reason: string) => void;
 }
+
+export type Defer = ScriptContext['defer'];
 
 export interface RunContext extends ScriptContext {
   readonly request: {
@@ -34,6 +41,9 @@ export interface RunContext extends ScriptContext {
   };
 }
 
+/** A week. */
+const maxDeferMs = 604_800_000;
+
 type UserFunction = (argument: unknown, context: object) => unknown;
 
 export class UserScript {
@@ -43,7 +53,7 @@ export class UserScript {
   ) {}
 
   /** @throws AppError `module.invalid` for a script that does not import, or has no `run`; `score.failed` from `init` */
-  static async start(config: ScriptConfig, models: ModelsClient, log: Logger): Promise<UserScript> {
+  static async start(config: ScriptConfig, models: ModelsClient, log: Logger, defer: Defer): Promise<UserScript> {
     const url = pathToFileURL(join(config.folder, config.entry)).href;
     const exports = await importScript(url, config);
     const context: ScriptContext = {
@@ -53,6 +63,7 @@ export class UserScript {
       log,
       folder: config.folder,
       module: { name: config.name, version: config.version, digest: config.digest },
+      defer: (forMs, reason) => defer(...checkedDeferral(forMs, reason)),
     };
     const run = exports['run'];
     const init = exports['init'];
@@ -85,6 +96,15 @@ export class UserScript {
     const context: RunContext = { ...this.context, request };
     return this.userRun(input, context);
   }
+}
+
+/** @throws TypeError to the script: it is a mistake in its code */
+function checkedDeferral(forMs: unknown, reason: unknown): [number, string] {
+  if (typeof forMs !== 'number' || !(forMs >= 0) || forMs > maxDeferMs) {
+    throw new TypeError(`defer(forMs, reason): forMs must be a number from 0 to ${String(maxDeferMs)}`);
+  }
+  if (typeof reason !== 'string' && forMs > 0) throw new TypeError('defer(forMs, reason): reason must be a text');
+  return [forMs, String(reason ?? '').slice(0, 256)];
 }
 
 async function importScript(url: string, config: ScriptConfig): Promise<Record<string, unknown>> {

@@ -62,7 +62,7 @@ const isHarmless = (damage: Damage): boolean => damage.startsWith('as it was') |
 let folder: StateFolder;
 const said: string[] = [];
 const documents = (): StateDocuments => new StateDocuments(folder, (path, what) => said.push(`${path}: ${what}`));
-const committedOf = (generation: number) => ({ generation, modules: {}, previous: {} });
+const committedOf = (generation: number) => ({ generation, modules: {}, kept: {} });
 
 let template: string;
 /** A device in its second boot, everything written twice where things have a predecessor. */

@@ -48,7 +48,7 @@ describe.each(['desired', 'committed', 'rejections'] as const)('the %s document'
       envelope: { payloadType: 't', payload: '', signatures: [{ keyid: String(n), sig: '' }] },
       acceptedAt: '2026-01-01T00:00:00.000Z',
     }),
-    committed: (n: number) => ({ generation: n, modules: {}, previous: {} }),
+    committed: (n: number) => ({ generation: n, modules: {}, kept: {} }),
     rejections: (n: number) => ({ generation: n, modules: {} }),
   };
   const write = async (n: number): Promise<void> => {

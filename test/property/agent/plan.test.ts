@@ -2,7 +2,8 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Desired } from '#shared/protocol/desired.js';
 import { entry, sameSet } from '#agent/reconcile/observed.js';
-import { desiredSetOf, planDevice } from '#agent/reconcile/plan.js';
+import { desiredSetOf } from '#agent/reconcile/next-set.js';
+import { planDevice } from '#agent/reconcile/plan.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 import {
   desiredOf,

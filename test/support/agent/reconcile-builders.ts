@@ -1,11 +1,18 @@
 /** Desired documents and images for plans, and a device that does what it is told, in memory. */
-import type { Desired, DesiredModule, ImageReference } from '#shared/protocol/desired.js';
+import type { Desired, DesiredModule, ImageReference, UpdatePolicy } from '#shared/protocol/desired.js';
 import type { Problem } from '#shared/kernel/errors.js';
 import type { Action } from '#agent/reconcile/action.js';
-import { entry, nothingObserved, type Observed, sameSet, versionKeyOf } from '#agent/reconcile/observed.js';
+import {
+  entry,
+  nothingObserved,
+  type Observed,
+  type ProbationSample,
+  sameSet,
+  versionKeyOf,
+} from '#agent/reconcile/observed.js';
 import type { Fact } from '#agent/reconcile/fact.js';
 import { observe } from '#agent/reconcile/observe.js';
-import { planDevice, type Plan } from '#agent/reconcile/plan.js';
+import { planDevice, type Plan, wakeTimes } from '#agent/reconcile/plan.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 
 export function digestNumber(number: number): string {
@@ -17,11 +24,12 @@ export function imageNumber(number: number, name = 'digits'): ImageReference {
   return { name, version: number, digest: digestNumber(number), size: 1000, signature };
 }
 
-export function moduleNumber(number: number): DesiredModule {
+export function moduleNumber(number: number, update?: UpdatePolicy): DesiredModule {
   return {
     image: imageNumber(number),
     settings: {},
     policy: { restart: 'always', maxRestarts: 20, windowSeconds: 600 },
+    ...(update === undefined ? {} : { update }),
   };
 }
 
@@ -42,8 +50,8 @@ export function desiredOf(
   };
 }
 
-/** How an image behaves when it is fetched or proved. */
-export type Fate = 'good' | 'rejected' | 'flaky' | 'crashes';
+/** How an image behaves when it is fetched or proved, or on probation: it fails requests, or ends its host. */
+export type Fate = 'good' | 'rejected' | 'flaky' | 'crashes' | 'errs' | 'dies';
 
 const rejection: Problem = { code: 'golden.mismatch', message: 'differs' };
 const failure: Problem = { code: 'score.timeout', message: 'slow' };
@@ -54,7 +62,13 @@ export class SimulatedDevice {
   desired: Desired | undefined;
   now = 0;
   /** What was done, for properties to look at. */
-  readonly done: { readonly action: Action; readonly before: Observed }[] = [];
+  readonly done: {
+    readonly action: Action;
+    readonly before: Observed;
+    readonly at: number;
+    readonly desired: Desired | undefined;
+    readonly generation: number;
+  }[] = [];
   private readonly flakes = new Map<string, number>();
 
   constructor(private readonly fateOf: (digest: string) => Fate) {}
@@ -74,11 +88,20 @@ export class SimulatedDevice {
       const plan = this.plan();
       for (const action of plan.actions) this.act(action);
       if (plan.actions.length > 0) continue;
-      const deadlines = plan.waiting.flatMap((one) => ('deadline' in one ? [one.deadline] : []));
-      if (deadlines.length === 0) return { rounds, plan };
-      this.now = Math.max(this.now, Math.min(...deadlines));
+      const times = wakeTimes(plan);
+      if (times.length === 0) return { rounds, plan };
+      this.now = Math.max(this.now, Math.min(...times));
     }
     throw new Error(`not settled after ${String(maxRounds)} rounds: ${JSON.stringify(this.plan())}`);
+  }
+
+  /** The next action, or the passing of time until there may be one. */
+  step(): void {
+    const plan = this.plan();
+    const [action] = plan.actions;
+    const times = wakeTimes(plan);
+    if (action !== undefined) this.act(action);
+    else if (times.length > 0) this.now = Math.max(this.now, Math.min(...times));
   }
 
   take(fact: Fact): void {
@@ -86,7 +109,8 @@ export class SimulatedDevice {
   }
 
   act(action: Action): void {
-    this.done.push({ action, before: this.observed });
+    const { observed: before, now: at, desired } = this;
+    this.done.push({ action, before, at, desired, generation: desired?.generation ?? 0 });
     this.now += 1;
     switch (action.kind) {
       case 'startFetch': {
@@ -125,8 +149,26 @@ export class SimulatedDevice {
         return;
       case 'switchSet':
         if (this.observed.candidate === undefined || !sameSet(this.observed.candidate.set, action.set)) return;
-        this.take({ kind: 'switched', scripts: [] });
+        this.take({ kind: 'switched', scripts: [], watched: action.watched });
+        if (
+          action.watched.length > 0 &&
+          Object.values(this.observed.probation?.changed ?? {}).some((key) => this.is(key, 'dies'))
+        )
+          this.take({ kind: 'hostExited', clean: false, reason: 'SIGSEGV' });
         return;
+      case 'sampleProbation':
+        this.take({ kind: 'probationAsked' });
+        this.take({ kind: 'probationSampled', sample: this.sample() });
+        return;
+      case 'returnSet': {
+        const { changed = {} } = this.observed.probation ?? {};
+        for (const track of action.failed) {
+          const problem = action.problem ?? failure;
+          this.take({ kind: 'versionFailed', track, key: changed[track] ?? '', problem });
+        }
+        this.take({ kind: 'returned', warm: true, scripts: [] });
+        return;
+      }
       case 'commitSet':
         this.take({ kind: 'committed', generation: action.generation, set: action.set });
         return;
@@ -137,6 +179,29 @@ export class SimulatedDevice {
       case 'collectGarbage':
         this.take({ kind: 'garbageChanged', due: false });
     }
+  }
+
+  /** Each second of probation brings ten requests. */
+  private sample(): ProbationSample {
+    const { since = 0, changed = {}, watched = [] } = this.observed.probation ?? {};
+    const requests = Math.floor((this.now - since) / 100);
+    return {
+      at: this.now,
+      modules: Object.fromEntries(
+        watched.map((name) => {
+          const errors = this.is(changed[name] ?? '', 'errs') ? requests : 0;
+          return [
+            name,
+            { candidate: { requests, errors, p99Ms: 1 }, incumbent: { requests: 1000, errors: 0, p99Ms: 1 } },
+          ];
+        }),
+      ),
+    };
+  }
+
+  private is(key: string, fate: Fate): boolean {
+    const [digest] = JSON.parse(key) as [string];
+    return this.fateOf(digest) === fate;
   }
 
   private prove(track: string, key: string): void {

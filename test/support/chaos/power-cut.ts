@@ -151,7 +151,7 @@ async function liveOneBoot(folder: StateFolder, promises: Promises): Promise<voi
     const id = `command-${String(generation)}`;
     await journal.begin(id, { issuedAt: at(generation), deadline: at(generation) });
     promises.commands.add(id);
-    await documents.committed.write({ generation, modules: {}, previous: {} });
+    await documents.committed.write({ generation, modules: {}, kept: {} });
     promises.generation = generation;
     for (const kind of streamKinds) await spoolSome(spools[kind], kind, bootId, promises);
   }
@@ -212,7 +212,7 @@ async function recover(root: string, promised: Promises): Promise<string[]> {
   const spools = await openSpools(folder, bootId);
   for (const kind of streamKinds) wrong.push(...(await lookAtSpool(spools[kind], kind, promised)));
   // It goes on working: one more of each, on top of whatever is left.
-  await documents.committed.write({ generation: committed + 1, modules: {}, previous: {} });
+  await documents.committed.write({ generation: committed + 1, modules: {}, kept: {} });
   for (const kind of streamKinds) {
     await spools[kind].add(emptyBatch(kind, at(1)));
     await spools[kind].close();

@@ -18,7 +18,7 @@ import {
   enrolmentTokenCreate,
   eventBody,
   generationBody,
-  moduleDeploy,
+  modulesDeploy,
 } from '#cloud/http/schemas/devices.js';
 import { imageBody } from '#cloud/http/schemas/images.js';
 import { serverBody } from '#cloud/http/schemas/server.js';
@@ -44,6 +44,7 @@ export class FleetServer {
     desired: { generation: 4, modules: {} },
     reported: { generation: 4, converged: true, modules: {} },
   };
+  readonly deployed: z.output<typeof modulesDeploy>[] = [];
   readonly commands: z.infer<typeof commandCreate>[] = [];
   answer: CommandAnswer = { result: {} };
   /** Without live events, streams are refused. */
@@ -176,11 +177,17 @@ export class FleetServer {
       return this.device;
     });
     const module = `${path}/:device/modules/:module`;
-    app.put(module, { schema: { body: moduleDeploy, response: { 202: generationBody } } }, async (request, reply) => {
-      const { settings } = request.body;
-      const wanted = { name: 'digits', version: 1, digest: request.body.image, settings };
-      return reply.code(202).send(this.changeDesired({ [paramsOf(request).module]: wanted }));
-    });
+    app.post(
+      `${path}/:device/modules`,
+      { schema: { body: modulesDeploy, response: { 202: generationBody } } },
+      async (request, reply) => {
+        this.deployed.push(request.body);
+        const wanted = Object.entries(request.body.modules).map(
+          ([name, { image, settings }]) => [name, { name: 'digits', version: 1, digest: image, settings }] as const,
+        );
+        return reply.code(202).send(this.changeDesired(Object.fromEntries(wanted)));
+      },
+    );
     app.delete(module, { schema: { response: { 202: generationBody } } }, async (_request, reply) =>
       reply.code(202).send(this.changeDesired({})),
     );

@@ -196,6 +196,7 @@ export async function deployRow(ground: Ground, device: string, imageDigest: str
       imageDigest,
       settingsJson: '{}',
       policyJson: canonicalJson({}),
+      updateJson: canonicalJson({}),
       generation: 1,
       removedGeneration: null,
       createdAt: at,

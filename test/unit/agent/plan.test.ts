@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { versionKeyOf } from '#agent/reconcile/observed.js';
-import { isPermanent } from '#agent/reconcile/observe.js';
+import { isPermanent } from '#agent/reconcile/observe-tracks.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 import { desiredOf, imageNumber, moduleNumber, SimulatedDevice } from '#test/support/agent/reconcile-builders.js';
 

@@ -14,20 +14,22 @@ const columns: readonly TrackEvent[] = [
   'provingStarted',
   'proved',
   'setAside',
+  'probationStarted',
   'activated',
   'failed',
   'rejected',
   'lost',
 ];
 const table = `
-wanted    fetching  -       -        -       -       -       failed  rejected  -
-fetching  -         staged  -        -       wanted  -       failed  rejected  -
-staged    -         -       proving  -       staged  active  failed  rejected  wanted
-proving   -         -       -        proved  staged  -       failed  rejected  wanted
-proved    -         -       -        -       proved  active  failed  rejected  wanted
-active    -         -       -        -       -       -       failed  rejected  wanted
-rejected  -         -       -        -       -       -       -       -         -
-failed    fetching  -       -        -       -       -       -       rejected  wanted
+wanted    fetching  -       -        -       -       -          -       failed  rejected  -
+fetching  -         staged  -        -       wanted  -          -       failed  rejected  -
+staged    -         -       proving  -       staged  -          active  failed  rejected  wanted
+proving   -         -       -        proved  staged  -          -       failed  rejected  wanted
+proved    -         -       -        -       proved  probation  active  failed  rejected  wanted
+probation -         -       -        -       staged  -          active  failed  rejected  wanted
+active    -         -       -        -       -       -          -       failed  rejected  wanted
+rejected  -         -       -        -       -       -          -       -       -         -
+failed    fetching  -       -        -       -       -          -       -       rejected  wanted
 `;
 
 const rows = table

@@ -1,0 +1,54 @@
+/** The serving of one device: what befalls its processes becomes facts, events and lines of logs. */
+import type { Clock } from '#shared/kernel/clock.js';
+import { usableCores } from '#shared/platform/usable-cores.js';
+import type { HostEntries } from '#shared/supervisor/host-entries.js';
+import type { HostSettings } from '#shared/supervisor/host-set.js';
+import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
+import type { AgentConfig } from '#agent/config.js';
+import type { LogRings } from '#agent/local/log-rings.js';
+import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
+import type { DeviceState } from '#agent/reconcile/device-state.js';
+import { defaultPolicy } from '#agent/reconcile/policy.js';
+import type { OpenedSandbox } from '#agent/serving/open-sandbox.js';
+import type { ModuleTroubles } from '#agent/telemetry/module-troubles.js';
+import { Serving, type ServingPorts } from '#agent/serving/serving.js';
+
+export interface DeviceServingParts extends Pick<ServingPorts, 'labels' | 'onCandidateExit' | 'onLastStats'> {
+  readonly config: AgentConfig;
+  readonly clock: Clock;
+  readonly logs: LogRings;
+  readonly entries: HostEntries;
+  readonly handle: ListenHandle;
+  readonly grpcHandle: ListenHandle | undefined;
+  readonly sandbox: OpenedSandbox;
+  readonly hostSettings: Omit<HostSettings, 'labels'>;
+  readonly state: DeviceState;
+  readonly troubles: ModuleTroubles;
+}
+
+export function createServing(parts: DeviceServingParts): Serving {
+  const { clock, logs, state, troubles } = parts;
+  return new Serving({
+    clock,
+    entries: parts.entries,
+    hostEnvironment: hostEnvironmentOf(parts.config),
+    handle: parts.handle,
+    grpcHandle: parts.grpcHandle,
+    runFolder: parts.sandbox.runFolder,
+    sandbox: parts.sandbox.sandbox,
+    cores: usableCores(),
+    settings: parts.hostSettings,
+    drainMs: defaultPolicy.drainMs,
+    labels: parts.labels,
+    onHostExit: (cause) => state.take({ kind: 'hostExited', ...troubles.ended(undefined, cause) }),
+    onScriptExit: (module, cause) => state.take({ kind: 'scriptExited', module, ...troubles.ended(module, cause) }),
+    onDefer: (module, forMs, reason) =>
+      state.take({ kind: 'deferred', module, until: clock.monotonic() + forMs, reason }),
+    onCandidateExit: parts.onCandidateExit,
+    onLog: (modules, line) => {
+      for (const module of modules) logs.module(module, line);
+    },
+    onLogDropped: (module, dropped) => troubles.dropped(module, dropped),
+    onLastStats: parts.onLastStats,
+  });
+}
