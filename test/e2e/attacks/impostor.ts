@@ -1,5 +1,5 @@
 /** A server at somebody's address that has the right name in a certificate of the wrong authority. */
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { createServer, type Server } from 'node:tls';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
 import { testAuthority, testCertificate } from '../../support/test-certificates.js';
@@ -11,7 +11,7 @@ export class Impostor {
   heard = '';
 
   private constructor(private readonly server: Server) {
-    server.on('connection', (socket) => {
+    server.on('connection', (socket: Socket) => {
       socket.on('close', () => {
         this.visits += 1;
       });
