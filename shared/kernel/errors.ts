@@ -67,7 +67,7 @@ export const errorRegistry = {
   'certificate.not-found': { status: 404, retry: 'changed', exit: 4 },
   'claim.not-found': { status: 404, retry: 'changed', exit: 4 },
   'claim.exists': { status: 409, retry: 'never', exit: 5 },
-  'claim.full': { status: 403, retry: 'changed', exit: 5 },
+  'claim.full': { status: 409, retry: 'changed', exit: 5 },
   'activity.not-found': { status: 404, retry: 'changed', exit: 4 },
   'activity.failed': { status: 422, retry: 'never', exit: 1 },
   'activity.cancelled': { status: 409, retry: 'later', exit: 1 },

@@ -46,6 +46,7 @@ beforeEach(async () => {
     proxy,
     clock: { ...systemClock, now: () => wallMs },
     jitter: 0,
+    everyMs: 60_000,
     logger: silent,
     trustedNow: () => Number.NEGATIVE_INFINITY,
     connected: () => true,

@@ -35,7 +35,7 @@ describe('a fleet claim', () => {
     const names = Array.from({ length: 30 }, (_, n) => `cam-${String(n)}`);
     const answers = await Promise.all(names.map((device) => enrol({ device })));
     expect(answers.filter(({ status }) => status === 201)).toHaveLength(20);
-    expect(answers.filter(({ status }) => status === 403)).toHaveLength(10);
+    expect(answers.filter(({ status }) => status === 409)).toHaveLength(10);
     expect(answers.find(({ status }) => status === 403)).toMatchObject({ body: { code: 'claim.full' } });
     expect(await count()).toBe(20);
     expect((await world.devices.list('w', 1))[0]).toMatchObject({ tagsJson: '{"line":"7"}' });

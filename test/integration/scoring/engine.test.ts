@@ -172,6 +172,6 @@ describe('a run that does not end', () => {
     process.kill(host.pid, 'SIGSTOP');
     const cause = await host.exited;
     expect(cause.signal).toBe('SIGKILL');
-    expect(cause.lastLines.join('\n')).toMatch(/killed by its owner/);
+    expect(cause.kind).toBe('silent');
   });
 });
