@@ -56,6 +56,7 @@ export interface RunningAgent {
 
 /** Hosts of an agent that was killed end by themselves within this time. */
 const orphanPatienceMs = 10_000;
+const renewalLookMs = 60_000;
 
 /** What must be undone, newest first. */
 class Undo {
@@ -219,6 +220,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     proxy: config.link.proxy,
     clock,
     jitter: random(),
+    everyMs: Math.min(renewalLookMs, config.link.maxReconnectMs),
     logger,
     trustedNow: () => device.trustedNow(),
     connected: () => session.connected,

@@ -40,7 +40,7 @@ export async function startCloud(config: CloudConfig, logger: Logger, version: s
     const api = await openApi(ground, version, [registry, fleet], fleet.identity);
     return {
       addresses: { http: api.url, ...fleet.addresses },
-      authority: fleet.identity.authorityFingerprint,
+      authority: fleet.identity.current.authorityFingerprint,
       ownerToken: api.ownerToken,
       stop: () => shutdown.run(),
     };

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { stringify as toYaml } from 'yaml';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
+import { redact } from '#shared/kernel/redaction.js';
 import { systemClock } from '#shared/kernel/clock.js';
 import { nearest } from '#shared/kernel/names.js';
 import { onShutdown } from '#shared/platform/signals.js';
@@ -248,7 +249,9 @@ function reportFailure(error: unknown, asJson: boolean): number {
     process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : messageOf(error)}\n`);
     return 70;
   }
-  const { code, message, details } = error;
+  const { code, details } = error;
+  // A secret that was put in the wrong argument must not reach the log of whatever runs this.
+  const message = redact(error.message);
   process.stderr.write(asJson ? `${JSON.stringify({ code, message, details })}\n` : `error: ${message} [${code}]\n`);
   return error.traits.exit;
 }

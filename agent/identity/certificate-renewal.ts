@@ -14,7 +14,7 @@ import { makeDeviceKeys, signingRequestFor } from './device-keys.js';
 import type { TrustSource } from './device-trust.js';
 import { gatewayAt, postToGateway } from './gateway-request.js';
 import type { KeptIdentity } from './identity.js';
-import { checkOwnCertificate } from './own-certificate.js';
+import { checkOwnCertificate, isOutdated } from './own-certificate.js';
 import { isRenewalDue } from './renewal-plan.js';
 
 export interface RenewalPorts {
@@ -24,12 +24,12 @@ export interface RenewalPorts {
   readonly clock: Clock;
   /** Drawn once. */
   readonly jitter: number;
+  /** How often it is looked, milliseconds. */
+  readonly everyMs: number;
   readonly logger: Logger;
   readonly trustedNow: () => number;
   readonly connected: () => boolean;
 }
-
-const checkMs = 60_000;
 
 export class CertificateRenewal {
   private readonly stopping = new AbortController();
@@ -52,14 +52,18 @@ export class CertificateRenewal {
 
   /** One look at whether it is time. @returns whether the certificate was renewed */
   async look(): Promise<boolean> {
-    const { clock, jitter, identity, logger, trustedNow, connected } = this.ports;
+    const { clock, jitter, identity, trust, logger, trustedNow, connected } = this.ports;
     const monotonic = clock.monotonic();
     if (connected()) this.connectedAt = monotonic;
-    const { validFrom, validTo } = new X509Certificate(identity.current().certificate);
+    const present = identity.current();
+    const { validFrom, validTo } = new X509Certificate(present.certificate);
+    const { authorities } = trust.current();
     const due = isRenewalDue({
       notBefore: Date.parse(validFrom),
       notAfter: Date.parse(validTo),
       jitter,
+      outdated:
+        connected() && isOutdated(present.certificate, { ...present, commonName: clientIdOf(present), authorities }),
       now: Math.max(trustedNow(), clock.now()),
       disconnectedMs: monotonic - this.connectedAt,
       sinceTryMs: this.lastTry && monotonic - this.lastTry.at,
@@ -79,11 +83,13 @@ export class CertificateRenewal {
   }
 
   private async run(): Promise<void> {
-    const { clock, logger } = this.ports;
+    const { clock, logger, jitter, everyMs } = this.ports;
     const { signal } = this.stopping;
+    // A fleet that was told of another authority at once does not renew at once.
+    await clock.sleep(jitter * everyMs, signal);
     while (!signal.aborted) {
       await this.look().catch((error: unknown) => logger.error({ err: error }, 'unexpected failure'));
-      await clock.sleep(checkMs, signal);
+      await clock.sleep(everyMs, signal);
     }
   }
 

@@ -36,6 +36,13 @@ export function checkOwnCertificate(chainPem: string, expected: ExpectedCertific
   return err('it does not come from an authority that this device trusts');
 }
 
+/** Does it come from an authority that others are listed before, or from none that is listed? Then it is being replaced. */
+export function isOutdated(chainPem: string, expected: ExpectedCertificate): boolean {
+  const { authorities } = expected;
+  const [first = ''] = authorities;
+  return authorities.length > 0 && !checkOwnCertificate(chainPem, { ...expected, authorities: [first] }).ok;
+}
+
 function issued(issuer: X509Certificate, subject: X509Certificate): boolean {
   return subject.checkIssued(issuer) && subject.verify(issuer.publicKey);
 }

@@ -11,6 +11,8 @@ export interface RenewalView {
   readonly disconnectedMs: number;
   /** Since the last try of this process, by the monotonic clock; undefined: there was none. */
   readonly sinceTryMs: number | undefined;
+  /** Its authority is one that is being replaced. */
+  readonly outdated: boolean;
   readonly lastTry: 'renewed' | 'failed' | undefined;
 }
 
@@ -20,12 +22,12 @@ export const retryMs = 3_600_000;
 export const strangerMs = 600_000;
 
 export function isRenewalDue(view: RenewalView): boolean {
-  const { notBefore, notAfter, jitter, now, disconnectedMs, sinceTryMs, lastTry } = view;
+  const { notBefore, notAfter, jitter, now, disconnectedMs, sinceTryMs, outdated, lastTry } = view;
   const lifeMs = notAfter - notBefore;
   if (sinceTryMs !== undefined) {
     // A wall clock years ahead finds every certificate at its end.
     const pauseMs = lastTry === 'renewed' ? Math.max(retryMs, lifeMs / 3) : retryMs * (1 + jitter);
     if (sinceTryMs < pauseMs) return false;
   }
-  return now >= notBefore + lifeMs * (2 / 3 + jitter / 20) || disconnectedMs >= strangerMs * (1 + jitter);
+  return outdated || now >= notBefore + lifeMs * (2 / 3 + jitter / 20) || disconnectedMs >= strangerMs * (1 + jitter);
 }

@@ -1,5 +1,6 @@
 /** A failed command's last words: the code, what was wrong, and the next step. */
 import { AppError, type ErrorCode, toProblem } from '#shared/kernel/errors.js';
+import { redact } from '#shared/kernel/redaction.js';
 import { type OutputFormat, printable } from './output.js';
 
 /** Where one command is what most people need next. */
@@ -44,7 +45,8 @@ export function describeFailure(thrown: unknown, format: OutputFormat, usage?: s
   const problem = toProblem(thrown);
   const message =
     thrown instanceof AppError
-      ? printable(thrown.message)
+      ? // A secret that was put in the wrong argument must not reach the log of whatever runs this.
+        printable(redact(thrown.message))
       : 'a bug in this command; please report it with the lines below';
   const next = thrown instanceof AppError ? nextStepOf(thrown, usage) : undefined;
   if (format === 'json') return `${JSON.stringify({ error: { ...problem, message, next } })}\n`;
@@ -53,6 +55,6 @@ export function describeFailure(thrown: unknown, format: OutputFormat, usage?: s
   const requestId = problem.details?.['requestId'];
   if (problem.code === 'internal' && typeof requestId === 'string') lines.push(`  request: ${printable(requestId)}`);
   if (!(thrown instanceof AppError))
-    lines.push(thrown instanceof Error ? (thrown.stack ?? thrown.message) : 'no stack');
+    lines.push(thrown instanceof Error ? redact(thrown.stack ?? thrown.message) : 'no stack');
   return `${lines.join('\n')}\n`;
 }

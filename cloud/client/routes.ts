@@ -37,6 +37,7 @@ import { loginBody, serverBody } from '#cloud/http/schemas/server.js';
 import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 import { createdToken, selfBody, tokenBody, tokenCreate } from '#cloud/http/schemas/tokens.js';
 import {
+  authorityRotationBody,
   directorRotationBody,
   rotationStep,
   trustBody,
@@ -135,6 +136,12 @@ export const routes = {
     path: '/v1/rotations/director',
     body: rotationStep,
     response: directorRotationBody,
+  },
+  authorityRotate: {
+    method: 'POST',
+    path: '/v1/rotations/authority',
+    body: rotationStep,
+    response: authorityRotationBody,
   },
 
   enrolmentTokenCreate: {

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer } from 'node:https';
+import { createServer, type Server } from 'node:https';
 import fastify, { LogController, type FastifyBaseLogger, type RawServerDefault } from 'fastify';
 import { serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod';
 import type { Logger } from '#shared/platform/logger.js';
@@ -15,13 +15,16 @@ import { addSecurityHeaders } from '#cloud/http/plugins/security-headers.js';
 import { addUpgrades } from '#cloud/http/upgrades.js';
 import { type GatewayRouteDeps, gatewayRoutes } from './gateway-routes.js';
 
-export interface GatewayOptions extends GatewayRouteDeps {
-  readonly logger: Logger;
-  /** PEM. */
+/** PEM. */
+export interface GatewayTls {
   readonly certificate: string;
   readonly privateKey: string;
-  /** PEM: whose certificates clients may come with; most come without one. */
+  /** Whose certificates clients may come with; most come without one. */
   readonly authorities: readonly string[];
+}
+
+export interface GatewayOptions extends GatewayRouteDeps, GatewayTls {
+  readonly logger: Logger;
   readonly upgrades: readonly Upgrade[];
 }
 
@@ -29,7 +32,6 @@ const maxBodyBytes = 32 * 1024;
 
 /** Ready to listen. */
 export async function createGateway(options: GatewayOptions): Promise<App> {
-  const { certificate, privateKey } = options;
   const app: App = fastify<RawServerDefault, IncomingMessage, ServerResponse, FastifyBaseLogger>({
     loggerInstance: options.logger,
     logController: new LogController({ disableRequestLogging: true }),
@@ -41,13 +43,10 @@ export async function createGateway(options: GatewayOptions): Promise<App> {
     serverFactory: (handler) =>
       createServer(
         {
-          cert: certificate,
-          key: privateKey,
-          ca: [...options.authorities],
+          ...secureContext(options),
           requestCert: true,
           // The routes judge: most come without one, and one that has ended may still be renewed.
           rejectUnauthorized: false,
-          minVersion: 'TLSv1.2',
           handshakeTimeout: 10_000,
           requestTimeout: 30_000,
         },
@@ -63,4 +62,13 @@ export async function createGateway(options: GatewayOptions): Promise<App> {
   await app.ready();
   addUpgrades(app, options.upgrades);
   return app;
+}
+
+/** For whoever connects from now on. */
+export function replaceGatewayTls(gateway: App, tls: GatewayTls): void {
+  (gateway.server as Server).setSecureContext(secureContext(tls));
+}
+
+function secureContext({ certificate, privateKey, authorities }: GatewayTls) {
+  return { cert: certificate, key: privateKey, ca: [...authorities], minVersion: 'TLSv1.2' as const };
 }

@@ -68,9 +68,12 @@ export class ExternalBroker implements Broker {
     this.handler = handler;
   }
 
-  /** Connections made from now on trust these, PEM. */
-  trust(authorities: readonly string[]): void {
-    this.client.options.ca = [...authorities];
+  /** Connections made from now on show this certificate, and trust these authorities. */
+  use(tls: Pick<ExternalBrokerOptions, 'certificate' | 'privateKey' | 'authorities'>): void {
+    const { options } = this.client;
+    options.cert = tls.certificate;
+    options.key = tls.privateKey;
+    options.ca = [...tls.authorities];
   }
 
   /** Connected and listening: a message published before the subscriptions stand could be answered unheard. */

@@ -1,6 +1,7 @@
 /**
  * The authority that signs for this installation: made here at first start, or the operator's own, which may be an
- * intermediate one. Its private key is sealed on disk. Never replaced by itself, since every device has pinned it.
+ * intermediate one. Its private key is sealed on disk. Never replaced by itself, since every device has pinned it:
+ * an operator does it in two steps (authority-succession.ts).
  */
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
@@ -15,6 +16,8 @@ export interface Authority extends KeyedCertificate {
   readonly chain: string;
   /** PEM of the root: what devices pin and trust. */
   readonly root: string;
+  /** PEM of its key certified by the authority before it, from the beginning of a rotation on. */
+  readonly cross?: string | undefined;
 }
 
 const name = 'authority';
@@ -22,6 +25,7 @@ const fileSchema = z.object({
   certificate: z.string(),
   chain: z.string(),
   sealed: sealedKeySchema,
+  cross: z.string().optional(),
 });
 
 export interface AuthorityOptions {
@@ -35,24 +39,23 @@ export interface AuthorityOptions {
 /** @throws AppError `state.corrupt`, `config.invalid` */
 export async function ensureAuthority({ path, seal, nowMs, own }: AuthorityOptions): Promise<Authority> {
   const given = own && readAuthority(own.certificates, own.privateKey, nowMs);
-  const found = await read(path, seal);
-  if (found === undefined) {
+  const authority = await readAuthorityFile(path, seal);
+  if (authority === undefined) {
     const made = given ?? withRoot(await createAuthority(nowMs), '');
-    await write(path, made, seal);
+    await writeAuthorityFile(path, made, seal);
     return made;
   }
-  const { authority, isCurrent } = found;
   if (given !== undefined && fingerprintOf(given.certificate) !== fingerprintOf(authority.certificate)) {
     throw new AppError(
       'config.invalid',
-      `keys.authorityCertFile is another authority than the one of this data folder (${path}), which devices have pinned: leave the setting out, or begin with a fresh data folder`,
+      `keys.authorityCertFile is another authority than the one of this data folder (${path}), which devices have pinned, or which took its place by a rotation: leave the setting out, or begin with a fresh data folder`,
     );
   }
-  if (!isCurrent) await write(path, authority, seal);
   return authority;
 }
 
-async function read(path: string, seal: KeySeal): Promise<{ authority: Authority; isCurrent: boolean } | undefined> {
+/** Sealed anew where the key that seals has changed. @throws AppError `state.corrupt` */
+export async function readAuthorityFile(path: string, seal: KeySeal): Promise<Authority | undefined> {
   const text = await readTextIfPresent(path);
   if (text === undefined) return undefined;
   let file: z.infer<typeof fileSchema>;
@@ -64,18 +67,21 @@ async function read(path: string, seal: KeySeal): Promise<{ authority: Authority
       cause,
     });
   }
-  const { certificate, chain, sealed } = file;
+  const { certificate, chain, sealed, cross } = file;
   const privateKey = await seal.open(name, sealed);
-  return { authority: withRoot({ certificate, privateKey }, chain), isCurrent: seal.isCurrent(sealed) };
+  const authority = { ...withRoot({ certificate, privateKey }, chain), cross };
+  if (!seal.isCurrent(sealed)) await writeAuthorityFile(path, authority, seal);
+  return authority;
 }
 
 /** One file for all of it, so that no kill can part a certificate from its key. */
-async function write(path: string, { certificate, privateKey, chain }: Authority, seal: KeySeal): Promise<void> {
+export async function writeAuthorityFile(path: string, authority: Authority, seal: KeySeal): Promise<void> {
+  const { certificate, privateKey, chain, cross } = authority;
   const sealed = await seal.seal(name, privateKey);
-  await writeFileAtomic(path, `${JSON.stringify({ certificate, chain, sealed })}\n`, { mode: 0o600 });
+  await writeFileAtomic(path, `${JSON.stringify({ certificate, chain, sealed, cross })}\n`, { mode: 0o600 });
 }
 
-function withRoot(keyed: KeyedCertificate, chain: string): Authority {
+export function withRoot(keyed: KeyedCertificate, chain: string): Authority {
   const root = chain.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----\n?/g)?.at(-1);
   return { ...keyed, chain, root: root ?? keyed.certificate };
 }

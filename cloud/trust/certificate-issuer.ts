@@ -29,10 +29,14 @@ export class CertificateIssuer {
   /** SHA-256 of the signing certificate, hex. */
   readonly fingerprint: string;
 
-  /** @param chain PEM of what stands between `authority` and the one that devices pin; empty when it is that one */
+  /**
+   * @param chain PEM of what stands between `authority` and the one that devices pin; empty when it is that one
+   * @param former PEM of authorities whose certificates still count, though they sign none any more
+   */
   constructor(
     private readonly authority: KeyedCertificate,
     private readonly chain = '',
+    private readonly former: readonly string[] = [],
   ) {
     this.fingerprint = fingerprintOf(authority.certificate);
   }
@@ -55,10 +59,11 @@ export class CertificateIssuer {
     };
   }
 
-  /** Was it signed by this authority? Its dates are left to the caller. */
+  /** Was it signed by this authority, or a former one that counts? Its dates are left to the caller. */
   hasIssued(certificate: X509Certificate): boolean {
-    const authority = new X509Certificate(this.authority.certificate);
-    return certificate.checkIssued(authority) && certificate.verify(authority.publicKey);
+    return [this.authority.certificate, ...this.former]
+      .map((pem) => new X509Certificate(pem))
+      .some((authority) => certificate.checkIssued(authority) && certificate.verify(authority.publicKey));
   }
 
   /** For a client of the control plane's own, with a key made here. */

@@ -17,11 +17,13 @@ export interface KeyedCertificate {
   readonly privateKey: string;
 }
 
-export async function createAuthority(nowMs: number): Promise<KeyedCertificate> {
+/** @param successor one that takes the place of another has a name of its own, which is what programs look authorities up by */
+export async function createAuthority(nowMs: number, successor = false): Promise<KeyedCertificate> {
   const keys = await generateKeys();
+  const serialNumber = newSerial();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    serialNumber: newSerial(),
-    name: 'CN=Flotilla control plane authority',
+    serialNumber,
+    name: `CN=Flotilla control plane authority${successor ? ` ${serialNumber.slice(0, 8)}` : ''}`,
     notBefore: new Date(nowMs - backdatingMs),
     notAfter: new Date(nowMs + authorityLifetimeMs),
     signingAlgorithm: algorithm,
@@ -34,6 +36,40 @@ export async function createAuthority(nowMs: number): Promise<KeyedCertificate> 
     ],
   });
   return keyed(certificate, keys.privateKey);
+}
+
+/**
+ * The successor's key certified by the authority before it: whoever knows only that one believes the successor by it.
+ *
+ * @returns PEM
+ */
+export async function crossCertify(before: KeyedCertificate, successorPem: string, nowMs: number): Promise<string> {
+  const issuer = new x509.X509Certificate(before.certificate);
+  const successor = new x509.X509Certificate(successorPem);
+  const { rawData } = successor.publicKey;
+  const publicKey = await webcrypto.subtle.importKey('spki', rawData, algorithm, true, ['verify']);
+  const certificate = await x509.X509CertificateGenerator.create({
+    serialNumber: newSerial(),
+    subject: successor.subjectName,
+    issuer: issuer.subjectName,
+    notBefore: new Date(nowMs - backdatingMs),
+    notAfter: new Date(Math.min(successor.notAfter.getTime(), issuer.notAfter.getTime())),
+    ...(await signingKeyOf(before.privateKey)),
+    publicKey,
+    extensions: [
+      new x509.BasicConstraintsExtension(true, 0, true),
+      new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      await x509.SubjectKeyIdentifierExtension.create(publicKey, false),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer, false),
+    ],
+  });
+  return `${certificate.toString('pem')}\n`;
+}
+
+/** How many authorities may stand between this one and a leaf: infinity where its certificate sets no bound. */
+export function pathLengthOf(certificatePem: string): number {
+  const constraints = new x509.X509Certificate(certificatePem).getExtension(x509.BasicConstraintsExtension);
+  return constraints?.pathLength ?? Number.POSITIVE_INFINITY;
 }
 
 /** @param names DNS names and IP addresses, told apart by their form */

@@ -1,10 +1,10 @@
 /** The rotation of the director key, as an operator's steps; where it stands is in the key files alone. */
 import { AppError } from '#shared/kernel/errors.js';
-import { readTrustPayload } from '#shared/package/trust-acceptance.js';
-import { reportedStateSchema } from '#shared/protocol/reported.js';
+import { clientIdOf } from '#shared/protocol/topics.js';
 import type { Database } from '#cloud/fleet/device-repository.js';
 import { type DirectorKeys, noRotation } from './director-keys.js';
 import type { TrustChain } from './trust-chain.js';
+import { devicesUnaware, namedInShort } from './trust-knowledge.js';
 
 export interface DirectorRotationState {
   readonly current: string;
@@ -36,16 +36,15 @@ export class DirectorRotation {
 
   /** @throws AppError `trust.not-yet` that names the devices which do not know the next key, unless forced */
   async finish(force: boolean): Promise<DirectorRotationState> {
-    const { keys, resign } = this.options;
+    const { db, chain, keys, resign } = this.options;
     const { next } = keys;
     if (next === undefined) throw noRotation();
-    const lost = await this.devicesWithout(next.publicKey);
+    const unaware = await devicesUnaware(db, chain, ({ directors }) => directors.includes(next.publicKey));
+    const lost = unaware.map(clientIdOf);
     if (lost.length > 0 && !force) {
-      const named = lost.slice(0, 10).join(', ');
-      const more = lost.length > 10 ? ` and ${String(lost.length - 10)} more` : '';
       throw new AppError(
         'trust.not-yet',
-        `${String(lost.length)} devices do not know the next director yet: ${named}${more}. A trust document that names it comes first ` +
+        `${String(lost.length)} devices do not know the next director yet: ${namedInShort(lost)}. A trust document that names it comes first ` +
           '(flotilla trust propose --publish); those that are offline take it when they come back, and then obey again. ' +
           'flotilla trust status shows them; --force goes on without them',
         { details: { devices: lost } },
@@ -54,30 +53,5 @@ export class DirectorRotation {
     await keys.finish();
     await resign();
     return this.state();
-  }
-
-  /** `workspace/device`, by the trust version that each reported. */
-  private async devicesWithout(director: string): Promise<string[]> {
-    const { db, chain } = this.options;
-    const rows = await db
-      .selectFrom('devices')
-      .select(['workspace', 'name', 'reportedJson'])
-      .where('retiredAt', 'is', null)
-      .orderBy('workspace')
-      .orderBy('name')
-      .execute();
-    const knows = new Map<string, boolean>();
-    const lost: string[] = [];
-    for (const { workspace, name, reportedJson } of rows) {
-      const version = reportedStateSchema.parse(JSON.parse(reportedJson)).trust?.version ?? 0;
-      const key = `${workspace}/${String(version)}`;
-      if (!knows.has(key)) {
-        const envelope = version === 0 ? undefined : await chain.find(workspace, version);
-        const document = envelope && readTrustPayload(envelope);
-        knows.set(key, document?.ok === true && document.value.directors.includes(director));
-      }
-      if (knows.get(key) !== true) lost.push(`${workspace}/${name}`);
-    }
-    return lost;
   }
 }

@@ -10,7 +10,8 @@ import type { SigningKey } from '#shared/package/signing-key.js';
 import { writeFileAtomic } from '#shared/platform/atomic-file.js';
 import { makePrivateFolder, readTextIfPresent } from '#shared/platform/private-file.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
-import { type AuthorityOptions, ensureAuthority } from './authority.js';
+import { type Authority, type AuthorityOptions, ensureAuthority, readAuthorityFile } from './authority.js';
+import { authorityFiles } from './authority-succession.js';
 import { CertificateIssuer } from './certificate-issuer.js';
 import { createServerCertificate, fingerprintOf, type KeyedCertificate, stillServes } from './certificates.js';
 import { ensureDirectorKey } from './director-key.js';
@@ -20,13 +21,15 @@ export interface InstallationIdentity {
   readonly director: SigningKey;
   /** What private keys are sealed with on disk. */
   readonly seal: KeySeal;
-  /** PEM of the root that devices pin: the authority itself, or above the operator's own intermediate one. */
+  /** PEM of the root that devices pin: the authority itself, or above the operator's own; while it is rotated the old one. */
   readonly authority: string;
-  /** PEM of every root that devices may trust: the current one first, more than one while they change. */
+  /** PEM of every root that devices may trust, and may come with certificates of: the one that signs first, two while it is rotated. */
   readonly authorities: readonly string[];
-  /** SHA-256 of the current root's DER, hex: what enrolment tokens pin. */
+  /** SHA-256 of the DER of {@link authority}, hex: what enrolment tokens pin. */
   readonly authorityFingerprint: string;
   readonly issuer: CertificateIssuer;
+  /** With that of the authority that is being replaced: each has a revocation list. */
+  readonly issuers: readonly CertificateIssuer[];
   readonly server: KeyedCertificate;
   /** The same as files, for an external broker. */
   readonly serverCertificateFile: string;
@@ -50,29 +53,44 @@ export async function ensureInstallationIdentity(options: IdentityOptions): Prom
   await makePrivateFolder(folder);
   const seal = await KeySeal.open(options.atRest ?? { keyFile: join(folder, 'at-rest.key') });
   const director = await ensureDirectorKey(join(folder, 'director.json'), seal);
-  const authority = await ensureAuthority({ path: join(folder, 'authority.json'), seal, nowMs, own });
-  const names = serverNames(options);
-  const leaf = await ensureServer(join(folder, 'server.json'), authority, names, nowMs);
+  const files = authorityFiles(folder);
+  const authority = await ensureAuthority({ path: files.present, seal, nowMs, own });
+  const next = await readAuthorityFile(files.next, seal);
+  const leaf = await ensureServer(join(folder, 'server.json'), next ?? authority, serverNames(options), nowMs);
   const above = authority.certificate + authority.chain;
   // The authority goes along in the handshake: a device that enrols takes it from there and checks its pin.
-  const server = { ...leaf, certificate: `${leaf.certificate.trimEnd()}\n${above}` };
+  const presented = `${leaf.certificate.trimEnd()}\n${next?.cross ?? ''}${above}`;
+  const server = { ...leaf, certificate: presented };
 
   const serverCertificateFile = join(folder, 'server.crt');
   const serverPrivateKeyFile = join(folder, 'server.key');
-  await writeFileAtomic(join(folder, 'authority.crt'), above);
+  await writeFileAtomic(join(folder, 'authority.crt'), (next?.certificate ?? '') + above);
   await writeFileAtomic(serverCertificateFile, server.certificate);
   await writeFileAtomic(serverPrivateKeyFile, server.privateKey, { mode: 0o600 });
   return {
     director,
     seal,
     authority: authority.root,
-    authorities: [authority.root],
-    issuer: new CertificateIssuer(authority, authority.chain === '' ? '' : above),
+    authorities: [...(next === undefined ? [] : [next.root]), authority.root],
+    ...issuersOf(authority, next),
     authorityFingerprint: fingerprintOf(authority.root),
     server,
     serverCertificateFile,
     serverPrivateKeyFile,
   };
+}
+
+function issuersOf(
+  authority: Authority,
+  next: Authority | undefined,
+): Pick<InstallationIdentity, 'issuer' | 'issuers'> {
+  const { certificate, chain } = authority;
+  const between = chain === '' ? '' : certificate + chain;
+  const present = new CertificateIssuer(authority, between);
+  if (next === undefined) return { issuer: present, issuers: [present] };
+  // Brokers that know the old one alone, and devices that check what they get, climb by the cross certificate.
+  const issuer = new CertificateIssuer(next, (next.cross ?? '') + between, [certificate]);
+  return { issuer, issuers: [issuer, present] };
 }
 
 function serverNames({ names, hostname }: IdentityOptions): string[] {

@@ -17,10 +17,9 @@ import { tokenRoutes } from '#cloud/http/routes/token-routes.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { TokenRepository } from '#cloud/store/token-repository.js';
 import { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
-import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
+import type { LivingIdentity } from '#cloud/trust/living-identity.js';
 import { reachableHost } from './broker-wiring.js';
 import type { Ground, Part } from './ground.js';
-import { ensureIdentity } from './identity-wiring.js';
 
 /** How long requests under way may take to end when the control plane stops. */
 const drainMs = 10_000;
@@ -32,6 +31,9 @@ const dayMs = 24 * hourMs;
 const endedTokenDays = 30;
 
 export const defaultWorkspace = 'default';
+
+/** What of the installation's identity is served. */
+export type ServedIdentity = Pick<LivingIdentity, 'current' | 'onChanged'>;
 
 export interface OpenApi {
   /** Base URL. */
@@ -49,7 +51,7 @@ export async function openApi(
   ground: Ground,
   version: string,
   parts: readonly Part[],
-  identity?: InstallationIdentity,
+  identity?: ServedIdentity,
 ): Promise<OpenApi> {
   const { config, logger, metrics, shutdown, clock, control, audit, revocations } = ground;
   const workspaces = new WorkspaceRepository(control);
@@ -104,24 +106,17 @@ function oidcSettings({ oidc }: CloudConfig): OidcSettings | undefined {
 
 async function openCertificates(
   ground: Ground,
-  identity: InstallationIdentity | undefined,
+  identity: ServedIdentity | undefined,
 ): Promise<ApiCertificates | undefined> {
   const { clock, logger, shutdown } = ground;
   const { http } = ground.config;
   if (http.tls === 'off') return undefined;
   if (!identity) throw new AppError('config.invalid', 'this control plane has no authority: set http.tls to off');
-  let { server } = identity;
-  const renew = async (): Promise<void> => {
-    const renewed = await ensureIdentity(ground);
-    if (renewed.authorityFingerprint === identity.authorityFingerprint) ({ server } = renewed);
-  };
-  const renewal = { name: 'renewal of the generated certificate', everyMs: dayMs, run: renew };
-  shutdown.add(renewal.name, startRecurring(renewal, clock, logger));
   const { tlsCertFile: certificate, tlsKeyFile: privateKey } = http;
   const certificates = await ApiCertificates.open(
     {
-      generated: () => server,
-      authorities: () => identity.authorities,
+      generated: () => identity.current.server,
+      authorities: () => identity.current.authorities,
       ...(certificate === undefined || privateKey === undefined ? {} : { files: { certificate, privateKey } }),
     },
     logger,
@@ -129,6 +124,7 @@ async function openCertificates(
   const run = async (): Promise<void> => {
     await certificates.refresh();
   };
+  identity.onChanged(run);
   const watch = { name: 'certificates of the API', everyMs: certificatesEveryMs, run };
   shutdown.add(watch.name, startRecurring(watch, clock, logger));
   return certificates;

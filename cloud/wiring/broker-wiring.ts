@@ -18,11 +18,9 @@ import { type BrokerTls, EmbeddedBroker } from '#cloud/mqtt/embedded-broker.js';
 import { ExternalBroker } from '#cloud/mqtt/external-broker.js';
 import { MosquittoFiles } from '#cloud/mqtt/mosquitto-files.js';
 import { takeOverSession } from '#cloud/mqtt/takeover.js';
-import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { webSocketPath } from '#cloud/mqtt/websocket-door.js';
-import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
+import type { LivingIdentity } from '#cloud/trust/living-identity.js';
 import type { Ground } from './ground.js';
-import { ensureIdentity } from './identity-wiring.js';
 
 export interface WiredBroker {
   readonly broker: Broker;
@@ -47,33 +45,29 @@ const burstSeconds = 10;
 const strangersPerAddress = 500;
 /** Of a certificate that takes a session over. */
 const takeoverMs = 600_000;
-const dayMs = 86_400_000;
 
 export async function wireBroker(
   ground: Ground,
   devices: DeviceRepository,
-  identity: InstallationIdentity,
+  identity: LivingIdentity,
 ): Promise<WiredBroker> {
-  const admin = await ensureAdminCertificate({
-    folder: brokerFolder(ground.config),
-    issue: () => identity.issuer.issueClient(adminName, ground.clock.now()),
-    authorities: identity.authorities,
-    nowMs: ground.clock.now(),
-  });
-  let { server } = identity;
-  const tls = (): BrokerTls => ({ ...server, authorities: identity.authorities });
+  const ensureAdmin = (): Promise<AdminCertificate> =>
+    ensureAdminCertificate({
+      folder: brokerFolder(ground.config),
+      issue: () => identity.current.issuer.issueClient(adminName, ground.clock.now()),
+      authorities: identity.current.authorities,
+      nowMs: ground.clock.now(),
+    });
+  let present = await ensureAdmin();
+  const admin = (): AdminCertificate => present;
+  const tls = (): BrokerTls => ({ ...identity.current.server, authorities: identity.current.authorities });
   const wired = await (ground.config.broker.kind === 'embedded'
     ? wireEmbedded(ground, devices, tls, admin)
     : wireExternal(ground, identity, tls, admin));
-  const run = async (): Promise<void> => {
-    const found = await ensureIdentity(ground);
-    const same = found.authorityFingerprint === identity.authorityFingerprint;
-    if (!same || found.server.certificate === server.certificate) return;
-    ({ server } = found);
+  identity.onChanged(async () => {
+    present = await ensureAdmin();
     await wired.access.authoritiesChanged();
-  };
-  const renewal = { name: 'renewal of the broker’s certificate', everyMs: dayMs, run };
-  ground.shutdown.add(renewal.name, startRecurring(renewal, ground.clock, ground.logger));
+  });
   return wired;
 }
 
@@ -81,7 +75,7 @@ async function wireEmbedded(
   { config, logger, clock }: Ground,
   devices: DeviceRepository,
   tls: () => BrokerTls,
-  admin: AdminCertificate,
+  admin: () => AdminCertificate,
 ): Promise<WiredBroker> {
   const { host, port, advertiseUrl, maxConnections, maxConnectionsPerAddress } = config.broker;
   const broker = await EmbeddedBroker.create({
@@ -105,7 +99,7 @@ async function wireEmbedded(
     logger: logger.child({ part: 'broker' }),
     authenticator: new BrokerAuthenticator({
       findDevice: (address) => devices.findDevice(address),
-      adminFingerprint: () => admin.fingerprint,
+      adminFingerprint: () => admin().fingerprint,
     }),
   });
   return {
@@ -120,15 +114,15 @@ async function wireEmbedded(
 
 async function wireExternal(
   { config, logger, clock, control, shutdown }: Ground,
-  identity: InstallationIdentity,
+  identity: LivingIdentity,
   tls: () => BrokerTls,
-  admin: AdminCertificate,
+  admin: () => AdminCertificate,
 ): Promise<WiredBroker> {
   const { url = '', caFile, advertiseUrl, maxConnections, reloadCommand } = config.broker;
   const { hostname: host, port } = new URL(url);
   const bare = host.replace(/^\[|\]$/g, '');
   const authority = caFile === undefined ? undefined : await readSetting(caFile, 'broker.caFile');
-  const authorities = (): readonly string[] => (authority === undefined ? identity.authorities : [authority]);
+  const authorities = (): readonly string[] => (authority === undefined ? identity.current.authorities : [authority]);
   // With authorities of its own the broker has a name of its own too: the one it is reached by.
   const serverName = authority === undefined ? controlPlaneServerName : bare;
   const folder = join(brokerFolder(config), 'mosquitto');
@@ -144,10 +138,13 @@ async function wireExternal(
     },
     tls,
     revocationLists: async () => {
-      const { issuer } = identity;
-      const revoked = await certificates.revokedSerials(issuer.fingerprint, toInstant(clock.now()));
-      const devices = revoked.map(({ serial, revokedAt }) => ({ serial, revokedAtMs: Date.parse(revokedAt) }));
-      return issuer.revocationList([...devices, ...admin.revoked], clock.now());
+      const lists = identity.current.issuers.map(async (issuer) => {
+        const revoked = await certificates.revokedSerials(issuer.fingerprint, toInstant(clock.now()));
+        const devices = revoked.map(({ serial, revokedAt }) => ({ serial, revokedAtMs: Date.parse(revokedAt) }));
+        // Serials are random: on the list of an authority that did not issue it, one means nothing.
+        return issuer.revocationList([...devices, ...admin().revoked], clock.now());
+      });
+      return (await Promise.all(lists)).join('');
     },
     takeOver: (address) =>
       takeOverSession(
@@ -157,7 +154,7 @@ async function wireExternal(
           serverName,
           certify: async (of, publicKey) => {
             const validity = { nowMs: clock.now(), lifetimeMs: takeoverMs };
-            return (await identity.issuer.issueDevice(of, publicKey, validity)).certificate;
+            return (await identity.current.issuer.issueDevice(of, publicKey, validity)).certificate;
           },
         },
         address,
@@ -168,10 +165,13 @@ async function wireExternal(
   });
   shutdown.add('sessions being ended', () => files.close());
   await files.write();
+  const own = async () => ({
+    ...(await identity.current.issuer.issueClient(controlPlaneName, clock.now())),
+    authorities: authorities(),
+  });
   const broker = new ExternalBroker({
     url,
-    ...(await identity.issuer.issueClient(controlPlaneName, clock.now())),
-    authorities: authorities(),
+    ...(await own()),
     serverName,
     reconnectMs,
     logger: logger.child({ part: 'broker' }),
@@ -185,7 +185,7 @@ async function wireExternal(
       superseded: (address, fingerprint) => files.superseded(address, fingerprint),
       authoritiesChanged: async () => {
         await files.authoritiesChanged();
-        broker.trust(authorities());
+        broker.use(await own());
       },
     },
     url: () => advertiseUrl ?? url,

@@ -7,7 +7,7 @@ import type { KnownDevices } from '#cloud/fleet/known-devices.js';
 import { Renewal } from '#cloud/fleet/renewal.js';
 import { Revocation } from '#cloud/fleet/revocation.js';
 import type { DeviceAccess } from '#cloud/mqtt/device-access.js';
-import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
+import type { LivingIdentity } from '#cloud/trust/living-identity.js';
 import type { Ground } from './ground.js';
 
 const dayMs = 86_400_000;
@@ -22,11 +22,11 @@ export interface WiredEnrolment {
 
 export function wireEnrolment(
   { config, control: db, clock, live, audit }: Ground,
-  identity: InstallationIdentity,
+  identity: LivingIdentity,
   { access, known }: { readonly access: DeviceAccess; readonly known: KnownDevices },
 ): WiredEnrolment {
   const { certificateDays, renewalGraceDays } = config.devices;
-  const issuer = () => identity.issuer;
+  const issuer = () => identity.current.issuer;
   const certification = new Certification({ clock, issuer, certificateMs: certificateDays * dayMs });
   const claims = new FleetClaims(db, clock);
   return {

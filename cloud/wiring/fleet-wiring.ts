@@ -15,7 +15,7 @@ import { OutboxRepository } from '#cloud/fleet/outbox-repository.js';
 import { Retirement } from '#cloud/fleet/retirement.js';
 import { Twin } from '#cloud/fleet/twin.js';
 import { TwinIngest } from '#cloud/fleet/twin-ingest.js';
-import { createGateway } from '#cloud/gateway/gateway.js';
+import { createGateway, type GatewayTls, replaceGatewayTls } from '#cloud/gateway/gateway.js';
 import { type GatewayRouteDeps, gatewayRoutes } from '#cloud/gateway/gateway-routes.js';
 import { bindError } from '#cloud/http/listen.js';
 import { deviceCertificatesRoutes } from '#cloud/http/routes/device-certificates-routes.js';
@@ -33,17 +33,17 @@ import { BlockServer } from '#cloud/mqtt/block-server.js';
 import { TelemetryIngest } from '#cloud/telemetry/telemetry-ingest.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { DirectorKeys } from '#cloud/trust/director-keys.js';
-import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
+import type { LivingIdentity } from '#cloud/trust/living-identity.js';
 import { reachableHost, wireBroker, type WiredBroker } from './broker-wiring.js';
 import type { Ground, Part } from './ground.js';
 import { wireEnrolment } from './enrolment-wiring.js';
-import { ensureIdentity } from './identity-wiring.js';
+import { openIdentity } from './identity-wiring.js';
 import { openDirector, type WiredTrust, wireTrust } from './trust-wiring.js';
 
 export interface FleetPart extends Part {
   /** Images have signatures that they did not have before. */
   imagesSigned(): void;
-  readonly identity: InstallationIdentity;
+  readonly identity: LivingIdentity;
   readonly addresses: { readonly gateway: string; readonly broker: string };
 }
 
@@ -54,8 +54,8 @@ const renewalsPerStep = 200;
 
 export async function wireFleet(ground: Ground, version: string, telemetry: TelemetryPort): Promise<FleetPart> {
   const { logger, clock, shutdown, control, live, metrics } = ground;
-  const identity = await ensureIdentity(ground);
-  const director = await openDirector(ground, identity);
+  const identity = await openIdentity(ground);
+  const director = await openDirector(ground, identity.current);
   const devices = new DeviceRepository(control);
   const deployments = new DeploymentRepository(control);
   const outboxRows = new OutboxRepository(control);
@@ -147,7 +147,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
 
   const told = (): ReturnType<EnrolmentTokensRouteDeps['trust']> => ({
     gatewayUrl,
-    authority: identity.authorityFingerprint,
+    authority: identity.current.authorityFingerprint,
     director: director.current.publicKey,
   });
   const devicesAsk: GatewayRouteDeps = { clock, enrolment, renewal, trust: () => toldAtEnrolment(director, wired) };
@@ -197,18 +197,18 @@ function toldAtEnrolment(director: DirectorKeys, wired: WiredBroker): ReturnType
 /** @returns the URL by which devices reach it */
 async function openGateway(
   { config, logger, shutdown }: Ground,
-  identity: InstallationIdentity,
+  identity: LivingIdentity,
   deps: GatewayRouteDeps,
   wired: WiredBroker,
 ): Promise<string> {
+  const tls = (): GatewayTls => ({ ...identity.current.server, authorities: identity.current.authorities });
   const gateway = await createGateway({
     logger: logger.child({ part: 'gateway' }),
-    certificate: identity.server.certificate,
-    privateKey: identity.server.privateKey,
-    authorities: identity.authorities,
+    ...tls(),
     upgrades: wired.upgrades,
     ...deps,
   });
+  identity.onChanged(async () => replaceGatewayTls(gateway, tls()));
   shutdown.add('gateway', () => gateway.close());
   const { host, port, advertiseUrl } = config.gateway;
   try {

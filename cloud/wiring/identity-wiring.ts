@@ -3,15 +3,30 @@ import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
+import type { CloudConfig } from '#cloud/config.js';
+import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { ensureInstallationIdentity, type InstallationIdentity } from '#cloud/trust/installation-identity.js';
+import { LivingIdentity } from '#cloud/trust/living-identity.js';
 import type { Ground } from './ground.js';
 
-export async function ensureIdentity({
-  config,
-  clock,
-}: Pick<Ground, 'config' | 'clock'>): Promise<InstallationIdentity> {
+const dayMs = 86_400_000;
+
+export function keysFolder({ dataDir }: CloudConfig): string {
+  return join(dataDir, 'keys');
+}
+
+/** Kept up to date while the control plane runs: certificates end, and authorities are replaced. */
+export async function openIdentity(ground: Ground): Promise<LivingIdentity> {
+  const { clock, logger, shutdown } = ground;
+  const identity = await LivingIdentity.open(() => ensureIdentity(ground));
+  const renewal = { name: 'renewal of the server’s certificate', everyMs: dayMs, run: () => identity.refresh() };
+  shutdown.add(renewal.name, startRecurring(renewal, clock, logger));
+  return identity;
+}
+
+async function ensureIdentity({ config, clock }: Pick<Ground, 'config' | 'clock'>): Promise<InstallationIdentity> {
   const { keys } = config;
-  const folder = join(config.dataDir, 'keys');
+  const folder = keysFolder(config);
   const advertised = [config.gateway.advertiseUrl, config.broker.advertiseUrl]
     .filter((url) => url !== undefined)
     .map((url) => new URL(url).hostname.replace(/^\[|\]$/g, ''));

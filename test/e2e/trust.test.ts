@@ -1,8 +1,12 @@
+import { X509Certificate } from 'node:crypto';
 import { cp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { importPrivateKeyPem } from '#shared/package/signing-key.js';
 import type { TrustDocument } from '#shared/protocol/trust.js';
+import { trustDocument } from '#agent/identity/device-trust.js';
+import { identityDocument } from '#agent/identity/identity.js';
+import { type StateFolder, stateFolder } from '#agent/store/state-folder.js';
 import { freePort } from '#cloud/quickstart/free-port.js';
 import { type Daemon, runProgram } from '#cloud/quickstart/program.js';
 import { openControlDatabase } from '#cloud/store/control-database.js';
@@ -14,6 +18,7 @@ const module = join(repository, 'modules/digits');
 
 interface TrustView {
   readonly newest: number;
+  readonly waiting: readonly { readonly device: string; readonly lacks: string }[];
   readonly devices: readonly {
     readonly device: string;
     readonly version: number;
@@ -87,10 +92,13 @@ describe('keys change hands while one device is connected and another is away', 
     await world.flotilla('keys', 'rotate', '--finish');
     await world.flotilla('trust', 'propose', '--withdraw', 'publisher', '--publish', '--force');
     await goesBy('near', 2);
-    expect((await status()).devices).toMatchObject([
-      { device: 'away', version: 0, state: 'behind' },
-      { device: 'near', version: 2, state: 'ready', unsigned: [] },
-    ]);
+    // Its report follows what it says here.
+    await expect
+      .poll(async () => (await status()).devices, { timeout: 30_000 })
+      .toMatchObject([
+        { device: 'away', version: 0, state: 'behind' },
+        { device: 'near', version: 2, state: 'ready', unsigned: [] },
+      ]);
     await answers('near', '1');
   }, 120_000);
 
@@ -117,7 +125,8 @@ describe('keys change hands while one device is connected and another is away', 
     await explained('away', /converged +yes[\s\S]*modules +none/);
     await world.flotilla('deploy', 'digits:1', '--device', 'away', '--timeout', '60s');
     await answers('away', '1');
-    expect((await status()).devices.map(({ state }) => state)).toEqual(['ready', 'ready']);
+    const states = async (): Promise<string[]> => (await status()).devices.map(({ state }) => state);
+    await expect.poll(states, { timeout: 30_000 }).toEqual(['ready', 'ready']);
   }, 120_000);
 
   it('an image that only the withdrawn publisher signed is not installed, and its reason is told', async () => {
@@ -179,6 +188,59 @@ describe('keys change hands while one device is connected and another is away', 
     await world.flotilla('deploy', 'digits:1', '--device', 'away', '--timeout', '60s');
     await answers('away', '1');
   }, 180_000);
+
+  it('the authority: devices are led to the next one, the one that was away too, and nobody is cut off', async () => {
+    const folderOf = (device: string): StateFolder => stateFolder(join(world.folder, device));
+    const issuerOf = async (device: string): Promise<string> => {
+      const identity = await identityDocument(folderOf(device).identity).read();
+      return new X509Certificate(identity?.value.certificate ?? '').issuer;
+    };
+    const waiting = async (device: string): Promise<string | undefined> =>
+      (await status()).waiting.find((one) => one.device === device)?.lacks;
+    const waitsNot = (device: string): Promise<true> =>
+      (agents.get(device) as Daemon).until('holding a certificate of the next authority', 60_000, async () =>
+        (await waiting(device)) === undefined ? true : undefined,
+      );
+    const old = await issuerOf('near');
+    const { token } = (await world.flotillaJson('device', 'token')) as { token: string };
+    await agents.get('away')?.stop();
+
+    await world.flotilla('trust', 'rotate', 'authority', '--begin');
+    await killCloud();
+    expect(await waiting('near')).toBe('trust');
+    await world.flotilla('trust', 'propose', '--publish');
+    await goesBy('near', 5);
+    await waitsNot('near');
+    expect(await issuerOf('near')).not.toBe(old);
+    await killCloud();
+    await expect(world.flotilla('trust', 'rotate', 'authority', '--finish')).rejects.toThrow(/default\/away\./);
+    expect(await world.flotilla('trust', 'status')).toMatch(/away does not know the next one/);
+    expect(await issuerOf('away')).toBe(old);
+
+    // One that was away since before the beginning, and one whose token was made before it.
+    await start('away');
+    await goesBy('away', 5);
+    await waitsNot('away');
+    ports.set('late', (await freePort(0)).port);
+    await world.agentCommand('late', 'enroll', '--token', token, '--name', 'late');
+    expect(await issuerOf('late')).not.toBe(old);
+    await start('late');
+    await goesBy('late', 5);
+    await waitsNot('late');
+
+    await world.flotilla('trust', 'rotate', 'authority', '--finish');
+    await killCloud();
+    await world.flotilla('trust', 'propose', '--publish');
+    for (const device of ['near', 'away', 'late']) await goesBy(device, 6);
+    // By new connections, with a restart between.
+    await agents.get('near')?.stop();
+    await start('near');
+    await world.flotilla('undeploy', 'digits', '--device', 'near', '--timeout', '60s');
+    await world.flotilla('deploy', 'digits:1', '--device', 'near', '--timeout', '60s');
+    await answers('near', '1');
+    const trusted = (await trustDocument(folderOf('near').trust).read())?.value.authorities ?? [];
+    expect(trusted.map((pem) => new X509Certificate(pem).subject)).toEqual([await issuerOf('near')]);
+  }, 240_000);
 });
 
 /** Version 5, as a thief would have it, straight into the database: his key added, signed by it alone. */

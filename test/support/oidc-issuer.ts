@@ -12,6 +12,8 @@ export const clientId = 'flotilla';
 
 export class OidcIssuer {
   roles: unknown = ['fleet-ops'];
+  /** Paths that were asked for. */
+  readonly asked: string[] = [];
   /** How often its keys were asked for. */
   keyReads = 0;
 
@@ -29,6 +31,7 @@ export class OidcIssuer {
     let handle: ReturnType<Provider['callback']> | undefined;
     let made: OidcIssuer | undefined;
     const server = createServer((request, response) => {
+      made?.asked.push(request.url ?? '');
       if (request.url === '/jwks' && made) made.keyReads += 1;
       void handle?.(request, response);
     });

@@ -75,17 +75,27 @@ function statusCommand(io: CliIo): Command {
     .description('Show which version each device goes by, and what would be lost by going on.')
     .action(async () => {
       await withSession(io, command, async ({ client, out }) => {
-        const { document } = await readTrustState(client);
+        const { document, waiting } = await readTrustState(client);
         const readiness = trustReadiness(
           document,
           await client.list(routes.deviceList, {}),
           await client.list(routes.imageList, {}),
         );
         const losses = lossesOf(readiness, []);
-        out.result({ ...readiness, losses }, () => describeReadiness(readiness, losses));
+        out.result({ ...readiness, losses, waiting }, () =>
+          [describeReadiness(readiness, losses), ...describeWaiting(waiting)].join('\n'),
+        );
       });
     });
   return withExamples(command, 'flotilla trust status', 'flotilla trust status --output json | jq .losses');
+}
+
+/** Only while the authority is being replaced. */
+function describeWaiting(waiting: TrustState['waiting']): string[] {
+  if (waiting.length === 0) return [];
+  const says = { trust: 'does not know the next one', certificate: 'has no certificate of the next one' };
+  const lines = waiting.map(({ device, lacks }) => `  ${device} ${says[lacks]}`);
+  return ['Depend on the authority that is being replaced:', ...lines];
 }
 
 function describeReadiness({ newest, devices, images }: TrustReadiness, losses: readonly string[]): string {

@@ -1,10 +1,12 @@
 import type * as z from 'zod';
+import type { AuthorityRotation } from '#cloud/trust/authority-rotation.js';
 import type { DirectorRotation } from '#cloud/trust/director-rotation.js';
 import type { TrustChain } from '#cloud/trust/trust-chain.js';
 import type { TrustPublishing } from '#cloud/trust/trust-publishing.js';
 import type { Routes } from '../app.js';
 import { workspaceParams } from '../schemas/common.js';
 import {
+  authorityRotationBody,
   directorRotationBody,
   rotationStep,
   trustBody,
@@ -18,6 +20,7 @@ export interface TrustRouteDeps {
   readonly chain: TrustChain;
   readonly publishing: TrustPublishing;
   readonly director: DirectorRotation;
+  readonly authority: AuthorityRotation;
   /** Asked at each request: they change while the control plane runs. */
   readonly authorities: () => z.output<typeof trustBody>['authorities'];
 }
@@ -25,7 +28,7 @@ export interface TrustRouteDeps {
 const path = '/v1/workspaces/:workspace/trust';
 const tags = ['trust'];
 
-export function trustRoutes({ chain, publishing, director, authorities }: TrustRouteDeps): Routes {
+export function trustRoutes({ chain, publishing, director, authority, authorities }: TrustRouteDeps): Routes {
   return (app) => {
     app.get(
       path,
@@ -42,7 +45,8 @@ export function trustRoutes({ chain, publishing, director, authorities }: TrustR
         const { workspace } = request.params;
         const newest = await chain.newest(workspace);
         const envelope = newest === 0 ? null : ((await chain.find(workspace, newest)) ?? null);
-        return { newest, envelope, director: director.state(), authorities: authorities() };
+        const waiting = (await authority.waiting(workspace)).map(({ device, lacks }) => ({ device, lacks }));
+        return { newest, envelope, director: director.state(), authorities: authorities(), waiting };
       },
     );
 
@@ -91,6 +95,21 @@ export function trustRoutes({ chain, publishing, director, authorities }: TrustR
         },
       },
       async ({ body }) => (body.step === 'begin' ? director.begin() : director.finish(body.force)),
+    );
+
+    app.post(
+      '/v1/rotations/authority',
+      {
+        config: { role: 'owner', installation: true },
+        schema: {
+          tags,
+          summary:
+            'Begin or finish the rotation of the authority; finishing is refused while devices depend on the old one',
+          body: rotationStep,
+          response: { 200: authorityRotationBody },
+        },
+      },
+      async ({ body }) => (body.step === 'begin' ? authority.begin() : authority.finish(body.force)),
     );
   };
 }

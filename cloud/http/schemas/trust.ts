@@ -10,6 +10,9 @@ const authority = z.object({
   fingerprint: z.string(),
 });
 
+/** SHA-256 of the DER of roots, hex. */
+export const authorityRotationBody = z.object({ current: z.string(), next: z.string().optional() });
+
 /** Where a workspace's trust stands, and what this control plane has to be trusted with. */
 export const trustBody = z.object({
   /** 0: devices go by what their tokens pinned. */
@@ -18,6 +21,8 @@ export const trustBody = z.object({
   director: rotatingKey,
   /** The one that signs first; what a trust document should list. */
   authorities: z.array(authority),
+  /** Devices that would be lost if the authority that is being replaced went now, and what each lacks of the next one. */
+  waiting: z.array(z.object({ device: z.string(), lacks: z.enum(['trust', 'certificate']) })),
 });
 export type TrustBody = z.infer<typeof trustBody>;
 

@@ -2,8 +2,11 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import type { MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { controlPlaneServerName, renewalResponseSchema } from '#shared/protocol/enrolment.js';
+import { makeDeviceKeys, signingRequestFor } from '#agent/identity/device-keys.js';
+import { gatewayAt, postToGateway } from '#agent/identity/gateway-request.js';
 import { testAuthority, testCertificate } from '../../support/test-certificates.js';
-import { type AttackSite, bystander, eventually, outcomeOf, own, type Shown, victim } from './site.js';
+import { type AttackSite, bystander, eventually, identityOf, outcomeOf, own, type Shown, victim } from './site.js';
 
 const day = 86_400_000;
 const name = 'default/cam-2';
@@ -174,6 +177,47 @@ export function brokerAttacks(kind: 'embedded' | 'mosquitto', siteOf: () => Atta
         expect(await outcomeOf(site.mqtt(await make(), { clientId: name }))).toBe('refused');
         await isHeard();
       });
+
+      it('that was stolen and revoked is cut off and let in nowhere, and the others go on', async () => {
+        const { world } = site;
+        await world.enrol('stolen');
+        const stolen = await identityOf(world, 'stolen');
+        const connect = (): MqttClient => site.mqtt(stolen, { clientId: 'default/stolen' });
+        const live = connect();
+        expect(await outcomeOf(live)).toBe('connected');
+        const gone = closed(live);
+
+        await world.flotilla('device', 'revoke', 'stolen', '--reason', 'stolen');
+        await gone;
+        expect(await outcomeOf(connect())).toBe('refused');
+        // Nor does it make itself a new one, as a device that is not revoked does.
+        await expect(renewed('stolen', stolen)).rejects.toThrow(/revoked/);
+        expect(await renewed('cam-3', site.bystander)).toContain('BEGIN CERTIFICATE');
+        await isHeard();
+        const from = seen.length;
+        await eventually('the device at work goes on', () =>
+          seen.slice(from).some((line) => line.startsWith(`${victim}/telemetry`)),
+        );
+      });
+
+      const renewed = async (device: string, { certificate, privateKey }: Shown): Promise<string> => {
+        const { gateway } = site.world.ports;
+        const answer = await postToGateway(
+          {
+            ...gatewayAt(new URL(`https://127.0.0.1:${String(gateway)}`), { proxy: undefined, noProxy: '' }),
+            expected: {
+              authorities: [site.identity.authority],
+              name: controlPlaneServerName,
+              trustedNow: Number.NEGATIVE_INFINITY,
+            },
+            client: { certificate, privateKey },
+          },
+          '/v1/renew',
+          { csr: await signingRequestFor(makeDeviceKeys().privateKey, `default/${device}`) },
+          renewalResponseSchema,
+        );
+        return answer.certificate;
+      };
     });
   });
 }

@@ -4,58 +4,20 @@
  */
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { ProgramFailed } from '#cloud/quickstart/program.js';
 import { childrenOf } from '../../support/child-processes.js';
-import { type AttackSite, documentIn } from './site.js';
-
-interface Canary {
-  readonly what: string;
-  /** A part of it that is long enough to be nothing else. */
-  readonly secret: string;
-  /** Files that it must be in, relative to the folder of the installation. */
-  readonly home: readonly string[];
-}
-
-/** The longest run of letters in a PEM text, which no wrapping of lines breaks. */
-function lineOf(pem: string): string {
-  return pem.split('\n')[1]?.slice(0, 60) ?? '';
-}
+import { type Canary, passphraseFileOf, plantCanaries } from './canary-secrets.js';
+import { type AttackSite, digits } from './site.js';
 
 export function canaries(siteOf: () => AttackSite): void {
   describe('secrets', () => {
-    const plant = async (): Promise<Canary[]> => {
-      const { world } = siteOf();
-      const { token: api } = (await world.flotillaJson(
-        ...['token', 'create', '--name', 'canary', '--role', 'reader'],
-      )) as { token: string };
-      const { token: enrolment } = (await world.flotillaJson('device', 'token')) as { token: string };
-      const { key: scoring } = JSON.parse(
-        await world.agentCommand('cam-1', 'keys', 'create', 'canary', '--output', 'json'),
-      ) as { key: string };
-      const identity = await documentIn(join(world.folder, 'cam-1/identity.json'));
-      const control = (await readFile(join(world.folder, 'cam-1/control-token'), 'utf8')).trim();
-      const own = ['cam-1/identity.json', 'cam-1/identity.json.previous'];
-      return [
-        { what: 'the owner token', secret: world.ownerToken.slice(-20), home: ['operator/context.json'] },
-        { what: 'an API token', secret: api.slice(-20), home: [] },
-        { what: 'an enrolment token', secret: enrolment.slice(-20), home: [] },
-        { what: 'a scoring key', secret: scoring.slice(-20), home: [] },
-        { what: 'the control token of a device', secret: control, home: ['cam-1/control-token'] },
-        { what: "a device's private key", secret: lineOf(String(identity['privateKey'])), home: own },
-        { what: "a device's sealing key", secret: lineOf(String(identity['sealingKey'])), home: own },
-        { what: 'a secret in a header', secret: 'canary-in-a-header-4f9d', home: [] },
-        { what: 'a secret in a query', secret: 'canary-in-a-query-7b31', home: [] },
-        { what: 'a secret in the user part of a URL', secret: 'canary-in-a-url-92c4', home: [] },
-        { what: 'a secret in a command line that fails', secret: 'canary-in-a-flag-51aa', home: [] },
-      ];
-    };
-
     /** Everything that can go wrong with them, so that whatever would write them down has its chance. */
     const provoke = async (all: readonly Canary[]): Promise<string[]> => {
       const site = siteOf();
       const { world, scoringPort } = site;
-      const secret = (what: string): string => all.find((one) => one.what === what)?.secret ?? '';
+      const secret = (what: string): string => all.find((one) => one.what === what)?.secrets[0] ?? '';
       const said: string[] = [];
       const header = secret('a secret in a header');
       for (const path of [
@@ -76,11 +38,21 @@ export function canaries(siteOf: () => AttackSite): void {
       }
       const userinfo = `user:${secret('a secret in the user part of a URL')}@127.0.0.1`;
       const flag = secret('a secret in a command line that fails');
+      const plainKey = join(world.folder, 'operator/keys/publisher.pem');
+      const pem = await readFile(plainKey, 'utf8');
+      const sealedKey = ['--key', 'sealed', '--passphrase-file'];
       const broken = [
         world.flotilla('login', `http://${userinfo}:${String(world.ports.api)}`, '--token', `flt_${flag}`),
         world.flotilla('login', world.url, '--token', `flt_${flag}`),
         world.flotilla('cloud', '--broker-kind', 'external', '--broker-url', `mqtts://${userinfo}:1`, '--print-config'),
         world.agentCommand('cam-9', 'enroll', '--name', 'cam-9', '--token', `flotilla-enrol-1.${flag}`),
+        world.flotilla('keys', 'init', '--name', 'another', '--passphrase', flag),
+        // A key's file in the place of its passphrase's, and of another key.
+        world.flotilla('image', 'sign', 'digits:1', '--from', digits, ...sealedKey, plainKey),
+        world.flotilla('keys', 'import-public', pem, '--name', 'mistaken'),
+        world.flotilla('device', 'token', '--publisher', pem),
+        world.agentCommand('cam-9', 'status', pem),
+        world.flotilla('image', 'sign', 'digits:1', '--from', digits, ...sealedKey, passphraseFileOf(world)),
       ];
       for (const outcome of await Promise.allSettled(broken)) {
         if (outcome.status === 'fulfilled') said.push(outcome.value);
@@ -98,6 +70,8 @@ export function canaries(siteOf: () => AttackSite): void {
       ]) {
         said.push(await world.flotilla(...command, '--output', 'json'));
       }
+      said.push(await world.agentCommand('cam-1', 'bundle', '--to', join(world.folder, 'by-the-agent.tar.gz')));
+      said.push(await world.flotilla('device', 'bundle', 'cam-1', '--to', join(world.folder, 'from-afar.tar.gz')));
       for (const path of ['/metrics', '/openapi.json', '/readyz']) said.push((await site.api(path)).text);
       return said;
     };
@@ -105,7 +79,7 @@ export function canaries(siteOf: () => AttackSite): void {
     it('planted everywhere are found nowhere but where they must be', async () => {
       const site = siteOf();
       const { world } = site;
-      const all = await plant();
+      const all = await plantCanaries(site);
       const said = await provoke(all);
       const cloud = world.cloud?.output ?? '';
       const sources = new Map<string, string>([
@@ -116,16 +90,19 @@ export function canaries(siteOf: () => AttackSite): void {
         ['a command line', (await commandLines([world.cloud?.pid ?? 0, site.agent.pid])).join('\n')],
       ]);
       for (const [path, text] of await filesBelow(world.folder)) sources.set(path, text);
-      const found = all.flatMap(({ what, secret, home }) => {
-        expect(secret.length, what).toBeGreaterThan(15);
+      for (const archive of ['by-the-agent.tar.gz', 'from-afar.tar.gz']) {
+        expect(sources.get(archive), archive).toContain('bundle.json');
+      }
+      const found = all.flatMap(({ what, secrets, home }) => {
+        for (const secret of secrets) expect(secret.length, what).toBeGreaterThan(15);
         return [...sources]
-          .filter(([where, text]) => text.includes(secret) && !home.includes(where))
+          .filter(([where, text]) => secrets.some((secret) => text.includes(secret)) && !home.includes(where))
           .map(([where]) => `${what} in ${where}`);
       });
       expect(found).toEqual([]);
       // The search finds what is there.
-      for (const { what, secret, home } of all) {
-        const there = home.filter((path) => sources.get(path)?.includes(secret));
+      for (const { what, secrets, home } of all) {
+        const there = home.filter((path) => secrets.some((secret) => sources.get(path)?.includes(secret)));
         if (home.length > 0) expect(there, what).not.toEqual([]);
       }
       expect(sources.size).toBeGreaterThan(20);
@@ -143,14 +120,18 @@ async function commandLines(pids: readonly number[]): Promise<string[]> {
   return lines;
 }
 
-/** Content of every file, as bytes in text. */
+/** Content of every file, as bytes in text; of a compressed one what is in it. */
 async function filesBelow(folder: string): Promise<[string, string][]> {
   const found: [string, string][] = [];
   for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
     if (!entry.isFile()) continue;
     const path = join(entry.parentPath, entry.name);
-    const text = await readFile(path, 'latin1').catch(() => '');
-    found.push([relative(folder, path), text]);
+    const bytes = await readFile(path).catch(() => Buffer.alloc(0));
+    found.push([relative(folder, path), (isGzip(bytes) ? gunzipSync(bytes) : bytes).toString('latin1')]);
   }
   return found;
+}
+
+function isGzip(bytes: Buffer): boolean {
+  return bytes[0] === 0x1f && bytes[1] === 0x8b && bytes[2] === 8;
 }

@@ -18,7 +18,7 @@ const broker = 'test/e2e/attacks/broker-attacks.ts';
 const api = 'test/e2e/attacks/api-attacks.ts';
 const device = 'test/e2e/attacks/device-attacks.ts';
 const director = 'test/e2e/attacks/director-attacks.ts';
-const contract = 'test/contract/cloud-fleet/broker.test.ts';
+const address = 'test/e2e/attacks/address-attacks.ts';
 const refusals = 'test/e2e/refusals.test.ts';
 const unpack = 'test/integration/package/unpack-archive.test.ts';
 
@@ -63,7 +63,7 @@ export const attacks: readonly Attack[] = [
   { attack: 'enrolment token expired', tests: by('test/e2e/bad-input.test.ts', 'a token that has expired') },
   {
     attack: 'enrolment token of another installation',
-    tests: by('test/integration/agent/enrol.test.ts', 'tells the token to nobody but the server that the token pins'),
+    tests: by(address, 'tells its secret to nobody but the server that it pins'),
   },
   {
     attack: 'API token guessed, cut, lengthened',
@@ -78,7 +78,10 @@ export const attacks: readonly Attack[] = [
       'lets in exactly whom it says, whoever calls',
     ),
   },
-  { attack: 'stolen certificate after revocation', tests: by(contract, 'ends the session of a revoked certificate') },
+  {
+    attack: 'stolen certificate after revocation',
+    tests: by(broker, 'that was stolen and revoked is cut off and let in nowhere'),
+  },
   {
     attack: 'certificate of another CA, self-signed, none',
     tests: by(broker, "'that is none'", "'that signed itself'", "'of another authority that bears the names of ours'"),
@@ -108,6 +111,10 @@ export const attacks: readonly Attack[] = [
   {
     attack: 'image signed by a publisher whom the device does not know',
     tests: by(refusals, 'an image that a publisher signed whom it was not enrolled with'),
+  },
+  {
+    attack: 'image signed by a withdrawn publisher',
+    tests: by('test/e2e/trust.test.ts', 'an image that only the withdrawn publisher signed is not installed'),
   },
   {
     attack: 'archive with `..`, absolute paths, links, devices',
@@ -168,7 +175,7 @@ export const attacks: readonly Attack[] = [
     attack: 'SSRF through an address that a user gives',
     tests: [
       ...by(
-        device,
+        address,
         'stands in no request of the API',
         "'to install libraries from, without TLS'",
         'to log in at gets no further',
@@ -177,7 +184,21 @@ export const attacks: readonly Attack[] = [
     ],
   },
   {
-    attack: 'secrets in logs, files, answers, command lines',
+    attack: 'SSRF through the issuer or the keys that a token names',
+    tests: by(
+      address,
+      "'as who made it'",
+      "'by where its keys are'",
+      "'by where its certificate is'",
+      '%s is never asked, and the one of the configuration is',
+    ),
+  },
+  {
+    attack: "an impostor at the broker's address, with the right name and another authority",
+    tests: by(director, 'without its certificate nothing is heard of the device'),
+  },
+  {
+    attack: 'secrets in logs, files, answers, command lines, bundles',
     tests: by('test/e2e/attacks/canary.ts', 'planted everywhere are found nowhere but where they must be'),
   },
 ];

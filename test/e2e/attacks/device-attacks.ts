@@ -1,13 +1,10 @@
 /**
  * Attacks by what devices are given and say: archives that a publisher whom the device trusts has signed, enrolment
- * tokens that were used, messages that are played back, and addresses that somebody names.
+ * tokens that were used, and messages that are played back.
  */
 import { readFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ProgramFailed } from '#cloud/quickstart/program.js';
 import { hostileImage } from '../../support/hostile-image.js';
 import { type HostileEntry, hostileTar } from '../../support/hostile-tar.js';
 import { readResponses, sendRaw } from '../../support/raw-http.js';
@@ -150,66 +147,6 @@ export function deviceAttacks(siteOf: () => AttackSite): void {
     await eventually('the third is stored', async () => (await stored()) >= 3);
     expect(await stored()).toBe(3);
     await client.endAsync();
-  });
-
-  describe('an address that somebody names', () => {
-    const heard: string[] = [];
-    let trap: Server;
-    let trapUrl: string;
-    beforeAll(async () => {
-      trap = createServer((request, response) => {
-        heard.push(`${request.method ?? ''} ${request.url ?? ''} ${JSON.stringify(request.headers)}`);
-        response.writeHead(302, { location: `${trapUrl}/led-on` }).end();
-      });
-      await new Promise<void>((resolve) => trap.listen(0, '127.0.0.1', resolve));
-      trapUrl = `http://127.0.0.1:${String((trap.address() as AddressInfo).port)}`;
-    });
-    afterAll(() => new Promise((resolve) => trap.close(resolve)));
-
-    it('stands in no request of the API and in no document that commands a device', async () => {
-      const { text } = await site.api('/openapi.json');
-      const { paths } = JSON.parse(text) as { paths: Record<string, Record<string, { requestBody?: unknown }>> };
-      const bodies = Object.values(paths).flatMap((path) => Object.values(path).map(({ requestBody }) => requestBody));
-      expect(bodies.filter((body) => body !== undefined).length).toBeGreaterThan(5);
-      expect(JSON.stringify(bodies)).not.toMatch(/"format":"ur[il]|"(url|uri|webhook|callback|endpoint)"/i);
-      for (const name of ['desired', 'command-request', 'image-manifest', 'module-manifest']) {
-        const schema = await readFile(join(repository, `docs/protocol/schemas/${name}.schema.json`), 'utf8');
-        expect(schema, name).not.toMatch(/"format": "ur[il]|"(url|uri|webhook|callback|endpoint)":/i);
-      }
-    });
-
-    it.each<[string, (url: string) => Promise<string>, RegExp]>([
-      [
-        'to install libraries from, without TLS',
-        (url) =>
-          site.world.agentCommand(
-            ...(['cam-1', 'providers', 'install', 'cuda', '--from', `${url}/x.tgz`] as const),
-            ...['--sha256', '0'.repeat(64)],
-          ),
-        /https/,
-      ],
-      [
-        'to enrol at, without TLS',
-        (url) =>
-          site.world.agentCommand('cam-7', 'enroll', '--token', 'flotilla-enrol-1.x', '--name', 'cam-7', '--url', url),
-        /./,
-      ],
-    ])('%s is asked nothing', async (_what, act, said) => {
-      const before = heard.length;
-      const failed = await act(trapUrl).then(
-        () => undefined,
-        (error: unknown) => error,
-      );
-      expect(failed).toBeInstanceOf(ProgramFailed);
-      expect((failed as ProgramFailed).output).toMatch(said);
-      expect(heard.slice(before)).toEqual([]);
-    });
-
-    it('to log in at gets no further than its first answer: nothing follows where it leads', async () => {
-      const before = heard.length;
-      await expect(site.world.flotilla('login', trapUrl, '--token', 'flt_of-nobody')).rejects.toThrow();
-      expect(heard.slice(before).filter((line) => line.includes('/led-on'))).toEqual([]);
-    });
   });
 }
 

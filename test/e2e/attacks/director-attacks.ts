@@ -12,6 +12,7 @@ import { generateSigningKey, type SigningKey } from '#shared/package/signing-key
 import { encodeMessage } from '#shared/protocol/decode.js';
 import { type Desired, desiredSchema } from '#shared/protocol/desired.js';
 import { payloadTypes } from '#shared/protocol/envelope.js';
+import { Impostor } from './impostor.js';
 import { type AttackSite, documentIn, eventually, victim } from './site.js';
 
 interface Explained {
@@ -23,6 +24,7 @@ interface Explained {
 export function directorAttacks(siteOf: () => AttackSite): void {
   describe('in the place of the broker', () => {
     let site: AttackSite;
+    let impostor: Impostor;
     let stolen: StolenBroker;
     let before: Desired;
     /** What the director says next, and the device obeys. */
@@ -38,6 +40,9 @@ export function directorAttacks(siteOf: () => AttackSite): void {
       const { payload } = envelope as { payload: string };
       before = desiredSchema.parse(JSON.parse(Buffer.from(payload, 'base64').toString('utf8')));
       now = { ...before, generation: before.generation + 1, issuedAt: toInstant(Date.now()) };
+      impostor = await Impostor.open(site.world.ports.broker);
+      await eventually('the device comes to the impostor', () => impostor.visits > 0);
+      await impostor.close();
       stolen = await StolenBroker.open(site);
       await eventually('the device comes to the broker', () => stolen.connected);
     });
@@ -57,6 +62,11 @@ export function directorAttacks(siteOf: () => AttackSite): void {
       return envelope(payloadTypes.command, body, key);
     };
     const nothing = { modules: {} };
+
+    it('without its certificate nothing is heard of the device, and with it the device comes', () => {
+      expect(impostor.heard).toBe('');
+      expect(stolen.connected).toBe(true);
+    });
 
     it('what the director signed for the device is obeyed', async () => {
       await stolen.say('commands/rightful/request', command('rightful'));

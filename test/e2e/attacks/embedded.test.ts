@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe } from 'vitest';
+import { addressAttacks } from './address-attacks.js';
 import { apiAttacks } from './api-attacks.js';
 import { brokerAttacks } from './broker-attacks.js';
 import { canaries } from './canary.js';
@@ -18,6 +19,7 @@ describe('attacks on an installation as it comes', () => {
   apiAttacks(() => site);
   keyAttacks(() => site);
   deviceAttacks(() => site);
+  addressAttacks(() => site);
   canaries(() => site);
   // The last: it ends the control plane.
   directorAttacks(() => site);

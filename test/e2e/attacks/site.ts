@@ -11,6 +11,7 @@ import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
 import { freePort } from '#cloud/quickstart/free-port.js';
 import type { Daemon } from '#cloud/quickstart/program.js';
 import { ensureInstallationIdentity, type InstallationIdentity } from '#cloud/trust/installation-identity.js';
+import { audience, OidcIssuer } from '../../support/oidc-issuer.js';
 import { findTool } from '../../support/outside-tool.js';
 import { repository, World } from '../../support/world.js';
 
@@ -50,11 +51,24 @@ export class AttackSite {
     /** The installation's own keys, for what only they can sign. */
     readonly identity: InstallationIdentity,
     private readonly authority: string,
+    /** Whose tokens the control plane takes; there is none where the broker alone is attacked. */
+    readonly oidc: OidcIssuer | undefined,
     private readonly mosquitto: ChildProcess | undefined,
   ) {}
 
   static async open(kind: 'embedded' | 'mosquitto'): Promise<AttackSite> {
-    const world = await World.create(kind === 'mosquitto' ? { broker: 'external' } : {});
+    const oidc = kind === 'embedded' ? await OidcIssuer.start() : undefined;
+    const world = await World.create(
+      oidc === undefined
+        ? { broker: 'external' }
+        : {
+            cloud: () => ({
+              FLOTILLA_OIDC_ISSUER: oidc.issuer,
+              FLOTILLA_OIDC_AUDIENCE: audience,
+              FLOTILLA_OIDC_MAPPING: 'fleet-ops=contributor',
+            }),
+          },
+    );
     let mosquitto: ChildProcess | undefined;
     const opening = world.open();
     if (kind === 'mosquitto') mosquitto = await startMosquitto(world);
@@ -84,6 +98,7 @@ export class AttackSite {
       await pair(join(world.dataDir, 'broker/admin')),
       await ensureInstallationIdentity({ folder: keys, names: [], hostname: 'attacker', nowMs: Date.now() }),
       await readFile(join(world.dataDir, 'keys/authority.crt'), 'utf8'),
+      oidc,
       mosquitto,
     );
   }
@@ -128,6 +143,7 @@ export class AttackSite {
     for (const client of this.clients) client.end(true);
     await this.world.close();
     this.mosquitto?.kill();
+    await this.oidc?.stop();
   }
 }
 
@@ -153,7 +169,7 @@ export async function documentIn(path: string): Promise<Record<string, unknown>>
   return JSON.parse(text.slice(text.indexOf('{'))) as Record<string, unknown>;
 }
 
-async function identityOf(world: World, device: string): Promise<Shown> {
+export async function identityOf(world: World, device: string): Promise<Shown> {
   const { certificate, privateKey } = await documentIn(join(world.folder, device, 'identity.json'));
   return { certificate: String(certificate), privateKey: String(privateKey) };
 }

@@ -10,6 +10,7 @@ import { enrol } from '#agent/identity/enrol.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { identityDocument, KeptIdentity } from '#agent/identity/identity.js';
 import { stateFolder, type StateFolder } from '#agent/store/state-folder.js';
+import { createAuthority } from '#cloud/trust/certificates.js';
 import { systemClock } from '#shared/kernel/clock.js';
 import { formatEnrolmentToken } from '#shared/protocol/enrolment.js';
 import { removeFolder } from '#test/support/agent/agent-harness.js';
@@ -21,6 +22,8 @@ let gateway: GatewayWorld;
 let folder: StateFolder;
 let kept: KeptIdentity;
 let wallMs: number;
+let trust: KeptTrust;
+let connected: boolean;
 let renewal: CertificateRenewal;
 
 beforeEach(async () => {
@@ -37,8 +40,10 @@ beforeEach(async () => {
   });
   const input = { folder, token, device: 'cam', tags: {}, capabilities: readCapabilities(), replace: false, proxy };
   kept = new KeptIdentity(folder.identity, await enrol(input, systemClock));
-  const trust = await KeptTrust.open(folder.trust);
-  if (trust === undefined) throw new Error('no trust');
+  const opened = await KeptTrust.open(folder.trust);
+  if (opened === undefined) throw new Error('no trust');
+  trust = opened;
+  connected = true;
   wallMs = gateway.fleet.clock.nowMs;
   renewal = new CertificateRenewal({
     identity: kept,
@@ -46,9 +51,10 @@ beforeEach(async () => {
     proxy,
     clock: { ...systemClock, now: () => wallMs },
     jitter: 0,
+    everyMs: 60_000,
     logger: silent,
     trustedNow: () => Number.NEGATIVE_INFINITY,
-    connected: () => true,
+    connected: () => connected,
   });
 });
 afterEach(async () => {
@@ -74,6 +80,19 @@ it('renews when it is time, with a new key, and keeps nothing of the old one on 
   expect((await gateway.fleet.devices.findDevice(addressOf('cam')))?.fingerprints).toHaveLength(2);
   // Whatever the wall clock says, not again at once.
   wallMs += 900 * 86_400_000;
+  expect(await renewal.look()).toBe(false);
+});
+
+it('renews when another authority is listed before its own, once it is connected, and then not again at once', async () => {
+  const { certificate } = await createAuthority(Date.now(), true);
+  const before = trust.current();
+  await trust.replace({ ...before, authorities: [...before.authorities, certificate] });
+  expect(await renewal.look()).toBe(false);
+  await trust.replace({ ...before, authorities: [certificate, ...before.authorities] });
+  connected = false;
+  expect(await renewal.look()).toBe(false);
+  connected = true;
+  expect(await renewal.look()).toBe(true);
   expect(await renewal.look()).toBe(false);
 });
 

@@ -13,6 +13,7 @@ import { loadConfig } from '#cloud/config.js';
 import { serverRoutes } from '#cloud/http/routes/server-routes.js';
 import { Shutdown } from '#cloud/lifecycle/shutdown.js';
 import { ensureInstallationIdentity } from '#cloud/trust/installation-identity.js';
+import { LivingIdentity } from '#cloud/trust/living-identity.js';
 import { openApi } from '#cloud/wiring/api-wiring.js';
 import { layGround, type Ground } from '#cloud/wiring/ground.js';
 import { TelemetryRepository } from '#cloud/telemetry/telemetry-repository.js';
@@ -70,7 +71,8 @@ export async function startRegistry(dataDir: string, flags: Record<string, strin
     shutdown.add('telemetry store', () => store.close());
     telemetry = store;
     const keys = { folder: join(dataDir, 'keys'), names: [], hostname: 'test', nowMs: Date.now() };
-    const identity = config.http.tls === 'off' ? undefined : await ensureInstallationIdentity(keys);
+    const identity =
+      config.http.tls === 'off' ? undefined : await LivingIdentity.open(() => ensureInstallationIdentity(keys));
     const server = { version: '0.0.0', director: 'A'.repeat(43), authority: '', gatewayUrl: '', brokerUrl: '' };
     const fleet = { routes: [serverRoutes({ server: () => server })], checks: [] };
     api = await openApi(ground, '0.0.0', [await wireRegistry(ground, store, () => undefined), fleet], identity);

@@ -9,6 +9,7 @@ const quiet: RenewalView = {
   now: 0,
   disconnectedMs: 0,
   sinceTryMs: undefined,
+  outdated: false,
   lastTry: undefined,
 };
 const due = (change: Partial<RenewalView>): boolean => isRenewalDue({ ...quiet, ...change });
@@ -31,6 +32,12 @@ describe('renewal of a certificate', () => {
     expect(due({ ...ended, lastTry: 'failed', sinceTryMs: retryMs })).toBe(true);
     expect(due({ ...ended, lastTry: 'renewed', sinceTryMs: 29 * day })).toBe(false);
     expect(due({ ...ended, lastTry: 'renewed', sinceTryMs: 30 * day })).toBe(true);
+  });
+
+  it('is due at once where its authority is being replaced, and then no more often than else', () => {
+    expect(due({ outdated: true, jitter: 1 })).toBe(true);
+    expect(due({ outdated: true, lastTry: 'failed', sinceTryMs: retryMs - 1 })).toBe(false);
+    expect(due({ outdated: true, lastTry: 'renewed', sinceTryMs: 29 * day })).toBe(false);
   });
 
   it('is tried where the broker lets nobody in for long, as it may have forgotten the certificate', () => {
