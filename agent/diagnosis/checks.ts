@@ -22,6 +22,8 @@ export interface CheckSubject {
   readonly folder: StateFolder;
   readonly reserveBytes: number;
   readonly identity: Identity | undefined;
+  /** Of the identity's file before it was read, which closes it to others. */
+  readonly identityMode: number | undefined;
   readonly trust: DeviceTrust | undefined;
   /** The latest signed time on disk, milliseconds since the epoch. */
   readonly signedAtMs: number | undefined;
@@ -42,7 +44,7 @@ const enrolFirst: Finding = { outcome: 'skipped', message: 'needs an identity' }
 export function deviceChecks(subject: CheckSubject): Check[] {
   return [
     { name: 'state folder', run: () => checkFolder(subject) },
-    { name: 'identity', run: () => checkIdentity(subject) },
+    { name: 'identity', run: async () => checkIdentity(subject) },
     { name: 'certificate', run: async () => checkCertificate(subject) },
     { name: 'disk', run: () => checkDisk(subject) },
     { name: 'clock', run: (signal) => checkClock(subject, signal) },
@@ -79,9 +81,9 @@ async function checkFolder({ folder }: CheckSubject): Promise<Finding> {
   }
 }
 
-async function checkIdentity({ folder, identity }: CheckSubject): Promise<Finding> {
-  if (identity === undefined) return notEnrolled;
-  const judged = judgeMode(folder.identity, (await stat(folder.identity)).mode);
+function checkIdentity({ folder, identity, identityMode }: CheckSubject): Finding {
+  if (identity === undefined || identityMode === undefined) return notEnrolled;
+  const judged = judgeMode(folder.identity, identityMode);
   return judged.outcome === 'ok'
     ? { outcome: 'ok', message: `${identity.workspace}/${identity.device}, enrolled ${identity.enrolledAt}` }
     : judged;

@@ -1,4 +1,5 @@
 /** Looks at a device from outside the agent: what lies on disk, and what a running agent says. */
+import { stat } from 'node:fs/promises';
 import type { Clock } from '#shared/kernel/clock.js';
 import { decodeJson } from '#shared/protocol/decode.js';
 import type { AgentConfig } from '#agent/config.js';
@@ -19,11 +20,13 @@ export async function lookAt(config: AgentConfig, clock: Clock): Promise<CheckSu
   const folder = stateFolder(config.stateDir);
   const read = async <T>(document: { read(): Promise<{ value: T } | undefined> }): Promise<T | undefined> =>
     (await document.read().catch(() => undefined))?.value;
+  const identityMode = (await stat(folder.identity).catch(() => undefined))?.mode;
   const kept = await read(new StateDocuments(folder, () => undefined).desired);
   return {
     folder,
     reserveBytes: config.disk.reserveBytes,
     identity: await read(identityDocument(folder.identity)),
+    identityMode,
     trust: await read(trustDocument(folder.trust)),
     signedAtMs: kept === undefined ? undefined : issuedAtOf(kept.envelope.payload),
     status: (await askAgent(localSocketOf(config), '/status').catch(() => undefined)) as StatusView | undefined,

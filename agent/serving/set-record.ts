@@ -74,5 +74,5 @@ function countedOf(tallies: readonly (Tally | undefined)[]): Counted {
     errors += tally.errors;
     mergeSketch(latency, tally.latency);
   }
-  return { requests, errors, p99Ms: quantile(latency, 0.99) };
+  return { requests, errors, p50Ms: quantile(latency, 0.5), p99Ms: quantile(latency, 0.99) };
 }

@@ -10,6 +10,8 @@ export interface Counted {
   readonly errors: number;
   /** Of what was answered; null when nothing was. */
   readonly p99Ms: number | null;
+  /** Absent where it was not measured: then the slowest hundredth decides alone. */
+  readonly p50Ms?: number | null;
 }
 
 export interface WatchedModule {
@@ -39,6 +41,10 @@ export type ProbationVerdict =
 
 /** Differences below these are noise, whatever the ratio. */
 const latencyNoiseMs = 10;
+/** A slow version is slow in the middle too; where it is not, something else may have held the machine up. */
+const medianRatio = 1.5;
+/** Windows after which a slow hundredth decides without the median. */
+const patience = 3;
 const memoryNoiseBytes = 64 * 1024 * 1024;
 
 export function judgeProbation(evidence: ProbationEvidence): ProbationVerdict {
@@ -53,7 +59,7 @@ export function judgeProbation(evidence: ProbationEvidence): ProbationVerdict {
   const memory = judgeMemory(evidence);
   if (memory !== undefined) return { kind: 'fail', modules: undefined, message: memory };
   const failing = modules.flatMap((one) => {
-    const message = judgeErrors(one) ?? (watchedMs < windowMs(one) ? undefined : judgeLatency(one));
+    const message = judgeErrors(one) ?? (watchedMs < latencyMs(one) ? undefined : judgeLatency(one));
     return message === undefined ? [] : [{ module: one.module, message }];
   });
   if (failing.length > 0) {
@@ -63,12 +69,25 @@ export function judgeProbation(evidence: ProbationEvidence): ProbationVerdict {
       message: failing.map(({ message }) => message).join('; '),
     };
   }
-  const open = modules.filter((one) => watchedMs < windowMs(one) || (!isEnough(one) && watchedMs < longestMs(one)));
-  if (open.length === 0) return { kind: 'pass' };
-  return {
-    kind: 'watch',
-    untilMs: Math.max(...open.map((one) => (watchedMs < windowMs(one) ? windowMs(one) : longestMs(one)))),
-  };
+  const ends = modules.flatMap((one) => openUntil(one, watchedMs) ?? []);
+  return ends.length === 0 ? { kind: 'pass' } : { kind: 'watch', untilMs: Math.max(...ends) };
+}
+
+/** When this module can be judged next; undefined when it may stay. */
+function openUntil(one: WatchedModule, watchedMs: number): number | undefined {
+  if (watchedMs < windowMs(one)) return windowMs(one);
+  if (!isEnough(one) && watchedMs < longestMs(one)) return longestMs(one);
+  return judgeLatency(one) === undefined ? undefined : latencyMs(one);
+}
+
+/** From when latency decides. */
+function latencyMs(one: WatchedModule): number {
+  return windowMs(one) * (isMedianWorse(one) ? 1 : patience);
+}
+
+function isMedianWorse({ candidate, incumbent }: WatchedModule): boolean {
+  const [now, before] = [candidate.p50Ms ?? undefined, incumbent.p50Ms ?? undefined];
+  return now === undefined || before === undefined || now > before * medianRatio;
 }
 
 /** What was measured of one module, as it stands in reports. */

@@ -169,7 +169,7 @@ describe('a device and a control plane in trouble', () => {
       await askTimes(5);
       await pause(1500);
       await askTimes(5);
-      await world.flotilla('deploy', image, '--device', 'cam-1', '--no-wait');
+      await world.flotilla('deploy', image, '--device', 'cam-1', '--no-wait', '--probation', '0');
       await agent.until('explaining that its disk is full', 30_000, async () =>
         /no space|disk\.full/.test(await world.agentCommand('cam-1', 'explain')) ? true : undefined,
       );

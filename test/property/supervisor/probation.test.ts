@@ -115,7 +115,8 @@ describe('whatever was measured of versions on probation', () => {
 
 describe('a version on probation, by the usual policy', () => {
   const usual = probationSchema.parse({ windowSeconds: 60 });
-  const incumbent = { requests: 1000, errors: 0, p99Ms: 4 };
+  const incumbent = { requests: 1000, errors: 0, p99Ms: 4, p50Ms: 2 };
+  const slowTail = { requests: 200, errors: 0, p99Ms: 40 };
   const judge = (candidate: WatchedModule['candidate'], more: Partial<ProbationEvidence> = {}) =>
     judgeProbation({ watchedMs: 60_000, modules: [{ module: 'a', policy: usual, candidate, incumbent }], ...more });
 
@@ -130,6 +131,10 @@ describe('a version on probation, by the usual policy', () => {
       { watchedMs: 5_000 },
       'watch',
     ],
+    ['is slow in every hundredth, and in the middle', { ...slowTail, p50Ms: 9 }, {}, 'fail'],
+    ['is slow in every hundredth only', { ...slowTail, p50Ms: 2 }, {}, 'watch'],
+    ['is so for three windows', { ...slowTail, p50Ms: 2 }, { watchedMs: 180_000 }, 'fail'],
+    ['was so for a moment', { ...slowTail, p50Ms: 2, p99Ms: 5 }, { watchedMs: 90_000 }, 'pass'],
     ['takes a few milliseconds more', { requests: 200, errors: 0, p99Ms: 13.9 }, {}, 'pass'],
     ['was hardly asked', { requests: 3, errors: 3, p99Ms: null }, {}, 'pass'],
     [

@@ -134,7 +134,7 @@ class BadDay {
     await this.ask(20);
 
     await world.startCloud();
-    await world.flotilla('deploy', 'digits:2', '--device', 'cam-1', '--timeout', '90s');
+    await world.flotilla('deploy', 'digits:2', '--device', 'cam-1', '--timeout', '90s', '--probation', '0');
     await this.ask(20);
     return this.judge();
   }

@@ -149,7 +149,7 @@ export class DeviceStory {
   }
 
   private async deploy(image: string): Promise<void> {
-    await this.world.flotilla('deploy', image, '--device', this.name, '--timeout', '90s');
+    await this.world.flotilla('deploy', image, '--device', this.name, '--timeout', '90s', '--probation', '0');
   }
 
   /** A port without a module answers that there is none, or refuses; it does not keep a client waiting. */

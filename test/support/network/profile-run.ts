@@ -96,13 +96,13 @@ class ProfileRun {
     const client = await this.startClient(port);
     this.proxy.setQuality(profile.quality);
     await this.namespace?.lose(profile.lossPercent);
-    await world.flotilla('deploy', 'large:2', '--device', device, '--no-wait');
+    await world.flotilla('deploy', 'large:2', '--device', device, '--no-wait', '--probation', '0');
     const commands = this.sendCommands();
     const driver = this.drive();
     if (!profile.endless) await driver;
     else await Promise.race([driver, pause(this.cyclesMs())]);
     const settled = await world
-      .flotilla('deploy', 'large:2', '--device', device, '--timeout', `${String(settleSeconds)}s`)
+      .flotilla('deploy', 'large:2', '--device', device, '--timeout', `${String(settleSeconds)}s`, '--probation', '0')
       .then(
         () => undefined,
         (error: unknown) => `the new version did not come: ${String(error).slice(0, 300)}`,
