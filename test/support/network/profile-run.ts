@@ -60,6 +60,7 @@ class ProfileRun {
     namespace: NetworkNamespace | undefined,
   ): Promise<ProfileRun> {
     const brokerPort = (await freePort(0)).port;
+    const gatewayPort = (await freePort(0)).port;
     const proxy = await FaultProxy.open({
       ...(namespace === undefined ? {} : { host: namespace.outside }),
       target: { host: '127.0.0.1', port: brokerPort },
@@ -68,8 +69,15 @@ class ProfileRun {
     const host = namespace?.outside ?? '127.0.0.1';
     const world = await World.create({
       brokerPort,
+      gatewayPort,
+      cloud: () => ({
+        FLOTILLA_GATEWAY_HOST: host,
+        FLOTILLA_GATEWAY_ADVERTISE_URL: `https://${host}:${String(gatewayPort)}`,
+      }),
       brokerAdvertiseUrl: `mqtts://${host}:${String(proxy.port)}`,
       agents: {
+        // The way over the gateway would lead around the link.
+        FLOTILLA_AGENT_LINK_TRANSPORT: 'mqtt',
         FLOTILLA_AGENT_LINK_KEEPALIVE_SECONDS: '5',
         FLOTILLA_AGENT_LINK_MAX_RECONNECT_SECONDS: profile.timeScale === 1 ? '10' : '1',
       },
