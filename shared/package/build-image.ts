@@ -4,11 +4,13 @@
  * and read from the copy, so that what was checked is what was packed.
  */
 import { readFile, realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import type { Digest } from '#shared/protocol/primitives.js';
 import { diskError } from '#shared/platform/atomic-file.js';
 import { checkManifest, maxWeightBytes } from './check-image.js';
+import { checkTelemetry } from './check-telemetry.js';
 import { buildChunkMap, encodeChunkMap, maxChunkMapBytes } from './chunk-map.js';
 import { maxGoldenBytes, readGoldenFile } from './golden-file.js';
 import type { ChunkMap, Descriptor, ImageManifest } from './image-schema.js';
@@ -24,7 +26,7 @@ import {
 } from './module-files.js';
 import { goldenSchema, type ModuleManifest } from './module-manifest.js';
 import { addToIndex, blobPath, copyBlob, writeBlob, writeLayout } from './oci-layout.js';
-import { type OnnxModel, readOnnx } from './onnx/read-onnx.js';
+import { type OnnxModel, type OnnxSignature, readOnnx } from './onnx/read-onnx.js';
 import { encodeModuleManifest, maxManifestBytes, readModuleManifest } from './read-manifest.js';
 import { type ArchiveFile, writeArchive } from './write-archive.js';
 
@@ -80,7 +82,13 @@ export async function buildImage(input: BuildInput): Promise<BuiltImage> {
   await writeLayout(input.layout);
 
   const weights: Layer[] = [];
-  for (const source of sources) weights.push(...(await packModel(source, input)));
+  const signatures = new Map<string, OnnxSignature>();
+  for (const source of sources) {
+    const { layers, signature } = await packModel(source, input);
+    weights.push(...layers);
+    signatures.set(source.name, signature);
+  }
+  checkTelemetry(given, signatures, join(folder, 'module.yaml'));
   const packed = packedManifest(given, sources, code);
   const layers = [
     await packBytes(input.layout, encodeModuleManifest(packed), mediaTypes.moduleManifest, packedPaths.manifest),
@@ -130,7 +138,10 @@ async function collectCode(folder: string, manifest: ModuleManifest, input: Buil
 }
 
 /** The model and its external data, in the layout, with the boundaries of their tensors. */
-async function packModel(model: ModelSource, { layout, maxModelBytes, log }: BuildInput): Promise<Layer[]> {
+async function packModel(
+  model: ModelSource,
+  { layout, maxModelBytes, log }: BuildInput,
+): Promise<{ readonly layers: Layer[]; readonly signature: OnnxSignature }> {
   const main = await packFile(layout, model, maxModelBytes ?? defaultMaxModelBytes);
   const onnx = await readModel(blobPath(layout, main.digest), model);
   log(`model ${model.name}: ${String(main.size)} bytes, ${main.digest}`);
@@ -140,7 +151,7 @@ async function packModel(model: ModelSource, { layout, maxModelBytes, log }: Bui
     log(`model ${model.name}, ${location}: ${String(descriptor.size)} bytes, ${descriptor.digest}`);
     layers.push({ descriptor, cuts: externalCuts(onnx, location) });
   }
-  return layers;
+  return { layers, signature: onnx.signature };
 }
 
 /** An error about the copy names the file that the user gave. */
