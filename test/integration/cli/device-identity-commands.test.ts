@@ -42,7 +42,7 @@ const comes = (token: string, device: string | undefined, more: object = {}): Pr
   enrol(
     {
       folder: stateFolder(join(cli.home, `state-${device ?? 'unnamed'}`)),
-      ...{ token, device, tags: {}, capabilities, replace: false, proxy: {} },
+      ...{ token, device, tags: {}, capabilities, replace: false, proxy: { proxy: undefined, noProxy: '' } },
       ...more,
     },
     systemClock,
