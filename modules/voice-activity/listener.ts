@@ -43,6 +43,10 @@ export class Listener {
     return this.heard / sampleRate;
   }
 
+  private get milliseconds(): number {
+    return (this.heard * 1000) / sampleRate;
+  }
+
   get speaking(): boolean {
     return this.segments.speaking;
   }
@@ -58,7 +62,7 @@ export class Listener {
     const rest = this.waiting.length;
     if (rest > 0) ended.push(...(await this.listen(new Float32Array(frame - rest))));
     this.heard -= rest > 0 ? frame - rest : 0;
-    const last = this.segments.finish(this.seconds);
+    const last = this.segments.finish(this.milliseconds);
     return last === undefined ? ended : [...ended, last];
   }
 
@@ -69,9 +73,9 @@ export class Listener {
     for (; at + frame <= all.length; at += frame) {
       const likelihood = await this.judge(all.subarray(at, at + frame));
       this.onFrame(likelihood);
-      const from = this.seconds;
+      const from = this.milliseconds;
       this.heard += frame;
-      const segment = this.segments.push(likelihood, from, this.seconds);
+      const segment = this.segments.push(likelihood, from, this.milliseconds);
       if (segment !== undefined) ended.push(segment);
     }
     this.waiting = all.slice(at);

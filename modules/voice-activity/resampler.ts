@@ -40,7 +40,7 @@ export class Resampler {
 
   /** What the last samples still give. */
   finish(): Float32Array {
-    return this.push(new Float32Array(this.reach));
+    return this.step === 1 ? new Float32Array(0) : this.push(new Float32Array(this.reach));
   }
 
   private at(samples: Float32Array, position: number): number {

@@ -21,6 +21,7 @@ export interface SegmentRules {
 const hysteresis = 0.15;
 
 export class Segments {
+  /** Milliseconds since the beginning, as all times in here. */
   private start: number | undefined;
   private silentSince: number | undefined;
   private lastEnd = 0;
@@ -31,7 +32,7 @@ export class Segments {
     return this.start !== undefined;
   }
 
-  /** @returns the segment that this frame, from `at` to `until` in seconds, is the end of */
+  /** @returns the segment whose end this frame shows; it reaches from `at` to `until` */
   push(likelihood: number, at: number, until: number): Segment | undefined {
     const { threshold, minSilenceMs } = this.rules;
     if (likelihood >= threshold) {
@@ -39,12 +40,12 @@ export class Segments {
       this.silentSince = undefined;
     } else if (this.start !== undefined && likelihood < threshold - hysteresis) {
       this.silentSince ??= at;
-      if (until - this.silentSince >= minSilenceMs / 1000) return this.close(this.silentSince, until);
+      if (until - this.silentSince >= minSilenceMs) return this.close(this.silentSince, until);
     }
     return undefined;
   }
 
-  /** @returns what is still open at the end, `at` seconds */
+  /** @returns what is still open at the end */
   finish(at: number): Segment | undefined {
     return this.start === undefined ? undefined : this.close(this.silentSince ?? at, at);
   }
@@ -54,10 +55,9 @@ export class Segments {
     const start = this.start ?? end;
     this.start = undefined;
     this.silentSince = undefined;
-    if (end - start < minSpeechMs / 1000) return undefined;
-    const pad = padMs / 1000;
-    const padded = { start: Math.max(this.lastEnd, start - pad), end: Math.min(now, end + pad) };
+    if (end - start < minSpeechMs) return undefined;
+    const padded = { start: Math.max(this.lastEnd, start - padMs), end: Math.min(now, end + padMs) };
     this.lastEnd = padded.end;
-    return padded;
+    return { start: padded.start / 1000, end: padded.end / 1000 };
   }
 }
