@@ -38,10 +38,17 @@ function defaultText(defaults: CloudConfig, path: string): string[] {
     : [];
 }
 
-function describeReady({ version, addresses, authority, ownerToken }: CloudReady): string {
+function describeReady({ version, addresses, authority, ownerToken, ownerTokenFile }: CloudReady): string {
   const fields = formatFields([['version', version], ...Object.entries(addresses), ['authority', authority]]);
-  if (ownerToken === undefined) return `the control plane is up\n${fields}`;
   const pin = addresses.http.startsWith('https:') ? ` --authority ${authority}` : '';
+  if (ownerTokenFile !== undefined) {
+    return [
+      `the control plane is up\n${fields}`,
+      `The owner token is in ${ownerTokenFile}, and nowhere else. To go on, then remove the file:`,
+      `  flotilla login ${addresses.http}${pin} --token - < ${ownerTokenFile}`,
+    ].join('\n');
+  }
+  if (ownerToken === undefined) return `the control plane is up\n${fields}`;
   return [
     `the control plane is up\n${fields}`,
     'Owner token, shown this once and stored nowhere:',
