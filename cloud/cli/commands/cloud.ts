@@ -5,6 +5,7 @@ import type { CliIo, CloudReady } from '../cli-io.js';
 import { withExamples } from '../help.js';
 import { formatFields } from '../output.js';
 import { outputOf } from '../session.js';
+import { cloudInstallCommand, cloudUninstallCommand } from './cloud-installation.js';
 
 export function cloudCommand(io: CliIo): Command {
   const command = new Command('cloud')
@@ -27,6 +28,7 @@ export function cloudCommand(io: CliIo): Command {
     if (options.printConfig) io.stdout.write(await io.printCloudConfig(args));
     else await io.runCloud(args, (ready) => outputOf(io, command).item(ready, () => describeReady(ready)));
   });
+  command.addCommand(cloudInstallCommand(io)).addCommand(cloudUninstallCommand(io));
   return withExamples(command, 'flotilla cloud', 'flotilla cloud --data-dir /var/lib/flotilla --http-port 9000');
 }
 
