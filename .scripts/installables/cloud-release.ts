@@ -43,7 +43,7 @@ export async function cloudRelease(
   addFile(files, 'LICENSE', join(root, 'LICENSE'));
   addText(files, 'flotilla.service', cloudUnit(`${programFolder(cloudProduct)}/current/bin/flotilla`));
   addText(files, 'README.txt', readme(version, platform));
-  addInstallers(files, 'flotilla cloud install', 'flotilla cloud uninstall');
+  addInstallers(files, 'flotilla', 'cloud ');
   sealRelease(files, { name: 'flotilla', version, platform: platform.name, node: platform.node.version });
   return files;
 }

@@ -39,7 +39,7 @@ fi
   addFile(files, 'LICENSE', join(root, 'LICENSE'));
   addText(files, 'flotilla-agent.service', agentUnit(`${programFolder(agentProduct)}/current/bin/flotilla-agent`));
   addText(files, 'README.txt', readme(version, platform));
-  addInstallers(files, 'flotilla-agent install', 'flotilla-agent uninstall');
+  addInstallers(files, 'flotilla-agent');
   sealRelease(files, { name: 'flotilla-agent', version, platform: platform.name, node: platform.node.version });
   return files;
 }

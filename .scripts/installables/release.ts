@@ -12,11 +12,12 @@ ${before}exec "$here/../runtime/node" "$here/../${entry}" "$@"
 `;
 }
 
-export function addInstallers(files: FileSet, install: string, uninstall: string): void {
-  const script = (command: string): string =>
-    `#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/bin/${command}" "$@"\n`;
-  addText(files, 'install.sh', script(install), true);
-  addText(files, 'uninstall.sh', script(uninstall), true);
+/** @param command of the archive, and what comes before `install` and `uninstall`, for example `cloud ` */
+export function addInstallers(files: FileSet, command: string, above = ''): void {
+  for (const word of ['install', 'uninstall']) {
+    const script = `#!/bin/sh\nexec "$(dirname "$(readlink -f "$0")")/bin/${command}" ${above}${word} "$@"\n`;
+    addText(files, `${word}.sh`, script, true);
+  }
 }
 
 /** Last, as it names all the others. */

@@ -1,4 +1,5 @@
 /** `flotilla-agent install` and `uninstall`: the agent as a service of this machine, from an unpacked archive. */
+import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import {
   installService,
@@ -6,7 +7,7 @@ import {
   removeService,
   reportLines,
 } from '#shared/platform/installation/service-installation.js';
-import { settingsPath } from '#shared/platform/installation/product.js';
+import { settingsPath, unitName } from '#shared/platform/installation/product.js';
 import { example, type GlobalOptions, print } from '#agent/cli/command-parts.js';
 import { agentProduct } from '#agent/installation/agent-product.js';
 
@@ -51,6 +52,14 @@ function addUninstall(program: Command): Command {
       ]);
     });
   return example(command, 'flotilla-agent uninstall');
+}
+
+/** What starts the agent on this machine: its service, where it is one and keeps its state where that one does. */
+export function startCommand({ stateDir }: GlobalOptions): string {
+  if (stateDir !== undefined) return `flotilla-agent run --state-dir ${stateDir}`;
+  const folders = ['/etc/systemd/system', '/usr/lib/systemd/system', '/lib/systemd/system'];
+  const isService = folders.some((folder) => existsSync(`${folder}/${unitName(agentProduct)}`));
+  return isService ? `systemctl start ${agentProduct.name}` : 'flotilla-agent run';
 }
 
 function nextLines({ printed, root }: InstallationReport): string[] {

@@ -16,7 +16,7 @@ import { addKeys, keysCommands } from '#agent/cli/keys.js';
 import { addProviders, providerCommands } from '#agent/cli/providers.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { enrol } from '#agent/identity/enrol.js';
-import { addInstallation } from '#agent/cli/installation.js';
+import { addInstallation, startCommand } from '#agent/cli/installation.js';
 import { addDefer, addRollback } from '#agent/cli/module-control.js';
 import { readHardwareId } from '#agent/identity/hardware-id.js';
 import { explainText, statusText } from '#agent/cli/texts.js';
@@ -124,7 +124,7 @@ function addEnroll(program: Command): Command {
       const { workspace, device } = identity;
       print(global, { workspace, device, broker: identity.broker.url, stateDir: config.stateDir }, () => [
         `Enrolled as ${workspace}/${device}; the identity is in ${config.stateDir}.`,
-        `Next: flotilla-agent run${global.stateDir === undefined ? '' : ` --state-dir ${global.stateDir}`}`,
+        `Next: ${startCommand(global)}`,
       ]);
     });
   return example(command, 'flotilla-agent enroll --token flotilla-enrol-1.… --name cam-1');

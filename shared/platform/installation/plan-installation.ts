@@ -48,7 +48,8 @@ export function planInstallation(product: Product, wish: InstallationWish): Inst
     { kind: 'link', path: commandLink(product), to: command },
     { kind: 'file', path: `${unitFolder}/${unit}`, text: product.unit(command), mode: 0o644, owner: root, keep: false },
     { kind: 'link', path: `${wantsFolder}/${unit}`, to: `../${unit}` },
-    { kind: 'prune', folder: releases, keep: kept },
+    // Installing the same once more says nothing about the one before it.
+    ...(wish.before === wish.release ? [] : [{ kind: 'prune' as const, folder: releases, keep: kept }]),
     ...(wish.live ? told(['daemon-reload'], ['restart', unit]) : []),
   ];
 }
