@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '#cloud/quickstart/free-port.js';
 import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import { until } from '../support/agent/fake-cloud.js';
-import { archivePath, hasArchives } from '../support/installed/archives.js';
+import { archivePath, hasArchives, unpack } from '../support/installed/archives.js';
 import { BootedMachine } from '../support/installed/booted-machine.js';
 import { EmptyRoot } from '../support/installed/empty-root.js';
 import { hasOutsideTools } from '../support/outside-tool.js';
@@ -16,11 +16,6 @@ const device = archivePath('flotilla-agent', 'linux-x64');
 const cloud = archivePath('flotilla', 'linux-x64');
 const isLinuxRoot = process.getuid?.() === 0 && process.platform === 'linux' && process.arch === 'x64';
 const runs = isLinuxRoot && hasArchives(device, cloud);
-
-const unpackedIn = (root: string, archive: string): string => {
-  execFileSync('tar', ['-xzf', archive, '-C', root]);
-  return archive.slice(archive.lastIndexOf('/') + 1).replace(/\.tar\.gz$/, '');
-};
 
 /** Of the bounds that need nothing but users and namespaces; control groups are the machine's to lend. */
 function unenforced(status: string): string[] {
@@ -71,7 +66,7 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
     beforeAll(async () => {
       root = await EmptyRoot.make();
       port = (await freePort(0)).port;
-      unpacked = `/${unpackedIn(root.folder, device)}`;
+      unpacked = `/${unpack(device, root.folder)}`;
     });
     afterAll(() => root.remove());
 
@@ -136,7 +131,7 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
       machine = await BootedMachine.make();
       port = (await freePort(0)).port;
       for (const archive of [device, cloud]) {
-        const folder = unpackedIn(join(machine.root, 'srv'), archive);
+        const folder = unpack(archive, join(machine.root, 'srv'));
         execFileSync(join(machine.root, 'srv', folder, 'install.sh'), ['--root', machine.root]);
       }
       await machine.write(
