@@ -12,7 +12,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       primary key (workspace, rule, subject),
       foreign key (workspace, rule) references alertRules(workspace, name))`,
     sql`create table alertOutbox (
-      id integer primary key autoincrement, workspace text not null references workspaces(name),
+      id integer primary key, workspace text not null references workspaces(name),
       destination text not null, payload text not null, attempts integer not null, nextAt integer not null,
       createdAt integer not null)`,
     sql`create index alertOutboxDue on alertOutbox (destination, id)`,
