@@ -43,7 +43,7 @@ import {
   releaseDeployed,
 } from '#cloud/http/schemas/releases.js';
 import { loginBody, serverBody } from '#cloud/http/schemas/server.js';
-import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
+import { seriesBody, seriesQuery, telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 import { createdToken, selfBody, tokenBody, tokenCreate } from '#cloud/http/schemas/tokens.js';
 import {
   authorityRotationBody,
@@ -235,6 +235,7 @@ export const routes = {
     query: pageQuery,
     response: pageOf(eventBody),
   },
+  telemetrySeries: { method: 'GET', path: `${w}/telemetry`, query: seriesQuery, response: seriesBody },
   deviceTelemetry: {
     method: 'GET',
     path: `${w}/devices/:device/telemetry`,
