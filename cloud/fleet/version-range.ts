@@ -18,18 +18,20 @@ export function parseVersionRange(text: string): VersionRange | undefined {
 }
 
 export function inRange(version: number, range: VersionRange): boolean {
-  return range.every(({ operator, version: bound }) => {
-    switch (operator) {
-      case '=':
-        return version === bound;
-      case '<':
-        return version < bound;
-      case '<=':
-        return version <= bound;
-      case '>':
-        return version > bound;
-      case '>=':
-        return version >= bound;
-    }
-  });
+  return range.every((bound) => holds(version, bound));
+}
+
+function holds(version: number, { operator, version: bound }: VersionBound): boolean {
+  switch (operator) {
+    case '=':
+      return version === bound;
+    case '<':
+      return version < bound;
+    case '<=':
+      return version <= bound;
+    case '>':
+      return version > bound;
+    case '>=':
+      return version >= bound;
+  }
 }
