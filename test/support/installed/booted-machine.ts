@@ -4,7 +4,7 @@
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { appendFile, copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -38,6 +38,8 @@ export class BootedMachine {
     ]);
     // The daemons of this machine are no business of that one.
     await rm(join(machine.root, 'etc/systemd/system/multi-user.target.wants'), { recursive: true, force: true });
+    // Images of containers forbid packages to start services; a machine does not.
+    await rm(join(machine.root, 'usr/sbin/policy-rc.d'), { force: true });
     return machine;
   }
 
@@ -76,6 +78,10 @@ export class BootedMachine {
   /** The same, whatever its exit code. */
   async try(...command: readonly string[]): Promise<string> {
     return this.run(...command).catch((error: unknown) => String((error as { stdout?: string }).stdout ?? ''));
+  }
+
+  async copy(from: string, path: string): Promise<void> {
+    await copyFile(from, join(this.root, path));
   }
 
   async append(path: string, text: string): Promise<void> {
