@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '#cloud/quickstart/free-port.js';
-import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
+import { sandboxAspects, type SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import { until } from '../support/agent/fake-cloud.js';
 import { archivePath, debianPackage, hasArchives, unpack } from '../support/installed/archives.js';
 import { BootedMachine } from '../support/installed/booted-machine.js';
@@ -19,11 +19,10 @@ const cloud = archivePath('flotilla', 'linux-x64');
 const isLinuxRoot = process.getuid?.() === 0 && process.platform === 'linux' && process.arch === 'x64';
 const runs = isLinuxRoot && hasArchives(device, cloud, debianPackage);
 
-/** Of the bounds that need nothing but users and namespaces; control groups are the machine's to lend. */
 function unenforced(status: string): string[] {
   const { sandbox } = (JSON.parse(status) as { reported: { capabilities: { sandbox: SandboxCapabilities } } }).reported
     .capabilities;
-  return (['user', 'mounts', 'network', 'files'] as const)
+  return sandboxAspects
     .filter((aspect) => !sandbox[aspect].enforced)
     .map((aspect) => `${aspect}: ${sandbox[aspect].by}`);
 }
@@ -193,7 +192,7 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
         if (isRestore) await machine.run('flotilla', 'workspace', 'create', 'after-the-backup');
         const printed = await machine.run('bash', '-euo', 'pipefail', '-c', block.commands);
         if (block.expected !== undefined) expect(printed).toMatch(printedPattern(block.expected));
-        await until('up', () => machine.run('curl', '-skf', `${url}/readyz`).then(Boolean, () => false));
+        await until('up', () => workspaces().then(Boolean, () => false));
       }
       expect(await workspaces()).toContain('before-the-backup');
       expect(await workspaces()).not.toContain('after-the-backup');

@@ -62,10 +62,21 @@ export class BootedMachine {
       this.leader = Number(children.trim().split(' ')[0]);
       // `degraded` where a unit that is none of ours failed.
       const state = this.leader > 0 ? await this.try('systemctl', 'is-system-running') : '';
-      if (/running|degraded/.test(state)) return;
+      if (/running|degraded/.test(state)) {
+        await this.lendControlGroups();
+        return;
+      }
       await pause(100);
     }
     throw new Error('systemd did not boot within 30 s');
+  }
+
+  /** Those of version 1 a container gets to look at alone; a machine of its own has them. */
+  private async lendControlGroups(): Promise<void> {
+    for (const name of ['memory', 'cpu', 'pids']) {
+      const group = `/sys/fs/cgroup/${name}`;
+      if (existsSync(group)) await this.run('mount', '-o', 'remount,bind,rw', group);
+    }
   }
 
   /** @returns what it wrote to standard output */
