@@ -112,7 +112,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     () => state.desired,
     () => committed.value,
   );
-  versions.keep(set);
+  versions.keep(versions.of(set));
   const telemetry = await createTelemetry({
     clock,
     folder,

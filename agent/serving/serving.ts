@@ -92,18 +92,14 @@ export class Serving {
     this.starting = set;
     await hung?.kill(new Set());
     await before?.kill(new Set(set.scripts.values()));
-    const loaded = await set.load({ ...this.ports.settings, labels: this.ports.labels('committed') });
+    const started = await this.bringUp(set);
+    // Whoever ended it has put another in its place.
     if (this.starting !== set) return superseded;
     this.starting = undefined;
-    if (!loaded.ok) {
-      await set.kill(new Set());
-      return loaded;
-    }
-    const listening = await this.listen(set);
-    if (!listening.ok) return listening;
+    if (!started.ok) return started;
     this.current = set;
     this.watch(set);
-    return loaded;
+    return started;
   }
 
   async startScript(module: string): Promise<Result<void, Problem> | undefined> {
@@ -139,9 +135,12 @@ export class Serving {
     candidate.label(this.ports.labels('desired'));
     await candidate.listen({ http: this.ports.handle, grpc: this.ports.grpcHandle });
     await this.dropReplaced();
-    this.replaced = current;
+    // Its end meanwhile is told to whoever watches candidates.
+    if (this.candidate !== candidate || candidate.ended) return false;
+    this.replaced = this.current;
     this.current = candidate;
     this.candidate = undefined;
+    await this.endStart(candidate);
     return true;
   }
 
@@ -173,6 +172,7 @@ export class Serving {
     }
     this.replaced = current;
     this.current = replaced;
+    await this.endStart(replaced);
     return true;
   }
 
@@ -255,7 +255,22 @@ export class Serving {
     return record;
   }
 
-  private async listen(set: HostSet): Promise<Result<void, LoadFailure>> {
+  /** A host that was still starting when another came to answer must not answer beside it. */
+  private async endStart(current: HostSet): Promise<void> {
+    const { starting } = this;
+    this.starting = undefined;
+    await starting?.kill(new Set(current.scripts.values()));
+  }
+
+  /** Loads it and lets it answer; one that could not be brought so far has ended. */
+  private async bringUp(set: HostSet): Promise<Result<void, LoadFailure>> {
+    const loaded = await set.load({ ...this.ports.settings, labels: this.ports.labels('committed') });
+    if (!loaded.ok) {
+      await set.kill(new Set());
+      return loaded;
+    }
+    // Superseded: it is ended by whoever did so.
+    if (this.starting !== set) return superseded;
     try {
       await set.listen({ http: this.ports.handle, grpc: this.ports.grpcHandle });
       return ok(undefined);
