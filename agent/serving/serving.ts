@@ -8,10 +8,10 @@ import type { Clock } from '#shared/kernel/clock.js';
 import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { HostAccess } from '#shared/scoring/access/host-access.js';
+import type { EarlyHost } from '#shared/supervisor/early-host.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { ExitCause } from '#shared/supervisor/exit-cause.js';
 import type { Dropped } from '#shared/supervisor/log-budget.js';
-import type { Sandbox } from '#shared/supervisor/sandbox/sandbox.js';
 import type { ModuleStats } from '#agent/telemetry/collector.js';
 import type { HostEnvironment } from '#agent/providers/loader-environment.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
@@ -24,19 +24,22 @@ import {
 } from '#shared/supervisor/host-set.js';
 import type { ScriptRunner } from '#shared/supervisor/script-runner.js';
 import type { ProbationSample } from '#agent/reconcile/observed.js';
+import { hasScript } from '#shared/supervisor/served-module.js';
 import { type ModuleVersion, servedModuleOf } from '#agent/serving/module-version.js';
+import type { DeviceSandbox } from '#agent/serving/open-sandbox.js';
 import { SetRecord } from '#agent/serving/set-record.js';
 
 export interface ServingPorts {
   readonly clock: Clock;
   readonly entries: HostEntries;
   readonly hostEnvironment: HostEnvironment;
+  /** Loads its program while the agent starts. */
+  readonly earlyHost?: EarlyHost | undefined;
   readonly handle: ListenHandle;
   /** For gRPC; undefined: none. */
   readonly grpcHandle: ListenHandle | undefined;
-  readonly runFolder: string;
-  /** The bounds of user code. */
-  readonly sandbox: Sandbox;
+  /** Is ready before a set with user code is started or prepared. */
+  readonly sandbox: Pick<DeviceSandbox, 'confineHost' | 'tried'>;
   readonly cores: number;
   readonly settings: Omit<HostSettings, 'labels'>;
   readonly drainMs: number;
@@ -283,12 +286,17 @@ export class Serving {
 
   private spawn(versions: readonly ModuleVersion[], existing: ReadonlyMap<string, ScriptRunner>): HostSet {
     const { ports } = this;
+    const modules = versions.map(servedModuleOf);
+    const tried = modules.some(hasScript) ? ports.sandbox.tried : undefined;
     const setPorts: HostSetPorts = {
       entry: ports.entries.scriptHost,
       hostEntry: ports.entries.scoringHost,
       hostEnvironment: ports.hostEnvironment,
-      runFolder: ports.runFolder,
-      sandbox: ports.sandbox,
+      earlyHost: ports.earlyHost,
+      confineHost: () => ports.sandbox.confineHost(),
+      // Asked for where there is user code, which is refused or bounded, never neither.
+      runFolder: tried?.runFolder ?? '',
+      sandbox: tried?.sandbox,
       cores: ports.cores,
       maxBodyBytes: ports.settings.maxBodyBytes,
       nextId: () => {
@@ -305,7 +313,7 @@ export class Serving {
         if (this.current?.scripts.get(runner.module.id) === runner) ports.onDefer(runner.module.name, forMs, reason);
       },
     };
-    return new HostSet(versions.map(servedModuleOf), existing, setPorts);
+    return new HostSet(modules, existing, setPorts);
   }
 
   private watch(set: HostSet): void {

@@ -1,5 +1,4 @@
 /** CPU, memory and disk of the machine, through systeminformation, and its GPUs. */
-import si from 'systeminformation';
 import type { SystemMetrics } from '#shared/protocol/stream.js';
 import type { GpuReader } from '#agent/telemetry/gpu-metrics.js';
 
@@ -9,6 +8,8 @@ export async function readSystemMetrics(
   hostsRssBytes: number,
   gpuReader: GpuReader,
 ): Promise<SystemMetrics> {
+  // When it is first asked for: nothing that answers requests is to wait until it is loaded.
+  const { default: si } = await import('systeminformation');
   const [load, memory, disks, gpus] = await Promise.all([si.currentLoad(), si.mem(), si.fsSize(), gpuReader.read()]);
   const disk = disks
     .filter(({ mount }) => folder === mount || folder.startsWith(mount.endsWith('/') ? mount : `${mount}/`))
