@@ -26,8 +26,8 @@ export default defineConfig({
       project('contract', slow),
       project('integration', slow),
       project('scenario', slow),
-      // Built programs as separate processes: one at a time, on two cores.
-      project('e2e', { testTimeout: 180_000, hookTimeout: 180_000, fileParallelism: false }),
+      // Built programs as separate processes.
+      project('e2e', { testTimeout: 180_000, hookTimeout: 180_000 }),
     ],
   },
 });

@@ -1,7 +1,7 @@
 // The agent as few files: its program, and those of the hosts that it starts. What has native parts
 // stays outside and is found in node_modules.
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -41,6 +41,7 @@ const bundle = (name, path) =>
     format: 'esm',
     sourcemap: 'linked',
     legalComments: 'linked',
+    metafile: true,
     logLevel: 'warning',
     external: ['onnxruntime-node', 'libsql', 'esbuild'],
     // Packages in CommonJS ask for Node's own modules by require, which ESM lacks.
@@ -48,4 +49,16 @@ const bundle = (name, path) =>
       js: "import { createRequire as flotillaCreateRequire } from 'node:module'; const require = flotillaCreateRequire(import.meta.url);",
     },
   });
-await Promise.all(Object.entries(entries).map(([name, path]) => bundle(name, path)));
+const bundles = await Promise.all(Object.entries(entries).map(([name, path]) => bundle(name, path)));
+
+// Whose code went in, by its folder: for the notices of the archive (.scripts/installables).
+const folders = bundles
+  .flatMap(({ metafile }) => Object.keys(metafile.inputs))
+  .flatMap((path) => {
+    const [folder] = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path) ?? [];
+    return folder === undefined ? [] : [folder];
+  });
+await writeFile(
+  join(root, 'dist', 'agent-bundle-packages.json'),
+  `${JSON.stringify([...new Set(folders)].sort(), null, 2)}\n`,
+);

@@ -13,6 +13,7 @@ import { keysCommand } from './commands/keys.js';
 import { loginCommand } from './commands/login.js';
 import { logsCommand } from './commands/logs.js';
 import { modelCommand } from './commands/model.js';
+import { moduleCommand } from './commands/module.js';
 import { scoreCommand } from './commands/score.js';
 import { serveCommand } from './commands/serve.js';
 import { telemetryCommand } from './commands/telemetry.js';
@@ -43,6 +44,7 @@ export function buildProgram(io: CliIo): Command {
     auditCommand(io),
     workspaceCommand(io),
     modelCommand(io),
+    moduleCommand(io),
     keysCommand(io),
     trustCommand(io),
     imageCommand(io),

@@ -7,7 +7,7 @@ import type * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { readOnnx, type OnnxModel } from '#shared/package/onnx/read-onnx.js';
-import { relativePathSchema } from '#shared/package/module-manifest.js';
+import { relativePathSchema } from '#shared/protocol/primitives.js';
 import type { ActivityContext, ActivityKind } from '#cloud/activities/activity-runner.js';
 import { modelCreate } from '#cloud/http/schemas/models.js';
 import type { BlobRepository } from '#cloud/store/blob-repository.js';

@@ -26,6 +26,7 @@ import { goldenSchema, type ModuleManifest } from './module-manifest.js';
 import { addToIndex, blobPath, copyBlob, writeBlob, writeLayout } from './oci-layout.js';
 import { type OnnxModel, readOnnx } from './onnx/read-onnx.js';
 import { encodeModuleManifest, maxManifestBytes, readModuleManifest } from './read-manifest.js';
+import { moduleRoutes, ownRouteProblems } from './routes/check-routes.js';
 import { type ArchiveFile, writeArchive } from './write-archive.js';
 
 /** What protobuf, and with it onnxruntime, can read as one message. */
@@ -65,6 +66,11 @@ export interface BuiltImage {
   readonly chunkMap: Digest;
 }
 
+interface PackedModel {
+  readonly onnx: OnnxModel;
+  readonly layers: readonly Layer[];
+}
+
 interface Layer {
   readonly descriptor: Descriptor;
   readonly cuts: readonly number[];
@@ -80,7 +86,11 @@ export async function buildImage(input: BuildInput): Promise<BuiltImage> {
   await writeLayout(input.layout);
 
   const weights: Layer[] = [];
-  for (const source of sources) weights.push(...(await packModel(source, input)));
+  for (const source of sources) {
+    const { onnx, layers } = await packModel(source, input);
+    if (given.flavor === 'onnx') refuseRoutes(given, onnx, folder);
+    weights.push(...layers);
+  }
   const packed = packedManifest(given, sources, code);
   const layers = [
     await packBytes(input.layout, encodeModuleManifest(packed), mediaTypes.moduleManifest, packedPaths.manifest),
@@ -130,7 +140,7 @@ async function collectCode(folder: string, manifest: ModuleManifest, input: Buil
 }
 
 /** The model and its external data, in the layout, with the boundaries of their tensors. */
-async function packModel(model: ModelSource, { layout, maxModelBytes, log }: BuildInput): Promise<Layer[]> {
+async function packModel(model: ModelSource, { layout, maxModelBytes, log }: BuildInput): Promise<PackedModel> {
   const main = await packFile(layout, model, maxModelBytes ?? defaultMaxModelBytes);
   const onnx = await readModel(blobPath(layout, main.digest), model);
   log(`model ${model.name}: ${String(main.size)} bytes, ${main.digest}`);
@@ -140,7 +150,14 @@ async function packModel(model: ModelSource, { layout, maxModelBytes, log }: Bui
     log(`model ${model.name}, ${location}: ${String(descriptor.size)} bytes, ${descriptor.digest}`);
     layers.push({ descriptor, cuts: externalCuts(onnx, location) });
   }
-  return layers;
+  return { onnx, layers };
+}
+
+/** Pictures must fit the tensor of the model that they go to, which the manifest alone does not tell. */
+function refuseRoutes(manifest: ModuleManifest, { signature }: OnnxModel, folder: string): void {
+  const [first] = ownRouteProblems({ ...moduleRoutes(manifest), signature }, manifest.name);
+  if (first === undefined) return;
+  throw new AppError('module.invalid', `${folder}/module.yaml: routes.${first.route}: ${first.message}`);
 }
 
 /** An error about the copy names the file that the user gave. */

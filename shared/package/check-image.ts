@@ -9,7 +9,7 @@ import { decodeChunkMap, maxChunkMapBytes } from './chunk-map.js';
 import { digestOf } from './digest.js';
 import { type ChunkMap, type Descriptor, type ImageManifest, imageManifestSchema } from './image-schema.js';
 import { annotations, mediaTypes } from './media-types.js';
-import { relativePathSchema } from './module-manifest.js';
+import { relativePathSchema } from '#shared/protocol/primitives.js';
 import { PathClaims } from './path-claims.js';
 import { maxManifestBytes } from './read-manifest.js';
 import { defaultArchiveLimits } from './unpack-archive.js';

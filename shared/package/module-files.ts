@@ -6,7 +6,8 @@ import { realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, posix, relative, sep } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import { diskError, errno } from '#shared/platform/atomic-file.js';
-import { type ModuleManifest, relativePathSchema } from './module-manifest.js';
+import type { ModuleManifest } from './module-manifest.js';
+import { relativePathSchema } from '#shared/protocol/primitives.js';
 import { PathClaims } from './path-claims.js';
 
 /** Names in the unpacked folder that do not come from the module. */

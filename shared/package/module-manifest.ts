@@ -1,16 +1,9 @@
 /** `module.yaml`: what a module is. Strict: a field that is accepted works. */
 import * as z from 'zod';
-import { nameSchema } from '#shared/protocol/primitives.js';
+import { nameSchema, relativePathSchema } from '#shared/protocol/primitives.js';
+import { portListSchema, routesSchema } from '#shared/protocol/route.js';
 import { permissionsSchema, requirementsSchema, resourcesSchema } from './sandbox-options.js';
 import { type ScoringOptions, scoringOptionsSchema } from './scoring-options.js';
-
-/** A file of the module's folder: relative, forward slashes, no way out. */
-export const relativePathSchema = z
-  .string()
-  .min(1)
-  .max(255)
-  .regex(/^[A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+)*$/, 'must be a relative path of letters, digits, ".", "_", "-" and "/"')
-  .regex(/^(?!(?:.*\/)?\.{1,2}(?:\/|$))/, 'must not contain "." or ".." parts');
 
 export const moduleModelSchema = z.strictObject({
   /** The name that scoring scripts and URLs use. */
@@ -62,6 +55,8 @@ const head = {
     })
     .default(1),
   golden: goldenSchema.optional(),
+  /** Where its data comes from and its answers go, by name. */
+  routes: routesSchema.optional(),
   ...scoringParts(scoringOptionsSchema.shape),
 };
 
@@ -72,6 +67,10 @@ export const moduleManifestSchema = z.discriminatedUnion('flavor', [
     flavor: z.literal('node'),
     /** A JavaScript or TypeScript module that exports init() and run(input, context). */
     entry: relativePathSchema,
+    /** Beside `amlInput`: what `context.input` may be. */
+    inputs: portListSchema.optional(),
+    /** Beside `amlOutput` and the outputs of its own routes: what `context.emit()` takes. */
+    outputs: portListSchema.optional(),
     resources: resourcesSchema.optional(),
     permissions: permissionsSchema.optional(),
     requires: requirementsSchema.optional(),

@@ -7,7 +7,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Parser, type ReadEntry } from 'tar';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
-import { relativePathSchema } from './module-manifest.js';
+import { relativePathSchema } from '#shared/protocol/primitives.js';
 
 export interface ArchiveEntry {
   readonly kind: 'file' | 'folder';

@@ -5,6 +5,7 @@ import { AppError } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import { decodeJson } from '#shared/protocol/decode.js';
+import { moduleRoutes, ownRouteProblems } from './routes/check-routes.js';
 import { moduleManifestSchema, notYetFields, notYetFlavors, type ModuleManifest } from './module-manifest.js';
 
 export const maxManifestBytes = 64 * 1024;
@@ -34,6 +35,7 @@ function checkModuleManifest(value: unknown, where: string): ModuleManifest {
   const parsed = moduleManifestSchema.safeParse(value);
   if (!parsed.success) throw invalid(where, describe(parsed.error));
   refuseClashes(parsed.data, where);
+  refuseRoutes(parsed.data, where);
   return parsed.data;
 }
 
@@ -78,12 +80,37 @@ function refuseClashes(manifest: ModuleManifest, where: string): void {
   }
 }
 
+function refuseRoutes(manifest: ModuleManifest, where: string): void {
+  const [first] = ownRouteProblems(moduleRoutes(manifest), manifest.name);
+  if (first !== undefined) throw invalid(where, `routes.${first.route}: ${first.message}`);
+}
+
 function describe(error: z.ZodError): string {
-  const shown = error.issues.slice(0, 3).map((issue) => {
-    const path = issue.path.map(String).join('.');
-    return `${path === '' ? '' : `${path}: `}${issue.code === 'unrecognized_keys' ? unknownKeys(issue) : issue.message}`;
-  });
-  return shown.join('; ');
+  return error.issues.flatMap(asMeant).slice(0, 3).map(describeIssue).join('; ');
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string {
+  const path = issue.path.map(String).join('.');
+  return `${path === '' ? '' : `${path}: `}${issue.code === 'unrecognized_keys' ? unknownKeys(issue) : issue.message}`;
+}
+
+/** Of several forms that something may have, what the nearest says: the one with least against it. */
+function asMeant(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  const forms = issue.errors.map((issues) =>
+    issues.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] })),
+  );
+  const [best] = forms.filter(([first]) => first !== undefined && !isAnotherKind(first, issue.path)).sort(fewest);
+  return best === undefined ? [issue] : best.flatMap(asMeant);
+}
+
+/** A text where the form is a section, or the other way round. */
+function isAnotherKind(first: z.core.$ZodIssue, path: readonly PropertyKey[]): boolean {
+  return first.path.length === path.length && (first.code === 'invalid_type' || first.code === 'invalid_value');
+}
+
+function fewest(a: readonly unknown[], b: readonly unknown[]): number {
+  return a.length - b.length;
 }
 
 function unknownKeys(issue: z.core.$ZodIssueUnrecognizedKeys): string {
@@ -91,6 +118,7 @@ function unknownKeys(issue: z.core.$ZodIssueUnrecognizedKeys): string {
   return issue.keys
     .map((key) => {
       const suggestion = nearest(key, valid);
+      if (suggestion === key) return `"${key}" does not go with what stands beside it`;
       return `unknown field "${key.slice(0, 64)}"${suggestion === undefined ? '' : `, did you mean "${suggestion}"?`}`;
     })
     .join('; ');
@@ -106,12 +134,17 @@ function validKeys(path: readonly PropertyKey[]): string[] {
 function below(place: z.core.$ZodType, part: PropertyKey): z.core.$ZodType[] {
   const plain = withoutDefault(place);
   if (plain instanceof z.ZodArray) return [plain.element];
+  if (plain instanceof z.ZodRecord) return [plain.valueType];
+  if (plain instanceof z.ZodUnion) return plain.options.flatMap((option) => below(option, part));
   const next = shapeOf(plain)[String(part)];
   return next === undefined ? [] : [next];
 }
 
-function shapeOf(place: z.core.$ZodType): Readonly<Record<string, z.core.$ZodType>> {
+type Shape = Readonly<Record<string, z.core.$ZodType>>;
+
+function shapeOf(place: z.core.$ZodType): Shape {
   const plain = withoutDefault(place);
+  if (plain instanceof z.ZodUnion) return Object.assign({}, ...plain.options.map(shapeOf)) as Shape;
   return plain instanceof z.ZodObject ? plain.shape : {};
 }
 

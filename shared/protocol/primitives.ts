@@ -17,6 +17,14 @@ export const counterSchema = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
 
 export const sizeSchema = z.int().min(0).max(Number.MAX_SAFE_INTEGER).describe('bytes');
 
+/** A file below some folder: forward slashes, no way out. */
+export const relativePathSchema = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(/^[A-Za-z0-9._-]+(\/[A-Za-z0-9._-]+)*$/, 'must be a relative path of letters, digits, ".", "_", "-" and "/"')
+  .regex(/^(?!(?:.*\/)?\.{1,2}(?:\/|$))/, 'must not contain "." or ".." parts');
+
 /** Tags: what users say about a device, model or image. */
 export const tagsSchema = z
   .record(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/, 'not a tag name'), z.string().max(256))

@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { repository, World } from '#test/support/world.js';
 import { cpuMsOf, sizeOf } from './process-cost.js';
 import { median, printRatios } from './report.js';
@@ -25,7 +25,7 @@ export async function run(): Promise<void> {
     await world.flotilla('model', 'register', join(module, 'model.onnx'), '--name', 'digits');
     await world.flotilla('image', 'build', module, '--model', 'digits:1');
     for (const device of ['cam-1', 'bare']) await world.enrol(device);
-    const port = (await freePort(0)).port;
+    const port = await ownPort();
     const agent = await world.startAgent('cam-1', port);
     await world.flotilla('deploy', 'digits:1', '--device', 'cam-1');
     await measureIdle(world, agent.pid);

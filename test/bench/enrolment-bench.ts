@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { signingRequestFor } from '#agent/identity/device-keys.js';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { Daemon } from '#cloud/quickstart/program.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
 import { capabilities } from '#test/support/fleet-world.js';
@@ -16,7 +16,7 @@ const atOnce = 16;
 
 export async function run(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'flotilla-enrolment-bench-'));
-  const port = async (): Promise<string> => String((await freePort(0)).port);
+  const port = async (): Promise<string> => String(await ownPort());
   const [api, gateway, broker] = [await port(), await port(), await port()];
   const args = [
     '--data-dir',

@@ -3,7 +3,7 @@ import { chmod, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { type Daemon, ProgramFailed } from '#cloud/quickstart/program.js';
 import { digestOf } from '#shared/package/digest.js';
 import { weights as weightsOf, writeOnnx } from '../support/onnx-writer.js';
@@ -89,7 +89,7 @@ describe('a device and a control plane in trouble', () => {
     world = await World.create({ agents: { FLOTILLA_AGENT_DISK_RESERVE_MEGABYTES: '0' } });
     cloudDisk = await SmallDisk.mount(world.dataDir, 24);
     deviceDisk = await SmallDisk.mount(state(), 8);
-    port = (await freePort(0)).port;
+    port = await ownPort();
     await world.open();
     await world.flotilla('model', 'register', join(module, 'model.onnx'), '--name', 'digits');
     await world.flotilla('image', 'build', module, '--model', 'digits:1');

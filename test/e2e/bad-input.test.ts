@@ -2,7 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { ProgramFailed } from '#cloud/quickstart/program.js';
 import { repository, World } from '../support/world.js';
 
@@ -28,7 +28,7 @@ describe('bad input to the built programs', () => {
 
   beforeAll(async () => {
     world = await World.create();
-    port = (await freePort(0)).port;
+    port = await ownPort();
     await world.open();
     tokenMadeAt = performance.now();
     tokenOfTenSeconds = ((await world.flotillaJson('device', 'token', '--ttl', '10s')) as { token: string }).token;

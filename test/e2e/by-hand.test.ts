@@ -2,7 +2,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import type { Daemon } from '#cloud/quickstart/program.js';
 import { SteadyLoad } from '../support/steady-load.js';
 import { repository, World } from '../support/world.js';
@@ -29,7 +29,7 @@ describe('the walk of the README, with built programs', () => {
 
   beforeAll(async () => {
     world = await World.create();
-    port = (await freePort(0)).port;
+    port = await ownPort();
     await world.open();
   });
   afterAll(() => world.close());

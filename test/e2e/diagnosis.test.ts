@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { type Daemon, ProgramFailed } from '#cloud/quickstart/program.js';
 import { repository, World } from '../support/world.js';
 
@@ -46,7 +46,7 @@ describe('a device that somebody looks into', () => {
     await world.flotilla('model', 'register', join(module, 'model.onnx'), '--name', 'digits');
     await world.flotilla('image', 'build', module, '--model', 'digits:1');
     await world.enrol('cam-1');
-    agent = await world.startAgent('cam-1', (await freePort(0)).port);
+    agent = await world.startAgent('cam-1', await ownPort());
     await world.flotilla('deploy', 'digits:1', '--device', 'cam-1');
   });
   afterAll(() => world.close());

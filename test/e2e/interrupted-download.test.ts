@@ -2,7 +2,7 @@ import { mkdir, readdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { maxUnacknowledgedBytes } from '#shared/protocol/blocks.js';
 import { weights, writeOnnx } from '../support/onnx-writer.js';
 import { World } from '../support/world.js';
@@ -66,7 +66,7 @@ describe('a download of 52 MB', () => {
 
   beforeAll(async () => {
     world = await World.create();
-    port = (await freePort(0)).port;
+    port = await ownPort();
     await world.open();
     await mkdir(join(world.folder, 'large'));
     await writeFile(

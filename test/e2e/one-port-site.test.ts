@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Environment, runProgram } from '#cloud/quickstart/program.js';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { NetworkNamespace } from '../support/network/namespace.js';
 import { findTool, hasOutsideTools, outsideTool } from '../support/outside-tool.js';
 import { repository, World } from '../support/world.js';
@@ -40,7 +40,7 @@ describe.skipIf(!asRoot || !hasOutsideTools('ip', 'nft', 'faketime', 'tinyproxy'
     if (opened === undefined) throw new Error('no network namespace can be made here');
     site = opened;
     const { outside } = site;
-    const brokerPort = (await freePort(0)).port;
+    const brokerPort = await ownPort();
     world = await World.create({
       brokerPort,
       gatewayPort: httpsPort,
@@ -92,7 +92,7 @@ describe.skipIf(!asRoot || !hasOutsideTools('ip', 'nft', 'faketime', 'tinyproxy'
     expect(await reaches(world.ports.api)).toBe(false);
 
     await world.enrol('cam-1');
-    const { port } = await freePort(0);
+    const port = await ownPort();
     const agent = await world.startAgent('cam-1', port);
     await world.flotilla('deploy', 'digits:1', '--device', 'cam-1', '--timeout', '60s');
     expect(await score(port)).toMatch(/^200 .*"outputs"/);
@@ -115,7 +115,7 @@ describe.skipIf(!asRoot || !hasOutsideTools('ip', 'nft', 'faketime', 'tinyproxy'
     );
     expect(await reaches(httpsPort)).toBe(false);
 
-    const { port } = await freePort(0);
+    const port = await ownPort();
     const env: Environment = {
       ...world.agentEnvironment('cam-2', port),
       HTTPS_PROXY: `http://${credentials}@${site.outside}:${String(proxyPort)}`,

@@ -5,7 +5,7 @@ import { Aedes } from 'aedes';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import type { Daemon } from '#cloud/quickstart/program.js';
 import { buildTopic } from '#shared/protocol/topics.js';
 import { repository, World } from '../support/world.js';
@@ -39,7 +39,7 @@ describe('what a device refuses, with the reason in its own explain', () => {
 
   beforeAll(async () => {
     world = await World.create();
-    port = (await freePort(0)).port;
+    port = await ownPort();
     await world.open();
     await world.flotilla('image', 'build', module);
     await world.enrol('cam-1');

@@ -1,7 +1,7 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import type { Daemon } from '#cloud/quickstart/program.js';
 import { childrenOf } from '../support/child-processes.js';
 import { repository, World } from '../support/world.js';
@@ -28,7 +28,7 @@ describe('a module with a scoring script, written in TypeScript', () => {
 
   beforeAll(async () => {
     world = await World.create();
-    port = (await freePort(0)).port;
+    port = await ownPort();
     const digit = JSON.parse(await readFile(join(digits, 'fixtures/digit.json'), 'utf8')) as {
       inputs: { data: number[] }[];
     };

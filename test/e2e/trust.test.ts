@@ -7,7 +7,7 @@ import type { TrustDocument } from '#shared/protocol/trust.js';
 import { trustDocument } from '#agent/identity/device-trust.js';
 import { identityDocument } from '#agent/identity/identity.js';
 import { type StateFolder, stateFolder } from '#agent/store/state-folder.js';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { type Daemon, runProgram } from '#cloud/quickstart/program.js';
 import { openControlDatabase } from '#cloud/store/control-database.js';
 import { TrustChain } from '#cloud/trust/trust-chain.js';
@@ -71,7 +71,7 @@ describe('keys change hands while one device is connected and another is away', 
     await world.open();
     await world.flotilla('image', 'build', module);
     for (const device of ['near', 'away']) {
-      ports.set(device, (await freePort(0)).port);
+      ports.set(device, await ownPort());
       await world.enrol(device);
       await start(device);
       await world.flotilla('deploy', 'digits:1', '--device', device, '--timeout', '60s');
@@ -221,7 +221,7 @@ describe('keys change hands while one device is connected and another is away', 
     await start('away');
     await goesBy('away', 5);
     await waitsNot('away');
-    ports.set('late', (await freePort(0)).port);
+    ports.set('late', await ownPort());
     await world.agentCommand('late', 'enroll', '--token', token, '--name', 'late');
     expect(await issuerOf('late')).not.toBe(old);
     await start('late');

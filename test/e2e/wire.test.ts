@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { deviceFilters, parseTopic } from '#shared/protocol/topics.js';
 import { findTool, hasOutsideTools, outsideTool } from '../support/outside-tool.js';
 import { repository, World } from '../support/world.js';
@@ -107,7 +107,7 @@ describe.each(['embedded', 'mosquitto'] as const)('the wire of a deployment over
         ...deviceFilters({ workspace: 'default', device: 'cam-2' }).flatMap((filter) => ['-t', filter]),
         ...['-F', '%t'],
       ]);
-      const agent = await world.startAgent('cam-1', (await freePort(0)).port);
+      const agent = await world.startAgent('cam-1', await ownPort());
       await world.flotilla('deploy', 'digits:1', '--device', 'cam-1', '--timeout', '60s');
       await world.flotilla(
         ...['score', '--device', 'cam-1', '--module', 'digits', '--input', join(module, 'fixtures/digit.json')],

@@ -15,7 +15,7 @@ import { type BrokerTls, EmbeddedBroker, type EmbeddedBrokerOptions } from '#clo
 import { ExternalBroker } from '#cloud/mqtt/external-broker.js';
 import { MosquittoFiles } from '#cloud/mqtt/mosquitto-files.js';
 import { takeOverSession } from '#cloud/mqtt/takeover.js';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from './own-port.js';
 import { CertificateIssuer } from '#cloud/trust/certificate-issuer.js';
 import { fingerprintOf, type KeyedCertificate } from '#cloud/trust/certificates.js';
 import type { InstallationIdentity } from '#cloud/trust/installation-identity.js';
@@ -123,7 +123,7 @@ export async function openMosquitto(world: FleetWorld): Promise<BrokerWorld> {
   const program = findTool('mosquitto');
   if (program === undefined) throw new Error('mosquitto is not installed');
   const identity = await identityIn(world.folder);
-  const { port } = await freePort(0);
+  const port = await ownPort();
   const url = `mqtts://127.0.0.1:${String(port)}`;
   const folder = join(world.folder, 'mosquitto');
   const certificates = new CertificateRepository(world.control);

@@ -5,7 +5,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from './own-port.js';
 import { Daemon, type Environment, runProgram } from '#cloud/quickstart/program.js';
 import { repository } from './repository.js';
 
@@ -42,13 +42,12 @@ export class World {
 
   static async create(options: WorldOptions = {}): Promise<World> {
     const folder = await mkdtemp(join(tmpdir(), 'flotilla-world-'));
-    const port = async (): Promise<number> => (await freePort(0)).port;
     const world = new World(
       folder,
       {
-        api: await port(),
-        gateway: options.gatewayPort ?? (await port()),
-        broker: options.brokerPort ?? (await port()),
+        api: await ownPort(),
+        gateway: options.gatewayPort ?? (await ownPort()),
+        broker: options.brokerPort ?? (await ownPort()),
       },
       options,
     );

@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { Command } from 'commander';
 import { AppError } from '#shared/kernel/errors.js';
 import { digestFile } from '#shared/package/digest.js';
-import { relativePathSchema } from '#shared/package/module-manifest.js';
+import { relativePathSchema } from '#shared/protocol/primitives.js';
 import { readOnnx } from '#shared/package/onnx/read-onnx.js';
 import { uploadFile } from '#cloud/client/blob-transfer.js';
 import { routes } from '#cloud/client/routes.js';

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { digestSchema, instantSchema, nameSchema, sizeSchema, tagsSchema } from '#shared/protocol/primitives.js';
-import { relativePathSchema } from '#shared/package/module-manifest.js';
+import { relativePathSchema } from '#shared/protocol/primitives.js';
 
 /** A tensor of a model's signature. A free dimension is its name, or -1 when it has none. */
 export const tensorBody = z.object({

@@ -2,7 +2,7 @@
  * Finds every TensorProto of a graph: initializers, sparse ones, attributes of nodes, and those of
  * subgraphs and functions. Of each it notes where its bytes are, in this file or beside it.
  */
-import { relativePathSchema } from '../module-manifest.js';
+import { relativePathSchema } from '#shared/protocol/primitives.js';
 import { type Field, MalformedError, type ProtobufCursor } from './protobuf-cursor.js';
 import { integer, message } from './tensor-type.js';
 

@@ -2,8 +2,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { delimiter, join } from 'node:path';
+import { ownPort } from '#test/support/own-port.js';
 import { repository } from '#test/support/scoring-harness.js';
 import { processTree } from '../process-cost.js';
 import type { PeerName } from './options.js';
@@ -57,7 +57,7 @@ export async function startPeer(
   const bin = join(peersFolder, name, 'bin');
   if (!existsSync(bin)) return undefined;
   const peer = peers[name];
-  const port = await freePort();
+  const port = await ownPort();
   const [program = '', ...args] = peer.command(port);
   const command = [join(bin, program), ...args];
   const [first = '', ...rest] = options.core === undefined ? command : ['taskset', '-c', options.core, ...command];
@@ -102,13 +102,4 @@ function kill(pid: number, signal: NodeJS.Signals): void {
   } catch {
     // Gone already.
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }

@@ -6,10 +6,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { identityModel } from '#test/support/onnx-writer.js';
+import { ownPort } from '#test/support/own-port.js';
 import { hasOutsidePython, outsidePython } from '#test/support/outside-tool.js';
 import { answered, hostedModule, repository, Scoring } from '#test/support/scoring-harness.js';
 import { serveScript } from '#test/support/script-module.js';
@@ -42,17 +42,8 @@ afterAll(async () => {
   }
 });
 
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
-
 async function serveByAzure(script: string): Promise<string> {
-  const [port, healthPort] = [await freePort(), await freePort()];
+  const [port, healthPort] = [await ownPort(), await ownPort()];
   const program = join(repository, 'test/contract/scoring', script);
   const args = ['--entry_script', program, '--port', String(port), '--health_port', String(healthPort)];
   const server = spawn(outsidePython('azmlinfsrv'), args, {

@@ -2,7 +2,7 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { runProgram } from '#cloud/quickstart/program.js';
 import { repository } from '../../support/world.js';
 import { type AttackSite, digits, eventually } from './site.js';
@@ -33,7 +33,7 @@ export function keyAttacks(siteOf: () => AttackSite): void {
       site = siteOf();
       digit = await readFile(join(digits, 'fixtures/digit.json'), 'utf8');
       const { world } = site;
-      const { port } = await freePort(0);
+      const port = await ownPort();
       url = `http://127.0.0.1:${String(port)}`;
       environment = { ...world.agentEnvironment(name, port), FLOTILLA_AGENT_SCORING_ADDRESS: '0.0.0.0' };
       await world.enrol(name);

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import { generateSigningKey, type SigningKey } from '#shared/package/signing-key.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import type { Daemon } from '#cloud/quickstart/program.js';
 import { ensureInstallationIdentity, type InstallationIdentity } from '#cloud/trust/installation-identity.js';
 import { audience, OidcIssuer } from '../../support/oidc-issuer.js';
@@ -80,7 +80,7 @@ export class AttackSite {
     };
     await world.agentCommand('cam-1', 'enroll', '--token', token.token, '--name', 'cam-1');
     for (const device of ['cam-2', 'cam-3']) await world.enrol(device);
-    const { port } = await freePort(0);
+    const port = await ownPort();
     const agent = await world.startAgent('cam-1', port);
     for (const device of ['cam-1', 'cam-2']) {
       const wait = device === 'cam-1' ? ['--timeout', '120s'] : ['--no-wait'];

@@ -4,7 +4,7 @@ import { DeviceSession, type SessionOptions } from '#agent/link/device-session.j
 import { systemClock } from '#shared/kernel/clock.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
 import type { KeyedCertificate } from '#cloud/trust/certificates.js';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { openEmbeddedWebSocket } from '#test/support/broker-worlds.js';
 import { connectProxy, type ConnectProxy } from '#test/support/connect-proxy.js';
 import { addressOf, eventually, FleetWorld, silent } from '#test/support/fleet-world.js';
@@ -81,7 +81,7 @@ describe('a device finds its way to the broker', () => {
   });
 
   it('by WebSocket when MQTT’s own port does not answer, and again after the connection was lost', async () => {
-    const { port } = await freePort(0);
+    const port = await ownPort();
     const linked = start([mqtt('127.0.0.1', port), webSocket()]);
     await talks(linked);
     await world.embedded.retired(addressOf('a'));

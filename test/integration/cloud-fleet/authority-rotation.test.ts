@@ -14,7 +14,7 @@ import { systemClock } from '#shared/kernel/clock.js';
 import { controlPlaneServerName, formatEnrolmentToken } from '#shared/protocol/enrolment.js';
 import { loadConfig } from '#cloud/config.js';
 import { type RunningCloud, startCloud } from '#cloud/main.js';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { beginSuccession } from '#cloud/trust/authority-succession.js';
 import {
   ensureInstallationIdentity,
@@ -147,7 +147,7 @@ describe('a control plane whose authority is replaced while it runs', () => {
   const listsIn = (text: string): number => text.match(/BEGIN X509 CRL/g)?.length ?? 0;
 
   it('serves those who know either, without a restart, until the old one goes', async () => {
-    const { port } = await freePort(0);
+    const port = await ownPort();
     await start(port);
     runMosquitto();
     await ready('Mosquitto lets the control plane in');

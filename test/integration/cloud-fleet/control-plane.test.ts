@@ -11,7 +11,7 @@ import { enrolmentResponseSchema } from '#shared/protocol/enrolment.js';
 import { deviceFilters } from '#shared/protocol/topics.js';
 import { loadConfig } from '#cloud/config.js';
 import { type RunningCloud, startCloud } from '#cloud/main.js';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { capabilities, eventually, showKeys, silent } from '#test/support/fleet-world.js';
 import { findTool, hasOutsideTools } from '#test/support/outside-tool.js';
 
@@ -56,7 +56,7 @@ const kinds = [
     name: 'Mosquitto',
     present: hasOutsideTools('mosquitto'),
     start: async () => {
-      const port = String((await freePort(0)).port);
+      const port = String(await ownPort());
       const cloud = await start({ 'broker-kind': 'external', 'broker-url': `mqtts://127.0.0.1:${port}` });
       await runMosquitto(cloud.folder);
       return cloud;

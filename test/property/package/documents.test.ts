@@ -6,7 +6,7 @@ import { digestOf } from '#shared/package/digest.js';
 import { readGoldenFile } from '#shared/package/golden-file.js';
 import { decodeModuleManifest, encodeModuleManifest, readModuleManifest } from '#shared/package/read-manifest.js';
 import { PathClaims } from '#shared/package/path-claims.js';
-import { relativePathSchema } from '#shared/package/module-manifest.js';
+import { relativePathSchema } from '#shared/protocol/primitives.js';
 import { posix } from 'node:path';
 
 const outsideBytes = fc.oneof(

@@ -5,7 +5,7 @@
 import { execFileSync } from 'node:child_process';
 import { cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { Daemon, type Environment } from '#cloud/quickstart/program.js';
 import { AppError, type Problem } from '#shared/kernel/errors.js';
 import type { DesiredModule } from '#shared/protocol/desired.js';
@@ -54,7 +54,7 @@ export class RogueDevice {
     const common = { layout, publisher: cloud.publisher };
     const digits = await buildModule({ moduleFolder: digitsFolder, ...common });
     const rogue = await buildModule({ moduleFolder: await rogueFolder(layout), ...common });
-    const { port } = await freePort(0);
+    const port = await ownPort();
     if (user !== undefined) execFileSync('chown', ['-R', `${String(user)}:${String(user)}`, root]);
     const id = user === undefined ? [] : ['--reuid', String(user), '--regid', String(user), '--clear-groups'];
     const agent = new Daemon({

@@ -7,7 +7,7 @@ import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { pointKindsFirst } from '../crash/points.js';
 import { judgeTrace, type TraceJudgement, type TraceRules } from '../crash/system-calls.js';
 import { World, repository } from '../world.js';
@@ -106,7 +106,7 @@ export class AgentKills {
   private async begin(killAt: number | undefined, traced = false): Promise<DeviceStory> {
     this.stories += 1;
     const name = `cam-${String(this.stories)}`;
-    return new DeviceStory(this.world, name, (await freePort(0)).port, this.digit, this.right, killAt, traced);
+    return new DeviceStory(this.world, name, await ownPort(), this.digit, this.right, killAt, traced);
   }
 }
 

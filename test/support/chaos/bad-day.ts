@@ -9,7 +9,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import type { Daemon } from '#cloud/quickstart/program.js';
 import { SmallDisk } from '../small-disk.js';
 import { repository, World } from '../world.js';
@@ -84,7 +84,7 @@ class BadDay {
     const disk = await SmallDisk.mount(join(world.folder, 'cam-1'), 12);
     try {
       const digit = await readFile(join(module, 'fixtures/digit.json'));
-      return await new BadDay(world, (await freePort(0)).port, digit, disk, faketime !== undefined, setClock).tell();
+      return await new BadDay(world, await ownPort(), digit, disk, faketime !== undefined, setClock).tell();
     } finally {
       await world.stopAll();
       await disk?.unmount();

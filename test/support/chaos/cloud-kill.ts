@@ -5,7 +5,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { type Environment, ProgramFailed } from '#cloud/quickstart/program.js';
 import { inspectCloud } from '../crash/cloud-consistency.js';
 import { crashEnvironment } from '../crash/crash-order.js';
@@ -45,7 +45,7 @@ async function tell(killAt: number | undefined): Promise<ChaosOutcome & { readon
   });
   try {
     await world.open();
-    const agentPort = (await freePort(0)).port;
+    const agentPort = await ownPort();
     await world.enrol('cam-1');
     await world.startAgent('cam-1', agentPort);
     await world.cloud?.stop();

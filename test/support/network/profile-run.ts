@@ -7,7 +7,7 @@ import { spawn } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { ProgramFailed } from '#cloud/quickstart/program.js';
 import { type ChaosOutcome, seededRandom } from '../chaos/chaos.js';
 import { weights, writeOnnx } from '../onnx-writer.js';
@@ -59,8 +59,8 @@ class ProfileRun {
     options: ProfileOptions,
     namespace: NetworkNamespace | undefined,
   ): Promise<ProfileRun> {
-    const brokerPort = (await freePort(0)).port;
-    const gatewayPort = (await freePort(0)).port;
+    const brokerPort = await ownPort();
+    const gatewayPort = await ownPort();
     const proxy = await FaultProxy.open({
       ...(namespace === undefined ? {} : { host: namespace.outside }),
       target: { host: '127.0.0.1', port: brokerPort },
@@ -97,7 +97,7 @@ class ProfileRun {
     await world.open();
     for (const seed of [1, 2]) await this.publish(seed);
     await world.enrol(device);
-    const port = (await freePort(0)).port;
+    const port = await ownPort();
     await world.startAgent(device, port);
     await world.flotilla('deploy', 'large:1', '--device', device, '--timeout', '60s');
 

@@ -38,6 +38,7 @@ describe('the command tree', () => {
     'keys export-public',
     'keys import-public',
     'keys remove',
+    'module init',
     'image sign',
     'trust show',
     'trust status',
