@@ -8,6 +8,7 @@ import { contextCommand } from './commands/context.js';
 import { deployCommand } from './commands/deploy.js';
 import { deviceCommand } from './commands/device.js';
 import { eventsCommand } from './commands/events.js';
+import { fleetCommand } from './commands/fleet.js';
 import { imageCommand } from './commands/image.js';
 import { keysCommand } from './commands/keys.js';
 import { loginCommand } from './commands/login.js';
@@ -49,6 +50,7 @@ export function buildProgram(io: CliIo): Command {
     trustCommand(io),
     imageCommand(io),
     deviceCommand(io),
+    fleetCommand(io),
     deployCommand(io),
     undeployCommand(io),
     scoreCommand(io),

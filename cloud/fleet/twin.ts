@@ -10,12 +10,12 @@ import type { NewId } from '#shared/kernel/ids.js';
 import type { Desired, RestartPolicy, UpdatePolicy } from '#shared/protocol/desired.js';
 import { buildTopic, channels, type DeviceAddress } from '#shared/protocol/topics.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
-import type { DeviceTable, ImageTable } from '#cloud/store/tables.js';
+import type { ImageTable } from '#cloud/store/tables.js';
 import type { Director } from '#cloud/trust/director-keys.js';
 import type { DeploymentRepository } from './deployment-repository.js';
 import { composeDesired, desiredRenewalMs, renewDesired } from './desired-document.js';
 import { openStoredDesired, sealDesired } from './desired-envelope.js';
-import type { Database, DeviceRepository } from './device-repository.js';
+import type { Database, DeviceRepository, DeviceRow } from './device-repository.js';
 import type { OutboxRepository } from './outbox-repository.js';
 
 export interface TwinOptions {
@@ -210,7 +210,7 @@ export class Twin {
     return generation;
   }
 
-  private async requireDevice(transaction: Database, address: DeviceAddress): Promise<DeviceTable> {
+  private async requireDevice(transaction: Database, address: DeviceAddress): Promise<DeviceRow> {
     const device = await this.options.devices.within(transaction).find(address);
     if (device === undefined) throw deviceNotFound(address);
     if (device.retiredAt !== null) throw deviceRetired(address, device.retiredAt);

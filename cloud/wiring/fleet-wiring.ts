@@ -6,9 +6,12 @@ import { AppError } from '#shared/kernel/errors.js';
 import { BackgroundTasks } from '#cloud/fleet/background-tasks.js';
 import { CommandService } from '#cloud/fleet/command-service.js';
 import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
+import { DeviceFacts } from '#cloud/fleet/device-facts.js';
 import { DeviceMessages } from '#cloud/fleet/device-messages.js';
 import { DeviceRepository } from '#cloud/fleet/device-repository.js';
+import { DeviceSearch } from '#cloud/fleet/device-search.js';
 import type { Enrolment } from '#cloud/fleet/enrolment.js';
+import { FleetRepository } from '#cloud/fleet/fleet-repository.js';
 import { KnownDevices } from '#cloud/fleet/known-devices.js';
 import { OutboxDrain } from '#cloud/fleet/outbox-drain.js';
 import { OutboxRepository } from '#cloud/fleet/outbox-repository.js';
@@ -26,6 +29,8 @@ import { deviceRoutes } from '#cloud/http/routes/device-routes.js';
 import { deviceTelemetryRoutes } from '#cloud/http/routes/device-telemetry-routes.js';
 import { type EnrolmentTokensRouteDeps, enrolmentTokensRoutes } from '#cloud/http/routes/enrolment-tokens-routes.js';
 import { fleetClaimsRoutes } from '#cloud/http/routes/fleet-claims-routes.js';
+import { fleetRoutes } from '#cloud/http/routes/fleet-routes.js';
+import { telemetryRoutes } from '#cloud/http/routes/telemetry-routes.js';
 import { serverRoutes } from '#cloud/http/routes/server-routes.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { BlockAllowance } from '#cloud/mqtt/block-allowance.js';
@@ -38,6 +43,7 @@ import { reachableHost, wireBroker, type WiredBroker } from './broker-wiring.js'
 import type { Ground, Part } from './ground.js';
 import { wireEnrolment } from './enrolment-wiring.js';
 import { openIdentity } from './identity-wiring.js';
+import { keepTelemetry } from './telemetry-wiring.js';
 import { openDirector, type WiredTrust, wireTrust } from './trust-wiring.js';
 
 export interface FleetPart extends Part {
@@ -61,6 +67,8 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   const outboxRows = new OutboxRepository(control);
   const known = new KnownDevices(await devices.listEnrolled());
   await devices.markAllOffline();
+  await new DeviceFacts(control).bringUpToDate();
+  const search = new DeviceSearch(control);
 
   const wired = await wireBroker(ground, devices, identity);
   const { broker, access } = wired;
@@ -152,7 +160,8 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   });
   const devicesAsk: GatewayRouteDeps = { clock, enrolment, renewal, trust: () => toldAtEnrolment(director, wired) };
   const gatewayUrl = await openGateway(ground, identity, devicesAsk, wired);
-  keepUp(ground, twin, trust, enrolment, telemetry);
+  keepUp(ground, twin, trust, enrolment);
+  keepTelemetry(ground, telemetry);
   addGauges(ground, wired, devices, outboxRows);
 
   const retirement = new Retirement({ twin, known, access, live });
@@ -168,9 +177,11 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       enrolmentTokensRoutes({ enrolment, trust: told }),
       deviceCertificatesRoutes({ revocation, enrolment, clock, trust: told }),
       fleetClaimsRoutes({ claims, office, clock, trust: told }),
-      deviceRoutes({ devices, deployments, retirement, live }),
+      deviceRoutes({ devices, deployments, search, retirement, live }),
+      fleetRoutes({ fleets: new FleetRepository(control), devices, deployments, search, clock }),
       deviceModulesRoutes({ twin }),
       deviceTelemetryRoutes({ devices, telemetry, clock }),
+      telemetryRoutes({ telemetry, clock }),
       deviceEventsRoutes({ devices, telemetry }),
       deviceCommandsRoutes({ commands }),
       trust.routes,
@@ -225,20 +236,12 @@ async function openGateway(
   return advertiseUrl ?? `https://${reachableHost(host)}:${String(bound)}`;
 }
 
-/** What time asks for: documents renewed before they expire, old telemetry and ended tokens removed. */
-function keepUp(
-  { config, clock, logger, shutdown }: Ground,
-  twin: Twin,
-  trust: WiredTrust,
-  enrolment: Enrolment,
-  telemetry: TelemetryPort,
-): void {
+/** What time asks for: documents renewed before they expire, ended tokens removed. */
+function keepUp({ clock, logger, shutdown }: Ground, twin: Twin, trust: WiredTrust, enrolment: Enrolment): void {
   const run = async (): Promise<void> => {
     while ((await twin.renewExpiring(renewalsPerStep)) > 0);
     trust.upkeep.wake();
     await enrolment.tokens.removeEnded(toInstant(clock.now() - 30 * dayMs));
-    const removed = await telemetry.prune(clock.now() - config.retention.telemetryDays * dayMs);
-    if (removed > 0) logger.info({ rows: removed }, 'old telemetry was removed');
   };
   shutdown.add('fleet upkeep', startRecurring({ name: 'fleet upkeep', everyMs: hourMs, run }, clock, logger));
 }

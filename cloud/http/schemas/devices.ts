@@ -44,7 +44,12 @@ export const deviceBody = z.object({
   retiredAt: instantSchema.optional(),
   online: z.boolean(),
   lastSeenAt: instantSchema.optional(),
-  desired: z.object({ generation: counterSchema, modules: z.record(nameSchema, desiredModuleBody) }),
+  desired: z.object({
+    generation: counterSchema,
+    /** As name:version, where the modules are those of a release and nothing else. */
+    release: z.string().optional(),
+    modules: z.record(nameSchema, desiredModuleBody),
+  }),
   reported: reportedStateSchema,
   reportedAt: instantSchema.optional(),
 });
