@@ -20,6 +20,7 @@ import {
   modulesConfigOf,
   modulesFileForm,
 } from '#agent/serving/module-settings.js';
+import { routeSettings, type SiteConfig, siteConfigOf, siteFileForm } from '#agent/routes/route-settings.js';
 import { type HostEnvironment, inheritedEnvironment } from '#agent/providers/loader-environment.js';
 
 const megabyte = 1024 * 1024;
@@ -70,6 +71,7 @@ const settings = {
   'link.keepaliveSeconds': z.coerce.number().int().min(5).max(3600).default(30),
   'link.maxReconnectSeconds': z.coerce.number().min(0.1).max(3600).default(60),
   ...moduleSettings,
+  ...routeSettings,
   /** `auto`: MQTT, and where that does not come through, MQTT over WebSocket. */
   'link.transport': z.enum(['auto', 'mqtt', 'websocket']).default('auto'),
   /** An HTTP proxy, http://[user:password@]host:port, or `none`; absent: HTTPS_PROXY of the environment. */
@@ -89,7 +91,7 @@ const settingNames = Object.keys(settings) as SettingName[];
 const schema = z.object(settings);
 type Settings = z.infer<typeof schema>;
 
-export interface AgentConfig {
+export interface AgentConfig extends SiteConfig {
   readonly stateDir: string;
   readonly scoring: AccessSettings & { readonly port: number; readonly maxBodyBytes: number };
   /** On the address of scoring; absent: none. */
@@ -178,6 +180,8 @@ export function fileFormOf({
   disk,
   link,
   modules,
+  routes,
+  mqtt,
   log,
 }: AgentConfig): Readonly<Record<string, unknown>> {
   return {
@@ -207,6 +211,7 @@ export function fileFormOf({
       noProxy: link.proxy.noProxy,
     },
     modules: modulesFileForm(modules),
+    ...siteFileForm({ routes, mqtt }),
     log,
   };
 }
@@ -240,6 +245,7 @@ function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig 
       proxy: { proxy: values['link.proxy'], noProxy: values['link.noProxy'] },
     },
     modules: modulesConfigOf(values),
+    ...siteConfigOf(values),
     log: { level: values['log.level'] },
     hostEnvironment,
   });

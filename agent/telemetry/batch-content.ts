@@ -3,6 +3,7 @@
  * waits here, joined with what comes after it: memory grows with versions served, not with time.
  */
 import { decodeSketch, emptySketch, encodeSketch, mergeSketch } from '#shared/protocol/sketch.js';
+import { joinRoutesMetrics } from '#shared/protocol/route-metrics.js';
 import type { ModuleMetrics, StreamKind, SystemMetrics } from '#shared/protocol/stream.js';
 
 /** A batch before it has its sequence. */
@@ -34,7 +35,14 @@ function joinMetrics(earlier: ModuleMetrics, later: ModuleMetrics): ModuleMetric
   for (const [code, count] of Object.entries(later.errors)) errors[code] = (errors[code] ?? 0) + count;
   const latency = emptySketch();
   for (const { latencyMs } of [earlier, later]) mergeSketch(latency, decodeSketch(latencyMs) ?? emptySketch());
-  return { ...later, requests: earlier.requests + later.requests, errors, latencyMs: encodeSketch(latency) };
+  const routes = joinRoutesMetrics(earlier.routes ?? {}, later.routes ?? {});
+  return {
+    ...later,
+    requests: earlier.requests + later.requests,
+    errors,
+    latencyMs: encodeSketch(latency),
+    ...(Object.keys(routes).length === 0 ? {} : { routes }),
+  };
 }
 
 /** A batch that counts nothing, to say that others are gone. */

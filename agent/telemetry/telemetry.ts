@@ -23,6 +23,7 @@ export interface TelemetryParts {
   readonly lived: () => number;
   readonly generation: () => number;
   readonly hostStats: CollectorPorts['hostStats'];
+  readonly routeMetrics: NonNullable<CollectorPorts['routeMetrics']>;
   readonly publish: (channel: StreamKind, message: unknown) => Promise<boolean>;
   readonly onError: (error: unknown) => void;
 }
@@ -91,6 +92,7 @@ export async function createTelemetry(parts: TelemetryParts): Promise<Telemetry>
       spool: spools.telemetry,
       generation: parts.generation,
       hostStats: parts.hostStats,
+      routeMetrics: parts.routeMetrics,
       system: (hostsRssBytes) => readSystemMetrics(folder.root, hostsRssBytes, gpus),
       onSpooled: () => senders.telemetry.wake(),
       onError,
