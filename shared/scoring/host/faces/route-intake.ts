@@ -8,6 +8,7 @@ import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { isName } from '#shared/kernel/names.js';
 import { tooSlow, watchPace } from '../../body-pace.js';
 import { tooLarge } from '../../body-reader.js';
+import { pumpBody } from '../../pump-body.js';
 import { refuseOtherMethods } from '../allowed-methods.js';
 import type { ScoringHost } from '../scoring-host.js';
 
@@ -41,7 +42,7 @@ function passOn(
   const unwatch = watchPace(raw, bodyPace);
   return new Promise<void>((resolve, reject) => {
     const fail = (error: unknown): void => {
-      raw.unpipe(sent);
+      sent.destroy();
       raw.resume();
       if (error instanceof AppError) reject(error);
       else reject(new AppError('score.not-ready', `routes take nothing now: ${messageOf(error)}`, { cause: error }));
@@ -57,7 +58,6 @@ function passOn(
       (answer) => {
         const retry = answer.headers['retry-after'];
         if (retry !== undefined) void reply.header('retry-after', retry);
-        raw.unpipe(sent);
         raw.resume();
         void reply
           .code(answer.statusCode ?? 500)
@@ -66,11 +66,12 @@ function passOn(
         resolve();
       },
     );
-    sent.once('error', fail);
+    // Written to after it ended, it tells of that too.
+    sent.on('error', fail);
     raw.once(tooSlow, fail);
     raw.once('close', () => {
       if (!raw.complete) sent.destroy();
     });
-    raw.pipe(sent);
+    pumpBody(raw, sent);
   }).finally(unwatch);
 }
