@@ -86,7 +86,7 @@ export default tseslint.config(
     languageOptions: {
       parser: tseslint.parser,
       parserOptions: {
-        project: ['shared/*/tsconfig.json', 'agent/tsconfig.json', 'cloud/tsconfig.json', 'test/tsconfig.json'],
+        project: ['shared/*/tsconfig.json', '{agent,cloud,modules,test}/tsconfig.json'],
         tsconfigRootDir: root,
       },
     },
@@ -108,6 +108,11 @@ export default tseslint.config(
       '@typescript-eslint/no-unsafe-return': 'error',
       '@typescript-eslint/restrict-template-expressions': 'error',
     },
+  },
+  {
+    // Scripts that users write: plain.
+    files: ['modules/**/*.ts'],
+    rules: { '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }] },
   },
   ...boundaries,
 );

@@ -1,7 +1,7 @@
 // The agent as few files: its program, and those of the hosts that it starts. What has native parts
 // stays outside and is found in node_modules.
 import { existsSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -25,7 +25,7 @@ if (missing.length > 0) {
 }
 
 await rm(out, { recursive: true, force: true });
-await build({
+const { metafile } = await build({
   absWorkingDir: root,
   entryPoints: Object.entries(entries).map(([name, path]) => ({ in: path, out: name })),
   outdir: out,
@@ -35,6 +35,7 @@ await build({
   format: 'esm',
   sourcemap: 'linked',
   legalComments: 'linked',
+  metafile: true,
   logLevel: 'warning',
   external: ['onnxruntime-node', 'libsql', 'esbuild'],
   // Packages in CommonJS ask for Node's own modules by require, which ESM lacks.
@@ -42,3 +43,13 @@ await build({
     js: "import { createRequire as flotillaCreateRequire } from 'node:module'; const require = flotillaCreateRequire(import.meta.url);",
   },
 });
+
+// Whose code went in, by its folder: for the notices of the archive (.scripts/installables).
+const folders = Object.keys(metafile.inputs).flatMap((path) => {
+  const [folder] = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path) ?? [];
+  return folder === undefined ? [] : [folder];
+});
+await writeFile(
+  join(root, 'dist', 'agent-bundle-packages.json'),
+  `${JSON.stringify([...new Set(folders)].sort(), null, 2)}\n`,
+);

@@ -1,4 +1,4 @@
-// Writes docs/protocol/schemas/*.schema.json and docs/protocol/README.md. With --check it writes
+// Writes docs/protocol/schemas/*.schema.json, docs/protocol/README.md and docs/settings.md. With --check it writes
 // nothing and exits 1 with the names of files that differ from what it would write.
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -6,12 +6,16 @@ import { fileURLToPath } from 'node:url';
 import * as z from 'zod';
 import { protocolDocuments, type ProtocolDocument } from './protocol-documents.js';
 import { renderReference } from './protocol-reference.js';
+import { renderSettings } from './settings-page.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const folder = 'docs/protocol';
 
 function main(check: boolean): void {
-  const wanted = new Map<string, string>([[`${folder}/README.md`, renderReference()]]);
+  const wanted = new Map<string, string>([
+    [`${folder}/README.md`, renderReference()],
+    ['docs/settings.md', renderSettings()],
+  ]);
   for (const document of protocolDocuments) {
     wanted.set(`${folder}/schemas/${document.name}.schema.json`, `${JSON.stringify(schemaOf(document), null, 2)}\n`);
   }

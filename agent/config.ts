@@ -3,92 +3,31 @@
  * only reader of the environment; `agentConfigFrom` is a pure function of what it is given.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import * as z from 'zod';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
-import { type AccessSettings, readHostName, readOrigin } from '#shared/scoring/access/access-settings.js';
-import { parseProxy, type ProxySettings } from '#agent/link/proxy-choice.js';
+import type { AccessSettings } from '#shared/scoring/access/access-settings.js';
+import type { ProxySettings } from '#agent/link/proxy-choice.js';
 import type { TransportSetting } from '#agent/link/transport-choice.js';
 import type { StreamKind } from '#shared/protocol/stream.js';
-import {
-  moduleSettings,
-  type ModulesConfig,
-  modulesConfigOf,
-  modulesFileForm,
-} from '#agent/serving/module-settings.js';
-import { routeSettings, type SiteConfig, siteConfigOf, siteFileForm } from '#agent/routes/route-settings.js';
+import { type SiteConfig, siteConfigOf, siteFileForm } from '#agent/routes/route-settings.js';
+import { type ModulesConfig, modulesConfigOf, modulesFileForm } from '#agent/serving/module-settings.js';
 import { type HostEnvironment, inheritedEnvironment } from '#agent/providers/loader-environment.js';
+import {
+  agentSettingNames,
+  agentSettings,
+  type AgentSettingName,
+  agentVariableOf,
+  agentVariablePrefix,
+} from '#agent/config-schema.js';
 
 const megabyte = 1024 * 1024;
-const megabytes = (text: string) => z.coerce.number().int().min(1).max(1_000_000).describe(text);
-
-/** Of texts, in a file as a list, elsewhere with commas between. */
-const listOf = (read: (text: string) => string | undefined, what: string) =>
-  z
-    .preprocess(
-      (value) => (typeof value === 'string' ? value.split(',') : value),
-      z
-        .array(
-          z
-            .string()
-            .refine((text) => read(text) !== undefined, what)
-            .transform((text) => read(text) ?? text),
-        )
-        .max(64),
-    )
-    .default([]);
-const hours = (text: string) => z.coerce.number().min(0.001).max(100_000).describe(text);
 const hourSeconds = 3600;
 
-/** Every setting by its path in the file. The variable of `scoring.port` is FLOTILLA_AGENT_SCORING_PORT. */
-const settings = {
-  stateDir: z.string().min(1).describe('where everything that must survive lies'),
-  'scoring.address': z
-    .string()
-    .refine((text) => isIP(text) !== 0, 'must be an IP address, for example 127.0.0.1')
-    .default('127.0.0.1'),
-  'scoring.port': z.coerce.number().int().min(0).max(65_535).default(8800),
-  /** Who may score; without it this machine freely, others with a key. */
-  'scoring.access': z.enum(['open', 'keys']).optional(),
-  'scoring.hostNames': listOf(readHostName, 'must be host names without a port, for example edge-1.factory.example'),
-  'scoring.corsOrigins': listOf(readOrigin, 'must be origins as browsers write them, for example https://app.example'),
-  /** Without it there is no gRPC; 0 picks a free port. */
-  'grpc.port': z.coerce.number().int().min(0).max(65_535).optional(),
-  'scoring.maxBodyMegabytes': megabytes('largest scoring request').default(64),
-  /** Another place for the agent's socket than the state folder, which only its owner can enter. */
-  'local.socket': z.string().startsWith('/', 'must be an absolute path').max(103).optional(),
-  /** Whose members may ask too; name or number. */
-  'local.socketGroup': z.coerce.string().min(1).optional(),
-  'telemetry.intervalSeconds': z.coerce.number().min(0.1).max(86_400).default(10),
-  'telemetry.maxSpoolMegabytes': megabytes('telemetry and events kept while offline').default(64),
-  'telemetry.maxAgeHours': hours('how long telemetry waits').default(7 * 24),
-  'telemetry.maxEventAgeHours': hours('how long events wait').default(30 * 24),
-  'disk.reserveMegabytes': z.coerce.number().int().min(0).max(1_000_000).default(64),
-  'link.keepaliveSeconds': z.coerce.number().int().min(5).max(3600).default(30),
-  'link.maxReconnectSeconds': z.coerce.number().min(0.1).max(3600).default(60),
-  ...moduleSettings,
-  ...routeSettings,
-  /** `auto`: MQTT, and where that does not come through, MQTT over WebSocket. */
-  'link.transport': z.enum(['auto', 'mqtt', 'websocket']).default('auto'),
-  /** An HTTP proxy, http://[user:password@]host:port, or `none`; absent: HTTPS_PROXY of the environment. */
-  'link.proxy': z
-    .string()
-    .refine((text) => text === 'none' || parseProxy(text).ok, {
-      error: ({ input }) => `must be http://[user:password@]host:port or none: ${reasonOf(String(input))}`,
-    })
-    .optional(),
-  /** Reached without the proxy, separated by commas; absent: NO_PROXY of the environment. */
-  'link.noProxy': z.string().max(4096).default(''),
-  'log.level': z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
-} as const;
-
-type SettingName = keyof typeof settings;
-const settingNames = Object.keys(settings) as SettingName[];
-const schema = z.object(settings);
+const schema = z.object(agentSettings);
 type Settings = z.infer<typeof schema>;
 
 export interface AgentConfig extends SiteConfig {
@@ -117,7 +56,7 @@ export interface AgentConfig extends SiteConfig {
   readonly hostEnvironment: HostEnvironment;
 }
 
-export type AgentFlags = Readonly<Partial<Record<SettingName, string>>>;
+export type AgentFlags = Readonly<Partial<Record<AgentSettingName, string>>>;
 
 export interface ConfigSources {
   readonly flags: AgentFlags;
@@ -127,9 +66,8 @@ export interface ConfigSources {
   readonly home: string;
 }
 
-const prefix = 'FLOTILLA_AGENT_';
 /** Where the file is, which the file itself cannot say. */
-const configVariable = `${prefix}CONFIG`;
+const configVariable = `${agentVariablePrefix}CONFIG`;
 
 /** @throws AppError `config.invalid`, naming the key, where it stands, and the nearest valid one */
 export function agentConfigFrom(sources: ConfigSources): AgentConfig {
@@ -144,7 +82,7 @@ export function agentConfigFrom(sources: ConfigSources): AgentConfig {
     const [issue] = parsed.error.issues;
     const name = String(issue?.path[0] ?? '');
     throw invalid(
-      `${name}: ${issue?.message ?? 'not valid'}; set it by flag, ${variableOf(name)} or the settings file`,
+      `${name}: ${issue?.message ?? 'not valid'}; set it by flag, ${agentVariableOf(name)} or the settings file`,
     );
   }
   const { data } = parsed;
@@ -256,7 +194,7 @@ function defaults({ isRoot, home }: ConfigSources): { stateDir: string } {
 }
 
 function fromEnvironment(environment: ConfigSources['environment']): Record<string, string> {
-  const known = new Map(settingNames.map((name) => [variableOf(name), name]));
+  const known = new Map(agentSettingNames.map((name) => [agentVariableOf(name), name]));
   const values: Record<string, string> = {};
   const shared = environment['FLOTILLA_LOG_LEVEL'];
   if (shared !== undefined) values['log.level'] = shared;
@@ -266,7 +204,7 @@ function fromEnvironment(environment: ConfigSources['environment']): Record<stri
   const noProxy = environment['no_proxy'] ?? environment['NO_PROXY'];
   if (noProxy !== undefined) values['link.noProxy'] = noProxy;
   for (const [variable, value] of Object.entries(environment)) {
-    if (!variable.startsWith(prefix) || value === undefined || variable === configVariable) continue;
+    if (!variable.startsWith(agentVariablePrefix) || value === undefined || variable === configVariable) continue;
     const name = known.get(variable);
     if (name === undefined)
       throw unknown(`environment variable ${variable}`, variable, [...known.keys(), configVariable]);
@@ -286,7 +224,7 @@ function fromFile({ file }: ConfigSources): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   const walk = (node: unknown, path: string): void => {
     if (typeof node !== 'object' || node === null || Array.isArray(node)) {
-      if (!isSetting(path)) throw unknown(`"${path}" in ${file.path}`, path, settingNames);
+      if (!isSetting(path)) throw unknown(`"${path}" in ${file.path}`, path, agentSettingNames);
       values[path] = node;
       return;
     }
@@ -297,28 +235,13 @@ function fromFile({ file }: ConfigSources): Record<string, unknown> {
   return values;
 }
 
-function reasonOf(proxy: string): string {
-  const parsed = parseProxy(proxy);
-  return parsed.ok ? '' : parsed.error;
-}
-
 /** For printing: who knows the proxy needs not know who may pass it. */
 function withoutPassword(proxy: string): string {
   return proxy.replace(/\/\/[^/@]*@/, '//***@');
 }
 
-function isSetting(name: string): name is SettingName {
-  return Object.hasOwn(settings, name);
-}
-
-function variableOf(name: string): string {
-  return (
-    prefix +
-    name
-      .replaceAll('.', '_')
-      .replaceAll(/([a-z])([A-Z])/g, '$1_$2')
-      .toUpperCase()
-  );
+function isSetting(name: string): name is AgentSettingName {
+  return Object.hasOwn(agentSettings, name);
 }
 
 function unknown(what: string, typed: string, valid: readonly string[]): AppError {

@@ -19,6 +19,9 @@ function readMapping(value: unknown): unknown {
 
 export const cloudConfigSchema = z.strictObject({
   dataDir: text.default('.flotilla').describe('folder of the databases, blobs and keys'),
+  ownerTokenFile: text
+    .optional()
+    .describe('where the first start writes the owner token, for its user alone, in place of printing it'),
   logLevel: z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')

@@ -16,6 +16,7 @@ import { addKeys, keysCommands } from '#agent/cli/keys.js';
 import { addProviders, providerCommands } from '#agent/cli/providers.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { enrol } from '#agent/identity/enrol.js';
+import { addInstallation, startCommand } from '#agent/cli/installation.js';
 import { addDefer, addRollback } from '#agent/cli/module-control.js';
 import { readHardwareId } from '#agent/identity/hardware-id.js';
 import { explainText, statusText } from '#agent/cli/texts.js';
@@ -64,6 +65,7 @@ function createProgram(): Command {
     addDefer,
     addKeys,
     addProviders,
+    addInstallation,
   ];
   for (const command of adds.flatMap((add) => add(program))) {
     for (const one of [command, ...command.commands])
@@ -122,7 +124,7 @@ function addEnroll(program: Command): Command {
       const { workspace, device } = identity;
       print(global, { workspace, device, broker: identity.broker.url, stateDir: config.stateDir }, () => [
         `Enrolled as ${workspace}/${device}; the identity is in ${config.stateDir}.`,
-        `Next: flotilla-agent run${global.stateDir === undefined ? '' : ` --state-dir ${global.stateDir}`}`,
+        `Next: ${startCommand(global)}`,
       ]);
     });
   return example(command, 'flotilla-agent enroll --token flotilla-enrol-1.… --name cam-1');
@@ -261,7 +263,7 @@ function usageMessage(error: CommanderError): string {
   const message = error.message.replace(/^error: /, '');
   const typed = /unknown (?:command|option) '([^']+)'/.exec(message)?.[1];
   if (error.code === 'commander.help')
-    return 'give a command: enroll, run, status, explain, check, logs, bundle, rollback, defer, keys or providers; --help tells more';
+    return 'give a command: enroll, run, status, explain, check, logs, bundle, rollback, defer, keys, providers, install or uninstall; --help tells more';
   if (typed === undefined) return message;
   const known = [...knownCommands, ...knownOptions];
   const suggestion = nearest(typed, known);
@@ -282,6 +284,8 @@ const knownCommands = [
   'bundle',
   'keys',
   'providers',
+  'install',
+  'uninstall',
   ...keysCommands,
   ...providerCommands,
 ];
@@ -312,4 +316,7 @@ const knownOptions = [
   '--sha256',
   '--built-for',
   '--timeout',
+  '--root',
+  '--print',
+  '--purge',
 ];

@@ -17,30 +17,53 @@ const texts = z.preprocess(
 );
 
 export const routeSettings = {
-  /** Where modules may watch folders; `incoming` in the state folder unless given. */
-  'routes.folders': z.string().startsWith('/', 'must be an absolute path').optional(),
-  /** Where modules may write their answers; `answers` in the state folder unless given. */
-  'routes.files': z.string().startsWith('/', 'must be an absolute path').optional(),
-  /** `auto`: where a route needs it. */
-  'mqtt.listen': z.enum(['auto', 'always', 'never']).default('auto'),
-  /** On an address that other machines reach, clients need a scoring key as their password. */
+  'routes.folders': z
+    .string()
+    .startsWith('/', 'must be an absolute path')
+    .optional()
+    .describe('below which modules may watch folders; without it incoming/ in the state folder'),
+  'routes.files': z
+    .string()
+    .startsWith('/', 'must be an absolute path')
+    .optional()
+    .describe('below which modules may write answers; without it answers/ in the state folder'),
+  'mqtt.listen': z
+    .enum(['auto', 'always', 'never'])
+    .default('auto')
+    .describe('when the local MQTT listener is open; auto: while a route needs it'),
   'mqtt.address': z
     .string()
     .refine((text) => isIP(text) !== 0, 'must be an IP address, for example 127.0.0.1')
-    .default('127.0.0.1'),
-  'mqtt.port': z.coerce.number().int().min(0).max(65_535).default(1883),
-  'mqtt.maxPacketKilobytes': z.coerce.number().int().min(1).max(262_144).default(4096),
-  /** Brokers of the site that routes may name: plant=mqtt://[user:password@]host:1883. */
+    .default('127.0.0.1')
+    .describe('IP address of the local MQTT listener; where others reach it, a scoring key is the password'),
+  'mqtt.port': z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(65_535)
+    .default(1883)
+    .describe('port of the local MQTT listener; 0 picks a free one'),
+  'mqtt.maxPacketKilobytes': z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(262_144)
+    .default(4096)
+    .describe('largest message of local MQTT'),
   'mqtt.brokers': texts
     .refine((given) => given.every((text) => parseBroker(text) !== undefined), {
-      error: 'must be name=mqtt://[user:password@]host[:port], or mqtts, each name once',
+      error: 'must be name=mqtt://[user:password@]host[:port], or mqtts',
     })
     .refine((given) => new Set(given.map((text) => text.split('=', 1)[0]?.trim())).size === given.length, {
       error: 'names a broker twice',
     })
-    .default([]),
-  /** PEM file: whose certificates these brokers come with; the authorities of the system unless given. */
-  'mqtt.brokerAuthority': z.string().startsWith('/', 'must be an absolute path').optional(),
+    .default([])
+    .describe('brokers of the site that routes may name, each name=mqtt://[user:password@]host[:port] or mqtts'),
+  'mqtt.brokerAuthority': z
+    .string()
+    .startsWith('/', 'must be an absolute path')
+    .optional()
+    .describe('PEM file of who certifies those brokers; without it the authorities of the system'),
 } as const;
 
 export interface RoutesConfig {

@@ -3,17 +3,32 @@ import * as z from 'zod';
 import { type SandboxAspect, sandboxAspects } from '#shared/protocol/sandbox.js';
 
 export const moduleSettings = {
-  /** Whether modules that ask for the network get it. */
-  'modules.allowNetwork': z.stringbool().or(z.boolean()).default(false),
-  /** The most that one module may have; half of the machine's memory unless given. */
-  'modules.maxMemoryMegabytes': z.coerce.number().int().min(64).max(1_000_000).optional(),
-  'modules.maxCpus': z.coerce.number().min(0.05).max(1024).optional(),
-  /** What must be enforced before any user code runs here, separated by commas. */
+  'modules.allowNetwork': z
+    .stringbool()
+    .or(z.boolean())
+    .default(false)
+    .describe('whether modules that ask for the network get it'),
+  'modules.maxMemoryMegabytes': z.coerce
+    .number()
+    .int()
+    .min(64)
+    .max(1_000_000)
+    .optional()
+    .describe("the most that one module may have; without it half of the machine's memory"),
+  'modules.maxCpus': z.coerce
+    .number()
+    .min(0.05)
+    .max(1024)
+    .optional()
+    .describe('cores that one module may have; without it all'),
   'modules.require': z
     .string()
     .default('')
     .transform((text) => text.split(',').flatMap((part) => (part.trim() === '' ? [] : [part.trim()])))
-    .pipe(z.array(z.enum(sandboxAspects))),
+    .pipe(z.array(z.enum(sandboxAspects)))
+    .describe(
+      `what must be enforced before any user code runs here, separated by commas: ${sandboxAspects.join(', ')}`,
+    ),
 } as const;
 
 export interface ModulesConfig {

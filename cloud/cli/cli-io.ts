@@ -42,4 +42,6 @@ export interface CloudReady {
   readonly authority: string;
   /** At the first start of a data folder only; stored nowhere. */
   readonly ownerToken: string | undefined;
+  /** Where it was written instead, where the settings say so. */
+  readonly ownerTokenFile?: string;
 }

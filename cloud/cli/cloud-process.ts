@@ -1,4 +1,5 @@
 /** The control plane as a foreground process: started, announced, and stopped when asked. */
+import { writeFileAtomic } from '#shared/platform/atomic-file.js';
 import { createLogger } from '#shared/platform/logger.js';
 import { readCloudArguments } from '#cloud/config.js';
 import { startCloud } from '#cloud/main.js';
@@ -18,13 +19,24 @@ export async function runCloud(args: readonly string[], options: CloudProcessOpt
   process.umask(0o077);
   const logger = createLogger('flotilla', { level: config.logLevel, pretty: options.pretty });
   const cloud = await startCloud(config, logger, options.version);
-  const { ownerToken, authority } = cloud;
+  const { authority } = cloud;
   try {
+    const owner = await handOver(cloud.ownerToken, config.ownerTokenFile);
     if (!options.signal.aborted) {
-      options.onReady({ version: options.version, addresses: { ...cloud.addresses }, authority, ownerToken });
+      options.onReady({ version: options.version, addresses: { ...cloud.addresses }, authority, ...owner });
       await new Promise<void>((resolve) => options.signal.addEventListener('abort', () => resolve(), { once: true }));
     }
   } finally {
     await cloud.stop();
   }
+}
+
+/** What a service prints ends up in a log, where a token has no place: a file for its user alone takes it. */
+async function handOver(
+  ownerToken: string | undefined,
+  file: string | undefined,
+): Promise<Pick<CloudReady, 'ownerToken' | 'ownerTokenFile'>> {
+  if (ownerToken === undefined || file === undefined) return { ownerToken };
+  await writeFileAtomic(file, `${ownerToken}\n`, { mode: 0o600 });
+  return { ownerToken: undefined, ownerTokenFile: file };
 }

@@ -8,11 +8,13 @@ import { contextCommand } from './commands/context.js';
 import { deployCommand } from './commands/deploy.js';
 import { deviceCommand } from './commands/device.js';
 import { eventsCommand } from './commands/events.js';
+import { fleetCommand } from './commands/fleet.js';
 import { imageCommand } from './commands/image.js';
 import { keysCommand } from './commands/keys.js';
 import { loginCommand } from './commands/login.js';
 import { logsCommand } from './commands/logs.js';
 import { modelCommand } from './commands/model.js';
+import { moduleCommand } from './commands/module.js';
 import { scoreCommand } from './commands/score.js';
 import { serveCommand } from './commands/serve.js';
 import { telemetryCommand } from './commands/telemetry.js';
@@ -43,10 +45,12 @@ export function buildProgram(io: CliIo): Command {
     auditCommand(io),
     workspaceCommand(io),
     modelCommand(io),
+    moduleCommand(io),
     keysCommand(io),
     trustCommand(io),
     imageCommand(io),
     deviceCommand(io),
+    fleetCommand(io),
     deployCommand(io),
     undeployCommand(io),
     scoreCommand(io),

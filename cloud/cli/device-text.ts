@@ -1,10 +1,31 @@
-/** A device and its modules in words. */
+/** Devices and their modules in words. */
 import type { ModuleReport } from '#shared/protocol/reported.js';
 import { sandboxText } from '#shared/protocol/sandbox.js';
 import type { DeviceBody } from '#cloud/http/schemas/devices.js';
-import { formatAge, formatBytes, formatFields, formatTable, formatTags } from './output.js';
+import { formatAge, formatBytes, formatFields, formatList, formatTable, formatTags } from './output.js';
 
 type Twin = Pick<DeviceBody, 'desired' | 'reported'>;
+
+/** One row a device. */
+export function describeDevices(devices: readonly DeviceBody[], nowMs: number, whenNone: string): string {
+  return formatList(
+    devices,
+    ['DEVICE', 'STATE', 'SEEN', 'MODULES', 'TAGS'],
+    (device) => [
+      device.name,
+      stateOf(device),
+      formatAge(device.lastSeenAt, nowMs),
+      moduleSummary(device),
+      formatTags(device.tags),
+    ],
+    whenNone,
+  );
+}
+
+function stateOf(device: DeviceBody): string {
+  if (device.retiredAt !== undefined) return 'retired';
+  return device.online ? 'online' : 'offline';
+}
 
 export function describeDevice(device: DeviceBody, nowMs: number): string {
   const { desired, reported } = device;
@@ -28,6 +49,7 @@ export function describeDevice(device: DeviceBody, nowMs: number): string {
       'generation',
       `${String(desired.generation)} desired, ${String(reported.generation)} reported${settled ? ', converged' : ', not converged'}`,
     ],
+    ['release', desired.release],
     ['refused', refused ? `${refused.problem.code}: ${refused.problem.message} (${refused.at})` : undefined],
   ]);
   const modules = describeModules(device);

@@ -83,19 +83,20 @@ export class FlotillaClient {
     return (await this.exchange(route, input ?? {})) as Answer<R>;
   }
 
-  /** All items of a list, page after page, or the first `limit` of them. */
+  /** All items of a list, page after page, or the first `limit` of them; from the query's cursor on, if it has one. */
   async list<R extends ListRoute>(
     route: R,
     input: CallInput<R>,
     limit = Number.POSITIVE_INFINITY,
   ): Promise<Answer<R>['items']> {
     const items: unknown[] = [];
-    let cursor: string | undefined;
+    const asked: AnyInput = input;
+    const query: { readonly cursor?: string } = asked.query ?? {};
+    let { cursor } = query;
     do {
-      const asked: AnyInput = input;
       const page = (await this.exchange(route, {
         ...asked,
-        query: { ...(asked.query ?? {}), limit: Math.min(500, limit - items.length), cursor },
+        query: { ...query, limit: Math.min(500, limit - items.length), cursor },
       })) as Answer<ListRoute>;
       items.push(...page.items);
       cursor = page.next;

@@ -31,6 +31,7 @@ import {
   claimRequestsBody,
   replacementCreate,
 } from '#cloud/http/schemas/device-identity.js';
+import { deviceCount, fleetBody, fleetCounted, fleetCreate, fleetPatch } from '#cloud/http/schemas/fleets.js';
 import { imageBody, imageCreate } from '#cloud/http/schemas/images.js';
 import { modelBody, modelCreate, modelPatch } from '#cloud/http/schemas/models.js';
 import { loginBody, serverBody } from '#cloud/http/schemas/server.js';
@@ -84,6 +85,7 @@ const none = z.unknown();
 const w = '/v1/workspaces/:workspace';
 
 const named = pageQuery.extend({ name: z.string().optional() });
+const where = pageQuery.extend({ where: z.string().optional() });
 const tagged = named.extend({ tag: z.array(z.string()).optional() });
 
 export const routes = {
@@ -150,7 +152,24 @@ export const routes = {
     body: enrolmentTokenCreate,
     response: enrolmentTokenBody,
   },
-  deviceList: { method: 'GET', path: `${w}/devices`, query: pageQuery, response: pageOf(deviceBody) },
+  deviceList: { method: 'GET', path: `${w}/devices`, query: where, response: pageOf(deviceBody) },
+  deviceCount: {
+    method: 'GET',
+    path: `${w}/device-count`,
+    query: z.object({ where: z.string() }),
+    response: deviceCount,
+  },
+  deviceFleets: {
+    method: 'GET',
+    path: `${w}/devices/:device/fleets`,
+    response: z.object({ items: z.array(fleetBody) }),
+  },
+  fleetList: { method: 'GET', path: `${w}/fleets`, query: pageQuery, response: pageOf(fleetBody) },
+  fleetCreate: { method: 'POST', path: `${w}/fleets`, body: fleetCreate, response: fleetCounted },
+  fleetGet: { method: 'GET', path: `${w}/fleets/:fleet`, response: fleetCounted },
+  fleetPatch: { method: 'PATCH', path: `${w}/fleets/:fleet`, body: fleetPatch, response: fleetCounted },
+  fleetDelete: { method: 'DELETE', path: `${w}/fleets/:fleet`, response: none },
+  fleetMembers: { method: 'GET', path: `${w}/fleets/:fleet/members`, query: pageQuery, response: pageOf(deviceBody) },
   deviceGet: { method: 'GET', path: `${w}/devices/:device`, response: deviceBody },
   devicePatch: { method: 'PATCH', path: `${w}/devices/:device`, body: devicePatch, response: deviceBody },
   deviceRetire: { method: 'POST', path: `${w}/devices/:device/retire`, response: deviceBody },

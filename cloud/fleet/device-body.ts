@@ -2,10 +2,10 @@
 import { tagsSchema } from '#shared/protocol/primitives.js';
 import { reportedStateSchema } from '#shared/protocol/reported.js';
 import type { DeviceBody } from '#cloud/http/schemas/devices.js';
-import type { DeviceTable } from '#cloud/store/tables.js';
 import type { DeployedModule } from './desired-document.js';
+import type { DeviceRow } from './device-repository.js';
 
-export function deviceBodyOf(device: DeviceTable, modules: readonly DeployedModule[]): DeviceBody {
+export function deviceBodyOf(device: DeviceRow, modules: readonly DeployedModule[]): DeviceBody {
   return {
     name: device.name,
     workspace: device.workspace,
@@ -16,6 +16,7 @@ export function deviceBodyOf(device: DeviceTable, modules: readonly DeployedModu
     ...lastSeen(device),
     desired: {
       generation: device.desiredGeneration,
+      ...(device.desiredRelease === '' ? {} : { release: device.desiredRelease }),
       modules: Object.fromEntries(
         modules.map(({ module, image, settings }) => [
           module,
@@ -29,7 +30,7 @@ export function deviceBodyOf(device: DeviceTable, modules: readonly DeployedModu
 }
 
 /** The later of its last presence and its last report. */
-function lastSeen({ presenceAt, reportedAt }: DeviceTable): { lastSeenAt?: string } {
+function lastSeen({ presenceAt, reportedAt }: DeviceRow): { lastSeenAt?: string } {
   const seen = [presenceAt, reportedAt].filter((at) => at !== null).sort();
   const last = seen.at(-1);
   return last === undefined ? {} : { lastSeenAt: last };

@@ -1,7 +1,10 @@
 /** Devices in SQL: identity, presence, tags and the two sides of the twin. */
-import type { Kysely } from 'kysely';
+import type { Kysely, Selectable, Updateable } from 'kysely';
+import { tagsSchema } from '#shared/protocol/primitives.js';
+import { reportedStateSchema } from '#shared/protocol/reported.js';
 import type { ControlDatabase, DeviceTable } from '#cloud/store/tables.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
+import { convergedGenerationOf, DeviceFacts } from './device-facts.js';
 
 /** A connection or a transaction. */
 export type Database = Kysely<ControlDatabase>;
@@ -11,6 +14,11 @@ export interface DesiredSide {
   readonly envelope: string | null;
 }
 
+/** A device as it is read. */
+export type DeviceRow = Selectable<DeviceTable>;
+
+export type DeviceChange = Partial<Omit<Updateable<DeviceTable>, 'workspace' | 'name' | 'convergedGeneration'>>;
+
 export class DeviceRepository {
   constructor(private readonly db: Database) {}
 
@@ -19,7 +27,7 @@ export class DeviceRepository {
     return new DeviceRepository(transaction);
   }
 
-  async find({ workspace, device }: DeviceAddress): Promise<DeviceTable | undefined> {
+  async find({ workspace, device }: DeviceAddress): Promise<DeviceRow | undefined> {
     return this.db
       .selectFrom('devices')
       .selectAll()
@@ -29,7 +37,7 @@ export class DeviceRepository {
   }
 
   /** By name, ascending; `after` is the last name of the page before. */
-  async list(workspace: string, limit: number, after?: string): Promise<DeviceTable[]> {
+  async list(workspace: string, limit: number, after?: string): Promise<DeviceRow[]> {
     const query = this.db
       .selectFrom('devices')
       .selectAll()
@@ -94,16 +102,25 @@ export class DeviceRepository {
       .executeTakeFirst();
   }
 
-  async update(
-    { workspace, device }: DeviceAddress,
-    change: Partial<Omit<DeviceTable, 'workspace' | 'name'>>,
-  ): Promise<void> {
-    await this.db
-      .updateTable('devices')
-      .set(change)
-      .where('workspace', '=', workspace)
-      .where('name', '=', device)
-      .execute();
+  /** What queries find the device by changes with it. */
+  async update(address: DeviceAddress, change: DeviceChange): Promise<void> {
+    const { tagsJson, reportedJson } = change;
+    const tags = tagsJson === undefined ? undefined : tagsSchema.parse(JSON.parse(tagsJson));
+    const reported = reportedJson === undefined ? undefined : reportedStateSchema.parse(JSON.parse(reportedJson));
+    await this.together(async (db) => {
+      await db
+        .updateTable('devices')
+        .set(reported === undefined ? change : { ...change, convergedGeneration: convergedGenerationOf(reported) })
+        .where('workspace', '=', address.workspace)
+        .where('name', '=', address.device)
+        .execute();
+      if (tags !== undefined || reported !== undefined) await new DeviceFacts(db).write(address, { tags, reported });
+    });
+  }
+
+  private async together(act: (db: Database) => Promise<void>): Promise<void> {
+    if (this.db.isTransaction) await act(this.db);
+    else await this.db.transaction().execute(act);
   }
 
   /**

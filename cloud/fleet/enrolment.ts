@@ -15,7 +15,9 @@ import type { ControlStore, ControlTransaction } from '#cloud/store/control-data
 import { readSigningRequest } from '#cloud/trust/signing-request.js';
 import { CertificateRepository } from './certificate-repository.js';
 import type { Certification } from './certification.js';
+import { DeviceFacts } from './device-facts.js';
 import { DeviceRepository } from './device-repository.js';
+import { factsVersion } from './query/facts.js';
 import type { Admission, EnrolmentOrder, Pending } from './enrolment-order.js';
 import { type EnrolmentToken, EnrolmentTokens, type TokenLimits } from './enrolment-tokens.js';
 import type { FleetClaim, FleetClaims } from './fleet-claims.js';
@@ -153,13 +155,14 @@ export class Enrolment {
     const now = toInstant(this.options.clock.now());
     const devices = new DeviceRepository(transaction);
     const present = await devices.find(address);
+    const reported = { ...emptyReportedState, capabilities: order.capabilities };
     const fresh = {
       sealingKey: order.sealingKey,
       enrolledAt: now,
       retiredAt: null,
       online: 0,
       presenceAt: null,
-      reportedJson: JSON.stringify({ ...emptyReportedState, capabilities: order.capabilities }),
+      reportedJson: JSON.stringify(reported),
       reportedAt: null,
     };
     if (present === undefined) {
@@ -176,8 +179,10 @@ export class Enrolment {
           desiredExpiresAt: null,
           reportedBootId: 0,
           reportedSequence: 0,
+          factsVersion,
         })
         .execute();
+      await new DeviceFacts(transaction).write(address, { tags: admission.tags, reported });
       return { revoked: [], bootIdAbove: 0 };
     }
     const bootIdAbove = Math.max(present.presenceBootId, present.reportedBootId);

@@ -8,14 +8,15 @@ import { AppError } from '#shared/kernel/errors.js';
 import { CertificateRepository } from './certificate-repository.js';
 import type { NewId } from '#shared/kernel/ids.js';
 import type { Desired, RestartPolicy, UpdatePolicy } from '#shared/protocol/desired.js';
+import type { RouteOverrides } from '#shared/protocol/route.js';
 import { buildTopic, channels, type DeviceAddress } from '#shared/protocol/topics.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
-import type { DeviceTable, ImageTable } from '#cloud/store/tables.js';
+import type { ImageTable } from '#cloud/store/tables.js';
 import type { Director } from '#cloud/trust/director-keys.js';
 import type { DeploymentRepository } from './deployment-repository.js';
-import { composeDesired, desiredRenewalMs, renewDesired } from './desired-document.js';
+import { composeDesired, type DeployedModule, desiredRenewalMs, renewDesired } from './desired-document.js';
 import { openStoredDesired, sealDesired } from './desired-envelope.js';
-import type { Database, DeviceRepository } from './device-repository.js';
+import type { Database, DeviceRepository, DeviceRow } from './device-repository.js';
 import type { OutboxRepository } from './outbox-repository.js';
 
 export interface TwinOptions {
@@ -27,6 +28,8 @@ export interface TwinOptions {
   readonly clock: Clock;
   readonly newId: NewId;
   readonly live: LiveEvents;
+  /** Whether the routes of a device's modules fit together; absent: nobody asks. */
+  readonly checkRoutes?: (modules: readonly DeployedModule[]) => Promise<void>;
   /** Told after each commit: something waits in the outbox. */
   readonly onCommitted: () => void;
 }
@@ -38,6 +41,8 @@ export interface ModuleDeployment {
   readonly policy: RestartPolicy;
   /** Absent: the usual, without a probation. */
   readonly update?: UpdatePolicy;
+  /** What takes the place of routes of the image. */
+  readonly routes?: RouteOverrides | undefined;
 }
 
 /** What one change deploys, by module. */
@@ -58,7 +63,9 @@ export class Twin {
   async deployAll(address: DeviceAddress, modules: ModuleDeployments, atomic = false): Promise<number> {
     return this.change(address, Object.keys(modules), async (transaction, generation) => {
       const deployments = this.options.deployments.within(transaction);
-      for (const [module, { image: reference, settings, policy, update = {} }] of Object.entries(modules)) {
+      for (const [module, { image: reference, settings, policy, update = {}, routes = {} }] of Object.entries(
+        modules,
+      )) {
         const image = await this.requireImage(transaction, address.workspace, reference);
         await deployments.end(address, generation, module);
         await deployments.insert({
@@ -71,11 +78,14 @@ export class Twin {
           settingsJson: JSON.stringify(settings),
           policyJson: JSON.stringify(policy),
           updateJson: JSON.stringify(atomic ? { ...update, atomic: groupOf(generation) } : update),
+          routesJson: JSON.stringify(routes),
           generation,
           removedGeneration: null,
           createdAt: toInstant(this.options.clock.now()),
         });
       }
+      const deployed = await deployments.listCurrent(address.workspace, [address.device]);
+      await this.options.checkRoutes?.(deployed.get(address.device) ?? []);
     });
   }
 
@@ -210,7 +220,7 @@ export class Twin {
     return generation;
   }
 
-  private async requireDevice(transaction: Database, address: DeviceAddress): Promise<DeviceTable> {
+  private async requireDevice(transaction: Database, address: DeviceAddress): Promise<DeviceRow> {
     const device = await this.options.devices.within(transaction).find(address);
     if (device === undefined) throw deviceNotFound(address);
     if (device.retiredAt !== null) throw deviceRetired(address, device.retiredAt);

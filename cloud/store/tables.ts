@@ -227,6 +227,56 @@ export interface DeviceTable {
   reportedBootId: number;
   reportedSequence: number;
   reportedAt: string | null;
+  /** The generation that it last said it runs as asked; -1: it does not say so of any. */
+  convergedGeneration: Generated<number>;
+  /** The release that its desired modules are, as name:version; empty where they are none. */
+  desiredRelease: Generated<string>;
+  /** Which form its rows of `deviceFacts` have; 0: there are none yet. */
+  factsVersion: Generated<number>;
+}
+
+/** One thing that is known of a device, for queries: see `cloud/fleet/query/facts.ts`. */
+export interface DeviceFactTable {
+  workspace: string;
+  device: string;
+  name: string;
+  text: string | null;
+  number: number | null;
+}
+
+/** A saved query; who is in it is asked anew each time. */
+export interface FleetTable {
+  workspace: string;
+  name: string;
+  description: string;
+  /** As it was written, and as it was understood then. */
+  queryText: string;
+  queryJson: string;
+  createdAt: string;
+  updatedAt: string;
+}
+
+/** Never changed, and never removed. */
+export interface ReleaseTable {
+  workspace: string;
+  name: string;
+  version: number;
+  description: string;
+  /** The modules that changed take over together, or none of them does. */
+  atomic: number;
+  createdAt: string;
+}
+
+export interface ReleaseModuleTable {
+  workspace: string;
+  name: string;
+  version: number;
+  module: string;
+  imageDigest: string;
+  settingsJson: string;
+  policyJson: string;
+  updateJson: string;
+  requiresJson: string;
 }
 
 /** A model version made to answer. One record for both kinds; web services come later. */
@@ -240,6 +290,8 @@ export interface DeploymentTable {
   settingsJson: string;
   policyJson: string;
   updateJson: string;
+  /** What takes the place of routes of the image. */
+  routesJson: Generated<string>;
   /** The first desired generation that carries it, and the first that no longer does. */
   generation: number;
   removedGeneration: number | null;
@@ -288,4 +340,8 @@ export interface ControlDatabase {
   deployments: DeploymentTable;
   outbox: OutboxTable;
   trustVersions: TrustVersionTable;
+  deviceFacts: DeviceFactTable;
+  fleets: FleetTable;
+  releases: ReleaseTable;
+  releaseModules: ReleaseModuleTable;
 }

@@ -71,6 +71,10 @@ export class WorkspaceRepository {
 }
 
 const dependents = [
+  'fleets',
+  'releaseModules',
+  'releases',
+  'deviceFacts',
   'activities',
   'modelFiles',
   'models',

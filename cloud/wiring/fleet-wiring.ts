@@ -6,13 +6,18 @@ import { AppError } from '#shared/kernel/errors.js';
 import { BackgroundTasks } from '#cloud/fleet/background-tasks.js';
 import { CommandService } from '#cloud/fleet/command-service.js';
 import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
+import { DeviceFacts } from '#cloud/fleet/device-facts.js';
 import { DeviceMessages } from '#cloud/fleet/device-messages.js';
 import { DeviceRepository } from '#cloud/fleet/device-repository.js';
+import { DeviceSearch } from '#cloud/fleet/device-search.js';
 import type { Enrolment } from '#cloud/fleet/enrolment.js';
+import { FleetRepository } from '#cloud/fleet/fleet-repository.js';
 import { KnownDevices } from '#cloud/fleet/known-devices.js';
 import { OutboxDrain } from '#cloud/fleet/outbox-drain.js';
 import { OutboxRepository } from '#cloud/fleet/outbox-repository.js';
 import { Retirement } from '#cloud/fleet/retirement.js';
+import { checkDeviceRoutes } from '#cloud/fleet/route-check.js';
+import { ModuleManifests } from '#cloud/registry/module-manifests.js';
 import { Twin } from '#cloud/fleet/twin.js';
 import { TwinIngest } from '#cloud/fleet/twin-ingest.js';
 import { createGateway, type GatewayTls, replaceGatewayTls } from '#cloud/gateway/gateway.js';
@@ -26,6 +31,7 @@ import { deviceRoutes } from '#cloud/http/routes/device-routes.js';
 import { deviceTelemetryRoutes } from '#cloud/http/routes/device-telemetry-routes.js';
 import { type EnrolmentTokensRouteDeps, enrolmentTokensRoutes } from '#cloud/http/routes/enrolment-tokens-routes.js';
 import { fleetClaimsRoutes } from '#cloud/http/routes/fleet-claims-routes.js';
+import { fleetRoutes } from '#cloud/http/routes/fleet-routes.js';
 import { serverRoutes } from '#cloud/http/routes/server-routes.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { BlockAllowance } from '#cloud/mqtt/block-allowance.js';
@@ -61,6 +67,8 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   const outboxRows = new OutboxRepository(control);
   const known = new KnownDevices(await devices.listEnrolled());
   await devices.markAllOffline();
+  await new DeviceFacts(control).bringUpToDate();
+  const search = new DeviceSearch(control);
 
   const wired = await wireBroker(ground, devices, identity);
   const { broker, access } = wired;
@@ -72,6 +80,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   );
   const outbox = new OutboxDrain({ outbox: outboxRows, broker, clock, logger, retryMs: outboxRetryMs });
   const onCommitted = (): void => outbox.wake();
+  const manifests = new ModuleManifests(ground.store);
   const twin = new Twin({
     db: control,
     devices,
@@ -81,6 +90,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     clock,
     newId: randomUUID,
     live,
+    checkRoutes: (modules) => checkDeviceRoutes(modules, (image) => manifests.of(image)),
     onCommitted,
   });
   const trust = wireTrust(ground, { identity, director, devices, outbox: outboxRows, twin, onCommitted });
@@ -168,7 +178,8 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       enrolmentTokensRoutes({ enrolment, trust: told }),
       deviceCertificatesRoutes({ revocation, enrolment, clock, trust: told }),
       fleetClaimsRoutes({ claims, office, clock, trust: told }),
-      deviceRoutes({ devices, deployments, retirement, live }),
+      deviceRoutes({ devices, deployments, search, retirement, live }),
+      fleetRoutes({ fleets: new FleetRepository(control), devices, deployments, search, clock }),
       deviceModulesRoutes({ twin }),
       deviceTelemetryRoutes({ devices, telemetry, clock }),
       deviceEventsRoutes({ devices, telemetry }),

@@ -5,6 +5,7 @@ import type { CliIo, CloudReady } from '../cli-io.js';
 import { withExamples } from '../help.js';
 import { formatFields } from '../output.js';
 import { outputOf } from '../session.js';
+import { cloudInstallCommand, cloudUninstallCommand } from './cloud-installation.js';
 
 export function cloudCommand(io: CliIo): Command {
   const command = new Command('cloud')
@@ -27,6 +28,7 @@ export function cloudCommand(io: CliIo): Command {
     if (options.printConfig) io.stdout.write(await io.printCloudConfig(args));
     else await io.runCloud(args, (ready) => outputOf(io, command).item(ready, () => describeReady(ready)));
   });
+  command.addCommand(cloudInstallCommand(io)).addCommand(cloudUninstallCommand(io));
   return withExamples(command, 'flotilla cloud', 'flotilla cloud --data-dir /var/lib/flotilla --http-port 9000');
 }
 
@@ -38,10 +40,17 @@ function defaultText(defaults: CloudConfig, path: string): string[] {
     : [];
 }
 
-function describeReady({ version, addresses, authority, ownerToken }: CloudReady): string {
+function describeReady({ version, addresses, authority, ownerToken, ownerTokenFile }: CloudReady): string {
   const fields = formatFields([['version', version], ...Object.entries(addresses), ['authority', authority]]);
-  if (ownerToken === undefined) return `the control plane is up\n${fields}`;
   const pin = addresses.http.startsWith('https:') ? ` --authority ${authority}` : '';
+  if (ownerTokenFile !== undefined) {
+    return [
+      `the control plane is up\n${fields}`,
+      `The owner token is in ${ownerTokenFile}, and nowhere else. To go on, then remove the file:`,
+      `  flotilla login ${addresses.http}${pin} --token - < ${ownerTokenFile}`,
+    ].join('\n');
+  }
+  if (ownerToken === undefined) return `the control plane is up\n${fields}`;
   return [
     `the control plane is up\n${fields}`,
     'Owner token, shown this once and stored nowhere:',

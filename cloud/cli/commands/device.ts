@@ -1,15 +1,15 @@
 /** `flotilla device …`: the devices of the workspace, and the token that lets a new one in. */
 import { Command } from 'commander';
-import type { DeviceBody } from '#cloud/http/schemas/devices.js';
 import { routes } from '#cloud/client/routes.js';
 import { parseCount, parseName, parseTagChanges } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
-import { describeDevice, describeModules, moduleSummary } from '../device-text.js';
+import { describeDevice, describeModules } from '../device-text.js';
 import { withExamples } from '../help.js';
-import { formatAge, formatList, formatTags } from '../output.js';
+import { formatList, formatTags } from '../output.js';
 import { withSession } from '../session.js';
 import { deviceCertificateCommand, deviceRevokeCommand } from './device-certificate.js';
 import { deviceClaimCommand } from './device-claim.js';
+import { deviceListCommand } from './device-list.js';
 import { deviceReplaceCommand, deviceTokenCommand } from './device-token.js';
 import { diagnosisCommands } from './device-diagnosis.js';
 import { logsCommand } from './logs.js';
@@ -19,7 +19,7 @@ export function deviceCommand(io: CliIo): Command {
   const group = new Command('device').description('The devices of the workspace.');
   for (const command of [
     deviceTokenCommand(io),
-    listCommand(io),
+    deviceListCommand(io),
     showCommand(io),
     tagCommand(io),
     modulesCommand(io),
@@ -36,29 +36,6 @@ export function deviceCommand(io: CliIo): Command {
     group.addCommand(command);
   }
   return withExamples(group, 'flotilla device token', 'flotilla device list', 'flotilla device show cam-1');
-}
-
-function listCommand(io: CliIo): Command {
-  const command = new Command('list').description('List the devices.').action(async () => {
-    await withSession(io, command, async ({ client, out }) => {
-      const items = await client.list(routes.deviceList, {});
-      out.result(items, () =>
-        formatList(
-          items,
-          ['DEVICE', 'STATE', 'SEEN', 'MODULES', 'TAGS'],
-          (device) => [
-            device.name,
-            stateOf(device),
-            formatAge(device.lastSeenAt, io.clock.now()),
-            moduleSummary(device),
-            formatTags(device.tags),
-          ],
-          'no devices; flotilla device token lets one in',
-        ),
-      );
-    });
-  });
-  return withExamples(command, 'flotilla device list');
 }
 
 function showCommand(io: CliIo): Command {
@@ -146,9 +123,4 @@ function retireCommand(io: CliIo): Command {
       });
     });
   return withExamples(command, 'flotilla device retire cam-1');
-}
-
-function stateOf(device: DeviceBody): string {
-  if (device.retiredAt !== undefined) return 'retired';
-  return device.online ? 'online' : 'offline';
 }

@@ -2,6 +2,10 @@ import * as z from 'zod';
 import { nameSchema, tagsSchema } from '#shared/protocol/primitives.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import { deviceBodyOf } from '#cloud/fleet/device-body.js';
+import { DevicePages } from '#cloud/fleet/device-pages.js';
+import type { DeviceSearch } from '#cloud/fleet/device-search.js';
+import { formatQuery } from '#cloud/fleet/query/format-query.js';
+import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 import type { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
 import type { DeviceRepository } from '#cloud/fleet/device-repository.js';
 import type { Retirement } from '#cloud/fleet/retirement.js';
@@ -9,12 +13,14 @@ import { deviceNotFound, deviceRetired } from '#cloud/fleet/twin.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import { applyTagPatch } from '#cloud/store/tag-patch.js';
 import type { Routes } from '../app.js';
-import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
+import { pageOf, pageQuery, queryText, workspaceParams } from '../schemas/common.js';
 import { type DeviceBody, deviceBody, devicePatch } from '../schemas/devices.js';
+import { deviceCount } from '../schemas/fleets.js';
 
 export interface DeviceRouteDeps {
   readonly devices: DeviceRepository;
   readonly deployments: DeploymentRepository;
+  readonly search: DeviceSearch;
   readonly retirement: Retirement;
   readonly live: LiveEvents;
 }
@@ -23,7 +29,8 @@ export const deviceParams = z.object({ workspace: nameSchema, device: nameSchema
 const path = '/v1/workspaces/:workspace/devices';
 const tags = ['devices'];
 
-export function deviceRoutes({ devices, deployments, retirement, live }: DeviceRouteDeps): Routes {
+export function deviceRoutes({ devices, deployments, search, retirement, live }: DeviceRouteDeps): Routes {
+  const pages = new DevicePages(devices, deployments, search);
   const show = async (address: DeviceAddress): Promise<DeviceBody> => {
     const device = await devices.find(address);
     if (device === undefined) throw deviceNotFound(address);
@@ -37,24 +44,35 @@ export function deviceRoutes({ devices, deployments, retirement, live }: DeviceR
         config: { role: 'reader' },
         schema: {
           tags,
-          summary: 'Devices, by name; retired ones too',
+          summary: 'Devices, by name; retired ones too, unless where asks: it finds those in service that match',
           params: workspaceParams,
-          querystring: pageQuery,
+          querystring: pageQuery.extend({ where: queryText.optional() }),
           response: { 200: pageOf(deviceBody) },
         },
       },
       async (request) => {
+        const { where, ...page } = request.query;
+        return pages.page(request.params.workspace, page, where === undefined ? undefined : parseQuery(where));
+      },
+    );
+
+    app.get(
+      '/v1/workspaces/:workspace/device-count',
+      {
+        config: { role: 'reader' },
+        schema: {
+          tags,
+          summary: 'How many devices in service match, and how the query was understood',
+          params: workspaceParams,
+          querystring: z.object({ where: queryText }),
+          response: { 200: deviceCount },
+        },
+      },
+      async (request) => {
         const { workspace } = request.params;
-        const { limit, cursor } = request.query;
-        const rows = await devices.list(workspace, limit + 1, cursor);
-        const shown = rows.slice(0, limit);
-        const modules = await deployments.listCurrent(
-          workspace,
-          shown.map(({ name }) => name),
-        );
-        const items = shown.map((device) => deviceBodyOf(device, modules.get(device.name) ?? []));
-        const last = shown.at(-1);
-        return rows.length > limit && last ? { items, next: last.name } : { items };
+        const query = parseQuery(request.query.where);
+        const counted = await search.count(workspace, query);
+        return { ...counted, query: formatQuery(query), notes: await search.notesOn(workspace, query) };
       },
     );
 

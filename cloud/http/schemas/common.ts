@@ -15,6 +15,9 @@ export function pageOf<T extends z.ZodType>(
   return z.object({ items: z.array(item), next: z.string().optional() });
 }
 
+/** In the query language of docs/fleets.md; its own limit, and a column, come from the parser. */
+export const queryText = z.string().max(4096);
+
 /** The body of every answer that is not a success. */
 export const problemBody = z.object({
   code: z.string(),

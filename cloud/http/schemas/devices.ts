@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { probationSchema, restartPolicySchema, settingsSchema, updatePolicySchema } from '#shared/protocol/desired.js';
 import { publicKeySchema } from '#shared/protocol/enrolment.js';
 import { counterSchema, digestSchema, instantSchema, nameSchema, tagsSchema } from '#shared/protocol/primitives.js';
+import { routeOverridesSchema } from '#shared/protocol/route.js';
 import { reportedStateSchema } from '#shared/protocol/reported.js';
 import { operationNames } from '#shared/protocol/commands.js';
 import { allowTagsSchema } from './device-identity.js';
@@ -44,7 +45,12 @@ export const deviceBody = z.object({
   retiredAt: instantSchema.optional(),
   online: z.boolean(),
   lastSeenAt: instantSchema.optional(),
-  desired: z.object({ generation: counterSchema, modules: z.record(nameSchema, desiredModuleBody) }),
+  desired: z.object({
+    generation: counterSchema,
+    /** As name:version, where the modules are those of a release and nothing else. */
+    release: z.string().optional(),
+    modules: z.record(nameSchema, desiredModuleBody),
+  }),
   reported: reportedStateSchema,
   reportedAt: instantSchema.optional(),
 });
@@ -63,6 +69,8 @@ export const moduleDeploy = z.strictObject({
     .omit({ atomic: true })
     .extend({ probation: probationSchema.prefault({}) })
     .prefault({}),
+  /** What takes the place of routes of the image, by name; null: none of that name. */
+  routes: routeOverridesSchema.optional(),
 });
 
 /** POST …/devices/{device}/modules: several modules from one generation on. */

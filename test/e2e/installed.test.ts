@@ -1,0 +1,188 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '#cloud/quickstart/free-port.js';
+import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
+import { until } from '../support/agent/fake-cloud.js';
+import { archivePath, hasArchives } from '../support/installed/archives.js';
+import { BootedMachine } from '../support/installed/booted-machine.js';
+import { EmptyRoot } from '../support/installed/empty-root.js';
+import { hasOutsideTools } from '../support/outside-tool.js';
+import { repository, World } from '../support/world.js';
+
+const device = archivePath('flotilla-agent', 'linux-x64');
+const cloud = archivePath('flotilla', 'linux-x64');
+const isLinuxRoot = process.getuid?.() === 0 && process.platform === 'linux' && process.arch === 'x64';
+const runs = isLinuxRoot && hasArchives(device, cloud);
+
+const unpackedIn = (root: string, archive: string): string => {
+  execFileSync('tar', ['-xzf', archive, '-C', root]);
+  return archive.slice(archive.lastIndexOf('/') + 1).replace(/\.tar\.gz$/, '');
+};
+
+/** Of the bounds that need nothing but users and namespaces; control groups are the machine's to lend. */
+function unenforced(status: string): string[] {
+  const { sandbox } = (JSON.parse(status) as { reported: { capabilities: { sandbox: SandboxCapabilities } } }).reported
+    .capabilities;
+  return (['user', 'mounts', 'network', 'files'] as const)
+    .filter((aspect) => !sandbox[aspect].enforced)
+    .map((aspect) => `${aspect}: ${sandbox[aspect].by}`);
+}
+
+describe.runIf(runs)('the archives, on machines without Node', () => {
+  let world: World;
+  let pixels: number[];
+  const tokenFor = async (): Promise<string> =>
+    ((await world.flotillaJson('device', 'token', '--tag', 'site=lab')) as { token: string }).token;
+  const scored = async (port: number): Promise<unknown> => {
+    const response = await fetch(`http://127.0.0.1:${String(port)}/score`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ pixels }),
+    });
+    return response.json();
+  };
+  const three = { word: 'three', probability: expect.closeTo(0.967, 2) as number };
+
+  beforeAll(async () => {
+    world = await World.create();
+    const digit = await readFile(join(repository, 'modules/digits/fixtures/digit.json'), 'utf8');
+    pixels = (JSON.parse(digit) as { inputs: { data: number[] }[] }).inputs[0]?.data ?? [];
+    await world.open();
+    await world.flotilla('model', 'register', join(repository, 'modules/digits/model.onnx'), '--name', 'digits');
+    await world.flotilla(
+      'image',
+      'build',
+      join(repository, 'test/fixtures/modules/digit-words'),
+      '--model',
+      'digits:1',
+    );
+  });
+  afterAll(() => world.close());
+
+  describe('in a root that holds a shell and the C library alone', () => {
+    let root: EmptyRoot;
+    let unpacked: string;
+    let stop: () => Promise<string>;
+    let port: number;
+
+    beforeAll(async () => {
+      root = await EmptyRoot.make();
+      port = (await freePort(0)).port;
+      unpacked = `/${unpackedIn(root.folder, device)}`;
+    });
+    afterAll(() => root.remove());
+
+    it('finds no Node and no packages there but its own, and every file whole', async () => {
+      const found = await root.run('find', '/usr', '/etc', '(', '-name', 'node*', '-o', '-name', 'npm*', ')');
+      expect(found).toBe('');
+      await root.run('sh', '-c', `cd ${unpacked} && sha256sum -c --quiet SHA256SUMS`);
+    });
+
+    it('shows what it would do, and does nothing', async () => {
+      expect(await root.run(`${unpacked}/install.sh`, '--print')).toMatch(/programs \/opt\/flotilla-agent\/releases\//);
+      expect(existsSync(root.path('opt/flotilla-agent'))).toBe(false);
+    });
+
+    it('installs group, folders, programs, settings and unit, and the second time finds them there', async () => {
+      const outcomes = async (): Promise<string[]> => {
+        const report = await root.run(`${unpacked}/install.sh`, '--output', 'json');
+        return (JSON.parse(report) as { steps: { outcome: string }[] }).steps.map(({ outcome }) => outcome);
+      };
+      expect(new Set(await outcomes())).toEqual(new Set(['done', 'unchanged']));
+      expect(new Set(await outcomes())).toEqual(new Set(['unchanged']));
+      expect(statSync(root.path('var/lib/flotilla-agent')).mode & 0o7777).toBe(0o700);
+      const group = /^flotilla-agent:x:(\d+):$/m.exec(readFileSync(root.path('etc/group'), 'utf8'))?.[1];
+      const settings = statSync(root.path('etc/flotilla-agent/agent.yaml'));
+      expect([settings.mode & 0o7777, settings.uid, String(settings.gid)]).toEqual([0o640, 0, group]);
+      expect(readFileSync(root.path('etc/systemd/system/flotilla-agent.service'), 'utf8')).toContain('Delegate=yes');
+    });
+
+    it('enrols, runs and scores by a script of its own in its bounds', async () => {
+      await writeFile(
+        root.path('etc/flotilla-agent/agent.yaml'),
+        `stateDir: /var/lib/flotilla-agent\nscoring: { port: ${String(port)} }\n`,
+      );
+      await root.run('flotilla-agent', 'enroll', '--token', await tokenFor(), '--name', 'bare-1');
+      stop = root.start('flotilla-agent', 'run');
+      await world.flotilla('deploy', 'digit-words:1', '--device', 'bare-1', '--probation', '0', '--timeout', '60s');
+      expect(await scored(port)).toEqual(three);
+      expect(unenforced(await root.run('flotilla-agent', 'status', '--output', 'json'))).toEqual([]);
+    });
+
+    it('is taken away, and what it knew stays until that is asked for', async () => {
+      await stop();
+      await root.run('flotilla-agent', 'uninstall');
+      for (const path of [
+        'opt/flotilla-agent',
+        'usr/local/bin/flotilla-agent',
+        'etc/systemd/system/flotilla-agent.service',
+      ])
+        expect(existsSync(root.path(path))).toBe(false);
+      expect(existsSync(root.path('var/lib/flotilla-agent/identity.json'))).toBe(true);
+      await root.run(`${unpacked}/uninstall.sh`, '--purge');
+      expect(existsSync(root.path('var/lib/flotilla-agent'))).toBe(false);
+      expect(readFileSync(root.path('etc/group'), 'utf8')).not.toContain('flotilla-agent');
+    });
+  });
+
+  describe.runIf(runs && hasOutsideTools('systemd-nspawn', 'nsenter'))('booted by systemd', () => {
+    let machine: BootedMachine;
+    let port: number;
+
+    beforeAll(async () => {
+      machine = await BootedMachine.make();
+      port = (await freePort(0)).port;
+      for (const archive of [device, cloud]) {
+        const folder = unpackedIn(join(machine.root, 'srv'), archive);
+        execFileSync(join(machine.root, 'srv', folder, 'install.sh'), ['--root', machine.root]);
+      }
+      await machine.write(
+        'etc/flotilla-agent/agent.yaml',
+        `stateDir: /var/lib/flotilla-agent\nscoring: { port: ${String(port)} }\nlocal: { socket: /run/flotilla-agent/agent.sock, socketGroup: flotilla-agent }\n`,
+      );
+      await machine.write(
+        'etc/flotilla/cloud.yaml',
+        'dataDir: /var/lib/flotilla\nownerTokenFile: /var/lib/flotilla/owner-token\nhttp: { port: 0 }\ngateway: { port: 0 }\nbroker: { port: 0 }\n',
+      );
+      await machine.boot();
+    });
+    afterAll(() => machine.remove());
+
+    it('starts the control plane, whose owner token is in a file and in no log', async () => {
+      const log = (): Promise<string> => machine.run('journalctl', '--unit', 'flotilla', '--output', 'cat');
+      await until('up', async () => (await log()).includes('the control plane is up'));
+      expect(await log()).not.toMatch(/flt_/);
+      expect(await machine.run('stat', '-c', '%a %U', '/var/lib/flotilla/owner-token')).toBe('600 flotilla\n');
+      const facts = await machine.run('systemctl', 'show', 'flotilla', '--property', 'User,NRestarts');
+      expect(facts.trim().split('\n').sort()).toEqual(['NRestarts=0', 'User=flotilla']);
+    });
+
+    it('waits with the agent until the machine is enrolled, then runs it, in its bounds', async () => {
+      expect(await machine.try('systemctl', 'is-active', 'flotilla-agent')).toBe('inactive\n');
+      const said = await machine.run('flotilla-agent', 'enroll', '--token', await tokenFor(), '--name', 'booted-1');
+      expect(said).toContain('Next: systemctl start flotilla-agent');
+      await machine.run('systemctl', 'start', 'flotilla-agent');
+      await world.flotilla('deploy', 'digit-words:1', '--device', 'booted-1', '--probation', '0', '--timeout', '60s');
+      expect(await scored(port)).toEqual(three);
+      expect(unenforced(await machine.run('flotilla-agent', 'status', '--output', 'json'))).toEqual([]);
+    });
+
+    it('starts an agent that was killed anew', async () => {
+      const pid = (): Promise<string> => machine.run('systemctl', 'show', 'flotilla-agent', '--property', 'MainPID');
+      const before = await pid();
+      await machine.run('systemctl', 'kill', '--signal', 'KILL', 'flotilla-agent');
+      await until('another process', async () => {
+        const now = await pid();
+        return now !== before && now !== 'MainPID=0\n';
+      });
+      expect(await machine.run('systemctl', 'show', 'flotilla-agent', '--property', 'NRestarts')).toBe('NRestarts=1\n');
+    });
+
+    it('has units that systemd finds nothing wrong with', async () => {
+      expect(await machine.run('systemd-analyze', 'verify', 'flotilla-agent.service', 'flotilla.service')).toBe('');
+    });
+  });
+});

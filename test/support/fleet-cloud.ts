@@ -1,0 +1,92 @@
+/**
+ * A control plane in this process, the `flotilla` command before it, and its database within reach: devices and
+ * images are put there as enrolment, reports and registration would, without their ceremony.
+ */
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import type { Tags } from '#shared/protocol/primitives.js';
+import { emptyReportedState, type ReportedState } from '#shared/protocol/reported.js';
+import { loadConfig } from '#cloud/config.js';
+import { DeviceRepository } from '#cloud/fleet/device-repository.js';
+import { type RunningCloud, startCloud } from '#cloud/main.js';
+import { type ControlStore, openControlDatabase } from '#cloud/store/control-database.js';
+import { CliHarness, type CliRun } from './cli/cli-harness.js';
+
+const at = '2026-01-01T00:00:00.000Z';
+
+export interface DeviceGiven {
+  readonly tags?: Tags;
+  readonly reported?: Partial<ReportedState>;
+  readonly online?: boolean;
+  readonly retired?: boolean;
+}
+
+export class FleetCloud {
+  private constructor(
+    readonly cloud: RunningCloud,
+    readonly db: ControlStore,
+    private readonly cli: CliHarness,
+  ) {}
+
+  static async start(folder: string): Promise<FleetCloud> {
+    const ports = { 'http-port': '0', 'gateway-port': '0', 'broker-port': '0' };
+    const flags = { ...ports, 'data-dir': folder, 'http-tls': 'off' };
+    const cloud = await startCloud(loadConfig({ flags, environment: {} }), pino({ level: 'silent' }), '0.0.0');
+    return new FleetCloud(cloud, await openControlDatabase(join(folder, 'control.db')), await CliHarness.make());
+  }
+
+  async stop(): Promise<void> {
+    await this.db.destroy();
+    await this.cloud.stop();
+    await this.cli.remove();
+  }
+
+  /** Runs `flotilla` as the owner. */
+  run(...args: readonly string[]): Promise<CliRun> {
+    return this.runAs(this.cloud.ownerToken ?? '', ...args);
+  }
+
+  runAs(token: string, ...args: readonly string[]): Promise<CliRun> {
+    return this.cli.run(args, { url: this.cloud.addresses.http, token });
+  }
+
+  /** What it answers with `--output json`. @throws Error with what it said when it fails */
+  async json<T>(...args: readonly string[]): Promise<T> {
+    const { exit, stdout, stderr } = await this.run(...args, '--output', 'json');
+    if (exit !== 0) throw new Error(`exit ${String(exit)}: ${stderr}`);
+    return JSON.parse(stdout) as T;
+  }
+
+  async addDevice(name: string, { tags = {}, reported, online = false, retired = false }: DeviceGiven): Promise<void> {
+    await this.db
+      .insertInto('devices')
+      .values({
+        ...{ workspace: 'default', name, sealingKey: '', tagsJson: '{}', enrolledAt: at, presenceAt: null },
+        ...{ presenceBootId: 0, desiredGeneration: 0, desiredEnvelope: null, desiredExpiresAt: null },
+        ...{ reportedJson: JSON.stringify(emptyReportedState), reportedBootId: 0, reportedSequence: 0 },
+        ...{ reportedAt: null, retiredAt: retired ? at : null, online: online ? 1 : 0, factsVersion: 1 },
+      })
+      .execute();
+    await new DeviceRepository(this.db).update(
+      { workspace: 'default', device: name },
+      { tagsJson: JSON.stringify(tags), reportedJson: JSON.stringify({ ...emptyReportedState, ...reported }) },
+    );
+  }
+
+  /** @returns its digest */
+  async addImage(name: string, version: number): Promise<string> {
+    const digest = `sha256:${createHash('sha256')
+      .update(`${name}:${String(version)}`)
+      .digest('hex')}`;
+    await this.db
+      .insertInto('images')
+      .values({
+        ...{ workspace: 'default', name, version, digest, manifestSize: 100, flavor: 'onnx', size: 1000 },
+        ...{ signatureDigest: digest, signatureSize: 100, keyIdsJson: '[]', tagsJson: '{}' },
+        ...{ createdAt: at, deletedAt: null },
+      })
+      .execute();
+    return digest;
+  }
+}
