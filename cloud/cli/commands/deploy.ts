@@ -117,7 +117,10 @@ async function deploy(session: Session, deployment: Deployment): Promise<void> {
   const before = await client.call(routes.deviceGet, { params: { device } });
   // By digest: what was looked up is what is deployed.
   const modules = Object.fromEntries(
-    placed.map(({ module, digest }) => [module, { image: digest, settings, policy: { restart }, update, routes: overrides }] as const),
+    placed.map(
+      ({ module, digest }) =>
+        [module, { image: digest, settings, policy: { restart }, update, routes: overrides }] as const,
+    ),
   );
   const { generation } = await client.call(routes.modulesPost, { params: { device }, body: { modules, atomic } });
   const [first] = placed;
