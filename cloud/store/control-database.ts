@@ -20,8 +20,8 @@ export const controlMigrations: readonly Migration[] = [
   { name: '0003-operators', up: operators.up },
   { name: '0004-trust', up: trust.up },
   { name: '0005-updates', up: updates.up },
-  { name: '0008-routes', up: routes.up },
   { name: '0007-fleets', up: fleets.up },
+  { name: '0008-routes', up: routes.up },
 ];
 
 /** A commit here survives a power cut: desired generations must never fall. */
