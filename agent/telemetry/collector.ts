@@ -7,7 +7,7 @@ import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { HostModuleStats } from '#shared/scoring/host-protocol.js';
 import { joinRoutesMetrics, type RoutesMetrics } from '#shared/protocol/route-metrics.js';
 import type { ModuleMetrics, SystemMetrics } from '#shared/protocol/stream.js';
-import { type BatchContent, joinBatches } from '#agent/telemetry/batch-content.js';
+import { type BatchContent, joinBatches, maxModulesLength } from '#agent/telemetry/batch-content.js';
 import type { Spool } from '#agent/telemetry/spool.js';
 
 /** One entry for each version of a module that a host answered with. */
@@ -73,8 +73,7 @@ export class Collector {
   private async spool(modules: ModuleStats, system: SystemMetrics | undefined, intervalMs: number): Promise<void> {
     const { clock, generation, onError } = this.ports;
     const head = { at: toInstant(clock.now()), generation: generation() };
-    const [first, ...more] = oneVersionEach(modules);
-    if (first !== undefined) this.addRoutes(first);
+    const [first, ...more] = cutBySize(this.withRoutes(oneVersionEach(modules)));
     this.keep({
       ...head,
       intervalMs: Math.max(0, intervalMs),
@@ -87,7 +86,9 @@ export class Collector {
     await this.writing;
   }
 
-  private addRoutes(modules: Record<string, ModuleMetrics>): void {
+  /** What routes counted goes with the first batch that tells of their module. */
+  private withRoutes(batches: Record<string, ModuleMetrics>[]): Record<string, ModuleMetrics>[] {
+    const [modules = {}] = batches;
     for (const [name, routes] of Object.entries(this.ports.routeMetrics?.() ?? {})) {
       this.routed.set(name, joinRoutesMetrics(this.routed.get(name) ?? {}, routes));
     }
@@ -97,6 +98,7 @@ export class Collector {
       modules[name] = { ...metrics, routes };
       this.routed.delete(name);
     }
+    return batches;
   }
 
   private keep(content: BatchContent): void {
@@ -141,6 +143,29 @@ function oneVersionEach(modules: ModuleStats): Record<string, ModuleMetrics>[] {
   return batches.map((batch) => Object.fromEntries(batch));
 }
 
-function metricsOf({ digest, version, provider, requests, errors, latencyMs }: HostModuleStats): ModuleMetrics {
-  return { digest, version, provider, requests, errors: { ...errors }, latencyMs };
+/** Those that together are too large for a message are several. */
+function cutBySize(batches: readonly Record<string, ModuleMetrics>[]): Record<string, ModuleMetrics>[] {
+  return batches.flatMap((batch) => {
+    const cut: Record<string, ModuleMetrics>[] = [];
+    let length = Infinity;
+    for (const [name, metrics] of Object.entries(batch)) {
+      const own = JSON.stringify(metrics).length + name.length;
+      if (length + own > maxModulesLength) {
+        cut.push({});
+        length = 0;
+      }
+      Object.assign(cut.at(-1) ?? {}, { [name]: metrics });
+      length += own;
+    }
+    return cut;
+  });
+}
+
+function metricsOf(stats: HostModuleStats): ModuleMetrics {
+  const { digest, version, provider, requests, errors, latencyMs, stages, tensors } = stats;
+  return {
+    ...{ digest, version, provider, requests, errors: { ...errors }, latencyMs },
+    ...(stages === undefined ? {} : { stages }),
+    ...(tensors === undefined ? {} : { tensors }),
+  };
 }

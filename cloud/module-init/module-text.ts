@@ -68,8 +68,9 @@ interface InitContext {
 }
 
 interface Context extends InitContext {
-  /** Where a route brought the request: the input that it leads to. */
+  /** Where a route brought the request: the input that it leads to, and what it came from, a topic or a file. */
   readonly input?: string;
+  readonly source?: string | undefined;
   /** Sends a value to the routes of an output. */
   readonly emit?: (output: string, value: unknown) => void;
 }

@@ -52,8 +52,13 @@ export class Listener {
   }
 
   /** @returns the segments that ended in it */
-  push(samples: Float32Array): Promise<Segment[]> {
-    return this.listen(this.resampler.push(samples));
+  async push(samples: Float32Array): Promise<Segment[]> {
+    const ended: Segment[] = [];
+    // Second by second: a long recording must not keep the process from all else.
+    for (let at = 0; at < samples.length; at += this.inputRate) {
+      ended.push(...(await this.listen(this.resampler.push(samples.subarray(at, at + this.inputRate)))));
+    }
+    return ended;
   }
 
   /** The last frame is filled up with silence. */

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '#cloud/quickstart/free-port.js';
 import type { Daemon } from '#cloud/quickstart/program.js';
 import { openTerminal, type PageBlock, printedPattern, readPage, type Terminal } from '../support/doc-page.js';
+import { pictureModel, textModel } from '../support/new-models.js';
 import { repository, World } from '../support/world.js';
 
 const modules = join(repository, 'modules');
@@ -51,6 +52,35 @@ describe('modules that ship, by the commands of their READMEs, on a built agent'
       status: 200,
       body: {
         segments: [{ start: expect.closeTo(0.226, 1) as number }, { start: expect.closeTo(4.738, 1) as number }],
+      },
+    });
+  });
+});
+
+describe('models of kinds that ship with nothing, four commands each', () => {
+  const from = async (name: string, model: Buffer): Promise<unknown> => {
+    const [file, folder] = [join(world.folder, `${name}.onnx`), join(world.folder, name)];
+    await writeFile(file, model);
+    await world.flotilla('module', 'init', name, '--model', file, '--folder', folder);
+    await world.flotilla('image', 'build', folder);
+    await world.flotilla('deploy', `${name}:1`, '--device', 'cam-1', '--probation', '0');
+    const example = join(folder, 'example.json');
+    return world.flotillaJson('score', '--device', 'cam-1', '--module', name, '--input', example);
+  };
+
+  it('pictures in, of any size', async () => {
+    expect(await from('gate', pictureModel())).toMatchObject({
+      output: { outputs: [{ name: 'scores', datatype: 'FP32', shape: [1, 4] }] },
+    });
+  });
+
+  it('texts in, as the int64 ids of their words', async () => {
+    expect(await from('reviews', textModel())).toMatchObject({
+      output: {
+        outputs: [
+          { name: 'logits', shape: [1, 2] },
+          { name: 'label', datatype: 'INT64', shape: [1] },
+        ],
       },
     });
   });
