@@ -7,7 +7,8 @@ import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { CertificateRepository } from './certificate-repository.js';
 import type { NewId } from '#shared/kernel/ids.js';
-import type { Desired, RestartPolicy, UpdatePolicy } from '#shared/protocol/desired.js';
+import { formatReference } from '#shared/kernel/names.js';
+import { type Desired, type RestartPolicy, type UpdatePolicy, updatePolicyOf } from '#shared/protocol/desired.js';
 import type { RouteOverrides } from '#shared/protocol/route.js';
 import { buildTopic, channels, type DeviceAddress } from '#shared/protocol/topics.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
@@ -18,6 +19,7 @@ import { composeDesired, type DeployedModule, desiredRenewalMs, renewDesired } f
 import { openStoredDesired, sealDesired } from './desired-envelope.js';
 import type { Database, DeviceRepository, DeviceRow } from './device-repository.js';
 import type { OutboxRepository } from './outbox-repository.js';
+import { type ModuleChange, planRelease, type ReleasedModule } from './release-plan.js';
 
 export interface TwinOptions {
   readonly db: Database;
@@ -45,6 +47,14 @@ export interface ModuleDeployment {
   readonly routes?: RouteOverrides | undefined;
 }
 
+/** A release, as far as deploying it asks. */
+export interface ReleaseDeployment {
+  readonly name: string;
+  readonly version: number;
+  readonly atomic: boolean;
+  readonly modules: readonly ReleasedModule[];
+}
+
 /** What one change deploys, by module. */
 export type ModuleDeployments = Readonly<Record<string, ModuleDeployment>>;
 
@@ -63,30 +73,46 @@ export class Twin {
   async deployAll(address: DeviceAddress, modules: ModuleDeployments, atomic = false): Promise<number> {
     return this.change(address, Object.keys(modules), async (transaction, generation) => {
       const deployments = this.options.deployments.within(transaction);
-      for (const [module, { image: reference, settings, policy, update = {}, routes = {} }] of Object.entries(
-        modules,
-      )) {
+      for (const [module, deployment] of Object.entries(modules)) {
+        const { image: reference, settings, policy, update = updatePolicyOf(undefined), routes } = deployment;
         const image = await this.requireImage(transaction, address.workspace, reference);
-        await deployments.end(address, generation, module);
-        await deployments.insert({
-          id: this.options.newId(),
-          workspace: address.workspace,
-          kind: 'iot-module',
-          device: address.device,
-          module,
-          imageDigest: image.digest,
-          settingsJson: JSON.stringify(settings),
-          policyJson: JSON.stringify(policy),
-          updateJson: JSON.stringify(atomic ? { ...update, atomic: groupOf(generation) } : update),
-          routesJson: JSON.stringify(routes),
-          generation,
-          removedGeneration: null,
-          createdAt: toInstant(this.options.clock.now()),
-        });
+        await this.place(deployments, address, generation, { module, image, settings, policy, update, routes, atomic });
       }
-      const deployed = await deployments.listCurrent(address.workspace, [address.device]);
-      await this.options.checkRoutes?.(deployed.get(address.device) ?? []);
+      await this.checkRoutes(deployments, address);
     });
+  }
+
+  /** What {@link deployRelease} would change. */
+  async planRelease(address: DeviceAddress, release: ReleaseDeployment): Promise<ModuleChange[]> {
+    await this.requireDevice(this.options.db, address);
+    return planRelease(await this.options.deployments.listCurrentOf(address), release.modules);
+  }
+
+  /**
+   * From the next generation on the device runs the modules of the release, and no others. What it has already
+   * as the release says stays as it is.
+   */
+  async deployRelease(
+    address: DeviceAddress,
+    release: ReleaseDeployment,
+  ): Promise<{ generation: number; changes: ModuleChange[] }> {
+    let changes: ModuleChange[] = [];
+    const names = release.modules.map(({ module }) => module);
+    const edit = async (transaction: Database, generation: number): Promise<void> => {
+      const deployments = this.options.deployments.within(transaction);
+      changes = planRelease(await deployments.listCurrentOf(address), release.modules);
+      for (const change of changes) {
+        if (change.change === 'kept') continue;
+        if (change.change === 'removed') await deployments.end(address, generation, change.module);
+        else {
+          await this.requireImage(transaction, address.workspace, change.after.image.digest);
+          await this.place(deployments, address, generation, { ...change.after, atomic: release.atomic });
+        }
+      }
+      await this.checkRoutes(deployments, address);
+    };
+    const generation = await this.change(address, names, edit, formatReference(release));
+    return { generation, changes };
   }
 
   /** @returns the first generation without it */
@@ -177,10 +203,13 @@ export class Twin {
     address: DeviceAddress,
     modules: readonly string[],
     edit: (transaction: Database, generation: number) => Promise<void>,
+    release = '',
   ): Promise<number> {
     const generation = await this.options.db.transaction().execute(async (transaction) => {
       const device = await this.requireDevice(transaction, address);
       await edit(transaction, device.desiredGeneration + 1);
+      // What was changed by hand is no release any more.
+      await this.options.devices.within(transaction).update(address, { desiredRelease: release });
       return this.issue(transaction, address, device.desiredGeneration, device.desiredGeneration + 1);
     });
     this.options.onCommitted();
@@ -203,9 +232,9 @@ export class Twin {
     generation: number,
   ): Promise<number> {
     const { devices, deployments, outbox, director, clock } = this.options;
-    const current = await deployments.within(transaction).listCurrent(address.workspace, [address.device]);
-    const modules = current.get(address.device) ?? [];
-    const document = composeDesired({ ...address, generation, nowMs: clock.now(), modules });
+    const modules = await deployments.within(transaction).listCurrentOf(address);
+    const { desiredRelease: release } = await this.requireDevice(transaction, address);
+    const document = composeDesired({ ...address, generation, nowMs: clock.now(), modules, release });
     const envelope = sealDesired(document, director);
     const written = await devices
       .within(transaction)
@@ -218,6 +247,33 @@ export class Twin {
     }
     await outbox.within(transaction).add(this.messageFor(address, envelope));
     return generation;
+  }
+
+  /** The module is as given from this generation on. */
+  private async place(
+    deployments: DeploymentRepository,
+    { workspace, device }: DeviceAddress,
+    generation: number,
+    { module, image, settings, policy, update, routes = {}, atomic }: Placement,
+  ): Promise<void> {
+    await deployments.end({ workspace, device }, generation, module);
+    await deployments.insert({
+      id: this.options.newId(),
+      kind: 'iot-module',
+      ...{ workspace, device, module, generation, imageDigest: image.digest },
+      settingsJson: JSON.stringify(settings),
+      policyJson: JSON.stringify(policy),
+      updateJson: JSON.stringify(atomic ? { ...update, atomic: groupOf(generation) } : update),
+      routesJson: JSON.stringify(routes),
+      removedGeneration: null,
+      createdAt: toInstant(this.options.clock.now()),
+    });
+  }
+
+  /** @throws AppError `route.invalid` where what is deployed now does not fit together */
+  private async checkRoutes(deployments: DeploymentRepository, address: DeviceAddress): Promise<void> {
+    const current = await deployments.listCurrent(address.workspace, [address.device]);
+    await this.options.checkRoutes?.(current.get(address.device) ?? []);
   }
 
   private async requireDevice(transaction: Database, address: DeviceAddress): Promise<DeviceRow> {
@@ -246,6 +302,12 @@ export class Twin {
       createdAt: toInstant(this.options.clock.now()),
     };
   }
+}
+
+interface Placement extends Required<Omit<ModuleDeployment, 'image' | 'routes'>>, Pick<ModuleDeployment, 'routes'> {
+  readonly module: string;
+  readonly image: { readonly digest: string };
+  readonly atomic: boolean;
 }
 
 /** Modules of one deployment; each leaves the group when it is deployed anew. */
