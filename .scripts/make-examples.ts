@@ -11,6 +11,7 @@ import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
 import { payloadTypes, preAuthenticationEncoding } from '#shared/protocol/envelope.js';
 import { addToSketch, emptySketch, encodeSketch } from '#shared/protocol/sketch.js';
+import { addCategory, addNumber, emptySummary, encodeSummary } from '#shared/protocol/summary.js';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const folder = join(root, 'test/fixtures/messages');
@@ -118,6 +119,10 @@ const trust = {
 
 const sketch = emptySketch();
 for (const latency of [0.41, 0.43, 0.44, 0.52, 0.58, 1.9]) addToSketch(sketch, latency);
+const pixels = emptySummary('numbers');
+for (const pixel of [0, 0, 3, 7, 12, 16]) addNumber(pixels, pixel, undefined);
+const labels = emptySummary('categories');
+for (const label of ['3', '3', '3', '8', '5']) addCategory(labels, label, undefined);
 const capabilities = {
   agentVersion: '0.1.0',
   platform: 'linux-x64',
@@ -168,6 +173,8 @@ const examples: Record<string, object> = {
         requests: 6,
         errors: { 'score.invalid-input': 1 },
         latencyMs: encodeSketch(sketch),
+        stages: { queueMs: encodeSketch(emptySketch()), computeMs: encodeSketch(sketch) },
+        tensors: { samples: 5, inputs: { image: encodeSummary(pixels) }, outputs: { label: encodeSummary(labels) } },
       },
     },
     system: {
@@ -178,6 +185,7 @@ const examples: Record<string, object> = {
       diskTotalBytes: 31_138_512_896,
       agentRssBytes: 98_566_144,
       hostsRssBytes: 141_557_760,
+      temperatureCelsius: 48.5,
       gpus: [{ name: 'NVIDIA Orin', busy: 0.31, memoryUsedBytes: 1_073_741_824, memoryTotalBytes: 8_589_934_592 }],
     },
   },

@@ -139,7 +139,14 @@ export const cloudConfigSchema = z.strictObject({
     .prefault({}),
   retention: z
     .strictObject({
-      telemetryDays: count.default(30).describe('telemetry older than this is removed'),
+      telemetryRawHours: count
+        .default(24)
+        .describe('batches of telemetry as they came are kept for so long, then minutes'),
+      telemetryMinuteDays: count.default(7).describe('minutes of telemetry are kept for so long, then hours'),
+      telemetryDays: count.default(30).describe('telemetry and events older than this are removed'),
+      telemetryMegabytes: count
+        .default(8192)
+        .describe('when the telemetry database is larger, the oldest goes before its time, the finest first'),
       auditDays: count.default(400).describe('entries of the audit log older than this are removed'),
       activityDays: count.default(90).describe('ended activities older than this are removed'),
       blobGraceHours: z.coerce

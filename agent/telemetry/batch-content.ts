@@ -2,7 +2,7 @@
  * What was counted and is not on disk yet. The hosts give each count once, so while the disk is full it
  * waits here, joined with what comes after it: memory grows with versions served, not with time.
  */
-import { decodeSketch, emptySketch, encodeSketch, mergeSketch } from '#shared/protocol/sketch.js';
+import { joinCounts, joinSketches, joinStages, joinTensors } from '#shared/protocol/merge-metrics.js';
 import type { ModuleMetrics, StreamKind, SystemMetrics } from '#shared/protocol/stream.js';
 
 /** A batch before it has its sequence. */
@@ -14,27 +14,40 @@ export interface BatchContent {
   readonly system?: SystemMetrics;
 }
 
-/** One batch for both; undefined when a module is of two versions in them, which no batch can say. */
+/** Of the modules of one batch, as JSON; the rest of a batch is small, and a message may have 128 KiB. */
+export const maxModulesLength = 96 * 1024;
+
+/**
+ * One batch for both; undefined when a module is of two versions in them, which no batch can say, or when it would be
+ * too large for a message.
+ */
 export function joinBatches(earlier: BatchContent, later: BatchContent): BatchContent | undefined {
-  const modules: Record<string, ModuleMetrics> = { ...earlier.modules };
+  const modules = new Map(Object.entries(earlier.modules));
   for (const [name, metrics] of Object.entries(later.modules)) {
-    const before = Object.hasOwn(modules, name) ? modules[name] : undefined;
+    const before = modules.get(name);
     const joined = before === undefined ? metrics : joinMetrics(before, metrics);
     if (joined === undefined) return undefined;
-    modules[name] = joined;
+    modules.set(name, joined);
   }
-  return { ...earlier, ...later, intervalMs: earlier.intervalMs + later.intervalMs, modules };
+  const joined = Object.fromEntries(modules);
+  if (modules.size > 1 && JSON.stringify(joined).length > maxModulesLength) return undefined;
+  return { ...earlier, ...later, intervalMs: earlier.intervalMs + later.intervalMs, modules: joined };
 }
 
 function joinMetrics(earlier: ModuleMetrics, later: ModuleMetrics): ModuleMetrics | undefined {
   const same =
     earlier.digest === later.digest && earlier.version === later.version && earlier.provider === later.provider;
   if (!same) return undefined;
-  const errors = { ...earlier.errors };
-  for (const [code, count] of Object.entries(later.errors)) errors[code] = (errors[code] ?? 0) + count;
-  const latency = emptySketch();
-  for (const { latencyMs } of [earlier, later]) mergeSketch(latency, decodeSketch(latencyMs) ?? emptySketch());
-  return { ...later, requests: earlier.requests + later.requests, errors, latencyMs: encodeSketch(latency) };
+  const stages = joinStages(earlier.stages, later.stages);
+  const tensors = joinTensors(earlier.tensors, later.tensors);
+  return {
+    ...later,
+    requests: earlier.requests + later.requests,
+    errors: joinCounts(earlier.errors, later.errors),
+    latencyMs: joinSketches(earlier.latencyMs, later.latencyMs),
+    ...(stages === undefined ? {} : { stages }),
+    ...(tensors === undefined ? {} : { tensors }),
+  };
 }
 
 /** A batch that counts nothing, to say that others are gone. */

@@ -6,7 +6,7 @@ import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { HostModuleStats } from '#shared/scoring/host-protocol.js';
 import type { ModuleMetrics, SystemMetrics } from '#shared/protocol/stream.js';
-import { type BatchContent, joinBatches } from '#agent/telemetry/batch-content.js';
+import { type BatchContent, joinBatches, maxModulesLength } from '#agent/telemetry/batch-content.js';
 import type { Spool } from '#agent/telemetry/spool.js';
 
 /** One entry for each version of a module that a host answered with. */
@@ -68,7 +68,7 @@ export class Collector {
   private async spool(modules: ModuleStats, system: SystemMetrics | undefined, intervalMs: number): Promise<void> {
     const { clock, generation, onError } = this.ports;
     const head = { at: toInstant(clock.now()), generation: generation() };
-    const [first, ...more] = oneVersionEach(modules);
+    const [first, ...more] = cutBySize(oneVersionEach(modules));
     this.keep({
       ...head,
       intervalMs: Math.max(0, intervalMs),
@@ -123,6 +123,29 @@ function oneVersionEach(modules: ModuleStats): Record<string, ModuleMetrics>[] {
   return batches.map((batch) => Object.fromEntries(batch));
 }
 
-function metricsOf({ digest, version, provider, requests, errors, latencyMs }: HostModuleStats): ModuleMetrics {
-  return { digest, version, provider, requests, errors: { ...errors }, latencyMs };
+/** Those that together are too large for a message are several. */
+function cutBySize(batches: readonly Record<string, ModuleMetrics>[]): Record<string, ModuleMetrics>[] {
+  return batches.flatMap((batch) => {
+    const cut: Record<string, ModuleMetrics>[] = [];
+    let length = Infinity;
+    for (const [name, metrics] of Object.entries(batch)) {
+      const own = JSON.stringify(metrics).length + name.length;
+      if (length + own > maxModulesLength) {
+        cut.push({});
+        length = 0;
+      }
+      Object.assign(cut.at(-1) ?? {}, { [name]: metrics });
+      length += own;
+    }
+    return cut;
+  });
+}
+
+function metricsOf(stats: HostModuleStats): ModuleMetrics {
+  const { digest, version, provider, requests, errors, latencyMs, stages, tensors } = stats;
+  return {
+    ...{ digest, version, provider, requests, errors: { ...errors }, latencyMs },
+    ...(stages === undefined ? {} : { stages }),
+    ...(tensors === undefined ? {} : { tensors }),
+  };
 }

@@ -1,15 +1,23 @@
-/** CPU, memory and disk of the machine, through systeminformation, and its GPUs. */
+/** CPU, memory, disk and temperature of the machine, through systeminformation, and its GPUs. */
 import si from 'systeminformation';
 import type { SystemMetrics } from '#shared/protocol/stream.js';
 import type { GpuReader } from '#agent/telemetry/gpu-metrics.js';
+import type { TemperatureReader } from '#agent/telemetry/temperature.js';
 
 /** @param folder the disk that is reported is the one it lies on */
 export async function readSystemMetrics(
   folder: string,
   hostsRssBytes: number,
   gpuReader: GpuReader,
+  temperatures: TemperatureReader,
 ): Promise<SystemMetrics> {
-  const [load, memory, disks, gpus] = await Promise.all([si.currentLoad(), si.mem(), si.fsSize(), gpuReader.read()]);
+  const [load, memory, disks, gpus, temperature] = await Promise.all([
+    si.currentLoad(),
+    si.mem(),
+    si.fsSize(),
+    gpuReader.read(),
+    temperatures.read(),
+  ]);
   const disk = disks
     .filter(({ mount }) => folder === mount || folder.startsWith(mount.endsWith('/') ? mount : `${mount}/`))
     .sort((a, b) => b.mount.length - a.mount.length)[0];
@@ -21,6 +29,7 @@ export async function readSystemMetrics(
     diskTotalBytes: disk?.size ?? 0,
     agentRssBytes: process.memoryUsage.rss(),
     hostsRssBytes,
+    ...(temperature === undefined ? {} : { temperatureCelsius: temperature }),
     ...(gpus.length === 0 ? {} : { gpus }),
   };
 }

@@ -1,4 +1,5 @@
 /** Telemetry and events of one boot, wired: what is counted goes to disk, and from there to the control plane. */
+import si from 'systeminformation';
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import type { DeviceEvent, StreamKind } from '#shared/protocol/stream.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
@@ -10,6 +11,7 @@ import { removeOldestSample } from '#agent/telemetry/oldest-sample.js';
 import { type Dropped, Spool } from '#agent/telemetry/spool.js';
 import { StreamSender } from '#agent/telemetry/stream-sender.js';
 import { readSystemMetrics } from '#agent/telemetry/system-metrics.js';
+import { TemperatureReader } from '#agent/telemetry/temperature.js';
 
 export interface TelemetryParts {
   readonly clock: Clock;
@@ -85,13 +87,14 @@ export async function createTelemetry(parts: TelemetryParts): Promise<Telemetry>
   const senders = { telemetry: telemetrySender, events: eventSender };
   const events = new EventLog({ clock, spool: spools.events, onSpooled: () => senders.events.wake(), onError });
   const gpus = new GpuReader({ clock });
+  const temperatures = new TemperatureReader(clock, () => si.cpuTemperature());
   const collector = new Collector(
     {
       clock,
       spool: spools.telemetry,
       generation: parts.generation,
       hostStats: parts.hostStats,
-      system: (hostsRssBytes) => readSystemMetrics(folder.root, hostsRssBytes, gpus),
+      system: (hostsRssBytes) => readSystemMetrics(folder.root, hostsRssBytes, gpus, temperatures),
       onSpooled: () => senders.telemetry.wake(),
       onError,
     },

@@ -35,7 +35,7 @@ import { deviceCount, fleetBody, fleetCounted, fleetCreate, fleetPatch } from '#
 import { imageBody, imageCreate } from '#cloud/http/schemas/images.js';
 import { modelBody, modelCreate, modelPatch } from '#cloud/http/schemas/models.js';
 import { loginBody, serverBody } from '#cloud/http/schemas/server.js';
-import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
+import { seriesBody, seriesQuery, telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 import { createdToken, selfBody, tokenBody, tokenCreate } from '#cloud/http/schemas/tokens.js';
 import {
   authorityRotationBody,
@@ -211,6 +211,7 @@ export const routes = {
     query: pageQuery,
     response: pageOf(eventBody),
   },
+  telemetrySeries: { method: 'GET', path: `${w}/telemetry`, query: seriesQuery, response: seriesBody },
   deviceTelemetry: {
     method: 'GET',
     path: `${w}/devices/:device/telemetry`,

@@ -10,6 +10,11 @@ export interface Counter {
   add(labels: Labels, amount?: number): void;
 }
 
+export interface Histogram {
+  /** @param counts one a bucket, not cumulative, the last for what is beyond all bounds */
+  add(labels: Labels, counts: readonly number[], sum: number): void;
+}
+
 interface LiveFamily extends Omit<Family, 'samples'> {
   collect(): readonly Sample[] | Promise<readonly Sample[]>;
 }
@@ -26,6 +31,31 @@ export class Metrics {
         const count = counts.get(key) ?? { labels, value: 0 };
         count.value += amount;
         counts.set(key, count);
+      },
+    };
+  }
+
+  /** @param bounds upper ones, ascending */
+  histogram(name: string, help: string, bounds: readonly number[]): Histogram {
+    const kept = new Map<string, { labels: Labels; counts: number[]; sum: number }>();
+    const samplesOf = ({ labels, counts, sum }: { labels: Labels; counts: number[]; sum: number }): Sample[] => {
+      let total = 0;
+      const buckets = counts.map((count, index) => {
+        const le = index < bounds.length ? String(bounds[index]) : '+Inf';
+        total += count;
+        return { suffix: '_bucket', labels: { ...labels, le }, value: total };
+      });
+      return [...buckets, { suffix: '_sum', labels, value: sum }, { suffix: '_count', labels, value: total }];
+    };
+    this.add({ name, help, type: 'histogram', collect: () => [...kept.values()].flatMap(samplesOf) });
+    return {
+      add: (labels, counts, sum) => {
+        const key = labelText(labels);
+        const zeros = new Array<number>(bounds.length + 1).fill(0);
+        const own = kept.get(key) ?? { labels, counts: zeros, sum: 0 };
+        for (const [index, count] of counts.entries()) own.counts[index] = (own.counts[index] ?? 0) + count;
+        own.sum += sum;
+        kept.set(key, own);
       },
     };
   }

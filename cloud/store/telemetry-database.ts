@@ -3,6 +3,7 @@ import type { Kysely } from 'kysely';
 import type { Migration } from './migrate.js';
 import * as spine from './migrations/telemetry-0001-spine.js';
 import * as gaps from './migrations/telemetry-0002-gaps.js';
+import * as rollups from './migrations/telemetry-0003-rollups.js';
 import { openSqlite } from './sqlite.js';
 import type { TelemetryDatabase } from './telemetry-tables.js';
 
@@ -11,6 +12,7 @@ export type TelemetryStore = Kysely<TelemetryDatabase>;
 export const telemetryMigrations: readonly Migration[] = [
   { name: 'telemetry-0001-spine', up: spine.up },
   { name: 'telemetry-0002-gaps', up: gaps.up },
+  { name: 'telemetry-0003-rollups', up: rollups.up },
 ];
 
 export async function openTelemetryDatabase(path: string): Promise<TelemetryStore> {

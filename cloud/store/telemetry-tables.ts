@@ -1,3 +1,5 @@
+import type { Generated } from 'kysely';
+
 /** The tables of the telemetry database: a file of its own, because losing its last second is no loss. */
 
 /** How far each (device, kind, boot) is stored; outlives the retention of what it counts. */
@@ -41,6 +43,45 @@ export interface ModuleMetricTable {
   errorsJson: string;
   /** EncodedSketch. */
   latencyJson: string;
+  /** ModuleDetail; null where the device told none. */
+  detailJson: string | null;
+}
+
+/** What one module version did on one device in one minute or hour, sketches merged. */
+export interface ModuleRollupTable {
+  workspace: string;
+  /** Seconds: 60 or 3600. */
+  resolution: number;
+  /** Epoch milliseconds, by `receivedAt` of what it is made of. */
+  startAt: number;
+  device: string;
+  module: string;
+  version: number;
+  digest: string;
+  /** Empty where the device named none. */
+  provider: string;
+  requests: number;
+  errorsJson: string;
+  latencyJson: string;
+  detailJson: string | null;
+}
+
+export interface SystemRollupTable {
+  workspace: string;
+  resolution: number;
+  startAt: number;
+  device: string;
+  readings: number;
+  /** SystemGauges. */
+  gaugesJson: string;
+  /** The last SystemMetrics of the span. */
+  lastJson: string;
+}
+
+/** How far something has come, by name. */
+export interface TelemetryCursorTable {
+  name: string;
+  value: number;
 }
 
 export interface SystemMetricTable {
@@ -55,6 +96,8 @@ export interface SystemMetricTable {
 }
 
 export interface DeviceEventTable {
+  /** Rises, and is never given twice. */
+  id: Generated<number>;
   workspace: string;
   device: string;
   receivedAt: number;
@@ -74,5 +117,8 @@ export interface TelemetryDatabase {
   streamGaps: StreamGapTable;
   moduleMetrics: ModuleMetricTable;
   systemMetrics: SystemMetricTable;
+  moduleRollups: ModuleRollupTable;
+  systemRollups: SystemRollupTable;
+  telemetryCursors: TelemetryCursorTable;
   deviceEvents: DeviceEventTable;
 }

@@ -17,7 +17,7 @@ import type { Broker } from '#cloud/mqtt/broker.js';
 import { type IngestResult, ingestOutcomes, type ReceivedBatch, type TelemetryPort } from './telemetry-port.js';
 
 export interface TelemetryIngestOptions {
-  readonly store: TelemetryPort;
+  readonly store: Pick<TelemetryPort, 'ingest'>;
   readonly broker: Broker;
   readonly live: LiveEvents;
   readonly clock: Clock;

@@ -1,6 +1,9 @@
 /** The telemetry store as its callers see it: in a worker in production, in place in tests. All plain data. */
 import type { Ack, DeviceEvent, StreamKind, SystemMetrics } from '#shared/protocol/stream.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
+import type { Metric } from './metric.js';
+import type { Retention, Thinned } from './retention.js';
+import type { RolledUp } from './roll-up.js';
 
 /** One batch as it arrived; decoded where it is stored. */
 export interface ReceivedBatch extends DeviceAddress {
@@ -26,6 +29,21 @@ export interface TelemetryQuestion extends DeviceAddress {
   readonly module?: string;
 }
 
+export type Quantiles = Record<'p50' | 'p90' | 'p99' | 'max' | 'mean', number | null>;
+
+/** What one input or output was like, of the requests that were looked at. */
+export interface TensorTelemetry {
+  readonly side: 'input' | 'output';
+  readonly name: string;
+  readonly elements: number;
+  readonly missing: number;
+  /** Of numbers. */
+  readonly numbers?: Record<'nan' | 'infinite', number> &
+    Record<'min' | 'max' | 'mean' | 'p10' | 'p50' | 'p90', number | null>;
+  /** Of categories: the most frequent first. */
+  readonly categories?: { readonly value: string; readonly count: number }[];
+}
+
 export interface ModuleTelemetry {
   readonly module: string;
   readonly version: number;
@@ -33,7 +51,11 @@ export interface ModuleTelemetry {
   readonly provider?: string;
   readonly requests: number;
   readonly errors: Record<string, number>;
-  readonly latencyMs: Record<'p50' | 'p90' | 'p99' | 'max' | 'mean', number | null>;
+  readonly latencyMs: Quantiles;
+  /** Where the device told them. */
+  readonly queueMs?: Quantiles;
+  readonly computeMs?: Quantiles;
+  readonly tensors?: TensorTelemetry[];
 }
 
 /** Batches `from` to `upTo` of a boot's stream that the device let go. */
@@ -54,6 +76,56 @@ export interface TelemetryAnswer {
   readonly gaps: readonly StreamGap[];
   readonly modules: readonly ModuleTelemetry[];
   readonly system: SystemMetrics | undefined;
+}
+
+export type SeriesKey = 'device' | 'module' | 'version';
+
+/** One metric over time. Instants are epoch milliseconds by the control plane's clock. */
+export interface SeriesQuestion {
+  readonly workspace: string;
+  readonly metric: Metric;
+  readonly fromMs: number;
+  readonly toMs: number;
+  /** At least a minute. */
+  readonly stepMs: number;
+  /** A line for each; absent: one for all. */
+  readonly by?: SeriesKey | undefined;
+  readonly device?: string | undefined;
+  readonly module?: string | undefined;
+  readonly version?: number | undefined;
+}
+
+export interface Series {
+  /** The device, the module, or module:version; empty where it is the line of all. */
+  readonly key: string;
+  /** One for each step; null where nothing was told. */
+  readonly values: readonly (number | null)[];
+  /** What they rest on: requests, runs, elements, or readings. */
+  readonly samples: number;
+}
+
+export interface SeriesAnswer {
+  /** As it was read: a step begins with its minute or hour. */
+  readonly fromMs: number;
+  readonly stepMs: number;
+  /** Seconds that what it is made of stands for. */
+  readonly resolution: number;
+  readonly series: readonly Series[];
+  /** Lines that were too many to tell. */
+  readonly leftOff: number;
+}
+
+export interface NewEventsQuestion {
+  readonly workspace: string;
+  /** `upTo` of the answer before. */
+  readonly after: number;
+  readonly limit: number;
+}
+
+export interface NewEvents {
+  readonly events: readonly (StoredEvent & { readonly device: string; readonly id: number })[];
+  /** The last event there ever was, of any workspace; a number is never given twice. */
+  readonly newest: number;
 }
 
 export interface EventsQuestion extends DeviceAddress {
@@ -82,6 +154,13 @@ export interface TelemetryPort {
   ingest(batches: readonly ReceivedBatch[]): Promise<IngestResult>;
   telemetry(question: TelemetryQuestion): Promise<TelemetryAnswer>;
   events(question: EventsQuestion): Promise<EventsAnswer>;
+  series(question: SeriesQuestion): Promise<SeriesAnswer>;
+  /** In the order in which they were stored. */
+  newEvents(question: NewEventsQuestion): Promise<NewEvents>;
+  /** A step of summing up; what is new by minute is told once. */
+  rollUp(): Promise<RolledUp>;
+  /** A step of forgetting by kind and age, and by size. */
+  thin(retention: Retention): Promise<Thinned>;
   /** Removes rows received before the instant; marks stay. @returns rows removed */
   prune(beforeMs: number): Promise<number>;
   /** Removes all that devices of the workspace ever said, marks included: a later one of this name starts anew. */

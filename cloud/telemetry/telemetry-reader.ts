@@ -1,51 +1,23 @@
 /** Questions to the telemetry database. Rows are read in pages, so a year asked for does not fill the memory. */
 import { sql } from 'kysely';
 import type { TelemetryStore } from '#cloud/store/telemetry-database.js';
-import {
-  decodeSketch,
-  emptySketch,
-  encodedSketchSchema,
-  mergeSketch,
-  quantile,
-  type Sketch,
-} from '#shared/protocol/sketch.js';
 import { systemMetricsSchema } from '#shared/protocol/stream.js';
-import type {
-  EventsAnswer,
-  EventsQuestion,
-  ModuleTelemetry,
-  StreamGap,
-  TelemetryAnswer,
-  TelemetryQuestion,
-} from './telemetry-port.js';
+import { ModuleGathering, type ModuleRow } from './module-gathering.js';
+import { floors } from './retention.js';
+import { readCursor, type Resolution, startOf } from './roll-up.js';
+import type { ModuleTelemetry, StreamGap, TelemetryAnswer, TelemetryQuestion } from './telemetry-port.js';
+
+type Source = 'raw' | Resolution;
 
 const pageSize = 5_000;
 const maxGaps = 100;
 
-interface Gathered {
-  readonly module: string;
-  readonly version: number;
-  readonly digest: string;
-  readonly provider: string | null;
-  requests: number;
-  readonly errors: Record<string, number>;
-  readonly latency: Sketch;
-}
-
 export async function readTelemetry(db: TelemetryStore, question: TelemetryQuestion): Promise<TelemetryAnswer> {
   const { workspace, device, fromMs } = question;
-  const modules = await gatherModules(db, question);
-  const system = await db
-    .selectFrom('systemMetrics')
-    .select('systemJson')
-    .where('workspace', '=', workspace)
-    .where('device', '=', device)
-    .where('receivedAt', '>=', fromMs)
-    .orderBy('receivedAt', 'desc')
-    .orderBy(sql`rowid`, 'desc')
-    .limit(1)
-    .executeTakeFirst();
-  const { batches, lastAt } = await countBatches(db, question);
+  const source = await sourceOf(db, fromMs);
+  const modules = await gatherModules(db, question, source);
+  const system = await lastSystem(db, question, source);
+  const { batches, lastAt } = await countBatches(db, question, source);
   const dropped = await db
     .selectFrom('streamMarks')
     .select((query) => query.fn.sum<number>('dropped').as('dropped'))
@@ -59,28 +31,14 @@ export async function readTelemetry(db: TelemetryStore, question: TelemetryQuest
     dropped: Number(dropped?.dropped ?? 0),
     gaps: await readGaps(db, question),
     modules,
-    system: system && systemMetricsSchema.parse(JSON.parse(system.systemJson)),
+    system: system === undefined ? undefined : systemMetricsSchema.parse(JSON.parse(system)),
   };
 }
 
-export async function readEvents(db: TelemetryStore, question: EventsQuestion): Promise<EventsAnswer> {
-  const query = db
-    .selectFrom('deviceEvents')
-    .select([sql<number>`rowid`.as('row'), 'at', 'receivedAt', 'level', 'type', 'module', 'message'])
-    .where('workspace', '=', question.workspace)
-    .where('device', '=', question.device)
-    .orderBy(sql`rowid`, 'desc')
-    .limit(question.limit + 1);
-  const rows = await (question.before === undefined
-    ? query
-    : query.where(sql<number>`rowid`, '<', question.before)
-  ).execute();
-  const shown = rows.slice(0, question.limit);
-  const last = shown.at(-1);
-  return {
-    events: shown.map(({ row: _row, module, ...event }) => ({ ...event, ...(module === null ? {} : { module }) })),
-    ...(rows.length > question.limit && last ? { next: last.row } : {}),
-  };
+/** Batches as they came where they are still there for all of the span, else the finest that is. */
+async function sourceOf(db: TelemetryStore, fromMs: number): Promise<Source> {
+  if (fromMs >= (await readCursor(db, floors.raw))) return 'raw';
+  return fromMs >= (await readCursor(db, floors.minutes)) ? 60 : 3600;
 }
 
 async function readGaps(db: TelemetryStore, { workspace, device }: TelemetryQuestion): Promise<StreamGap[]> {
@@ -103,22 +61,37 @@ async function readGaps(db: TelemetryStore, { workspace, device }: TelemetryQues
   }));
 }
 
-async function gatherModules(db: TelemetryStore, question: TelemetryQuestion): Promise<ModuleTelemetry[]> {
-  const gathered = new Map<string, Gathered>();
-  let after = 0;
-  for (;;) {
+async function gatherModules(
+  db: TelemetryStore,
+  question: TelemetryQuestion,
+  source: Source,
+): Promise<ModuleTelemetry[]> {
+  const gathering = new ModuleGathering();
+  if (source === 'raw') await eachBatchRow(db, question, (row) => gathering.add(row));
+  else {
+    const base = db
+      .selectFrom('moduleRollups')
+      .select(['module', 'version', 'digest', 'provider', 'requests', 'errorsJson', 'latencyJson', 'detailJson'])
+      .where('workspace', '=', question.workspace)
+      .where('device', '=', question.device)
+      .where('resolution', '=', source)
+      .where('startAt', '>=', startOf(question.fromMs, source));
+    const rows = await (question.module === undefined ? base : base.where('module', '=', question.module)).execute();
+    for (const row of rows) gathering.add({ ...row, provider: row.provider === '' ? null : row.provider });
+  }
+  return gathering.answer();
+}
+
+async function eachBatchRow(
+  db: TelemetryStore,
+  question: TelemetryQuestion,
+  use: (row: ModuleRow) => void,
+): Promise<void> {
+  for (let after = 0; ; ) {
     const base = db
       .selectFrom('moduleMetrics')
-      .select([
-        sql<number>`rowid`.as('row'),
-        'module',
-        'version',
-        'digest',
-        'provider',
-        'requests',
-        'errorsJson',
-        'latencyJson',
-      ])
+      .select([sql<number>`rowid`.as('row'), 'module', 'version', 'digest', 'provider', 'requests'])
+      .select(['errorsJson', 'latencyJson', 'detailJson'])
       .where('workspace', '=', question.workspace)
       .where('device', '=', question.device)
       .where('receivedAt', '>=', question.fromMs)
@@ -126,49 +99,57 @@ async function gatherModules(db: TelemetryStore, question: TelemetryQuestion): P
       .orderBy(sql`rowid`)
       .limit(pageSize);
     const page = await (question.module === undefined ? base : base.where('module', '=', question.module)).execute();
-    for (const row of page) {
-      const key = JSON.stringify([row.module, row.version, row.digest, row.provider]);
-      const into = gathered.get(key) ?? { ...row, requests: 0, errors: {}, latency: emptySketch() };
-      gathered.set(key, into);
-      into.requests += row.requests;
-      for (const [code, count] of Object.entries(JSON.parse(row.errorsJson) as Record<string, number>)) {
-        into.errors[code] = (into.errors[code] ?? 0) + count;
-      }
-      // A device may have sent a sketch that is none; its counts still count.
-      const sketch = decodeSketch(encodedSketchSchema.parse(JSON.parse(row.latencyJson)));
-      if (sketch) mergeSketch(into.latency, sketch);
-    }
+    for (const row of page) use(row);
     const last = page.at(-1);
-    if (page.length < pageSize || !last) break;
+    if (page.length < pageSize || !last) return;
     after = last.row;
   }
-  return [...gathered.values()]
-    .map(summarise)
-    .sort((a, b) => (a.module === b.module ? a.version - b.version : a.module < b.module ? -1 : 1));
 }
 
-function summarise({ module, version, digest, provider, requests, errors, latency }: Gathered): ModuleTelemetry {
-  return {
-    module,
-    version,
-    digest,
-    ...(provider === null ? {} : { provider }),
-    requests,
-    errors,
-    latencyMs: {
-      p50: quantile(latency, 0.5),
-      p90: quantile(latency, 0.9),
-      p99: quantile(latency, 0.99),
-      max: latency.max,
-      mean: latency.count === 0 ? null : latency.sum / latency.count,
-    },
-  };
+async function lastSystem(
+  db: TelemetryStore,
+  { workspace, device, fromMs }: TelemetryQuestion,
+  source: Source,
+): Promise<string | undefined> {
+  if (source !== 'raw') {
+    const row = await db
+      .selectFrom('systemRollups')
+      .select('lastJson')
+      .where('workspace', '=', workspace)
+      .where('device', '=', device)
+      .where('resolution', '=', source)
+      .where('startAt', '>=', startOf(fromMs, source))
+      .orderBy('startAt', 'desc')
+      .limit(1)
+      .executeTakeFirst();
+    return row?.lastJson;
+  }
+  const row = await db
+    .selectFrom('systemMetrics')
+    .select('systemJson')
+    .where('workspace', '=', workspace)
+    .where('device', '=', device)
+    .where('receivedAt', '>=', fromMs)
+    .orderBy('receivedAt', 'desc')
+    .orderBy(sql`rowid`, 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.systemJson;
 }
 
 async function countBatches(
   db: TelemetryStore,
   { workspace, device, fromMs }: TelemetryQuestion,
+  source: Source,
 ): Promise<{ batches: number; lastAt: number | null }> {
+  if (source !== 'raw') {
+    // Each batch of an interval tells of the machine; only the last one of a host that was replaced does not.
+    const counted = await sql<{ batches: number; lastAt: number | null }>`
+      select coalesce(sum(readings), 0) as batches, max(startAt) as lastAt from systemRollups
+        where workspace = ${workspace} and device = ${device} and resolution = ${source}
+          and startAt >= ${startOf(fromMs, source)}`.execute(db);
+    return counted.rows[0] ?? { batches: 0, lastAt: null };
+  }
   const result = await sql<{ batches: number; lastAt: number | null }>`
     select count(*) as batches, max(receivedAt) as lastAt from (
       select bootId, sequence, receivedAt from moduleMetrics

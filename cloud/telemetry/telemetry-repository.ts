@@ -1,24 +1,44 @@
 /** The telemetry database behind its port, in the thread that constructs it. */
 import { sql } from 'kysely';
 import { openTelemetryDatabase, type TelemetryStore } from '#cloud/store/telemetry-database.js';
+import { readEvents, readNewEvents } from './event-reader.js';
+import { followRemoval, pruneStep, type Retention, type Thinned, thinStep } from './retention.js';
+import { type ModuleRollup, type RolledUp, rollUp } from './roll-up.js';
+import { readSeries } from './series-reader.js';
 import type {
   EventsAnswer,
   EventsQuestion,
   IngestResult,
+  NewEvents,
+  NewEventsQuestion,
   ReceivedBatch,
+  SeriesAnswer,
+  SeriesQuestion,
   TelemetryAnswer,
   TelemetryPort,
   TelemetryQuestion,
 } from './telemetry-port.js';
-import { readEvents, readTelemetry } from './telemetry-reader.js';
+import { readTelemetry } from './telemetry-reader.js';
 import { writeBatches } from './telemetry-writer.js';
 
-/** What is forgotten in time. */
-const tables = ['moduleMetrics', 'systemMetrics', 'deviceEvents'] as const;
-/** Rows removed in one statement: ingestion goes on between two. */
-const rowsPerPrune = 10_000;
+const tables = [
+  'moduleMetrics',
+  'systemMetrics',
+  'moduleRollups',
+  'systemRollups',
+  'deviceEvents',
+  'streamGaps',
+  'streamMarks',
+] as const;
+/** Rows removed in one statement. */
+const rowsPerErasure = 10_000;
+/** A question does not wait for more: what lags behind is told by the next. */
+const stepsBeforeAnswer = 5;
 
 export class TelemetryRepository implements TelemetryPort {
+  /** Summed up on the way of questions, and not yet told to who asks for sums. */
+  private untold: ModuleRollup[] = [];
+
   private constructor(private readonly db: TelemetryStore) {}
 
   static async open(path: string): Promise<TelemetryRepository> {
@@ -29,7 +49,8 @@ export class TelemetryRepository implements TelemetryPort {
     return writeBatches(this.db, batches);
   }
 
-  telemetry(question: TelemetryQuestion): Promise<TelemetryAnswer> {
+  async telemetry(question: TelemetryQuestion): Promise<TelemetryAnswer> {
+    await this.catchUp();
     return readTelemetry(this.db, question);
   }
 
@@ -37,32 +58,64 @@ export class TelemetryRepository implements TelemetryPort {
     return readEvents(this.db, question);
   }
 
+  newEvents(question: NewEventsQuestion): Promise<NewEvents> {
+    return readNewEvents(this.db, question);
+  }
+
+  async series(question: SeriesQuestion): Promise<SeriesAnswer> {
+    await this.catchUp();
+    return readSeries(this.db, question);
+  }
+
+  async rollUp(): Promise<RolledUp> {
+    const { minutes, caughtUp } = await rollUp(this.db);
+    const told = [...this.untold, ...minutes];
+    this.untold = [];
+    return { minutes: told, caughtUp };
+  }
+
+  async thin(retention: Retention): Promise<Thinned> {
+    // What is not summed up yet is not forgotten.
+    if (!(await this.catchUp())) return { removed: 0, more: true };
+    return thinStep(this.db, retention);
+  }
+
   async prune(beforeMs: number): Promise<number> {
     let removed = 0;
-    for (const table of tables) {
-      for (;;) {
-        const result = await sql`delete from ${sql.table(table)} where rowid in (
-          select rowid from ${sql.table(table)} where receivedAt < ${beforeMs} limit ${rowsPerPrune})`.execute(this.db);
-        const rows = Number(result.numAffectedRows ?? 0n);
-        removed += rows;
-        if (rows < rowsPerPrune) break;
-      }
+    for (let step = await pruneStep(this.db, beforeMs); step.more; step = await pruneStep(this.db, beforeMs)) {
+      removed += step.removed;
     }
     return removed;
   }
 
   /** What was said goes first: while a mark stands, nothing of what it covers is stored again. */
   async eraseWorkspace(workspace: string): Promise<void> {
-    for (const table of [...tables, 'streamGaps', 'streamMarks'] as const) {
+    for (const table of tables) {
       for (;;) {
-        const result = await sql`delete from ${sql.table(table)} where rowid in (
-          select rowid from ${sql.table(table)} where workspace = ${workspace} limit ${rowsPerPrune})`.execute(this.db);
-        if (Number(result.numAffectedRows ?? 0n) < rowsPerPrune) break;
+        const removed = await this.db.transaction().execute(async (transaction) => {
+          const result = await sql`delete from ${sql.table(table)} where rowid in (
+            select rowid from ${sql.table(table)} where workspace = ${workspace} limit ${rowsPerErasure})`.execute(
+            transaction,
+          );
+          if (table === 'moduleMetrics' || table === 'systemMetrics') await followRemoval(transaction, table);
+          return Number(result.numAffectedRows ?? 0n);
+        });
+        if (removed < rowsPerErasure) break;
       }
     }
   }
 
   async close(): Promise<void> {
     await this.db.destroy();
+  }
+
+  /** @returns whether all is summed up */
+  private async catchUp(): Promise<boolean> {
+    for (let step = 0; step < stepsBeforeAnswer; step++) {
+      const { minutes, caughtUp } = await rollUp(this.db);
+      this.untold.push(...minutes);
+      if (caughtUp) return true;
+    }
+    return false;
   }
 }

@@ -1,15 +1,7 @@
 /** The telemetry store in a thread of its own, so that its commits never hold up the broker or the API. */
 import { Worker } from 'node:worker_threads';
 import { AppError, type Problem } from '#shared/kernel/errors.js';
-import type {
-  EventsAnswer,
-  EventsQuestion,
-  IngestResult,
-  ReceivedBatch,
-  TelemetryAnswer,
-  TelemetryPort,
-  TelemetryQuestion,
-} from './telemetry-port.js';
+import type { TelemetryPort } from './telemetry-port.js';
 import type { WorkerCall, WorkerMessage, WorkerRequest } from './telemetry-worker-protocol.js';
 
 export interface TelemetryWorkerOptions {
@@ -47,30 +39,20 @@ export class TelemetryWorkerClient implements TelemetryPort {
     return client;
   }
 
-  async ingest(batches: readonly ReceivedBatch[]): Promise<IngestResult> {
-    return (await this.call({ kind: 'ingest', batches })) as IngestResult;
-  }
-
-  async telemetry(question: TelemetryQuestion): Promise<TelemetryAnswer> {
-    return (await this.call({ kind: 'telemetry', question })) as TelemetryAnswer;
-  }
-
-  async events(question: EventsQuestion): Promise<EventsAnswer> {
-    return (await this.call({ kind: 'events', question })) as EventsAnswer;
-  }
-
-  async prune(beforeMs: number): Promise<number> {
-    return (await this.call({ kind: 'prune', beforeMs })) as number;
-  }
-
-  async eraseWorkspace(workspace: string): Promise<void> {
-    await this.call({ kind: 'eraseWorkspace', workspace });
-  }
+  readonly ingest = this.calling('ingest');
+  readonly telemetry = this.calling('telemetry');
+  readonly events = this.calling('events');
+  readonly series = this.calling('series');
+  readonly newEvents = this.calling('newEvents');
+  readonly rollUp = this.calling('rollUp');
+  readonly thin = this.calling('thin');
+  readonly prune = this.calling('prune');
+  readonly eraseWorkspace = this.calling('eraseWorkspace');
 
   async close(): Promise<void> {
     if (this.closing) return;
     const exited = new Promise<void>((resolve) => this.worker.once('exit', () => resolve()));
-    const closed = this.call({ kind: 'close' });
+    const closed = this.call({ kind: 'close', args: [] });
     this.closing = true;
     await closed;
     await exited;
@@ -83,6 +65,13 @@ export class TelemetryWorkerClient implements TelemetryPort {
     });
     this.worker.on('error', (error) => this.fail(error));
     this.worker.on('exit', (code) => this.fail(new Error(`the telemetry thread ended with code ${String(code)}`)));
+  }
+
+  private calling<Kind extends keyof TelemetryPort>(kind: Kind): TelemetryPort[Kind] {
+    // A method of the port with its arguments is a call, and what comes back is what it resolves with.
+    const method = (...args: readonly unknown[]): Promise<unknown> =>
+      this.call({ kind, args } as unknown as WorkerCall);
+    return method as unknown as TelemetryPort[Kind];
   }
 
   private call(call: WorkerCall): Promise<unknown> {

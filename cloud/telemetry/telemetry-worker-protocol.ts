@@ -1,14 +1,10 @@
-/** What goes between the control plane's main thread and the telemetry worker. */
+/** What goes between the control plane's main thread and the telemetry worker: calls of the port, by name. */
 import type { Problem } from '#shared/kernel/errors.js';
-import type { EventsQuestion, ReceivedBatch, TelemetryQuestion } from './telemetry-port.js';
+import type { TelemetryPort } from './telemetry-port.js';
 
-export type WorkerCall =
-  | { readonly kind: 'ingest'; readonly batches: readonly ReceivedBatch[] }
-  | { readonly kind: 'telemetry'; readonly question: TelemetryQuestion }
-  | { readonly kind: 'events'; readonly question: EventsQuestion }
-  | { readonly kind: 'prune'; readonly beforeMs: number }
-  | { readonly kind: 'eraseWorkspace'; readonly workspace: string }
-  | { readonly kind: 'close' };
+export type WorkerCall = {
+  [Kind in keyof TelemetryPort]: { readonly kind: Kind; readonly args: Parameters<TelemetryPort[Kind]> };
+}[keyof TelemetryPort];
 
 export interface WorkerRequest {
   readonly id: number;

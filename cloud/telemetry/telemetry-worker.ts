@@ -33,22 +33,10 @@ async function answer(id: number, call: WorkerCall): Promise<void> {
   if (call.kind === 'close') port?.close();
 }
 
-async function perform(call: WorkerCall): Promise<unknown> {
-  switch (call.kind) {
-    case 'ingest':
-      return store.ingest(call.batches);
-    case 'telemetry':
-      return store.telemetry(call.question);
-    case 'events':
-      return store.events(call.question);
-    case 'prune':
-      return store.prune(call.beforeMs);
-    case 'eraseWorkspace':
-      return store.eraseWorkspace(call.workspace);
-    case 'close':
-      await store.close();
-      return undefined;
-  }
+function perform({ kind, args }: WorkerCall): Promise<unknown> {
+  // The types of both ends are one: the arguments are those of the method.
+  const method = store[kind] as (...given: unknown[]) => Promise<unknown>;
+  return method.apply(store, args);
 }
 
 /** The main thread logs it, so what SQLite said goes along. */

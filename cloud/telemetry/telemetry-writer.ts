@@ -22,6 +22,7 @@ import {
   type TelemetryBatch,
   telemetryBatchSchema,
 } from '#shared/protocol/stream.js';
+import { detailJsonOf } from './module-detail.js';
 import type { IngestOutcome, IngestResult, ReceivedBatch } from './telemetry-port.js';
 
 /** The least that must be readable to know what a batch is. */
@@ -178,6 +179,7 @@ function collectTelemetry({ workspace, device, receivedAt }: ReceivedBatch, batc
       requests: metrics.requests,
       errorsJson: JSON.stringify(metrics.errors),
       latencyJson: JSON.stringify(metrics.latencyMs),
+      detailJson: detailJsonOf(metrics),
     });
   }
   if (batch.system) rows.systems.push({ ...head, systemJson: JSON.stringify(batch.system) });

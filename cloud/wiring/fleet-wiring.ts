@@ -30,6 +30,7 @@ import { deviceTelemetryRoutes } from '#cloud/http/routes/device-telemetry-route
 import { type EnrolmentTokensRouteDeps, enrolmentTokensRoutes } from '#cloud/http/routes/enrolment-tokens-routes.js';
 import { fleetClaimsRoutes } from '#cloud/http/routes/fleet-claims-routes.js';
 import { fleetRoutes } from '#cloud/http/routes/fleet-routes.js';
+import { telemetryRoutes } from '#cloud/http/routes/telemetry-routes.js';
 import { serverRoutes } from '#cloud/http/routes/server-routes.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { BlockAllowance } from '#cloud/mqtt/block-allowance.js';
@@ -42,6 +43,7 @@ import { reachableHost, wireBroker, type WiredBroker } from './broker-wiring.js'
 import type { Ground, Part } from './ground.js';
 import { wireEnrolment } from './enrolment-wiring.js';
 import { openIdentity } from './identity-wiring.js';
+import { keepTelemetry } from './telemetry-wiring.js';
 import { openDirector, type WiredTrust, wireTrust } from './trust-wiring.js';
 
 export interface FleetPart extends Part {
@@ -158,7 +160,8 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   });
   const devicesAsk: GatewayRouteDeps = { clock, enrolment, renewal, trust: () => toldAtEnrolment(director, wired) };
   const gatewayUrl = await openGateway(ground, identity, devicesAsk, wired);
-  keepUp(ground, twin, trust, enrolment, telemetry);
+  keepUp(ground, twin, trust, enrolment);
+  keepTelemetry(ground, telemetry);
   addGauges(ground, wired, devices, outboxRows);
 
   const retirement = new Retirement({ twin, known, access, live });
@@ -178,6 +181,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       fleetRoutes({ fleets: new FleetRepository(control), devices, deployments, search, clock }),
       deviceModulesRoutes({ twin }),
       deviceTelemetryRoutes({ devices, telemetry, clock }),
+      telemetryRoutes({ telemetry, clock }),
       deviceEventsRoutes({ devices, telemetry }),
       deviceCommandsRoutes({ commands }),
       trust.routes,
@@ -232,20 +236,12 @@ async function openGateway(
   return advertiseUrl ?? `https://${reachableHost(host)}:${String(bound)}`;
 }
 
-/** What time asks for: documents renewed before they expire, old telemetry and ended tokens removed. */
-function keepUp(
-  { config, clock, logger, shutdown }: Ground,
-  twin: Twin,
-  trust: WiredTrust,
-  enrolment: Enrolment,
-  telemetry: TelemetryPort,
-): void {
+/** What time asks for: documents renewed before they expire, ended tokens removed. */
+function keepUp({ clock, logger, shutdown }: Ground, twin: Twin, trust: WiredTrust, enrolment: Enrolment): void {
   const run = async (): Promise<void> => {
     while ((await twin.renewExpiring(renewalsPerStep)) > 0);
     trust.upkeep.wake();
     await enrolment.tokens.removeEnded(toInstant(clock.now() - 30 * dayMs));
-    const removed = await telemetry.prune(clock.now() - config.retention.telemetryDays * dayMs);
-    if (removed > 0) logger.info({ rows: removed }, 'old telemetry was removed');
   };
   shutdown.add('fleet upkeep', startRecurring({ name: 'fleet upkeep', everyMs: hourMs, run }, clock, logger));
 }

@@ -4,11 +4,13 @@
  * and read from the copy, so that what was checked is what was packed.
  */
 import { readFile, realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import type { Digest } from '#shared/protocol/primitives.js';
 import { diskError } from '#shared/platform/atomic-file.js';
 import { checkManifest, maxWeightBytes } from './check-image.js';
+import { checkTelemetry } from './check-telemetry.js';
 import { buildChunkMap, encodeChunkMap, maxChunkMapBytes } from './chunk-map.js';
 import { maxGoldenBytes, readGoldenFile } from './golden-file.js';
 import type { ChunkMap, Descriptor, ImageManifest } from './image-schema.js';
@@ -24,7 +26,7 @@ import {
 } from './module-files.js';
 import { goldenSchema, type ModuleManifest } from './module-manifest.js';
 import { addToIndex, blobPath, copyBlob, writeBlob, writeLayout } from './oci-layout.js';
-import { type OnnxModel, readOnnx } from './onnx/read-onnx.js';
+import { type OnnxModel, type OnnxSignature, readOnnx } from './onnx/read-onnx.js';
 import { encodeModuleManifest, maxManifestBytes, readModuleManifest } from './read-manifest.js';
 import { moduleRoutes, ownRouteProblems } from './routes/check-routes.js';
 import { type ArchiveFile, writeArchive } from './write-archive.js';
@@ -86,11 +88,14 @@ export async function buildImage(input: BuildInput): Promise<BuiltImage> {
   await writeLayout(input.layout);
 
   const weights: Layer[] = [];
+  const signatures = new Map<string, OnnxSignature>();
   for (const source of sources) {
     const { onnx, layers } = await packModel(source, input);
     if (given.flavor === 'onnx') refuseRoutes(given, onnx, folder);
     weights.push(...layers);
+    signatures.set(source.name, onnx.signature);
   }
+  checkTelemetry(given, signatures, join(folder, 'module.yaml'));
   const packed = packedManifest(given, sources, code);
   const layers = [
     await packBytes(input.layout, encodeModuleManifest(packed), mediaTypes.moduleManifest, packedPaths.manifest),

@@ -1,5 +1,6 @@
 /** The parts of `module.yaml` that say how a module's models are run. Every part has defaults that work. */
 import * as z from 'zod';
+import { telemetrySchema } from './telemetry-options.js';
 
 /** Requests that wait together are run together, where the model allows it. */
 export const batchingSchema = z.strictObject({
@@ -80,6 +81,7 @@ export const scoringOptionsSchema = z.strictObject({
   script: scriptSchema.prefault({}),
   cache: cacheSchema.optional(),
   capture: captureSchema.optional(),
+  telemetry: telemetrySchema.optional(),
 });
 
 /** As configured, with the defaults filled in. */

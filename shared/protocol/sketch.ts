@@ -69,6 +69,23 @@ export function quantile(sketch: Sketch, q: number): number | null {
   return sketch.max;
 }
 
+/**
+ * Values up to each bound, and beyond the last, as a histogram has them; a bucket that a bound cuts counts whole where
+ * its middle is.
+ *
+ * @param bounds ascending
+ */
+export function histogramOf(sketch: Sketch, bounds: readonly number[]): number[] {
+  const counts = new Array<number>(bounds.length + 1).fill(0);
+  for (const [bucket, count] of sketch.buckets) {
+    const value = middleOf(bucket);
+    const found = bounds.findIndex((bound) => value <= bound);
+    const at = found < 0 ? bounds.length : found;
+    counts[at] = (counts[at] ?? 0) + count;
+  }
+  return counts;
+}
+
 export function encodeSketch(sketch: Sketch): EncodedSketch {
   const bytes: number[] = [];
   let last = 0;

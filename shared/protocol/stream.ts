@@ -6,6 +6,7 @@
 import * as z from 'zod';
 import { counterSchema, digestSchema, instantSchema, nameSchema, schemaVersion } from './primitives.js';
 import { encodedSketchSchema } from './sketch.js';
+import { encodedSummarySchema } from './summary.js';
 
 export const streamKinds = ['telemetry', 'events'] as const;
 export type StreamKind = (typeof streamKinds)[number];
@@ -25,6 +26,26 @@ const batchHead = {
   at: instantSchema,
 };
 
+/** Where the time of answered requests went, in milliseconds. */
+export const stageLatencySchema = z.object({
+  /** From the last byte of a request to its run. */
+  queueMs: encodedSketchSchema,
+  /** One value a run of a model, which may serve several requests: reading, running, writing. */
+  computeMs: encodedSketchSchema,
+});
+export type StageLatency = z.infer<typeof stageLatencySchema>;
+
+/** By the tensor's name; of a module with several models `model/tensor`. */
+const summariesSchema = z.record(z.string().max(512), encodedSummarySchema);
+
+/** What the module's manifest asks for, of requests that were looked at. */
+export const tensorSummariesSchema = z.object({
+  samples: counterSchema,
+  inputs: summariesSchema,
+  outputs: summariesSchema,
+});
+export type TensorSummaries = z.infer<typeof tensorSummariesSchema>;
+
 /** What one module did in one interval. Counts are deltas. */
 export const moduleMetricsSchema = z.object({
   digest: digestSchema,
@@ -35,6 +56,8 @@ export const moduleMetricsSchema = z.object({
   errors: z.record(z.string().max(64), counterSchema),
   /** Latency of answered requests in milliseconds, from the last byte received to the first sent. */
   latencyMs: encodedSketchSchema,
+  stages: stageLatencySchema.optional(),
+  tensors: tensorSummariesSchema.optional(),
 });
 export type ModuleMetrics = z.infer<typeof moduleMetricsSchema>;
 
@@ -61,6 +84,8 @@ export const systemMetricsSchema = z.object({
   /** Resident memory of the agent process and of all scoring hosts. */
   agentRssBytes: z.number(),
   hostsRssBytes: z.number(),
+  /** Of the hottest processor sensor, in degrees Celsius; absent where none can be read. */
+  temperatureCelsius: z.number().min(-100).max(300).optional(),
   /** Absent where none can be read. */
   gpus: z.array(gpuMetricsSchema).max(maxGpus).optional(),
 });

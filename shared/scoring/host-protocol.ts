@@ -5,6 +5,7 @@
 import type { Problem } from '#shared/kernel/errors.js';
 import type { ScoringOptions } from '#shared/package/scoring-options.js';
 import type { EncodedSketch } from '#shared/protocol/sketch.js';
+import type { StageLatency, TensorSummaries } from '#shared/protocol/stream.js';
 import type { HostAccess } from './access/host-access.js';
 import type { BodyPace } from './body-pace.js';
 import type { ShadowStats } from './traffic/shadow-counts.js';
@@ -102,6 +103,9 @@ export interface HostModuleStats {
   readonly requests: number;
   readonly errors: Readonly<Record<string, number>>;
   readonly latencyMs: EncodedSketch;
+  /** Where its models' time went, and what the manifest asks to be summarised of their tensors. */
+  readonly stages?: StageLatency;
+  readonly tensors?: TensorSummaries;
   /** Of a version that copies of live requests go to: how its answers compare. */
   readonly shadow?: ShadowStats;
 }

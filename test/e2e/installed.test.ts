@@ -6,9 +6,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '#cloud/quickstart/free-port.js';
 import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import { until } from '../support/agent/fake-cloud.js';
-import { archivePath, hasArchives } from '../support/installed/archives.js';
+import { archivePath, hasArchives, unpack } from '../support/installed/archives.js';
 import { BootedMachine } from '../support/installed/booted-machine.js';
 import { EmptyRoot } from '../support/installed/empty-root.js';
+import { printedPattern, readPage } from '../support/doc-page.js';
 import { hasOutsideTools } from '../support/outside-tool.js';
 import { repository, World } from '../support/world.js';
 
@@ -16,11 +17,6 @@ const device = archivePath('flotilla-agent', 'linux-x64');
 const cloud = archivePath('flotilla', 'linux-x64');
 const isLinuxRoot = process.getuid?.() === 0 && process.platform === 'linux' && process.arch === 'x64';
 const runs = isLinuxRoot && hasArchives(device, cloud);
-
-const unpackedIn = (root: string, archive: string): string => {
-  execFileSync('tar', ['-xzf', archive, '-C', root]);
-  return archive.slice(archive.lastIndexOf('/') + 1).replace(/\.tar\.gz$/, '');
-};
 
 /** Of the bounds that need nothing but users and namespaces; control groups are the machine's to lend. */
 function unenforced(status: string): string[] {
@@ -71,7 +67,7 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
     beforeAll(async () => {
       root = await EmptyRoot.make();
       port = (await freePort(0)).port;
-      unpacked = `/${unpackedIn(root.folder, device)}`;
+      unpacked = `/${unpack(device, root.folder)}`;
     });
     afterAll(() => root.remove());
 
@@ -131,21 +127,20 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
   describe.runIf(runs && hasOutsideTools('systemd-nspawn', 'nsenter'))('booted by systemd', () => {
     let machine: BootedMachine;
     let port: number;
+    let apiPort: number;
 
     beforeAll(async () => {
       machine = await BootedMachine.make();
       port = (await freePort(0)).port;
+      apiPort = (await freePort(0)).port;
       for (const archive of [device, cloud]) {
-        const folder = unpackedIn(join(machine.root, 'srv'), archive);
+        const folder = unpack(archive, join(machine.root, 'srv'));
         execFileSync(join(machine.root, 'srv', folder, 'install.sh'), ['--root', machine.root]);
       }
-      await machine.write(
-        'etc/flotilla-agent/agent.yaml',
-        `stateDir: /var/lib/flotilla-agent\nscoring: { port: ${String(port)} }\nlocal: { socket: /run/flotilla-agent/agent.sock, socketGroup: flotilla-agent }\n`,
-      );
-      await machine.write(
+      await machine.append('etc/flotilla-agent/agent.yaml', `scoring: { port: ${String(port)} }\n`);
+      await machine.append(
         'etc/flotilla/cloud.yaml',
-        'dataDir: /var/lib/flotilla\nownerTokenFile: /var/lib/flotilla/owner-token\nhttp: { port: 0 }\ngateway: { port: 0 }\nbroker: { port: 0 }\n',
+        `http: { port: ${String(apiPort)} }\ngateway: { port: 0 }\nbroker: { port: 0 }\n`,
       );
       await machine.boot();
     });
@@ -179,6 +174,26 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
         return now !== before && now !== 'MainPID=0\n';
       });
       expect(await machine.run('systemctl', 'show', 'flotilla-agent', '--property', 'NRestarts')).toBe('NRestarts=1\n');
+    });
+
+    it('is operated as its page says: looked after, backed up and restored', async () => {
+      const workspaces = (): Promise<string> => machine.run('flotilla', 'workspace', 'list');
+      const url = `https://127.0.0.1:${String(apiPort)}`;
+      const [authority = ''] =
+        /[0-9a-f]{64}/.exec(await machine.run('journalctl', '-u', 'flotilla', '-o', 'cat')) ?? [];
+      const token = await machine.run('cat', '/var/lib/flotilla/owner-token');
+      await machine.run('flotilla', 'login', url, '--authority', authority, '--token', token.trim());
+      await machine.run('flotilla', 'workspace', 'create', 'before-the-backup');
+      await until('connected', async () => (await machine.try('flotilla-agent', 'status')).includes(' connected'));
+      for (const block of await readPage(join(repository, 'docs/operate.md'))) {
+        const isRestore = block.commands.includes('tar -C /var/lib -xzpf');
+        if (isRestore) await machine.run('flotilla', 'workspace', 'create', 'after-the-backup');
+        const printed = await machine.run('bash', '-euo', 'pipefail', '-c', block.commands);
+        if (block.expected !== undefined) expect(printed).toMatch(printedPattern(block.expected));
+        await until('up', () => machine.run('curl', '-skf', `${url}/readyz`).then(Boolean, () => false));
+      }
+      expect(await workspaces()).toContain('before-the-backup');
+      expect(await workspaces()).not.toContain('after-the-backup');
     });
 
     it('has units that systemd finds nothing wrong with', async () => {

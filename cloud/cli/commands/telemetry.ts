@@ -1,31 +1,55 @@
-/** `flotilla telemetry`, also `flotilla device telemetry`: what a device measured over a span. */
-import { Command } from 'commander';
-import type { TelemetryBody } from '#cloud/http/schemas/telemetry.js';
-import type { GpuMetrics } from '#shared/protocol/stream.js';
+/** `flotilla telemetry`, also `flotilla device telemetry`: what a device measured over a span, or one metric over time. */
+import { Command, Option } from 'commander';
+import { AppError } from '#shared/kernel/errors.js';
 import { routes } from '#cloud/client/routes.js';
-import { parseDurationSeconds, parseName } from '../argument-parsers.js';
+import { parseMetric } from '#cloud/telemetry/metric.js';
+import { parseCount, parseDurationSeconds, parseName } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
-import { formatBytes, formatFields, formatTable } from '../output.js';
-import { withSession } from '../session.js';
+import { describeSeries } from '../series-text.js';
+import { type Session, withSession } from '../session.js';
+import { describeGaps, describeTelemetry } from '../telemetry-text.js';
 
 interface TelemetryOptions {
-  readonly since: string;
+  readonly since?: string;
   readonly module?: string;
   readonly gaps?: boolean;
+  readonly metric?: string;
+  readonly by?: 'device' | 'module' | 'version';
+  readonly points?: string;
 }
+
+const leastMetricSeconds = 60;
+const maxPoints = 500;
 
 export function telemetryCommand(io: CliIo): Command {
   const command = new Command('telemetry')
-    .description('Show requests, errors and latency of the modules of a device, and its load.')
-    .argument('<device>')
-    .option('--since <duration>', 'how far back', '10m')
+    .description('Show requests, errors and latency of the modules of a device, and its load; or one metric over time.')
+    .argument('[device]', 'whose; with --metric all where it is left out')
+    .option('--since <duration>', 'how far back; 10m, and with --metric 1h, unless given')
     .option('--module <name>', 'only this module')
     .option('--gaps', 'show what the device had to let go, and why')
-    .action(async (text: string, options: TelemetryOptions) => {
-      const device = parseName(text, 'device');
-      const sinceSeconds = parseDurationSeconds(options.since);
+    .option('--metric <name>', 'one metric over time: requests, latency.p99, output.<tensor>.mean, cpu.max, …')
+    .addOption(new Option('--by <key>', 'with --metric: a line for each').choices(['device', 'module', 'version']))
+    .option('--points <count>', 'with --metric: steps at most, each a minute at least')
+    .action(async (text: string | undefined, options: TelemetryOptions) => {
+      const device = text === undefined ? undefined : parseName(text, 'device');
       const module = options.module === undefined ? {} : { module: parseName(options.module, 'module') };
+      if (options.metric !== undefined) {
+        parseMetric(options.metric);
+        await withSession(io, command, (session) => showSeries(session, device, module, options));
+        return;
+      }
+      if (device === undefined) {
+        throw new AppError(
+          'request.invalid',
+          'name a device, or a metric of all: flotilla telemetry --metric requests',
+        );
+      }
+      if (options.by !== undefined || options.points !== undefined) {
+        throw new AppError('request.invalid', '--by and --points are for --metric: name one, for example latency.p99');
+      }
+      const sinceSeconds = parseDurationSeconds(options.since ?? '10m');
       await withSession(io, command, async ({ client, out }) => {
         const query = { sinceSeconds, ...module };
         const body = await client.call(routes.deviceTelemetry, { params: { device }, query });
@@ -36,64 +60,24 @@ export function telemetryCommand(io: CliIo): Command {
     command,
     'flotilla telemetry cam-1 --since 10m',
     'flotilla telemetry cam-1 --since 1d --module digits --output json',
+    'flotilla telemetry --metric latency.p99 --module digits --by version --since 1d',
+    'flotilla telemetry cam-1 --metric temperature.max',
     'flotilla telemetry cam-1 --gaps',
   );
 }
 
-function describeTelemetry(body: TelemetryBody): string {
-  const { system } = body;
-  const head = formatFields([
-    ['device', body.device],
-    ['span', `${body.from} to ${body.to}`],
-    [
-      'batches',
-      `${String(body.batches)}, ${String(body.dropped)} dropped by the device${body.dropped > 0 ? ' (see --gaps)' : ''}`,
-    ],
-    ['last', body.lastAt ?? 'none'],
-    ['cpu', system && `${(system.cpu * 100).toFixed(0)} %`],
-    ['memory', system && `${formatBytes(system.memoryUsedBytes)} of ${formatBytes(system.memoryTotalBytes)}`],
-    ['disk', system && `${formatBytes(system.diskUsedBytes)} of ${formatBytes(system.diskTotalBytes)}`],
-    ['agent', system && `${formatBytes(system.agentRssBytes)}, scoring hosts ${formatBytes(system.hostsRssBytes)}`],
-    ...(system?.gpus ?? []).map((gpu): [string, string] => ['gpu', gpuText(gpu)]),
-  ]);
-  if (body.modules.length === 0) return `${head}\nno module answered anything in this span\n`;
-  const rows = body.modules.map((module) => [
-    `${module.module}:${String(module.version)}`,
-    module.provider ?? '-',
-    String(module.requests),
-    errorsOf(module.errors),
-    ...[module.latencyMs.p50, module.latencyMs.p90, module.latencyMs.p99, module.latencyMs.max].map(milliseconds),
-  ]);
-  return `${head}\n${formatTable(['MODULE', 'PROVIDER', 'REQUESTS', 'ERRORS', 'P50 MS', 'P90 MS', 'P99 MS', 'MAX MS'], rows)}`;
-}
-
-function describeGaps({ device, gaps }: TelemetryBody): string {
-  if (gaps.length === 0) return `${device} has let nothing go\n`;
-  const rows = gaps.map(({ kind, bootId, from, upTo, reason, receivedAt }) => [
-    kind,
-    String(bootId),
-    from === upTo ? String(from) : `${String(from)} to ${String(upTo)}`,
-    String(upTo - from + 1),
-    reason ?? '-',
-    receivedAt,
-  ]);
-  return formatTable(['KIND', 'BOOT', 'BATCHES', 'COUNT', 'REASON', 'TOLD'], rows);
-}
-
-function gpuText({ name, busy, memoryUsedBytes, memoryTotalBytes }: GpuMetrics): string {
-  const parts = [
-    name,
-    ...(busy === undefined ? [] : [`${(busy * 100).toFixed(0)} %`]),
-    ...(memoryUsedBytes === undefined ? [] : [`memory ${formatBytes(memoryUsedBytes)}`]),
-  ];
-  return `${parts.join(', ')}${memoryTotalBytes === undefined ? '' : ` of ${formatBytes(memoryTotalBytes)}`}`;
-}
-
-function errorsOf(errors: Readonly<Record<string, number>>): string {
-  const parts = Object.entries(errors).map(([code, count]) => `${code} ${String(count)}`);
-  return parts.length === 0 ? '0' : parts.join(', ');
-}
-
-function milliseconds(value: number | null): string {
-  return value === null ? '-' : value.toFixed(value < 10 ? 2 : 1);
+async function showSeries(
+  { client, out }: Session,
+  device: string | undefined,
+  module: { readonly module?: string },
+  { metric = '', since = '1h', by, points }: TelemetryOptions,
+): Promise<void> {
+  const query = {
+    ...{ metric, sinceSeconds: Math.max(leastMetricSeconds, parseDurationSeconds(since)), ...module },
+    ...(device === undefined ? {} : { device }),
+    ...(by === undefined ? {} : { by }),
+    ...(points === undefined ? {} : { points: parseCount(points, maxPoints) }),
+  };
+  const body = await client.call(routes.telemetrySeries, { query });
+  out.result(body, () => describeSeries(body));
 }

@@ -2,15 +2,32 @@ import * as z from 'zod';
 import { instantSchema, nameSchema } from '#shared/protocol/primitives.js';
 import { systemMetricsSchema } from '#shared/protocol/stream.js';
 
+const maxSinceSeconds = 366 * 86_400;
+
 export const telemetryQuery = z.object({
   /** How far back from now, by the control plane's clock. */
-  sinceSeconds: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .max(366 * 86_400)
-    .default(600),
+  sinceSeconds: z.coerce.number().int().min(1).max(maxSinceSeconds).default(600),
   module: nameSchema.optional(),
+});
+
+const figure = z.number().nullable();
+const quantiles = z.object({ p50: figure, p90: figure, p99: figure, max: figure, mean: figure });
+
+const tensorBody = z.object({
+  side: z.enum(['input', 'output']),
+  name: z.string(),
+  elements: z.int().describe('that were looked at'),
+  missing: z.int(),
+  numbers: z
+    .object({
+      ...{ nan: z.int(), infinite: z.int(), min: figure, max: figure, mean: figure },
+      ...{ p10: figure, p50: figure, p90: figure },
+    })
+    .optional(),
+  categories: z
+    .array(z.object({ value: z.string(), count: z.int() }))
+    .optional()
+    .describe('the 16 most frequent'),
 });
 
 /** Everything of one module version on one device over the asked span, sketches merged. */
@@ -21,13 +38,10 @@ export const moduleTelemetryBody = z.object({
   provider: z.string().optional(),
   requests: z.int(),
   errors: z.record(z.string(), z.int()),
-  latencyMs: z.object({
-    p50: z.number().nullable(),
-    p90: z.number().nullable(),
-    p99: z.number().nullable(),
-    max: z.number().nullable(),
-    mean: z.number().nullable(),
-  }),
+  latencyMs: quantiles,
+  queueMs: quantiles.optional().describe('of requests, before their run'),
+  computeMs: quantiles.optional().describe('of runs of models, which may serve several requests'),
+  tensors: z.array(tensorBody).optional().describe('what the module asks to be summarised'),
 });
 
 export const telemetryBody = z.object({
@@ -53,3 +67,30 @@ export const telemetryBody = z.object({
   system: systemMetricsSchema.optional().describe('the latest in the span'),
 });
 export type TelemetryBody = z.infer<typeof telemetryBody>;
+
+export const seriesQuery = z.object({
+  metric: z.string().min(1).max(600).describe('for example requests, latency.p99, output.label.share.3, cpu.max'),
+  sinceSeconds: z.coerce.number().int().min(60).max(maxSinceSeconds).default(3600),
+  points: z.coerce.number().int().min(1).max(500).default(60).describe('at most; a step is a minute at least'),
+  by: z.enum(['device', 'module', 'version']).optional().describe('a line for each; without it one for all'),
+  device: nameSchema.optional(),
+  module: nameSchema.optional(),
+  version: z.coerce.number().int().min(1).optional(),
+});
+
+export const seriesBody = z.object({
+  metric: z.string(),
+  unit: z.enum(['count', 'share', 'ms', 'bytes', 'celsius', 'value']),
+  from: instantSchema,
+  to: instantSchema,
+  stepSeconds: z.int(),
+  series: z.array(
+    z.object({
+      name: z.string().describe('the device, the module, or module:version; all where there is one line'),
+      samples: z.int().describe('requests, runs, elements or readings that it rests on'),
+      values: z.array(z.number().nullable()).describe('one a step from `from` on; null where nothing was told'),
+    }),
+  ),
+  leftOff: z.int().describe('lines that were too many'),
+});
+export type SeriesBody = z.infer<typeof seriesBody>;

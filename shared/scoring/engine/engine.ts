@@ -153,14 +153,18 @@ export class Engine {
   }
 
   private async run(lane: Lane, runner: Runner, calls: readonly WaitingCall[]): Promise<void> {
-    const { model, identity, statistics } = lane.config;
+    const { model, identity, statistics, observed } = lane.config;
     lane.groups += 1;
     const startedMs = this.options.monotonicMs();
-    for (const { sinceMs } of calls) statistics.waited(startedMs - sinceMs);
+    for (const { sinceMs } of calls) {
+      statistics.waited(startedMs - sinceMs);
+      observed.waited(startedMs - sinceMs);
+    }
     const expectedMs = lane.expectedMs * calls.length;
     this.fairShare.charge(lane.share, expectedMs);
     const result = await runner.run({ model, identity, requests: calls.map(({ call }) => requestOf(call)) });
     this.learn(lane, runner, expectedMs, calls.length, result);
+    if (result.seen) observed.saw(result.seen);
     for (const [index, { resolve, reject }] of calls.entries()) {
       const answer = result.answers[index];
       if (answer?.ok) resolve(answer.response);
@@ -179,6 +183,7 @@ export class Engine {
       lane.config.statistics.ran(run);
       const ms = (run.computeInputNs + run.computeInferNs + run.computeOutputNs) / 1e6;
       spentMs += ms;
+      lane.config.observed.ran(ms);
       lane.wait.ran(run.rows, ms);
     }
     this.fairShare.charge(lane.share, spentMs - expectedMs);

@@ -6,6 +6,7 @@ import { CallQueue } from './call-queue.js';
 import type { Share } from './fair-share.js';
 import { LearnedWait } from './learned-wait.js';
 import type { ModelCall } from './model-call.js';
+import type { Observed } from './observed.js';
 import type { Runner } from './runner.js';
 import type { ModelStatistics, RunTimes } from './statistics.js';
 
@@ -22,6 +23,7 @@ export interface LaneConfig {
   /** Opens one later, where requests show that it is; absent where it never may run on this thread. */
   readonly openInline?: () => Promise<Runner | undefined>;
   readonly statistics: ModelStatistics;
+  readonly observed: Observed;
 }
 
 /** A larger body is parsed by a worker, however tiny the model. */

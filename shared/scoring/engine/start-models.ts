@@ -9,6 +9,7 @@ import type { LoadedWorkerModel, WorkerConfig, WorkerModel } from '../worker/wor
 import type { Engine } from './engine.js';
 import { InlineRunner } from './inline-runner.js';
 import { type Lane, tinyRunMs } from './lane.js';
+import { Observed } from './observed.js';
 import { ModelStatistics } from './statistics.js';
 import { WorkerRunner } from './worker-runner.js';
 
@@ -25,6 +26,7 @@ export interface RunningModels {
   readonly models: readonly LoadedWorkerModel[];
   readonly lanes: ReadonlyMap<string, Lane>;
   readonly statistics: ModelStatistics;
+  readonly observed: Observed;
   /** Answers what waits and runs, then lets go of threads and sessions. */
   close(): Promise<void>;
 }
@@ -41,6 +43,7 @@ export async function startModels(module: HostedModule, deps: ModuleDeps): Promi
   const { runners, models } = workers.value;
 
   const statistics = new ModelStatistics();
+  const observed = new Observed();
   const inline: InlineRunner[] = [];
   let closed = false;
   const lanes = new Map<string, Lane>();
@@ -76,6 +79,7 @@ export async function startModels(module: HostedModule, deps: ModuleDeps): Promi
           }
         : {}),
       statistics,
+      observed,
     });
     lanes.set(model.name, lane);
   }
@@ -83,6 +87,7 @@ export async function startModels(module: HostedModule, deps: ModuleDeps): Promi
     models,
     lanes,
     statistics,
+    observed,
     close: async () => {
       closed = true;
       await Promise.all([...lanes.values()].map((lane) => deps.engine.remove(lane)));

@@ -69,7 +69,11 @@ export class WorkerRunner implements Runner {
             return;
           case 'ran':
             for (const buffer of message.spent) options.onSpent(buffer);
-            runner.finish(message.id, { answers: message.answers.map(answerOf), runs: message.runs });
+            runner.finish(message.id, {
+              answers: message.answers.map(answerOf),
+              runs: message.runs,
+              seen: message.seen,
+            });
             return;
         }
       });

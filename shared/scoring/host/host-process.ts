@@ -149,6 +149,7 @@ export class HostProcess {
   private async listen(handle: unknown): Promise<void> {
     if (!this.serving) throw new Error('a host listens once it has loaded');
     const { serving } = this;
+    serving.host.forgetObserved();
     if (serving.front.drain.begun) serving.front = await this.createFront(serving.host, serving.gate);
     await this.tellListening('listening', listenOn(serving.front.app.server, handle));
   }

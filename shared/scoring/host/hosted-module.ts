@@ -14,6 +14,7 @@ import type { Engine } from '../engine/engine.js';
 import type { ModelCall } from '../engine/model-call.js';
 import { type ModuleDeps, type RunningModels, startModels } from '../engine/start-models.js';
 import type { LoadedWorkerModel } from '../worker/worker-protocol.js';
+import type { Observed } from '../engine/observed.js';
 import type { FailureReason, ModelStatistics } from '../engine/statistics.js';
 import { ModuleCounts } from './module-counts.js';
 
@@ -22,6 +23,11 @@ export class LoadedHostedModule {
   /** Since this version was loaded. */
   get statistics(): ModelStatistics {
     return this.running.statistics;
+  }
+
+  /** Since it was last taken. */
+  get observed(): Observed {
+    return this.running.observed;
   }
 
   readonly script: ScriptClient | undefined;

@@ -234,9 +234,14 @@ export class ScoringHost {
     return this.traffic.withShadows(
       counted.map((loaded) => {
         const { name, digest, version } = loaded.module;
-        return { name, digest, version, provider: loaded.provider, ...loaded.counts.take() };
+        return { name, digest, version, provider: loaded.provider, ...loaded.counts.take(), ...loaded.observed.take() };
       }),
     );
+  }
+
+  /** What was seen so far was no live request: golden vectors. */
+  forgetObserved(): void {
+    for (const loaded of this.all) loaded.observed.take();
   }
 
   /** Waits for what runs, then ends the workers. */

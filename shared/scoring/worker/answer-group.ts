@@ -9,12 +9,15 @@ import type { ModelSignature, Tensor } from '../codec/tensor.js';
 import type { RunTimes } from '../engine/statistics.js';
 import { type PreparedRun, prepareRun } from './prepared-run.js';
 import { cutRows, joinKey, joinRows, rowsOf } from './row-batch.js';
+import type { SeenTensors, TensorWatch } from './tensor-watch.js';
 import type { BodyRequest, ModelIdentity } from './worker-protocol.js';
 
 export interface RunnableModel {
   readonly signature: ModelSignature;
   /** Rows in one run at most; 0: requests are never joined. */
   readonly maxBatchRows: number;
+  /** Absent where nobody wants to know what its tensors are like. */
+  readonly watch?: TensorWatch | undefined;
   /** @throws AppError `score.failed` */
   run(inputs: readonly Tensor[], outputs: readonly string[]): Tensor[] | Promise<Tensor[]>;
 }
@@ -27,6 +30,8 @@ export interface GroupResult {
   /** One for each request, in their order. */
   readonly answers: readonly GroupAnswer[];
   readonly runs: readonly RunTimes[];
+  /** Of requests that were looked at, where there are some. */
+  readonly seen?: SeenTensors | undefined;
 }
 
 /** What is not an AppError is a bug, told to `onBug` and to the caller as `internal`. */
@@ -69,7 +74,8 @@ export async function answerGroup(
     if (joined) continue;
     for (const one of batch) await runAlone(model, one, answers, runs, refuse);
   }
-  return { answers, runs };
+  const seen = model.watch?.take();
+  return seen ? { answers, runs, seen } : { answers, runs };
 }
 
 /** Those that can be joined, at most `maxRows` together; in the order in which they came. */
@@ -109,6 +115,7 @@ async function runAlone(
     const outputs = await model.run(prepared.inputs, prepared.outputs);
     const ran = performance.now();
     answers[index] = { ok: true, response: prepared.encode(outputs) };
+    model.watch?.offer(prepared.inputs, outputs);
     runs.push({
       rows: rows ?? 1,
       computeInputNs: parseNs,
@@ -156,6 +163,7 @@ async function runJoined(
   for (const [at, { index, prepared }] of batch.entries()) {
     try {
       answers[index] = { ok: true, response: prepared.encode(choose(cut[at] ?? [], wanted, prepared.outputs)) };
+      model.watch?.offer(prepared.inputs, cut[at] ?? []);
     } catch (error) {
       refuse(index, error);
     }

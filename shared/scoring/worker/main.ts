@@ -24,7 +24,7 @@ async function main(port: MessagePort, config: WorkerConfig): Promise<void> {
 
   let last = Promise.resolve();
   const run = async (group: GroupRequest): Promise<void> => {
-    const { answers, runs } = await answer(sessions.get(group.model), group);
+    const { answers, runs, seen } = await answer(sessions.get(group.model), group);
     const transfer: ArrayBuffer[] = [];
     const sent = answers.map((one): WorkerAnswer => {
       if (!one.ok) return { problem: one.problem };
@@ -32,7 +32,7 @@ async function main(port: MessagePort, config: WorkerConfig): Promise<void> {
       return one.response;
     });
     const spent = group.requests.map(({ buffer }) => buffer).filter(({ byteLength }) => byteLength >= minPooledBytes);
-    post({ type: 'ran', id: group.id, answers: sent, runs, spent }, [...transfer, ...spent]);
+    post({ type: 'ran', id: group.id, answers: sent, runs, seen, spent }, [...transfer, ...spent]);
   };
   port.on('message', (message: ToWorker) => {
     switch (message.type) {

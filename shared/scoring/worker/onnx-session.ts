@@ -7,6 +7,7 @@ import { fromOnnx, modelSignature, toOnnx } from './onnx-tensors.js';
 import type { RunnableModel } from './answer-group.js';
 import { chooseSession } from './provider-choice.js';
 import { openSync, type SyncRun } from './sync-run.js';
+import { TensorWatch } from './tensor-watch.js';
 import { tryModel } from './model-trial.js';
 import type { LoadedWorkerModel, ModelTraits, WorkerModel } from './worker-protocol.js';
 
@@ -33,6 +34,7 @@ export class OnnxSession implements RunnableModel {
     private readonly session: ort.InferenceSession,
     private readonly runNow: SyncRun | undefined,
     readonly loaded: LoadedWorkerModel,
+    readonly watch: TensorWatch | undefined,
   ) {}
 
   /** @throws AppError `model.unloadable` when no provider takes the model */
@@ -53,7 +55,8 @@ export class OnnxSession implements RunnableModel {
         options,
         () => performance.now(),
       ));
-    return new OnnxSession(session, runNow, { name: model.name, signature, ...choice, traits: known });
+    const watch = TensorWatch.of(options.telemetry, model.name, () => performance.now());
+    return new OnnxSession(session, runNow, { name: model.name, signature, ...choice, traits: known }, watch);
   }
 
   get signature(): ModelSignature {

@@ -3,6 +3,7 @@ import type { Problem } from '#shared/kernel/errors.js';
 import type { ScoringOptions } from '#shared/package/scoring-options.js';
 import type { ModelSignature } from '../codec/tensor.js';
 import type { RunTimes } from '../engine/statistics.js';
+import type { SeenTensors } from './tensor-watch.js';
 
 export interface WorkerModel {
   readonly name: string;
@@ -84,6 +85,7 @@ export type FromWorker =
       readonly id: number;
       readonly answers: readonly WorkerAnswer[];
       readonly runs: readonly RunTimes[];
+      readonly seen: SeenTensors | undefined;
       /** Memory of large bodies, given back. */
       readonly spent: readonly ArrayBuffer[];
     };

@@ -155,6 +155,27 @@ describe('flotilla telemetry', () => {
     expect(await json(['device', 'telemetry', 'cam-1', '--since', '2m'])).toMatchObject({ batches: 120 });
   });
 
+  it('draws one metric over time, or a line for each', async () => {
+    const one = await run(['telemetry', 'cam-1', '--metric', 'latency.p99', '--since', '4m']);
+    expect(one.stdout).toContain('10.0 ms ┤   █\n');
+    expect(one.stdout).toContain('0.00 ms ┤▆ ██\n');
+    expect(one.stdout).toContain('cam-1: least 1.00 ms, mean 4.50 ms, greatest 10.0 ms, last 10.0 ms; 240 samples');
+    const both = await run(['telemetry', '--metric', 'latency.p99', '--by', 'device']);
+    expect(both.stdout).toMatch(/^cam-2 +3600 +1\.00 ms +4\.50 ms +10\.0 ms +10\.0 ms +▁ ▂█$/m);
+    expect(both.stdout).toContain('3 more lines: narrow it down');
+    expect(await json(['telemetry', '--metric', 'cpu', '--points', '4'])).toMatchObject({ series: [{ name: 'all' }] });
+  });
+
+  it.each([
+    [['telemetry'], 'name a device, or a metric of all'],
+    [['telemetry', 'cam-1', '--by', 'device'], '--by and --points are for --metric'],
+    [['telemetry', '--metric', 'latency.p98'], 'did you mean "latency.p'],
+    [['telemetry', '--metric', 'cpu', '--points', '501'], 'write a whole number from 1 to 500'],
+  ])('refuses %j, and says what to write', async (words, message) => {
+    const { exit, stderr } = await run(words);
+    expect([exit, stderr]).toEqual([2, expect.stringContaining(message)]);
+  });
+
   it('shows each GPU with what its driver tells', async () => {
     const { stdout } = await run(['telemetry', 'cam-1']);
     expect(stdout).toMatch(/^gpu +GPU one, 37 %, memory 1\.0 GiB of 2\.0 GiB$/m);

@@ -22,7 +22,7 @@ import {
 } from '#cloud/http/schemas/devices.js';
 import { imageBody } from '#cloud/http/schemas/images.js';
 import { serverBody } from '#cloud/http/schemas/server.js';
-import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
+import { seriesBody, seriesQuery, telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 import { selfBody } from '#cloud/http/schemas/tokens.js';
 import { workspaceBody } from '#cloud/http/schemas/workspaces.js';
 
@@ -199,6 +199,16 @@ export class FleetServer {
         if ('problem' in this.answer) throw new AppError(this.answer.problem.code, this.answer.problem.message);
         return { id: 'c-1', result: this.answer.result };
       },
+    );
+    app.get(
+      '/v1/workspaces/:workspace/telemetry',
+      { schema: { querystring: seriesQuery, response: { 200: seriesBody } } },
+      async ({ query: { metric, by, device, sinceSeconds } }) => ({
+        ...{ metric, unit: 'ms' as const, from: at, to: at, stepSeconds: 60, leftOff: by === undefined ? 0 : 3 },
+        series: (by === undefined ? [device ?? 'all'] : ['cam-1', 'cam-2']).map((name) => ({
+          ...{ name, samples: sinceSeconds, values: [1, null, 2.5, 10] },
+        })),
+      }),
     );
     app.get(
       `${path}/:device/telemetry`,

@@ -4,7 +4,7 @@
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -78,8 +78,8 @@ export class BootedMachine {
     return this.run(...command).catch((error: unknown) => String((error as { stdout?: string }).stdout ?? ''));
   }
 
-  async write(path: string, text: string): Promise<void> {
-    await writeFile(join(this.root, path), text);
+  async append(path: string, text: string): Promise<void> {
+    await appendFile(join(this.root, path), text);
   }
 
   async remove(): Promise<void> {

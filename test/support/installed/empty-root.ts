@@ -14,6 +14,7 @@ const run = promisify(execFile);
 const programs = [
   ...['sh', 'env', 'ls', 'cat', 'cp', 'mkdir', 'ln', 'rm', 'readlink', 'dirname', 'id', 'sleep', 'find', 'tar', 'gzip'],
   ...['mount', 'umount', 'pivot_root', 'chroot', 'unshare', 'setpriv', 'prlimit', 'groupadd', 'groupdel', 'sha256sum'],
+  ...['getent', 'chgrp', 'chmod', 'stat'],
 ];
 /** Beside the loader and the C library these are what Node's own builds ask for. */
 const libraries = ['libstdc++.so.6', 'libgcc_s.so.1', 'libm.so.6', 'libdl.so.2', 'libpthread.so.0', 'librt.so.1'];

@@ -3,6 +3,7 @@ import { defaultScoringOptions } from '#shared/package/scoring-options.js';
 import { Engine } from '#shared/scoring/engine/engine.js';
 import type { Lane } from '#shared/scoring/engine/lane.js';
 import type { Group, Runner } from '#shared/scoring/engine/runner.js';
+import { Observed } from '#shared/scoring/engine/observed.js';
 import { ModelStatistics } from '#shared/scoring/engine/statistics.js';
 import type { GroupResult } from '#shared/scoring/worker/answer-group.js';
 
@@ -43,6 +44,7 @@ function engineWith(worker: Runner, more: { runMs?: number; inline?: Runner; ope
     inline,
     ...(openInline === undefined ? {} : { openInline }),
     statistics: new ModelStatistics(),
+    observed: new Observed(),
   });
   return { engine, lane };
 }

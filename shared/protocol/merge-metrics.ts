@@ -1,0 +1,60 @@
+/** Module metrics of several intervals as those of one: counts add, sketches and summaries merge. */
+import { decodeSketch, emptySketch, type EncodedSketch, encodeSketch, mergeSketch } from './sketch.js';
+import type { StageLatency, TensorSummaries } from './stream.js';
+import { decodeSummary, type EncodedSummary, encodeSummary, mergeSummary } from './summary.js';
+
+export function joinSketches(earlier: EncodedSketch, later: EncodedSketch): EncodedSketch {
+  const joined = emptySketch();
+  for (const encoded of [earlier, later]) mergeSketch(joined, decodeSketch(encoded) ?? emptySketch());
+  return encodeSketch(joined);
+}
+
+export function joinCounts(
+  earlier: Readonly<Record<string, number>>,
+  later: Readonly<Record<string, number>>,
+): Record<string, number> {
+  const joined = new Map(Object.entries(earlier));
+  for (const [name, count] of Object.entries(later)) joined.set(name, (joined.get(name) ?? 0) + count);
+  return Object.fromEntries(joined);
+}
+
+export function joinStages(
+  earlier: StageLatency | undefined,
+  later: StageLatency | undefined,
+): StageLatency | undefined {
+  if (earlier === undefined || later === undefined) return earlier ?? later;
+  return {
+    queueMs: joinSketches(earlier.queueMs, later.queueMs),
+    computeMs: joinSketches(earlier.computeMs, later.computeMs),
+  };
+}
+
+export function joinTensors(
+  earlier: TensorSummaries | undefined,
+  later: TensorSummaries | undefined,
+): TensorSummaries | undefined {
+  if (earlier === undefined || later === undefined) return earlier ?? later;
+  return {
+    samples: earlier.samples + later.samples,
+    inputs: joinSummaries(earlier.inputs, later.inputs),
+    outputs: joinSummaries(earlier.outputs, later.outputs),
+  };
+}
+
+type Summaries = TensorSummaries['inputs'];
+
+function joinSummaries(earlier: Summaries, later: Summaries): Summaries {
+  const joined = new Map(Object.entries(earlier));
+  for (const [name, encoded] of Object.entries(later)) {
+    const before = joined.get(name);
+    joined.set(name, before === undefined ? encoded : joinSummary(before, encoded));
+  }
+  return Object.fromEntries(joined);
+}
+
+function joinSummary(earlier: EncodedSummary, later: EncodedSummary): EncodedSummary {
+  const [into, from] = [decodeSummary(earlier), decodeSummary(later)];
+  if (into === undefined || from === undefined) return into === undefined ? later : earlier;
+  mergeSummary(into, from);
+  return encodeSummary(into);
+}
