@@ -2,6 +2,9 @@
 import { AppError } from '#shared/kernel/errors.js';
 import { isName, parseReference, type Reference } from '#shared/kernel/names.js';
 import { digestSchema } from '#shared/protocol/primitives.js';
+import type { JsonSettings } from './deploy-settings.js';
+
+type JsonValue = JsonSettings[string];
 
 const unitMs = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 type Unit = keyof typeof unitMs;
@@ -98,6 +101,47 @@ export function parseImageReference(text: string): string {
   throw invalid(
     `"${shown(text)}" names no image; write for example ${isName(text) ? text : 'digits'}:1, or its whole digest sha256:…`,
   );
+}
+
+/** `vision:2` of a release. */
+export function parseReleaseReference(text: string): string {
+  if (parseReference(text)) return text;
+  throw invalid(`"${shown(text)}" names no release; write for example ${isName(text) ? text : 'vision'}:1`);
+}
+
+/** `detector=detector:4`, or `detector:4` for a module of the image's own name. */
+export function parseModuleImages(texts: readonly string[]): Record<string, string> {
+  const images = new Map<string, string>();
+  for (const text of texts) {
+    const equals = text.indexOf('=');
+    const image = parseImageReference(text.slice(equals + 1));
+    const own = parseReference(image)?.name;
+    if (equals < 0 && own === undefined)
+      throw invalid(`"${shown(text)}": name the module too, as in detector=${image}`);
+    const module = parseName(equals < 0 ? (own ?? '') : text.slice(0, equals), 'module');
+    if (images.has(module)) throw invalid(`module ${module} is given twice; give it once`);
+    images.set(module, image);
+  }
+  return Object.fromEntries(images);
+}
+
+/** `module.key=json`, by module. */
+export function parseModuleSettings(
+  texts: readonly string[],
+  modules: readonly string[],
+): Record<string, Record<string, JsonValue>> {
+  const settings = new Map<string, Record<string, JsonValue>>();
+  for (const [path, value] of Object.entries(parseSettings(texts))) {
+    const dot = path.indexOf('.');
+    const module = path.slice(0, Math.max(dot, 0));
+    if (!modules.includes(module)) {
+      throw invalid(
+        `--set ${shown(path)}: begin with one of the modules ${modules.join(', ')}, as in ${modules[0] ?? 'detector'}.threshold=0.8`,
+      );
+    }
+    settings.set(module, { ...settings.get(module), [path.slice(dot + 1)]: value as JsonValue });
+  }
+  return Object.fromEntries(settings);
 }
 
 /** A workspace, device or module. */

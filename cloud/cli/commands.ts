@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import type { CliIo } from './cli-io.js';
 import { activityCommand } from './commands/activity.js';
+import { applyCommand } from './commands/apply.js';
 import { auditCommand } from './commands/audit.js';
 import { cloudCommand } from './commands/cloud.js';
 import { contextCommand } from './commands/context.js';
@@ -15,6 +16,7 @@ import { loginCommand } from './commands/login.js';
 import { logsCommand } from './commands/logs.js';
 import { modelCommand } from './commands/model.js';
 import { moduleCommand } from './commands/module.js';
+import { releaseCommand } from './commands/release.js';
 import { scoreCommand } from './commands/score.js';
 import { serveCommand } from './commands/serve.js';
 import { telemetryCommand } from './commands/telemetry.js';
@@ -51,6 +53,8 @@ export function buildProgram(io: CliIo): Command {
     imageCommand(io),
     deviceCommand(io),
     fleetCommand(io),
+    releaseCommand(io),
+    applyCommand(io),
     deployCommand(io),
     undeployCommand(io),
     scoreCommand(io),

@@ -34,6 +34,14 @@ import {
 import { deviceCount, fleetBody, fleetCounted, fleetCreate, fleetPatch } from '#cloud/http/schemas/fleets.js';
 import { imageBody, imageCreate } from '#cloud/http/schemas/images.js';
 import { modelBody, modelCreate, modelPatch } from '#cloud/http/schemas/models.js';
+import {
+  releaseBody,
+  releaseChanges,
+  releaseCreate,
+  releaseCreated,
+  releaseDeploy,
+  releaseDeployed,
+} from '#cloud/http/schemas/releases.js';
 import { loginBody, serverBody } from '#cloud/http/schemas/server.js';
 import { seriesBody, seriesQuery, telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 import { createdToken, selfBody, tokenBody, tokenCreate } from '#cloud/http/schemas/tokens.js';
@@ -163,6 +171,22 @@ export const routes = {
     method: 'GET',
     path: `${w}/devices/:device/fleets`,
     response: z.object({ items: z.array(fleetBody) }),
+  },
+  releaseList: { method: 'GET', path: `${w}/releases`, query: named, response: pageOf(releaseBody) },
+  releaseCreate: { method: 'POST', path: `${w}/releases`, body: releaseCreate, response: releaseCreated },
+  releaseGet: { method: 'GET', path: `${w}/releases/:release`, response: releaseBody },
+  releaseDelete: { method: 'DELETE', path: `${w}/releases/:release`, response: none },
+  releaseChanges: {
+    method: 'GET',
+    path: `${w}/devices/:device/release-changes`,
+    query: releaseDeploy,
+    response: releaseChanges,
+  },
+  releaseDeploy: {
+    method: 'PUT',
+    path: `${w}/devices/:device/release`,
+    body: releaseDeploy,
+    response: releaseDeployed,
   },
   fleetList: { method: 'GET', path: `${w}/fleets`, query: pageQuery, response: pageOf(fleetBody) },
   fleetCreate: { method: 'POST', path: `${w}/fleets`, body: fleetCreate, response: fleetCounted },

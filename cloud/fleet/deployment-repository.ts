@@ -55,6 +55,10 @@ export class DeploymentRepository {
     return byDevice;
   }
 
+  async listCurrentOf({ workspace, device }: DeviceAddress): Promise<DeployedModule[]> {
+    return (await this.listCurrent(workspace, [device])).get(device) ?? [];
+  }
+
   /** @param reference `name:version` or a manifest digest */
   async findImage(workspace: string, reference: string): Promise<ImageTable | undefined> {
     const query = this.db

@@ -34,9 +34,11 @@ export interface DesiredInput extends DeviceAddress {
   readonly generation: number;
   readonly nowMs: number;
   readonly modules: readonly DeployedModule[];
+  /** As name:version; empty where the modules are no release. */
+  readonly release: string;
 }
 
-export function composeDesired({ workspace, device, generation, nowMs, modules }: DesiredInput): Desired {
+export function composeDesired({ workspace, device, generation, nowMs, modules, release }: DesiredInput): Desired {
   const sorted = [...modules].sort((a, b) => (a.module < b.module ? -1 : 1));
   return desiredSchema.parse({
     schema: 1,
@@ -45,6 +47,7 @@ export function composeDesired({ workspace, device, generation, nowMs, modules }
     generation,
     issuedAt: toInstant(nowMs),
     expiresAt: toInstant(nowMs + desiredLifetimeMs),
+    ...(release === '' ? {} : { release }),
     modules: Object.fromEntries(
       sorted.map(({ module, settings, policy, update, image }) => [
         module,

@@ -7,7 +7,8 @@ import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { CertificateRepository } from './certificate-repository.js';
 import type { NewId } from '#shared/kernel/ids.js';
-import type { Desired, RestartPolicy, UpdatePolicy } from '#shared/protocol/desired.js';
+import { formatReference } from '#shared/kernel/names.js';
+import { type Desired, type RestartPolicy, type UpdatePolicy, updatePolicyOf } from '#shared/protocol/desired.js';
 import { buildTopic, channels, type DeviceAddress } from '#shared/protocol/topics.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { ImageTable } from '#cloud/store/tables.js';
@@ -17,6 +18,7 @@ import { composeDesired, desiredRenewalMs, renewDesired } from './desired-docume
 import { openStoredDesired, sealDesired } from './desired-envelope.js';
 import type { Database, DeviceRepository, DeviceRow } from './device-repository.js';
 import type { OutboxRepository } from './outbox-repository.js';
+import { type ModuleChange, planRelease, type ReleasedModule } from './release-plan.js';
 
 export interface TwinOptions {
   readonly db: Database;
@@ -40,6 +42,14 @@ export interface ModuleDeployment {
   readonly update?: UpdatePolicy;
 }
 
+/** A release, as far as deploying it asks. */
+export interface ReleaseDeployment {
+  readonly name: string;
+  readonly version: number;
+  readonly atomic: boolean;
+  readonly modules: readonly ReleasedModule[];
+}
+
 /** What one change deploys, by module. */
 export type ModuleDeployments = Readonly<Record<string, ModuleDeployment>>;
 
@@ -58,25 +68,45 @@ export class Twin {
   async deployAll(address: DeviceAddress, modules: ModuleDeployments, atomic = false): Promise<number> {
     return this.change(address, Object.keys(modules), async (transaction, generation) => {
       const deployments = this.options.deployments.within(transaction);
-      for (const [module, { image: reference, settings, policy, update = {} }] of Object.entries(modules)) {
+      for (const [module, { image: reference, settings, policy, update = updatePolicyOf(undefined) }] of Object.entries(
+        modules,
+      )) {
         const image = await this.requireImage(transaction, address.workspace, reference);
-        await deployments.end(address, generation, module);
-        await deployments.insert({
-          id: this.options.newId(),
-          workspace: address.workspace,
-          kind: 'iot-module',
-          device: address.device,
-          module,
-          imageDigest: image.digest,
-          settingsJson: JSON.stringify(settings),
-          policyJson: JSON.stringify(policy),
-          updateJson: JSON.stringify(atomic ? { ...update, atomic: groupOf(generation) } : update),
-          generation,
-          removedGeneration: null,
-          createdAt: toInstant(this.options.clock.now()),
-        });
+        await this.place(deployments, address, generation, { module, image, settings, policy, update, atomic });
       }
     });
+  }
+
+  /** What {@link deployRelease} would change. */
+  async planRelease(address: DeviceAddress, release: ReleaseDeployment): Promise<ModuleChange[]> {
+    await this.requireDevice(this.options.db, address);
+    return planRelease(await this.options.deployments.listCurrentOf(address), release.modules);
+  }
+
+  /**
+   * From the next generation on the device runs the modules of the release, and no others. What it has already
+   * as the release says stays as it is.
+   */
+  async deployRelease(
+    address: DeviceAddress,
+    release: ReleaseDeployment,
+  ): Promise<{ generation: number; changes: ModuleChange[] }> {
+    let changes: ModuleChange[] = [];
+    const names = release.modules.map(({ module }) => module);
+    const edit = async (transaction: Database, generation: number): Promise<void> => {
+      const deployments = this.options.deployments.within(transaction);
+      changes = planRelease(await deployments.listCurrentOf(address), release.modules);
+      for (const change of changes) {
+        if (change.change === 'kept') continue;
+        if (change.change === 'removed') await deployments.end(address, generation, change.module);
+        else {
+          await this.requireImage(transaction, address.workspace, change.after.image.digest);
+          await this.place(deployments, address, generation, { ...change.after, atomic: release.atomic });
+        }
+      }
+    };
+    const generation = await this.change(address, names, edit, formatReference(release));
+    return { generation, changes };
   }
 
   /** @returns the first generation without it */
@@ -167,10 +197,13 @@ export class Twin {
     address: DeviceAddress,
     modules: readonly string[],
     edit: (transaction: Database, generation: number) => Promise<void>,
+    release = '',
   ): Promise<number> {
     const generation = await this.options.db.transaction().execute(async (transaction) => {
       const device = await this.requireDevice(transaction, address);
       await edit(transaction, device.desiredGeneration + 1);
+      // What was changed by hand is no release any more.
+      await this.options.devices.within(transaction).update(address, { desiredRelease: release });
       return this.issue(transaction, address, device.desiredGeneration, device.desiredGeneration + 1);
     });
     this.options.onCommitted();
@@ -193,9 +226,9 @@ export class Twin {
     generation: number,
   ): Promise<number> {
     const { devices, deployments, outbox, director, clock } = this.options;
-    const current = await deployments.within(transaction).listCurrent(address.workspace, [address.device]);
-    const modules = current.get(address.device) ?? [];
-    const document = composeDesired({ ...address, generation, nowMs: clock.now(), modules });
+    const modules = await deployments.within(transaction).listCurrentOf(address);
+    const { desiredRelease: release } = await this.requireDevice(transaction, address);
+    const document = composeDesired({ ...address, generation, nowMs: clock.now(), modules, release });
     const envelope = sealDesired(document, director);
     const written = await devices
       .within(transaction)
@@ -208,6 +241,26 @@ export class Twin {
     }
     await outbox.within(transaction).add(this.messageFor(address, envelope));
     return generation;
+  }
+
+  /** The module is as given from this generation on. */
+  private async place(
+    deployments: DeploymentRepository,
+    { workspace, device }: DeviceAddress,
+    generation: number,
+    { module, image, settings, policy, update, atomic }: Placement,
+  ): Promise<void> {
+    await deployments.end({ workspace, device }, generation, module);
+    await deployments.insert({
+      id: this.options.newId(),
+      kind: 'iot-module',
+      ...{ workspace, device, module, generation, imageDigest: image.digest },
+      settingsJson: JSON.stringify(settings),
+      policyJson: JSON.stringify(policy),
+      updateJson: JSON.stringify(atomic ? { ...update, atomic: groupOf(generation) } : update),
+      removedGeneration: null,
+      createdAt: toInstant(this.options.clock.now()),
+    });
   }
 
   private async requireDevice(transaction: Database, address: DeviceAddress): Promise<DeviceRow> {
@@ -236,6 +289,12 @@ export class Twin {
       createdAt: toInstant(this.options.clock.now()),
     };
   }
+}
+
+interface Placement extends Required<Omit<ModuleDeployment, 'image'>> {
+  readonly module: string;
+  readonly image: { readonly digest: string };
+  readonly atomic: boolean;
 }
 
 /** Modules of one deployment; each leaves the group when it is deployed anew. */

@@ -3,6 +3,7 @@
  * is registered. Every query names the workspace.
  */
 import type { Selectable } from 'kysely';
+import { formatReference } from '#shared/kernel/names.js';
 import type { Digest, Tags } from '#shared/protocol/primitives.js';
 import { mediaTypes } from '#shared/package/media-types.js';
 import { missingBlobs } from './blob-repository.js';
@@ -44,6 +45,9 @@ export type RegisterImageOutcome =
   | { readonly kind: 'missing-blobs'; readonly digests: readonly Digest[] };
 
 export type ImageReference = { readonly digest: Digest } | { readonly name: string; readonly version: number };
+
+/** `released`: these releases hold it, as name:version. */
+export type ImageDeleteOutcome = DeleteOutcome | { readonly kind: 'released'; readonly releases: readonly string[] };
 
 export class ImageRepository {
   constructor(private readonly db: ControlStore) {}
@@ -106,8 +110,8 @@ export class ImageRepository {
   }
 
   /** The row stays, so that its version is never given again; its blobs become garbage. */
-  async delete(workspace: string, digest: Digest, at: string): Promise<DeleteOutcome> {
-    return this.db.transaction().execute(async (db): Promise<DeleteOutcome> => {
+  async delete(workspace: string, digest: Digest, at: string): Promise<ImageDeleteOutcome> {
+    return this.db.transaction().execute(async (db): Promise<ImageDeleteOutcome> => {
       const devices = await db
         .selectFrom('deployments')
         .select('device')
@@ -118,6 +122,17 @@ export class ImageRepository {
         .orderBy('device')
         .execute();
       if (devices.length > 0) return { kind: 'in-use', devices: devices.map((row) => row.device) };
+      const releases = await db
+        .selectFrom('releaseModules')
+        .select(['name', 'version'])
+        .distinct()
+        .where('workspace', '=', workspace)
+        .where('imageDigest', '=', digest)
+        .orderBy('name')
+        .orderBy('version')
+        .limit(20)
+        .execute();
+      if (releases.length > 0) return { kind: 'released', releases: releases.map(formatReference) };
       const result = await db
         .updateTable('images')
         .set({ deletedAt: at })

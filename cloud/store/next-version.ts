@@ -3,7 +3,7 @@ import type { ControlTransaction } from './control-database.js';
 /** Counts deleted versions too: no number of a name is ever given twice. */
 export async function nextVersion(
   db: ControlTransaction,
-  table: 'images' | 'models',
+  table: 'images' | 'models' | 'releases',
   workspace: string,
   name: string,
 ): Promise<number> {

@@ -256,7 +256,7 @@ export interface FleetTable {
   updatedAt: string;
 }
 
-/** Never changed, and never removed. */
+/** Never changed; of one that was deleted the row stays, so that its version is never given again. */
 export interface ReleaseTable {
   workspace: string;
   name: string;
@@ -265,6 +265,7 @@ export interface ReleaseTable {
   /** The modules that changed take over together, or none of them does. */
   atomic: number;
   createdAt: string;
+  deletedAt: string | null;
 }
 
 export interface ReleaseModuleTable {

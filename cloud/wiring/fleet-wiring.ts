@@ -15,6 +15,7 @@ import { FleetRepository } from '#cloud/fleet/fleet-repository.js';
 import { KnownDevices } from '#cloud/fleet/known-devices.js';
 import { OutboxDrain } from '#cloud/fleet/outbox-drain.js';
 import { OutboxRepository } from '#cloud/fleet/outbox-repository.js';
+import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { Retirement } from '#cloud/fleet/retirement.js';
 import { Twin } from '#cloud/fleet/twin.js';
 import { TwinIngest } from '#cloud/fleet/twin-ingest.js';
@@ -30,6 +31,7 @@ import { deviceTelemetryRoutes } from '#cloud/http/routes/device-telemetry-route
 import { type EnrolmentTokensRouteDeps, enrolmentTokensRoutes } from '#cloud/http/routes/enrolment-tokens-routes.js';
 import { fleetClaimsRoutes } from '#cloud/http/routes/fleet-claims-routes.js';
 import { fleetRoutes } from '#cloud/http/routes/fleet-routes.js';
+import { releaseRoutes } from '#cloud/http/routes/release-routes.js';
 import { telemetryRoutes } from '#cloud/http/routes/telemetry-routes.js';
 import { serverRoutes } from '#cloud/http/routes/server-routes.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
@@ -180,6 +182,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       deviceRoutes({ devices, deployments, search, retirement, live }),
       fleetRoutes({ fleets: new FleetRepository(control), devices, deployments, search, clock }),
       deviceModulesRoutes({ twin }),
+      releaseRoutes({ releases: new ReleaseRepository(control), twin, clock }),
       deviceTelemetryRoutes({ devices, telemetry, clock }),
       telemetryRoutes({ telemetry, clock }),
       deviceEventsRoutes({ devices, telemetry }),

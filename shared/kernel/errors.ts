@@ -67,6 +67,7 @@ export const errorRegistry = {
   'fleet.exists': { status: 409, retry: 'never', exit: 5 },
   'release.not-found': { status: 404, retry: 'changed', exit: 4 },
   'release.invalid': { status: 422, retry: 'never', exit: 2 },
+  'release.in-use': { status: 409, retry: 'changed', exit: 5 },
   'key.not-found': { status: 404, retry: 'changed', exit: 4 },
   'key.exists': { status: 409, retry: 'never', exit: 5 },
   'certificate.not-found': { status: 404, retry: 'changed', exit: 4 },

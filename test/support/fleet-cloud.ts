@@ -74,6 +74,23 @@ export class FleetCloud {
     );
   }
 
+  /** As when the device says so; whoever watches it is told. */
+  async report(name: string, state: ReportedState): Promise<void> {
+    const change = { reportedJson: JSON.stringify(state) };
+    await new DeviceRepository(this.db).update({ workspace: 'default', device: name }, change);
+    await this.run('device', 'tag', name, 'reported=again');
+  }
+
+  async digestOf(name: string, version: number): Promise<string> {
+    const { digest } = await this.db
+      .selectFrom('images')
+      .select('digest')
+      .where('name', '=', name)
+      .where('version', '=', version)
+      .executeTakeFirstOrThrow();
+    return digest;
+  }
+
   /** @returns its digest */
   async addImage(name: string, version: number): Promise<string> {
     const digest = `sha256:${createHash('sha256')

@@ -5,13 +5,22 @@ import { formatReference } from '#shared/kernel/names.js';
 import type { RestartPolicy } from '#shared/protocol/desired.js';
 import { type JsonSettings, readSettings, readUpdate, type UpdateFlags, type UpdateInput } from '../deploy-settings.js';
 import { routes } from '#cloud/client/routes.js';
-import { collect, parseDurationMs, parseImageReference, parseName } from '../argument-parsers.js';
+import {
+  collect,
+  parseDurationMs,
+  parseImageReference,
+  parseName,
+  parseReleaseReference,
+} from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { followDeployment } from '../deploy-follow.js';
+import { deployRelease, refuseModuleFlags, type ReleaseOrder } from '../deploy-release.js';
 import { withExamples } from '../help.js';
 import { type Session, withSession } from '../session.js';
 
 interface DeployOptions extends UpdateFlags {
+  readonly release?: string;
+  readonly dryRun: boolean;
   readonly device: string;
   readonly as?: string;
   readonly set: readonly string[];
@@ -23,8 +32,12 @@ interface DeployOptions extends UpdateFlags {
 
 export function deployCommand(io: CliIo): Command {
   const command = new Command('deploy')
-    .description('Deploy images to a device, and wait until the device runs them. Ctrl-C leaves it going.')
-    .argument('<image...>', 'name:version or digest; several become one change')
+    .description(
+      'Deploy images, or a release, to a device, and wait until the device runs them. Ctrl-C leaves it going.',
+    )
+    .argument('[image...]', 'name:version or digest; several become one change')
+    .option('--release <name:version>', 'the device runs the modules of this release, and no others')
+    .option('--dry-run', 'with --release: say what would change, and change nothing', false)
     .requiredOption('--device <name>', 'the device')
     .option('--as <module>', "the module's name on the device (default: the image's)")
     .option('--set <key=json>', 'a setting of the module; several times', collect, [])
@@ -47,8 +60,15 @@ export function deployCommand(io: CliIo): Command {
     .option('--no-wait', 'do not wait for the device')
     .option('--timeout <duration>', 'how long to wait', '10m')
     .action(async (texts: readonly string[], options: DeployOptions) => {
-      const references = texts.map((text) => parseImageReference(text));
       const device = parseName(options.device, 'device');
+      if (options.release !== undefined) {
+        const order = { device, ...readReleaseOrder(texts, options, command) };
+        await withSession(io, command, (session) => deployRelease(session, order));
+        return;
+      }
+      if (texts.length === 0) throw new AppError('request.invalid', 'name an image, or give --release');
+      if (options.dryRun) throw new AppError('request.invalid', '--dry-run goes with --release');
+      const references = texts.map((text) => parseImageReference(text));
       const as = options.as === undefined ? undefined : parseName(options.as, 'module');
       if (as !== undefined && references.length > 1) {
         throw new AppError('request.invalid', '--as names one module: deploy one image with it');
@@ -67,7 +87,23 @@ export function deployCommand(io: CliIo): Command {
     'flotilla deploy gate:3 --device cam-1 --as gate-north --set threshold=0.8 --set label=\'"north"\'',
     'flotilla deploy digits:2 --device cam-1 --probation 60s --watch minRequests=200 --watch maxP99Ratio=1.5',
     'flotilla deploy detector:4 tracker:4 --device cam-1 --atomic',
+    'flotilla deploy --release vision:2 --device cam-1 --dry-run',
   );
+}
+
+function readReleaseOrder(
+  texts: readonly string[],
+  options: DeployOptions,
+  command: Command,
+): Omit<ReleaseOrder, 'device'> {
+  if (texts.length > 0) throw new AppError('request.invalid', 'give images or --release, not both');
+  refuseModuleFlags((flag) => command.getOptionValueSource(flag) === 'cli');
+  return {
+    release: parseReleaseReference(options.release ?? ''),
+    dryRun: options.dryRun,
+    wait: options.wait,
+    timeoutMs: parseDurationMs(options.timeout),
+  };
 }
 
 interface Deployment {

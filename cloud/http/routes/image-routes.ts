@@ -127,6 +127,13 @@ export function imageRoutes({ images, models, index, runner, clock }: ImageRoute
             { details: { devices: outcome.devices } },
           );
         }
+        if (outcome.kind === 'released') {
+          throw new AppError(
+            'image.in-use',
+            `${name}:${String(version)} is in the releases ${outcome.releases.join(', ')}: delete them first`,
+            { details: { releases: outcome.releases } },
+          );
+        }
         await index.write();
         return reply.code(204).send(null);
       },

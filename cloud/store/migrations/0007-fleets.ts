@@ -24,7 +24,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       primary key (workspace, name))`,
     sql`create table releases (
       workspace text not null references workspaces(name), name text not null, version integer not null,
-      description text not null, atomic integer not null, createdAt text not null,
+      description text not null, atomic integer not null, createdAt text not null, deletedAt text,
       primary key (workspace, name, version))`,
     sql`create index releasesByAge on releases (workspace, createdAt)`,
     sql`create table releaseModules (
@@ -35,7 +35,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       foreign key (workspace, name, version) references releases(workspace, name, version))`,
     sql`create index releaseModulesByImage on releaseModules (workspace, imageDigest)`,
     // What is released stays what it was.
-    sql`create trigger releasesNeverChange before update on releases
+    sql`create trigger releasesNeverChange before update of workspace, name, version, description, atomic on releases
       begin select raise(abort, 'releases are immutable'); end`,
     sql`create trigger releaseModulesNeverChange before update on releaseModules
       begin select raise(abort, 'releases are immutable'); end`,

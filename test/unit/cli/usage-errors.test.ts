@@ -11,7 +11,7 @@ afterAll(() => cli.remove());
 
 describe('a wrong command line', () => {
   it.each([
-    [['modle', 'list'], "unknown command 'modle'. Did you mean model?", 'flotilla --help'],
+    [['modell', 'list'], "unknown command 'modell'. Did you mean model?", 'flotilla --help'],
     [['model', 'lst'], "unknown command 'lst'. Did you mean list?", 'flotilla model --help'],
     [
       ['model', 'list', '--ouput', 'json'],

@@ -1,0 +1,109 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { verifyEnvelope } from '#shared/package/dsse.js';
+import { type Desired, desiredSchema, restartPolicySchema, updatePolicySchema } from '#shared/protocol/desired.js';
+import { envelopeSchema, payloadTypes } from '#shared/protocol/envelope.js';
+import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
+import type { ReleaseDeployment } from '#cloud/fleet/twin.js';
+import { addressOf, bytesOf, FleetWorld, type TestImage } from '#test/support/fleet-world.js';
+
+const d = addressOf('d');
+let world: FleetWorld;
+let images: Record<string, TestImage>;
+
+beforeEach(async () => {
+  world = await FleetWorld.open();
+  await world.enrol('d');
+  images = {};
+  for (const [name, version] of [
+    ['detector', 1],
+    ['detector', 2],
+    ['tracker', 1],
+  ] as const) {
+    images[`${name}:${String(version)}`] = await world.addImage(name, version, [bytesOf(10, version)]);
+  }
+});
+afterEach(() => world.close());
+
+const released = (module: string, reference: string, settings: ReleasedModule['settings'] = {}): ReleasedModule => {
+  const [name = '', version] = reference.split(':');
+  const digest = images[reference]?.digest ?? '';
+  return {
+    ...{ module, image: { name, version: Number(version), digest }, settings, requires: {} },
+    ...{ policy: restartPolicySchema.parse({}), update: updatePolicySchema.parse({}) },
+  };
+};
+
+const release = (version: number, modules: ReleasedModule[], atomic = false): ReleaseDeployment => ({
+  ...{ name: 'vision', version, atomic, modules },
+});
+
+const document = async (): Promise<Desired> => {
+  const envelope = envelopeSchema.parse(JSON.parse((await world.twin.storedDesired(d)) ?? ''));
+  const verified = verifyEnvelope(envelope, payloadTypes.desired, [world.director.publicKey]);
+  if (!verified.ok) throw new Error(verified.error.message);
+  return desiredSchema.parse(JSON.parse(Buffer.from(verified.value.payload).toString()));
+};
+
+describe('a release on a device', () => {
+  it('is one generation: its modules and no others, signed under its name', async () => {
+    const policy = restartPolicySchema.parse({});
+    await world.twin.deploy(d, 'old', { image: 'tracker:1', settings: {}, policy });
+    const { generation } = await world.twin.deployRelease(
+      d,
+      release(1, [released('detector', 'detector:1'), released('tracker', 'tracker:1', { gain: 2 })]),
+    );
+    const desired = await document();
+    expect(desired).toMatchObject({ generation, release: 'vision:1' });
+    expect(Object.keys(desired.modules)).toEqual(['detector', 'tracker']);
+    expect(desired.modules['tracker']?.settings).toEqual({ gain: 2 });
+    expect(desired.modules['detector']?.image.digest).toBe(images['detector:1']?.digest);
+  });
+
+  it('leaves what it has already as it was, and changes what differs', async () => {
+    await world.twin.deployRelease(
+      d,
+      release(1, [released('detector', 'detector:1'), released('tracker', 'tracker:1')], true),
+    );
+    const group = (await document()).modules['tracker']?.update?.atomic;
+    expect(group).toBeDefined();
+    const { changes } = await world.twin.deployRelease(
+      d,
+      release(2, [released('detector', 'detector:2'), released('tracker', 'tracker:1')]),
+    );
+    expect(changes.map(({ module, change }) => [module, change])).toEqual([
+      ['detector', 'changed'],
+      ['tracker', 'kept'],
+    ]);
+    const { modules, release: name } = await document();
+    expect(name).toBe('vision:2');
+    expect(modules['detector']?.image.version).toBe(2);
+    expect(modules['detector']?.update?.atomic).toBeUndefined();
+    expect(modules['tracker']?.update?.atomic).toBe(group);
+  });
+
+  it('stays its name through renewal and a restored backup, and ends with the first change by hand', async () => {
+    await world.twin.deployRelease(d, release(1, [released('detector', 'detector:1')]));
+    await world.twin.renew(d);
+    expect((await document()).release).toBe('vision:1');
+    await world.twin.reissue(d, 7);
+    expect(await document()).toMatchObject({ release: 'vision:1', generation: 8 });
+    await world.twin.undeploy(d, 'detector');
+    expect((await document()).release).toBeUndefined();
+  });
+
+  it('is refused whole for a device that is not there or retired, and where an image is gone', async () => {
+    const wanted = release(1, [released('detector', 'detector:1'), released('tracker', 'tracker:1')]);
+    await expect(world.twin.deployRelease(addressOf('nobody'), wanted)).rejects.toMatchObject({
+      code: 'device.not-found',
+    });
+    await expect(world.twin.planRelease(addressOf('nobody'), wanted)).rejects.toMatchObject({
+      code: 'device.not-found',
+    });
+    await world.control.updateTable('images').set({ deletedAt: 'now' }).where('name', '=', 'tracker').execute();
+    await expect(world.twin.deployRelease(d, wanted)).rejects.toMatchObject({ code: 'image.not-found' });
+    expect(await world.deployments.listCurrentOf(d)).toEqual([]);
+    expect(await world.devices.find(d)).toMatchObject({ desiredGeneration: 0, desiredRelease: '' });
+    await world.twin.retire(d);
+    await expect(world.twin.deployRelease(d, wanted)).rejects.toMatchObject({ code: 'device.retired' });
+  });
+});
