@@ -10,15 +10,6 @@ import { repository, World } from '../support/world.js';
 
 const digits = join(repository, 'modules/digits');
 
-const digitsRoutes = `
-routes:
-  pictures:
-    from: { folder: camera, match: "*.png", then: move }
-    to: { input: amlInput }
-    codec: { image: { width: 8, height: 8, channels: 1, scale: 0.06274509803921569 } }
-  answers: { from: { output: amlOutput }, to: { file: answers.jsonl } }
-`;
-
 const watcher = `
 schema: 1
 name: watcher
@@ -54,15 +45,12 @@ describe('routes, with built programs', () => {
     await world.open();
     await world.enrol('cam-1');
     agent = await world.startAgent('cam-1', port);
-    const folders = { digits: join(world.folder, 'digits'), watcher: join(world.folder, 'watcher') };
-    await cp(digits, folders.digits, { recursive: true });
-    const yaml = await readFile(join(digits, 'module.yaml'), 'utf8');
-    await writeFile(join(folders.digits, 'module.yaml'), `${yaml}${digitsRoutes}`);
-    await mkdir(folders.watcher);
-    await cp(join(digits, 'model.onnx'), join(folders.watcher, 'model.onnx'));
-    await writeFile(join(folders.watcher, 'module.yaml'), watcher);
-    await writeFile(join(folders.watcher, 'score.mjs'), watcherScript);
-    for (const folder of Object.values(folders)) await world.flotilla('image', 'build', folder);
+    const folder = join(world.folder, 'watcher');
+    await mkdir(folder);
+    await cp(join(digits, 'model.onnx'), join(folder, 'model.onnx'));
+    await writeFile(join(folder, 'module.yaml'), watcher);
+    await writeFile(join(folder, 'score.mjs'), watcherScript);
+    for (const source of [digits, folder]) await world.flotilla('image', 'build', source);
     for (const image of ['digits:1', 'watcher:1']) {
       await world.flotilla('deploy', image, '--device', 'cam-1', '--probation', '0', '--timeout', '60s');
     }
@@ -76,8 +64,8 @@ describe('routes, with built programs', () => {
     const { inputs } = JSON.parse(await readFile(join(digits, 'fixtures/digit.json'), 'utf8')) as {
       inputs: { data: number[] }[];
     };
-    const values = (inputs[0]?.data ?? []).map((value) => Math.round((value * 255) / 16));
-    const folder = join(world.folder, 'cam-1/incoming/camera');
+    const values = (inputs[0]?.data ?? []).map((value) => Math.round(255 - (value * 255) / 16));
+    const folder = join(world.folder, 'cam-1/incoming/digits');
     await mkdir(folder, { recursive: true });
     await writeFile(join(folder, 'three.png'), greyPng(8, 8, values));
     await writeFile(join(folder, 'broken.png'), 'no picture');
@@ -137,7 +125,7 @@ describe('routes, with built programs', () => {
       'watcher.alarms': { in: 2, out: 2, dropped: {} },
     });
     expect(await world.agentCommand('cam-1', 'status')).toMatch(
-      /digits\.pictures: folder camera\/\*\.png -> input amlInput; in 2, out 1/,
+      /digits\.pictures: folder digits\/\* -> input amlInput; in 2, out 1/,
     );
   });
 });
