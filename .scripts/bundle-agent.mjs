@@ -2,14 +2,15 @@
 // stays outside and is found in node_modules.
 import { existsSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const out = join(root, 'dist', 'agent-bundle');
 
-// Names and depths that the programs look for each other by; see shared/supervisor/host-entries.ts.
+// Names and depths that the programs look for each other by; see shared/supervisor/host-entries.ts. What a
+// program imports when it first needs it becomes files beside it, so that a start does not read what it can do without.
 const entries = {
   'flotilla-agent': 'dist/agent/cli/main.js',
   'scoring/host/main': 'dist/shared/scoring/host/main.js',
@@ -25,30 +26,39 @@ if (missing.length > 0) {
 }
 
 await rm(out, { recursive: true, force: true });
-const { metafile } = await build({
-  absWorkingDir: root,
-  entryPoints: Object.entries(entries).map(([name, path]) => ({ in: path, out: name })),
-  outdir: out,
-  bundle: true,
-  platform: 'node',
-  target: 'node20.19',
-  format: 'esm',
-  sourcemap: 'linked',
-  legalComments: 'linked',
-  metafile: true,
-  logLevel: 'warning',
-  external: ['onnxruntime-node', 'libsql', 'esbuild'],
-  // Packages in CommonJS ask for Node's own modules by require, which ESM lacks.
-  banner: {
-    js: "import { createRequire as flotillaCreateRequire } from 'node:module'; const require = flotillaCreateRequire(import.meta.url);",
-  },
-});
+const bundle = (name, path) =>
+  build({
+    absWorkingDir: root,
+    entryPoints: [{ in: path, out: basename(name) }],
+    outdir: join(out, dirname(name)),
+    bundle: true,
+    splitting: true,
+    chunkNames: 'part-[hash]',
+    // Less to read at each start; names stay, so that a stack tells where it was.
+    minifyWhitespace: true,
+    minifySyntax: true,
+    platform: 'node',
+    target: 'node20.19',
+    format: 'esm',
+    sourcemap: 'linked',
+    legalComments: 'linked',
+    metafile: true,
+    logLevel: 'warning',
+    external: ['onnxruntime-node', 'libsql', 'esbuild'],
+    // Packages in CommonJS ask for Node's own modules by require, which ESM lacks.
+    banner: {
+      js: "import { createRequire as flotillaCreateRequire } from 'node:module'; const require = flotillaCreateRequire(import.meta.url);",
+    },
+  });
+const bundles = await Promise.all(Object.entries(entries).map(([name, path]) => bundle(name, path)));
 
 // Whose code went in, by its folder: for the notices of the archive (.scripts/installables).
-const folders = Object.keys(metafile.inputs).flatMap((path) => {
-  const [folder] = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path) ?? [];
-  return folder === undefined ? [] : [folder];
-});
+const folders = bundles
+  .flatMap(({ metafile }) => Object.keys(metafile.inputs))
+  .flatMap((path) => {
+    const [folder] = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path) ?? [];
+    return folder === undefined ? [] : [folder];
+  });
 await writeFile(
   join(root, 'dist', 'agent-bundle-packages.json'),
   `${JSON.stringify([...new Set(folders)].sort(), null, 2)}\n`,

@@ -10,6 +10,7 @@ import type { Logger } from '#shared/platform/logger.js';
 import { causeText } from '#shared/supervisor/exit-cause.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import type { HostSettings } from '#shared/supervisor/host-set.js';
+import type { EarlyHost } from '#shared/supervisor/early-host.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { Ack } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
@@ -39,7 +40,7 @@ import { followActive, takeEmission } from '#agent/routes/follow-active.js';
 import { DeviceViews } from '#agent/local/device-views.js';
 import { createServing } from '#agent/serving/device-serving.js';
 import type { Serving } from '#agent/serving/serving.js';
-import type { OpenedSandbox } from '#agent/serving/open-sandbox.js';
+import type { DeviceSandbox } from '#agent/serving/open-sandbox.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
 import { committedSetOf, observedAtStart } from '#agent/store/committed-state.js';
 import { ImageStore } from '#agent/store/image-store.js';
@@ -59,10 +60,11 @@ export interface DeviceParts {
   readonly identity: Identity;
   readonly trust: KeptTrust;
   readonly folder: StateFolder;
-  readonly sandbox: OpenedSandbox;
+  readonly sandbox: DeviceSandbox;
   readonly documents: StateDocuments;
   readonly bootId: number;
   readonly lived: () => number;
+  readonly earlyHost: EarlyHost;
   readonly handle: ListenHandle;
   /** For gRPC, where it is asked for. */
   readonly grpcHandle: ListenHandle | undefined;
@@ -115,7 +117,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     () => state.desired,
     () => committed.value,
   );
-  versions.keep(set);
+  versions.keep(versions.of(set));
   const telemetry = await createTelemetry({
     clock,
     folder,
@@ -173,6 +175,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     raise,
     pause: (ms) => clock.sleep(ms, stopping.signal),
     onHeldUp,
+    sandboxReady: () => parts.sandbox.ready(),
   });
   const reconciler = new Reconciler({
     state,
@@ -198,7 +201,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     reconciler,
     telemetry,
     time,
-    capabilities: readCapabilities(parts.sandbox.capabilities),
+    capabilities: () => readCapabilities(parts.sandbox.capabilities),
     scoring: { address: config.scoring.address, port: parts.handle.port },
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,

@@ -30,13 +30,15 @@ import { ScoringAccess } from '#agent/local/scoring-access.js';
 import { groupId } from '#agent/local/socket-group.js';
 import { programFiles } from '#agent/program-files.js';
 import { inRoomOf, layBallast } from '#agent/store/ballast.js';
+import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
 import { readControlToken } from '#agent/store/control-token.js';
 import { openLivedTime } from '#agent/store/lived-time.js';
 import { prepareStateFolder, type StateFolder, stateFolder } from '#agent/store/state-folder.js';
 import { takeStateLock } from '#agent/store/state-lock.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
 import { bindWithPatience } from '#agent/serving/bind-port.js';
-import { openSandbox } from '#agent/serving/open-sandbox.js';
+import { DeviceSandbox } from '#agent/serving/open-sandbox.js';
+import { EarlyHost } from '#shared/supervisor/early-host.js';
 import { agentVersion } from '#agent/version.js';
 
 export interface AgentPorts {
@@ -93,6 +95,15 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   const group = socketGroup === undefined ? undefined : await groupId(socketGroup);
   const lock = await inRoomOf(folder.ballast, () => takeStateLock(folder.lock));
   undo.add(() => lock.release());
+  const entries = programFiles();
+  const sandbox = await DeviceSandbox.of(config, folder, entries.scriptHost);
+  undo.add(() => sandbox.close());
+  const earlyHost = new EarlyHost({
+    entry: entries.scoringHost,
+    env: hostEnvironmentOf(config),
+    confinement: sandbox.confineHost(),
+  });
+  undo.add(() => earlyHost.close());
 
   const logs = new LogRings(folder.logs, clock);
   const tee = new Writable({
@@ -128,9 +139,6 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     },
   });
   await layBallast(folder.ballast);
-  const entries = programFiles();
-  const sandbox = await openSandbox(config, folder, entries.scriptHost);
-  undo.add(() => sandbox.close());
   const handle = await bindWithPatience(
     config.scoring.address,
     config.scoring.port,
@@ -163,6 +171,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     documents,
     bootId,
     lived: lived.seconds,
+    earlyHost,
     handle,
     grpcHandle,
     entries,
@@ -236,6 +245,8 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   undo.add(() => local.close());
 
   device.start();
+  // What is reported is whole from the first report on; what is on this disk answers meanwhile.
+  await sandbox.ready();
   session.start();
   renewal.start();
   // Spread over the hour, so that a fleet does not speak at once.

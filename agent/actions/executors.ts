@@ -13,6 +13,7 @@ import type { Fetcher } from '#agent/actions/fetcher.js';
 import { collectGarbage } from '#agent/actions/garbage.js';
 import type { KnownVersions } from '#agent/actions/versions.js';
 import type { LoadFailure } from '#shared/supervisor/host-set.js';
+import { hasScript } from '#shared/supervisor/served-module.js';
 import type { ModuleVersion } from '#agent/serving/module-version.js';
 import type { Serving } from '#agent/serving/serving.js';
 import { createSwitching } from '#agent/actions/switching.js';
@@ -35,6 +36,8 @@ export interface ExecutorPorts {
   readonly pause: (ms: number) => Promise<void>;
   /** Something is not on disk, and what it was for goes on without. */
   readonly onHeldUp: (error: unknown) => void;
+  /** Resolves once the bounds of user code are tried out. */
+  readonly sandboxReady: () => Promise<void>;
 }
 
 const blamelessPauseMs = 2_000;
@@ -112,6 +115,7 @@ export function createExecutors(ports: ExecutorPorts): DeviceExecutors {
       if (opened.lost.length > 0) return;
       state.take({ kind: 'servingStarting' });
       background.run(async () => {
+        if (opened.versions.some(hasScript)) await ports.sandboxReady();
         const started = await serving.start(opened.versions);
         if (started.ok) {
           state.take({ kind: 'servingStarted', scripts: serving.scriptsOf('current') });
@@ -147,6 +151,7 @@ export function createExecutors(ports: ExecutorPorts): DeviceExecutors {
       const mine = candidateNumber;
       state.take({ kind: 'candidateStarting', set });
       background.run(async () => {
+        await ports.sandboxReady();
         const loaded = await serving.prepare(opened.versions);
         if (mine !== candidateNumber) return;
         if (loaded.ok) state.take({ kind: 'candidateLoaded' });

@@ -53,11 +53,13 @@ export function createSwitching(ports: ExecutorPorts, candidate: CandidateNumber
     switchSet: async ({ set, watched }) => {
       if (state.observed.candidate === undefined || !sameSet(state.observed.candidate.set, set)) return;
       const before = state.observed.serving.set;
+      // Now: another document may come while the switch goes on.
+      const next = versions.of(set);
       const generation = state.desired?.generation ?? 0;
       if (watched.length > 0) await ports.probations.begin(generation, keysOf(set, watched));
       if (!(await serving.switchOver())) return;
       candidate.next();
-      versions.keep(set);
+      versions.keep(next);
       state.take({ kind: 'switched', scripts: serving.scriptsOf('current'), watched });
       if (watched.length > 0) {
         state.take({ kind: 'pausing' });
@@ -88,8 +90,9 @@ export function createSwitching(ports: ExecutorPorts, candidate: CandidateNumber
         return { name, key: probation.changed[name] ?? '', problem: why };
       });
       if (refused.length > 0) await recordVerdict(ports, refused);
+      const back = versions.of(set);
       const warm = await serving.goBack();
-      versions.keep(set);
+      versions.keep(back);
       for (const { name, key, problem: why } of refused)
         state.take({ kind: 'versionFailed', track: name, key, problem: why });
       const down = warm ? serving.scriptsDown : [];
@@ -97,8 +100,8 @@ export function createSwitching(ports: ExecutorPorts, candidate: CandidateNumber
       for (const module of down)
         state.take({ kind: 'scriptExited', module, clean: false, reason: 'it ended while it stood by' });
       for (const name of Object.keys(probation.changed)) {
-        const back = entry(set, name);
-        const before = back === undefined ? 'nothing' : `version ${String(versions.require(name, back).image.version)}`;
+        const module = entry(back, name);
+        const before = module === undefined ? 'nothing' : `version ${String(module.image.version)}`;
         raise({
           level: because === 'failed' ? 'error' : 'info',
           type: 'module.returned',
@@ -112,7 +115,7 @@ export function createSwitching(ports: ExecutorPorts, candidate: CandidateNumber
 
     commitSet: async ({ generation, set }) => {
       if (!sameSet(set, state.observed.serving.set)) return;
-      versions.keep(set);
+      versions.keep(versions.of(set));
       const { tracks, probation } = state.observed;
       const { servedNow } = versions;
       await ports.committed.change((current) => ({

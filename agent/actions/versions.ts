@@ -28,9 +28,14 @@ export class KnownVersions {
     return module;
   }
 
+  /** @throws as {@link require} does */
+  of(set: ServingSet): Readonly<Record<string, DesiredModule>> {
+    return Object.fromEntries(Object.entries(set).map(([name, key]) => [name, this.require(name, key)]));
+  }
+
   /** What answers now stays known although another is desired and it is not committed yet. */
-  keep(set: ServingSet): void {
-    this.served = Object.fromEntries(Object.entries(set).map(([name, key]) => [name, this.require(name, key)]));
+  keep(served: Readonly<Record<string, DesiredModule>>): void {
+    this.served = served;
   }
 
   get servedNow(): Readonly<Record<string, DesiredModule>> {

@@ -9,7 +9,8 @@
  */
 import { X509Certificate } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import mqtt, { type MqttClient } from 'mqtt';
+import type mqtt from 'mqtt';
+import type { MqttClient } from 'mqtt';
 import { backoffMs, type BackoffPolicy } from '#shared/kernel/backoff.js';
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { messageOf } from '#shared/kernel/errors.js';
@@ -161,17 +162,19 @@ export class DeviceSession {
     }
     const causes: string[] = [];
     stream.on('error', (error: Error) => causes.push(explain(error)));
+    // Loaded here: a device serves what it has before it has a network.
+    const { default: library } = await import('mqtt');
     if (this.stopping.signal.aborted) {
       stream.destroy();
       return 'stopped';
     }
-    return this.converse(stream, causes, onUp);
+    return this.converse(library, stream, causes, onUp);
   }
 
-  private async converse(stream: Duplex, causes: string[], onUp: () => void): Promise<string> {
+  private async converse(library: typeof mqtt, stream: Duplex, causes: string[], onUp: () => void): Promise<string> {
     const { options, ports } = this;
     const { signal } = this.stopping;
-    const client = new mqtt.MqttClient(() => guarded(stream, (cause) => causes.push(cause)), {
+    const client = new library.MqttClient(() => guarded(stream, (cause) => causes.push(cause)), {
       clientId: clientIdOf(options.address),
       protocolVersion: 4,
       clean: true,

@@ -34,7 +34,7 @@ export interface ViewParts {
   readonly reconciler: Reconciler;
   readonly telemetry: Telemetry;
   readonly time: TrustedTime;
-  readonly capabilities: Capabilities;
+  readonly capabilities: () => Capabilities;
   readonly scoring: { readonly address: string; readonly port: number };
   readonly grpc: { readonly address: string; readonly port: number } | undefined;
   readonly link: () => { readonly connected: boolean; readonly problem: string | undefined };
@@ -92,7 +92,7 @@ export class DeviceViews {
       })),
       held: holds.held,
       previous: latestKept(committed.value.kept),
-      capabilities,
+      capabilities: capabilities(),
       refused: this.refusalStands ? this.refusals.at(-1) : undefined,
       scoring,
       trust: this.parts.trust(),

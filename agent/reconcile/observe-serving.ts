@@ -92,12 +92,24 @@ export function switchOver(
     retiring: true,
   };
   const event = probation === undefined ? 'activated' : 'probationStarted';
-  return Object.entries(candidate.set).reduce<Observed>(
+  const placed = Object.entries(candidate.set).reduce<Observed>(
     (next, [track, key]) =>
       entry(next.tracks, track)?.state === 'active'
         ? next
         : move(next, { track, key }, entry(fallback, track) === key ? 'activated' : event, moment),
     state,
+  );
+  return setReplacedAside(placed, moment);
+}
+
+/** A document that came in the middle of the switch may want what was replaced by it: that is to be proved anew. */
+function setReplacedAside(observed: Observed, moment: Moment): Observed {
+  return Object.entries(observed.tracks).reduce<Observed>(
+    (next, [track, { key, state }]) =>
+      state === 'active' && entry(observed.serving.set, track) !== key
+        ? move(next, { track, key }, 'setAside', moment)
+        : next,
+    observed,
   );
 }
 

@@ -47,7 +47,8 @@ export function observe(observed: Observed, fact: Fact, moment: Moment): Observe
     case 'versionFailed':
       return failVersion(observed, fact, fact.problem, moment);
     case 'fetchCancelled':
-      return changeTrack(observed, fact, () => undefined);
+      // It may be wanted again since; if not, the next document forgets it.
+      return move(observed, fact, 'setAside', moment, clearProblem);
     case 'versionLost':
       return move(observed, fact, 'lost', moment);
     case 'servingStarting':

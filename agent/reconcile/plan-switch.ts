@@ -57,7 +57,10 @@ function planCandidate(part: PlanPart, desired: Desired, observed: Observed, pol
     if (entry(serving.set, name) === key) return Object.hasOwn(wanted, name) || isBusy(desired, observed, name, now);
     return wanted[name] === key && isReady(entry(observed.tracks, name), key);
   });
-  if (!valid || !keepsGroups(desired, observed, candidate.set)) {
+  const gone = Object.keys(serving.set).filter((name) => entry(candidate.set, name) === undefined);
+  // What it leaves out may be wanted again since.
+  const dropsWanted = gone.some((name) => Object.hasOwn(wanted, name));
+  if (!valid || dropsWanted || !keepsGroups(desired, observed, candidate.set)) {
     part.actions.push({ kind: 'discardCandidate', because: 'superseded', failed: [] });
     return;
   }
@@ -81,7 +84,6 @@ function planCandidate(part: PlanPart, desired: Desired, observed: Observed, pol
     return;
   }
   // It became busy while its successor was made ready, which waits for it.
-  const gone = Object.keys(serving.set).filter((name) => entry(candidate.set, name) === undefined);
   const busy = [...changed, ...gone].find((name) => isBusy(desired, observed, name, now));
   if (busy !== undefined) {
     const deadline = busyUntil(desired, observed, busy, now) ?? now;

@@ -30,7 +30,7 @@ export const trackEvents = [
   'staged',
   'provingStarted',
   'proved',
-  /** It no longer is the candidate, or no longer on probation, for a reason that was not this version's. */
+  /** It no longer is the candidate, on probation, or what answers, for a reason that was not this version's. */
   'setAside',
   'probationStarted',
   'activated',
@@ -62,7 +62,7 @@ const table: Readonly<Record<TrackState, Readonly<Partial<Record<TrackEvent, Tra
     lost: 'wanted',
   },
   probation: { activated: 'active', failed: 'failed', rejected: 'rejected', setAside: 'staged', lost: 'wanted' },
-  active: { failed: 'failed', rejected: 'rejected', lost: 'wanted' },
+  active: { failed: 'failed', rejected: 'rejected', setAside: 'staged', lost: 'wanted' },
   rejected: {},
   failed: { fetchStarted: 'fetching', rejected: 'rejected', lost: 'wanted' },
 };

@@ -62,12 +62,15 @@ export function askModule(scoring: ScoringAddress, question: Question, signal: A
           if (bytes <= maxAnswerBytes) parts.push(part);
           else response.destroy();
         });
-        response.on('error', (error) => (bytes > maxAnswerBytes ? resolve(tooLarge(maxAnswerBytes)) : later(error)));
-        response.on('close', () => {
+        const end = (otherwise: () => void): void => {
           if (bytes > maxAnswerBytes) resolve(tooLarge(maxAnswerBytes));
-        });
+          else otherwise();
+        };
+        response.on('error', (error) => end(() => later(error)));
         response.on('end', () => {
-          resolve(judge(response.statusCode ?? 0, response.headers['content-type'], Buffer.concat(parts), source));
+          end(() =>
+            resolve(judge(response.statusCode ?? 0, response.headers['content-type'], Buffer.concat(parts), source)),
+          );
         });
       },
     );

@@ -23,6 +23,8 @@ export type Offered = 'taken' | 'full' | 'too-large';
 export class BoundedQueue<T extends Sized> {
   private items: T[] = [];
   private held = 0;
+  /** Room that is kept for what has been let in and is on its way. */
+  private readonly reserved = { items: 0, bytes: 0 };
   private readonly wakeTakers = new Wakes();
   private readonly wakeSources = new Wakes();
 
@@ -45,7 +47,20 @@ export class BoundedQueue<T extends Sized> {
   }
 
   hasRoom(bytes: number): boolean {
-    return this.items.length < this.limits.size && this.held + bytes <= this.limits.maxBytes;
+    const { reserved, limits } = this;
+    const [items, held] = [this.items.length + reserved.items, this.held + reserved.bytes];
+    return items < limits.size && held + bytes <= limits.maxBytes;
+  }
+
+  /** Keeps room for an item of that size, until {@link release}. */
+  reserve(bytes: number): void {
+    this.reserved.items += 1;
+    this.reserved.bytes += bytes;
+  }
+
+  release(bytes: number): void {
+    this.reserved.items = Math.max(0, this.reserved.items - 1);
+    this.reserved.bytes = Math.max(0, this.reserved.bytes - bytes);
   }
 
   /** Whether it would fit into an empty one. */

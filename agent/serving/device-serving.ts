@@ -3,13 +3,14 @@ import type { Clock } from '#shared/kernel/clock.js';
 import { usableCores } from '#shared/platform/usable-cores.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import type { HostSettings } from '#shared/supervisor/host-set.js';
+import type { EarlyHost } from '#shared/supervisor/early-host.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { AgentConfig } from '#agent/config.js';
 import type { LogRings } from '#agent/local/log-rings.js';
 import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
 import type { DeviceState } from '#agent/reconcile/device-state.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
-import type { OpenedSandbox } from '#agent/serving/open-sandbox.js';
+import type { DeviceSandbox } from '#agent/serving/open-sandbox.js';
 import type { ModuleTroubles } from '#agent/telemetry/module-troubles.js';
 import { Serving, type ServingPorts } from '#agent/serving/serving.js';
 
@@ -19,9 +20,10 @@ export interface DeviceServingParts
   readonly clock: Clock;
   readonly logs: LogRings;
   readonly entries: HostEntries;
+  readonly earlyHost: EarlyHost;
   readonly handle: ListenHandle;
   readonly grpcHandle: ListenHandle | undefined;
-  readonly sandbox: OpenedSandbox;
+  readonly sandbox: DeviceSandbox;
   readonly hostSettings: Omit<HostSettings, 'labels'>;
   readonly state: DeviceState;
   readonly troubles: ModuleTroubles;
@@ -33,10 +35,10 @@ export function createServing(parts: DeviceServingParts): Serving {
     clock,
     entries: parts.entries,
     hostEnvironment: hostEnvironmentOf(parts.config),
+    earlyHost: parts.earlyHost,
     handle: parts.handle,
     grpcHandle: parts.grpcHandle,
-    runFolder: parts.sandbox.runFolder,
-    sandbox: parts.sandbox.sandbox,
+    sandbox: parts.sandbox,
     cores: usableCores(),
     settings: parts.hostSettings,
     drainMs: defaultPolicy.drainMs,

@@ -9,10 +9,10 @@ import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { HostAccess } from '#shared/scoring/access/host-access.js';
 import type { Emission } from '#shared/scoring/host-protocol.js';
+import type { EarlyHost } from '#shared/supervisor/early-host.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { ExitCause } from '#shared/supervisor/exit-cause.js';
 import type { Dropped } from '#shared/supervisor/log-budget.js';
-import type { Sandbox } from '#shared/supervisor/sandbox/sandbox.js';
 import type { ModuleStats } from '#agent/telemetry/collector.js';
 import type { HostEnvironment } from '#agent/providers/loader-environment.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
@@ -25,19 +25,22 @@ import {
 } from '#shared/supervisor/host-set.js';
 import type { ScriptRunner } from '#shared/supervisor/script-runner.js';
 import type { ProbationSample } from '#agent/reconcile/observed.js';
+import { hasScript } from '#shared/supervisor/served-module.js';
 import { type ModuleVersion, servedModuleOf } from '#agent/serving/module-version.js';
+import type { DeviceSandbox } from '#agent/serving/open-sandbox.js';
 import { SetRecord } from '#agent/serving/set-record.js';
 
 export interface ServingPorts {
   readonly clock: Clock;
   readonly entries: HostEntries;
   readonly hostEnvironment: HostEnvironment;
+  /** Loads its program while the agent starts. */
+  readonly earlyHost?: EarlyHost | undefined;
   readonly handle: ListenHandle;
   /** For gRPC; undefined: none. */
   readonly grpcHandle: ListenHandle | undefined;
-  readonly runFolder: string;
-  /** The bounds of user code. */
-  readonly sandbox: Sandbox;
+  /** Is ready before a set with user code is started or prepared. */
+  readonly sandbox: Pick<DeviceSandbox, 'confineHost' | 'tried'>;
   readonly cores: number;
   readonly settings: Omit<HostSettings, 'labels'>;
   readonly drainMs: number;
@@ -97,18 +100,14 @@ export class Serving {
     this.starting = set;
     await hung?.kill(new Set());
     await before?.kill(new Set(set.scripts.values()));
-    const loaded = await set.load({ ...this.ports.settings, labels: this.ports.labels('committed') });
+    const started = await this.bringUp(set);
+    // Whoever ended it has put another in its place.
     if (this.starting !== set) return superseded;
     this.starting = undefined;
-    if (!loaded.ok) {
-      await set.kill(new Set());
-      return loaded;
-    }
-    const listening = await this.listen(set);
-    if (!listening.ok) return listening;
+    if (!started.ok) return started;
     this.current = set;
     this.watch(set);
-    return loaded;
+    return started;
   }
 
   async startScript(module: string): Promise<Result<void, Problem> | undefined> {
@@ -145,9 +144,12 @@ export class Serving {
     this.answering.add(candidate);
     await candidate.listen({ http: this.ports.handle, grpc: this.ports.grpcHandle });
     await this.dropReplaced();
-    this.replaced = current;
+    // Its end meanwhile is told to whoever watches candidates.
+    if (this.candidate !== candidate || candidate.ended) return false;
+    this.replaced = this.current;
     this.current = candidate;
     this.candidate = undefined;
+    await this.endStart(candidate);
     return true;
   }
 
@@ -179,6 +181,7 @@ export class Serving {
     }
     this.replaced = current;
     this.current = replaced;
+    await this.endStart(replaced);
     return true;
   }
 
@@ -261,7 +264,22 @@ export class Serving {
     return record;
   }
 
-  private async listen(set: HostSet): Promise<Result<void, LoadFailure>> {
+  /** A host that was still starting when another came to answer must not answer beside it. */
+  private async endStart(current: HostSet): Promise<void> {
+    const { starting } = this;
+    this.starting = undefined;
+    await starting?.kill(new Set(current.scripts.values()));
+  }
+
+  /** Loads it and lets it answer; one that could not be brought so far has ended. */
+  private async bringUp(set: HostSet): Promise<Result<void, LoadFailure>> {
+    const loaded = await set.load({ ...this.ports.settings, labels: this.ports.labels('committed') });
+    if (!loaded.ok) {
+      await set.kill(new Set());
+      return loaded;
+    }
+    // Superseded: it is ended by whoever did so.
+    if (this.starting !== set) return superseded;
     try {
       this.answering.add(set);
       await set.listen({ http: this.ports.handle, grpc: this.ports.grpcHandle });
@@ -275,12 +293,17 @@ export class Serving {
 
   private spawn(versions: readonly ModuleVersion[], existing: ReadonlyMap<string, ScriptRunner>): HostSet {
     const { ports } = this;
+    const modules = versions.map(servedModuleOf);
+    const tried = modules.some(hasScript) ? ports.sandbox.tried : undefined;
     const setPorts: HostSetPorts = {
       entry: ports.entries.scriptHost,
       hostEntry: ports.entries.scoringHost,
       hostEnvironment: ports.hostEnvironment,
-      runFolder: ports.runFolder,
-      sandbox: ports.sandbox,
+      earlyHost: ports.earlyHost,
+      confineHost: () => ports.sandbox.confineHost(),
+      // Asked for where there is user code, which is refused or bounded, never neither.
+      runFolder: tried?.runFolder ?? '',
+      sandbox: tried?.sandbox,
       cores: ports.cores,
       maxBodyBytes: ports.settings.maxBodyBytes,
       nextId: () => {
@@ -301,7 +324,7 @@ export class Serving {
         if (this.current?.scripts.get(runner.module.id) === runner) ports.onDefer(runner.module.name, forMs, reason);
       },
     };
-    const set = new HostSet(versions.map(servedModuleOf), existing, setPorts);
+    const set = new HostSet(modules, existing, setPorts);
     return set;
   }
 

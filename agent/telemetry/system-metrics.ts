@@ -1,5 +1,4 @@
 /** CPU, memory, disk and temperature of the machine, through systeminformation, and its GPUs. */
-import si from 'systeminformation';
 import type { SystemMetrics } from '#shared/protocol/stream.js';
 import type { GpuReader } from '#agent/telemetry/gpu-metrics.js';
 import type { TemperatureReader } from '#agent/telemetry/temperature.js';
@@ -11,6 +10,8 @@ export async function readSystemMetrics(
   gpuReader: GpuReader,
   temperatures: TemperatureReader,
 ): Promise<SystemMetrics> {
+  // When it is first asked for: nothing that answers requests is to wait until it is loaded.
+  const { default: si } = await import('systeminformation');
   const [load, memory, disks, gpus, temperature] = await Promise.all([
     si.currentLoad(),
     si.mem(),

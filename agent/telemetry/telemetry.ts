@@ -1,5 +1,4 @@
 /** Telemetry and events of one boot, wired: what is counted goes to disk, and from there to the control plane. */
-import si from 'systeminformation';
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import type { DeviceEvent, StreamKind } from '#shared/protocol/stream.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
@@ -88,7 +87,10 @@ export async function createTelemetry(parts: TelemetryParts): Promise<Telemetry>
   const senders = { telemetry: telemetrySender, events: eventSender };
   const events = new EventLog({ clock, spool: spools.events, onSpooled: () => senders.events.wake(), onError });
   const gpus = new GpuReader({ clock });
-  const temperatures = new TemperatureReader(clock, () => si.cpuTemperature());
+  const temperatures = new TemperatureReader(clock, async () => {
+    const { default: si } = await import('systeminformation');
+    return si.cpuTemperature();
+  });
   const collector = new Collector(
     {
       clock,

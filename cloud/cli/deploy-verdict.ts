@@ -12,6 +12,14 @@ export interface DeployTarget {
   readonly digest: string | undefined;
   /** The refusal that stood before this deployment, which therefore says nothing about it. */
   readonly refusedBeforeAt: string | undefined;
+  /** After so many attempts this version stood as failed before this deployment: the same number says nothing about it. */
+  readonly attemptsBefore?: number | undefined;
+}
+
+/** @returns see {@link DeployTarget.attemptsBefore} */
+export function failedAttempts(device: DeviceBody, module: string, digest: string): number | undefined {
+  const candidate = device.reported.modules[module]?.candidate;
+  return candidate?.state === 'failed' && candidate.digest === digest ? candidate.numbers?.['attempts'] : undefined;
 }
 
 export type Verdict =
@@ -54,7 +62,7 @@ export function judgeDeployment(device: DeviceBody, target: DeployTarget): Verdi
   const report = reported.modules[target.module];
   return target.digest === undefined
     ? judgeRemoval(device, target, report)
-    : judgeModule(device, target.module, target.digest, report);
+    : judgeModule(device, target, target.digest, report);
 }
 
 /** The device would not follow the document of this generation, or one that it could not even read. */
@@ -85,18 +93,27 @@ function judgeRemoval(device: DeviceBody, target: DeployTarget, report: ModuleRe
   return progress(`${target.module} is being stopped on ${device.name}`);
 }
 
-function judgeModule(device: DeviceBody, module: string, digest: string, report: ModuleReport | undefined): Verdict {
+function judgeModule(
+  device: DeviceBody,
+  { module, attemptsBefore }: DeployTarget,
+  digest: string,
+  report: ModuleReport | undefined,
+): Verdict {
   const { candidate, active, busy } = report ?? {};
   if (busy !== undefined && active?.digest !== digest) {
     const reason = busy.reason === '' ? '' : `: ${busy.reason}`;
     return progress(`${module} on ${device.name} puts its replacement off, until ${busy.until} at most${reason}`);
   }
-  if (candidate !== undefined && candidate.digest === digest) return judgeCandidate(module, candidate);
+  if (candidate !== undefined && candidate.digest === digest) return judgeCandidate(module, candidate, attemptsBefore);
   if (active !== undefined && active.digest === digest) return judgeActive(device, module, active);
   return progress(`${module} is being prepared on ${device.name}`);
 }
 
-function judgeCandidate(module: string, candidate: NonNullable<ModuleReport['candidate']>): Verdict {
+function judgeCandidate(
+  module: string,
+  candidate: NonNullable<ModuleReport['candidate']>,
+  attemptsBefore: number | undefined,
+): Verdict {
   const version = `${module} version ${String(candidate.version)}`;
   switch (candidate.state) {
     case 'rejected': {
@@ -105,6 +122,10 @@ function judgeCandidate(module: string, candidate: NonNullable<ModuleReport['can
       return failedWith(candidate.reason, 'module.invalid', text);
     }
     case 'failed':
+      if (attemptsBefore !== undefined && candidate.numbers?.['attempts'] === attemptsBefore) {
+        const reason = candidate.reason === undefined ? '' : `: ${candidate.reason.message}`;
+        return progress(`${version} failed before this and is tried again by the device${reason}`);
+      }
       return failedWith(
         candidate.reason,
         'process.failed',

@@ -10,7 +10,8 @@ import { causeText, type ExitCause, judgeExit, type Verdict } from './exit-cause
 import { LineTail } from './line-tail.js';
 import { type Dropped, LogBudget, usualLogRate } from './log-budget.js';
 import { watchResources } from './resource-watch.js';
-import { type Confinement, sacrificeFirst } from './sandbox/sandbox.js';
+import type { Confinement } from './sandbox/confinement.js';
+import { sacrificeFirst } from './sandbox/sandbox.js';
 
 export interface SpawnOptions {
   /** Path of the built entry: `dist/shared/scoring/host/main.js` or `…/script-host/main.js`. */

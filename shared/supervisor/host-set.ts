@@ -7,12 +7,14 @@ import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { HostAccess } from '#shared/scoring/access/host-access.js';
 import type { HostConfig, LoadedModule } from '#shared/scoring/host-protocol.js';
+import type { EarlyHost } from './early-host.js';
 import type { ExitCause } from './exit-cause.js';
 import type { ListenHandle } from './listen-handle.js';
 import { ranOnLines } from './ran-on.js';
 import { residentBytes } from '#shared/platform/resident-memory.js';
 import { missedBound, proofNumbers } from './golden-bounds.js';
 import { type HostStats, ScoringHostProcess } from './scoring-host-process.js';
+import type { Confinement } from './sandbox/confinement.js';
 import { type ScriptPorts, ScriptRunner } from './script-runner.js';
 import { hasScript, hostedModuleOf, type ServedModule } from './served-module.js';
 
@@ -25,6 +27,10 @@ export interface HostSetPorts extends ScriptPorts {
   readonly hostEnvironment?: Readonly<Record<string, string>>;
   /** How many of this machine's cores hosts may use. */
   readonly cores: number;
+  /** The bounds of scoring hosts; absent: they have what this process has. */
+  readonly confineHost?: () => Confinement;
+  /** A host that was started ahead, with the same entry and environment. */
+  readonly earlyHost?: EarlyHost | undefined;
   readonly onHostLog: (modules: readonly string[], line: string) => void;
   readonly nextId: () => number;
 }
@@ -75,12 +81,15 @@ export class HostSet {
     }
     this.scripts = scripts;
     const names = modules.map(({ name }) => name);
-    this.host = ScoringHostProcess.spawn({
-      entry: ports.hostEntry,
-      ...(ports.hostEnvironment === undefined ? {} : { env: ports.hostEnvironment }),
-      confinement: ports.sandbox?.ours(),
-      onLog: (line) => ports.onHostLog(names, line),
-    });
+    const onLog = (line: string): void => ports.onHostLog(names, line);
+    this.host =
+      ports.earlyHost?.take(onLog) ??
+      ScoringHostProcess.spawn({
+        entry: ports.hostEntry,
+        ...(ports.hostEnvironment === undefined ? {} : { env: ports.hostEnvironment }),
+        confinement: ports.confineHost?.(),
+        onLog,
+      });
     void this.host.exited.then(() => {
       this.ended = true;
     });

@@ -17,7 +17,7 @@ export interface ServedModule {
   readonly settings: Readonly<Record<string, unknown>>;
 }
 
-export function hasScript({ manifest }: ServedModule): boolean {
+export function hasScript({ manifest }: Pick<ServedModule, 'manifest'>): boolean {
   return manifest.flavor === 'node';
 }
 

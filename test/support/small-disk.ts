@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { mkdir, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { errno } from '#shared/platform/atomic-file.js';
 
@@ -31,6 +32,23 @@ export class SmallDisk {
       if (errno(error) !== 'ENOSPC') throw error;
     } finally {
       await file.close();
+    }
+  }
+
+  /** Fills again what is given back meanwhile. */
+  async whileFull<T>(task: () => Promise<T>): Promise<T> {
+    let over = false;
+    const filling = (async () => {
+      while (!over) {
+        await this.fill();
+        await pause(10);
+      }
+    })();
+    try {
+      return await task();
+    } finally {
+      over = true;
+      await filling;
     }
   }
 

@@ -98,10 +98,11 @@ export class LocalListener implements TopicBroker {
     return () => void this.readers.delete(reader);
   }
 
-  publish(topic: string, payload: Buffer): Promise<string | undefined> {
+  async publish(topic: string, payload: Buffer): Promise<string | undefined> {
     if (payload.length + topic.length + 16 > this.options.maxPacketBytes) {
-      return Promise.resolve(`a message of ${String(payload.length)} bytes is larger than the listener takes`);
+      return `a message of ${String(payload.length)} bytes is larger than the listener takes`;
     }
+    await this.waitForReaders(null, topic, payload.length);
     return new Promise((resolve) => {
       this.aedes.publish({ cmd: 'publish', topic, payload, qos: 1, retain: false, dup: false }, (error) =>
         resolve(error ? messageOf(error) : undefined),

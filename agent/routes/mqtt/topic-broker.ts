@@ -4,7 +4,8 @@ export interface TopicReader {
   /** Never throws, and does not wait. */
   deliver(topic: string, payload: Buffer): void;
   /**
-   * Whether it has to be waited for before so many bytes more are delivered: undefined when not.
+   * Whether it has to be waited for before so many bytes more are delivered: undefined when not. Room is then kept
+   * for them, so that {@link deliver} has to follow.
    *
    * @returns once there is room, or the signal has come
    */

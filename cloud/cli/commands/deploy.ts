@@ -16,6 +16,7 @@ import {
 } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { followDeployment } from '../deploy-follow.js';
+import { failedAttempts } from '../deploy-verdict.js';
 import { deployRelease, refuseModuleFlags, type ReleaseOrder } from '../deploy-release.js';
 import { withExamples } from '../help.js';
 import { type Session, withSession } from '../session.js';
@@ -170,7 +171,10 @@ async function deploy(session: Session, deployment: Deployment): Promise<void> {
     progress.line(`${image} as ${module} on ${device}, generation ${String(generation)}`);
   }
   const refusedBeforeAt = before.reported.refused?.at;
-  const targets = placed.map(({ module, digest }) => ({ generation, module, digest, refusedBeforeAt }));
+  const targets = placed.map(({ module, digest }) => {
+    const attemptsBefore = failedAttempts(before, module, digest);
+    return { generation, module, digest, refusedBeforeAt, attemptsBefore };
+  });
   const text = await followDeployment(session, device, targets, deployment.timeoutMs);
   out.result({ ...answer, done: true }, () => text);
 }

@@ -106,13 +106,13 @@ export class HostProcess {
     if (this.gate) throw new Error('a host loads once');
     const gate = new AccessGate(config.access ?? loopbackAccess, config.controlToken);
     this.gate = gate;
-    const loaded = await ScoringHost.load(config, this.deps);
+    const { host, loaded: loading } = ScoringHost.begin(config, this.deps);
+    // Made while workers load; it answers nobody before it listens.
+    const [front, loaded] = await Promise.all([this.createFront(host, gate), loading]);
     if (!loaded.ok) {
       await this.deps.send({ type: 'load-failed', ...loaded.error });
       return;
     }
-    const host = loaded.value;
-    const front = await this.createFront(host, gate);
     const models = await serveModels(host);
     this.serving = { host, gate, front, models };
     await this.deps.send({ type: 'loaded', modules: host.all.map((module) => module.describe()) });

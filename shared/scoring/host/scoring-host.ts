@@ -101,12 +101,20 @@ export class ScoringHost {
     });
   }
 
-  static async load(config: HostConfig, deps: ScoringHostDeps): Promise<Result<ScoringHost, LoadFailure>> {
+  /** @property loaded every module is; a host that could not load them all is closed */
+  static begin(
+    config: HostConfig,
+    deps: ScoringHostDeps,
+  ): { readonly host: ScoringHost; readonly loaded: Promise<Result<void, LoadFailure>> } {
     const host = new ScoringHost(deps, config);
-    const loaded = await host.repository.loadAll();
-    const failure = loaded.ok ? host.trafficFailure(config) : loaded;
-    if (failure === undefined) return ok(host);
-    await host.close();
+    return { host, loaded: host.loadAll(config) };
+  }
+
+  private async loadAll(config: HostConfig): Promise<Result<void, LoadFailure>> {
+    const loaded = await this.repository.loadAll();
+    const failure = loaded.ok ? this.trafficFailure(config) : loaded;
+    if (failure === undefined) return ok(undefined);
+    await this.close();
     return failure;
   }
 

@@ -3,27 +3,24 @@
  * be started with, around a Node that only looks whether its program can be read.
  */
 import { execFile } from 'node:child_process';
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf } from '#shared/kernel/errors.js';
 import type { Enforcement, SandboxAspect, SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import { unenforceable } from '#shared/protocol/sandbox.js';
 import { Cgroups } from './cgroups.js';
 import type { Controller } from './cgroup-files.js';
+import { findTools, type SandboxParts } from './own-bounds.js';
 import { planSandbox, type SandboxRecipe } from './plan-sandbox.js';
 import { type CommandInput, confinedPath, sandboxCommand, type SandboxTool, sandboxTools } from './sandbox-command.js';
 import { nodePath, programPaths, viewOf } from './sandbox-view.js';
 
-export interface SandboxMachine {
+export interface SandboxMachine extends SandboxParts {
   readonly capabilities: SandboxCapabilities;
   readonly namespaces: 'root' | 'user' | 'none';
-  readonly tools: Readonly<Partial<Record<SandboxTool, string>>>;
-  readonly cgroups: Cgroups | undefined;
 }
 
 export interface ProbeInput {
-  /** Tells this owner's control groups from another's. */
-  readonly owner: string;
   /** An empty folder of our own. */
   readonly scratch: string;
   /** The program that is to run. */
@@ -37,13 +34,18 @@ const trialTimeoutMs = 10_000;
 /** Any number of the range will do: nothing is left behind. */
 const trialUser = 60_706;
 
-export async function probeSandbox(input: ProbeInput): Promise<SandboxMachine> {
-  if (process.platform !== 'linux') {
+/** @param owner tells this owner's control groups from another's */
+export async function findSandboxParts(owner: string): Promise<SandboxParts> {
+  if (process.platform !== 'linux') return { tools: {}, cgroups: undefined };
+  return { tools: findTools(), cgroups: await Cgroups.open(owner) };
+}
+
+export async function probeSandbox(parts: SandboxParts, input: ProbeInput): Promise<SandboxMachine> {
+  const { tools, cgroups } = parts;
+  if (cgroups === undefined) {
     const capabilities = unenforceable(`the sandbox needs Linux; this is ${process.platform}`);
-    return { capabilities, namespaces: 'none', tools: {}, cgroups: undefined };
+    return { ...parts, capabilities, namespaces: 'none' };
   }
-  const tools = findTools();
-  const cgroups = await Cgroups.open(input.owner);
   const namespaces = input.isRoot ? 'root' : 'user';
   const attempt = (aspects: readonly SandboxAspect[], needed: readonly SandboxTool[]): Promise<string | undefined> =>
     attemptWith(input, tools, namespaces, aspects, needed);
@@ -55,6 +57,7 @@ export async function probeSandbox(input: ProbeInput): Promise<SandboxMachine> {
   ]);
   const privilege = namespaces === 'root' ? 'namespace' : 'user namespace';
   return {
+    ...parts,
     capabilities: {
       user: judged(user, 'a user of its own, without privileges to gain'),
       memory: ofController(cgroups, 'memory'),
@@ -65,8 +68,6 @@ export async function probeSandbox(input: ProbeInput): Promise<SandboxMachine> {
       mounts: judged(mounts, `mount ${privilege}`),
     },
     namespaces: network === undefined || mounts === undefined ? namespaces : 'none',
-    tools,
-    cgroups,
   };
 }
 
@@ -98,7 +99,7 @@ async function attemptWith(
       temporaryBytes: recipe.limits.temporaryBytes,
     }),
     entrances: [],
-    program: [node, '-e', 'require("node:fs").accessSync(process.argv[1])', entry],
+    program: trialProgram(aspects, tools, node, entry),
   };
   const { file, args } = sandboxCommand(command);
   return new Promise((resolve) => {
@@ -107,6 +108,22 @@ async function attemptWith(
       resolve(error === null ? undefined : lastLine(stderr) || messageOf(error));
     });
   });
+}
+
+/**
+ * Looks whether the program can be read, and ends. Node itself where its limits or what it sees are on trial;
+ * elsewhere a shell, which is there sooner, looks whether Node could be started.
+ */
+function trialProgram(
+  aspects: readonly SandboxAspect[],
+  { sh }: SandboxMachine['tools'],
+  node: string,
+  entry: string,
+): string[] {
+  if (sh === undefined || aspects.includes('files') || aspects.includes('mounts'))
+    return [node, '-e', 'require("node:fs").accessSync(process.argv[1])', entry];
+  const look = '[ -x "$1" ] && [ -r "$2" ] || { echo "it cannot read $1 and $2" >&2; exit 1; }';
+  return [sh, '-c', look, 'sh', node, entry];
 }
 
 /** A recipe that needs just these. */
@@ -140,27 +157,6 @@ function ofController(cgroups: Cgroups, controller: Controller): Enforcement {
 function pidsOf(cgroups: Cgroups, perUser: boolean): Enforcement {
   const group = ofController(cgroups, 'pids');
   return group.enforced || !perUser ? group : { enforced: true, by: 'resource limit of its user' };
-}
-
-function findTools(): Partial<Record<SandboxTool, string>> {
-  const found: Partial<Record<SandboxTool, string>> = {};
-  for (const tool of sandboxTools) {
-    const path = confinedPath
-      .split(':')
-      .map((folder) => join(folder, tool))
-      .find(isExecutable);
-    if (path !== undefined) found[tool] = path;
-  }
-  return found;
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function lastLine(text: string): string {

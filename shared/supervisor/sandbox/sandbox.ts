@@ -5,27 +5,14 @@ import { join } from 'node:path';
 import type { Problem } from '#shared/kernel/errors.js';
 import type { Result } from '#shared/kernel/result.js';
 import type { SandboxNeeds } from '#shared/package/sandbox-options.js';
-import type { WatchedLimits } from '../resource-watch.js';
-import { type Cgroup, type GroupStory, unhurried } from './cgroups.js';
-import { planSandbox, type SandboxLimits, type SandboxPolicy, type SandboxRecipe } from './plan-sandbox.js';
+import type { Cgroup, GroupStory } from './cgroups.js';
+import type { Confinement } from './confinement.js';
+import { nothingBefell } from './own-bounds.js';
+import { planSandbox, type SandboxPolicy, type SandboxRecipe } from './plan-sandbox.js';
 import type { SandboxMachine } from './probe-sandbox.js';
-import { confinedPath, entered, sandboxCommand } from './sandbox-command.js';
+import { confinedPath, sandboxCommand } from './sandbox-command.js';
 import { SandboxUsers } from './sandbox-users.js';
 import { nodePath, programPaths, viewOf } from './sandbox-view.js';
-
-/** How a confined program is started, and what there is to know of it. */
-export interface Confinement {
-  /** Before the program's own file and arguments. */
-  readonly launcher: { readonly file: string; readonly args: readonly string[] };
-  readonly environment: Readonly<Record<string, string>>;
-  /** What it must stay below; the kernel keeps all but `watched`. */
-  readonly limits: Pick<SandboxLimits, 'memoryBytes' | 'openFiles'> | undefined;
-  readonly watched: WatchedLimits;
-  /** Where the program finds its module. */
-  readonly moduleFolder: string;
-  /** Ends whatever the program has left running, and tells what befell it. */
-  end(): Promise<GroupStory>;
-}
 
 /** One confined process after another of one module, all with the same user. */
 export interface Cell {
@@ -93,33 +80,6 @@ export class Sandbox {
     };
   }
 
-  /**
-   * For a program of ours, without user code, that needs the machine: accelerators, ports, models. It gains
-   * no privileges, and what befalls its memory is told.
-   */
-  ours(): Confinement {
-    this.cells += 1;
-    const { tools, cgroups } = this.machine;
-    const group = cgroups?.create(`${unhurried}${String(this.cells)}`, undefined, ['memory']);
-    const node = nodePath();
-    const bounds = tools.setpriv === undefined ? [] : [tools.setpriv, '--no-new-privs', '--'];
-    const entering = tools.sh === undefined ? [] : entered(tools.sh, group?.entrances ?? []);
-    const [file = node, ...args] = [...entering, ...bounds, node];
-    return {
-      launcher: { file, args },
-      environment: {},
-      limits: undefined,
-      watched: { memoryBytes: undefined, openFiles: undefined },
-      moduleFolder: '',
-      end: () => this.end(group, undefined),
-    };
-  }
-
-  /** Nothing of it runs any more. */
-  close(): void {
-    this.machine.cgroups?.close();
-  }
-
   private confine(input: CellInput, user: number | undefined, id: string, entry: string): Confinement {
     const { recipe, moduleFolder, folder } = input;
     const { limits, kept } = recipe;
@@ -172,7 +132,7 @@ export class Sandbox {
         execFile(setpriv, args, { timeout: 5000 }, () => resolve());
       });
     }
-    const story = group?.story() ?? { memoryKills: 0, memoryPeakBytes: undefined, refusedProcesses: 0 };
+    const story = group?.story() ?? nothingBefell;
     await group?.end();
     return story;
   }

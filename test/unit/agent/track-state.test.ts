@@ -27,7 +27,7 @@ staged    -         -       proving  -       staged  -          active  failed  
 proving   -         -       -        proved  staged  -          -       failed  rejected  wanted
 proved    -         -       -        -       proved  probation  active  failed  rejected  wanted
 probation -         -       -        -       staged  -          active  failed  rejected  wanted
-active    -         -       -        -       -       -          -       failed  rejected  wanted
+active    -         -       -        -       staged  -          -       failed  rejected  wanted
 rejected  -         -       -        -       -       -          -       -       -         -
 failed    fetching  -       -        -       -       -          -       -       rejected  wanted
 `;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ModuleReport } from '#shared/protocol/reported.js';
 import type { candidateStates } from '#shared/protocol/reported.js';
-import { type DeployTarget, judgeDeployment } from '#cloud/cli/deploy-verdict.js';
+import { type DeployTarget, failedAttempts, judgeDeployment } from '#cloud/cli/deploy-verdict.js';
 import type { DeviceBody } from '#cloud/http/schemas/devices.js';
 
 const digest = `sha256:${'1'.repeat(64)}`;
@@ -153,6 +153,28 @@ describe('a deployment has failed', () => {
     ['was withdrawn', { refused: null }, {}],
   ])('but not when the refusal %s', (_what, circumstance, more) => {
     expect(judgeDeployment(device({ generation: 4, ...circumstance }), { ...target, ...more }).kind).toBe('progress');
+  });
+});
+
+describe('a version that stood as failed before the deployment', () => {
+  const reason = { code: 'disk.full', message: 'needs 3 MB, 1 MB is free' };
+  const failedAfter = (attempts: number): DeviceBody =>
+    device({ modules: { digits: candidate('failed', { reason, numbers: { attempts } }) } });
+  const again: DeployTarget = { ...target, attemptsBefore: failedAttempts(failedAfter(2), 'digits', digest) };
+
+  it('is waited for until the device has tried it again, with the reason of before', () => {
+    const verdict = judgeDeployment(failedAfter(2), again);
+    expect(verdict).toMatchObject({ kind: 'progress', text: expect.stringContaining('needs 3 MB') as string });
+    expect(judgeDeployment(device({ modules: { digits: candidate('fetching') } }), again).kind).toBe('progress');
+  });
+  it('has failed when the next attempt has, or the first of other settings', () => {
+    for (const attempts of [3, 1]) {
+      expect(judgeDeployment(failedAfter(attempts), again)).toMatchObject({ problem: { code: 'disk.full' } });
+    }
+  });
+  it('is another one when its digest is, or when it had not failed', () => {
+    expect(failedAttempts(failedAfter(2), 'digits', other)).toBeUndefined();
+    expect(failedAttempts(device({ modules: { digits: candidate('fetching') } }), 'digits', digest)).toBeUndefined();
   });
 });
 
