@@ -7,6 +7,7 @@ import * as operators from './migrations/0003-operators.js';
 import * as trust from './migrations/0004-trust.js';
 import * as updates from './migrations/0005-updates.js';
 import * as fleets from './migrations/0007-fleets.js';
+import * as rollouts from './migrations/0008-rollouts.js';
 import { openSqlite } from './sqlite.js';
 import type { ControlDatabase } from './tables.js';
 
@@ -20,6 +21,7 @@ export const controlMigrations: readonly Migration[] = [
   { name: '0004-trust', up: trust.up },
   { name: '0005-updates', up: updates.up },
   { name: '0007-fleets', up: fleets.up },
+  { name: '0008-rollouts', up: rollouts.up },
 ];
 
 /** A commit here survives a power cut: desired generations must never fall. */
