@@ -1,5 +1,6 @@
 /** What a person asks of a rollout: how fast, how many at once, when to go on and when to stop. Strict. */
 import * as z from 'zod';
+import { AppError } from '#shared/kernel/errors.js';
 import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 
 const daySeconds = 86_400;
@@ -13,24 +14,33 @@ const percent = z.number().min(0).max(100);
 const notBuilt = (what: string): z.ZodOptional<z.ZodNever> =>
   z.never({ error: `${what} not built yet; leave it out` }).optional();
 
-export const waveSchema = z
-  .strictObject({
+const watched = {
+  /** How long to watch after its last device, before it counts as done. */
+  bakeSeconds: seconds.default(0),
+  /** Somebody must approve before the next wave. */
+  approval: z.boolean().default(false),
+};
+
+export const waveSchema = z.union(
+  [
     /** First wave only: the devices of the fleet that this query finds, as in docs/fleets.md. */
-    where: z.string().min(1).max(2048).optional(),
+    z.strictObject({ where: z.string().min(1).max(2048), ...watched }),
     /** With it and the waves before, so many of a hundred devices have had their turn. */
-    percent: percent.optional(),
-    /** So many devices. */
-    count: z.int().min(1).max(1_000_000).optional(),
-    /** How long to watch after its last device, before it counts as done. */
-    bakeSeconds: seconds.default(0),
-    /** Somebody must approve before the next wave. */
-    approval: z.boolean().default(false),
-  })
-  .refine(
-    ({ where, percent: share, count }) => [where, share, count].filter((given) => given !== undefined).length === 1,
-    'give one of where, percent and count',
-  );
-export type Wave = z.output<typeof waveSchema>;
+    z.strictObject({ percent, ...watched }),
+    z.strictObject({ count: z.int().min(1).max(1_000_000), ...watched }),
+  ],
+  {
+    error:
+      'is no wave; give one of where (a query), percent (0 to 100) and count (1 or more), with bakeSeconds and approval',
+  },
+);
+export const waveFields = ['where', 'percent', 'count', ...Object.keys(watched)];
+
+export interface WaveSize {
+  readonly where?: string | undefined;
+  readonly percent?: number | undefined;
+  readonly count?: number | undefined;
+}
 
 const retrySchema = z.strictObject({
   /** After the first attempt. */
@@ -50,9 +60,7 @@ export const rolloutPolicySchema = z.strictObject({
     .default([
       { count: 1, bakeSeconds: 0, approval: false },
       { percent: 10, bakeSeconds: 0, approval: false },
-    ])
-    .refine((waves) => waves.slice(1).every(({ where }) => where === undefined), 'only the first wave takes where')
-    .refine((waves) => rising(waves), 'percent counts the waves before in: it must rise from wave to wave'),
+    ]),
   /** At most so many devices, or such a share of all, are changing at once. */
   maxUnavailable: z
     .union([
@@ -115,15 +123,25 @@ export const rolloutPolicySchema = z.strictObject({
 export type RolloutPolicy = z.output<typeof rolloutPolicySchema>;
 export type RetryClass = keyof RolloutPolicy['retries'];
 
-/** What is wrong with a policy beyond its form; the canary's query is in the language of fleets. @throws AppError `query.invalid` */
-export function checkPolicy({ waves }: RolloutPolicy): void {
-  const [first] = waves;
-  if (first?.where !== undefined) parseQuery(first.where);
+/** What no schema of a single field says. @throws AppError `request.invalid`, `query.invalid` for the canary's query */
+export function checkPolicy({ waves }: Pick<RolloutPolicy, 'waves'>): void {
+  let reached = -1;
+  for (const [index, wave] of waves.entries()) {
+    const { where, percent: share }: WaveSize = wave;
+    if (where !== undefined) {
+      if (index > 0) throw invalid(`waves.${String(index)}: only the first wave takes where`);
+      parseQuery(where);
+    }
+    if (share === undefined) continue;
+    if (share <= reached) {
+      throw invalid(`waves.${String(index)}: percent counts the waves before in: it must rise from wave to wave`);
+    }
+    reached = share;
+  }
 }
 
-function rising(waves: readonly { readonly percent?: number | undefined }[]): boolean {
-  const shares = waves.flatMap(({ percent: share }) => (share === undefined ? [] : [share]));
-  return shares.every((share, index) => index === 0 || share > (shares[index - 1] ?? 0));
+function invalid(what: string): AppError {
+  return new AppError('request.invalid', `policy: ${what}`);
 }
 
 /** `maxUnavailable` among so many devices; at least one, or nothing would ever happen. */

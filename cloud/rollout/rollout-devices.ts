@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { reportedStateSchema } from '#shared/protocol/reported.js';
 import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
 import type { Database } from '#cloud/fleet/device-repository.js';
-import type { RolloutDeviceTable } from '#cloud/store/tables.js';
+import type { RolloutDeviceTable } from '#cloud/store/rollout-tables.js';
 import { observe, type Problem } from './observe.js';
 import type { Outcome, RolloutDevice, Standing } from './rollout-model.js';
 import type { RolloutAddress } from './rollout-repository.js';

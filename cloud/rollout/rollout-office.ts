@@ -8,7 +8,7 @@ import type { Fleet } from '#cloud/fleet/fleet-repository.js';
 import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import { afterOrder, type Order } from './apply.js';
-import { checkPolicy, type RolloutPolicy } from './policy.js';
+import { checkPolicy, type RolloutPolicy, type WaveSize } from './policy.js';
 import type { Rollout } from './rollout-model.js';
 import { type Claim, RolloutDevices } from './rollout-devices.js';
 import { type HistoryEntry, type RolloutAddress, RolloutRepository, type StoredRollout } from './rollout-repository.js';
@@ -128,7 +128,7 @@ export class RolloutOffice {
 async function draftIn(db: Database, workspace: string, fleet: Fleet, policy: RolloutPolicy): Promise<Draft> {
   const number = await new RolloutRepository(db).nextNumber(workspace);
   const members = await matchingDevices(db, workspace, fleet.query).select('devices.name').execute();
-  const where = policy.waves[0]?.where;
+  const { where }: WaveSize = policy.waves[0] ?? {};
   const found =
     where === undefined ? [] : await matchingDevices(db, workspace, parseQuery(where)).select('devices.name').execute();
   const canaries = new Set(found.map(({ name }) => name));

@@ -5,7 +5,7 @@ import { AppError } from '#shared/kernel/errors.js';
 import { type Query, querySchema } from '#cloud/fleet/query/query-ast.js';
 import type { Database } from '#cloud/fleet/device-repository.js';
 import type { Page, PageRequest } from '#cloud/store/page.js';
-import type { RolloutTable } from '#cloud/store/tables.js';
+import type { RolloutTable } from '#cloud/store/rollout-tables.js';
 import { type RolloutPolicy, rolloutPolicySchema } from './policy.js';
 import { isFinal, type Rollout } from './rollout-model.js';
 

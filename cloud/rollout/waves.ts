@@ -1,6 +1,6 @@
 /** Which device has its turn when. Decided once, when a rollout starts. Pure. */
 import { inOrder } from './order.js';
-import type { RolloutPolicy } from './policy.js';
+import type { RolloutPolicy, WaveSize } from './policy.js';
 
 export interface WaveCandidate {
   readonly device: string;
@@ -21,14 +21,15 @@ export function divideIntoWaves(
 ): string[][] {
   const ordered = inOrder(rollout, candidates);
   let left = ordered;
-  const waves = policy.waves.map(({ where, percent, count }) => {
+  const waves = policy.waves.map((wave) => {
+    const { where, percent, count }: WaveSize = wave;
     const taken = ordered.length - left.length;
     // A share of a small fleet is a device at least, if there is one left.
     const upTo = percent === undefined ? taken + (count ?? 0) : Math.ceil((ordered.length * percent) / 100);
-    const wave = where === undefined ? left.slice(0, Math.max(0, upTo - taken)) : left.filter(({ canary }) => canary);
-    const chosen = new Set(wave);
+    const taking = where === undefined ? left.slice(0, Math.max(0, upTo - taken)) : left.filter(({ canary }) => canary);
+    const chosen = new Set(taking);
     left = left.filter((one) => !chosen.has(one));
-    return wave;
+    return taking;
   });
   return [...waves, left].map((wave) => wave.map(({ device }) => device));
 }

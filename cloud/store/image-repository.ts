@@ -122,6 +122,16 @@ export class ImageRepository {
         .orderBy('device')
         .execute();
       if (devices.length > 0) return { kind: 'in-use', devices: devices.map((row) => row.device) };
+      // A rollout under way may have to lead them back to it.
+      const leftBehind = await db
+        .selectFrom('rolloutDevices')
+        .select('device')
+        .where('workspace', '=', workspace)
+        .where('claimed', '=', 1)
+        .where('previousJson', 'like', `%"${digest}"%`)
+        .orderBy('device')
+        .execute();
+      if (leftBehind.length > 0) return { kind: 'led-back-to', devices: leftBehind.map((row) => row.device) };
       const releases = await db
         .selectFrom('releaseModules')
         .select(['name', 'version'])

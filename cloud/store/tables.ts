@@ -5,7 +5,7 @@
 import type { Generated } from 'kysely';
 import type { AuditRow } from '#cloud/audit/audit-entry.js';
 import type { Role } from '#cloud/auth/role.js';
-import type { RolloutState, Standing } from '#cloud/rollout/rollout-model.js';
+import type { RolloutDeviceTable, RolloutHistoryTable, RolloutTable } from './rollout-tables.js';
 
 export interface WorkspaceTable {
   name: string;
@@ -279,58 +279,6 @@ export interface ReleaseModuleTable {
   policyJson: string;
   updateJson: string;
   requiresJson: string;
-}
-
-/** A release on its way over a fleet: see `cloud/rollout/`. */
-export interface RolloutTable {
-  workspace: string;
-  /** Counted within the workspace, from 1. */
-  number: number;
-  /** As name:version. */
-  release: string;
-  fleet: string;
-  /** The fleet's query when it started. */
-  queryJson: string;
-  policyJson: string;
-  state: RolloutState;
-  stateJson: string;
-  /** Rises with every change: who writes names the one that it read. */
-  revision: number;
-  createdAt: string;
-  createdBy: string;
-  updatedAt: string;
-  endedAt: string | null;
-}
-
-/** Instants here are milliseconds since the epoch. */
-export interface RolloutDeviceTable {
-  workspace: string;
-  rollout: number;
-  device: string;
-  wave: number;
-  standing: Standing;
-  attempts: number;
-  /** The generation that carries what it was asked last, and the release of that; empty: modules that are no release. */
-  generation: number | null;
-  askedRelease: string;
-  assignedAt: number | null;
-  retryAt: number | null;
-  endedAt: number | null;
-  reasonJson: string | null;
-  /** What it had before: where a rollback leads. */
-  previousJson: string | null;
-  /** 1 while no other rollout may have the device. */
-  claimed: number;
-}
-
-export interface RolloutHistoryTable {
-  id: Generated<number>;
-  workspace: string;
-  rollout: number;
-  at: string;
-  kind: string;
-  device: string | null;
-  text: string;
 }
 
 /** A model version made to answer. One record for both kinds; web services come later. */

@@ -70,6 +70,7 @@ export const errorRegistry = {
   'release.in-use': { status: 409, retry: 'changed', exit: 5 },
   'rollout.not-found': { status: 404, retry: 'changed', exit: 4 },
   'rollout.conflict': { status: 409, retry: 'changed', exit: 5 },
+  'rollout.failed': { status: 422, retry: 'never', exit: 1 },
   'rollout.state': { status: 409, retry: 'changed', exit: 5 },
   'key.not-found': { status: 404, retry: 'changed', exit: 4 },
   'key.exists': { status: 409, retry: 'never', exit: 5 },

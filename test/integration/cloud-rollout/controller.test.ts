@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ImageRepository } from '#cloud/store/image-repository.js';
 import { restartPolicySchema } from '#shared/protocol/desired.js';
-import { addressOf } from '#test/support/fleet-world.js';
+import { addressOf, bytesOf } from '#test/support/fleet-world.js';
 import { addDevice, RolloutFleet } from './rollout-fleet.js';
 
 let fleet: RolloutFleet;
@@ -202,7 +203,32 @@ describe('two rollouts', () => {
   });
 });
 
+describe('two control planes over one database', () => {
+  it('carry out each step once: who read an older state is refused', async () => {
+    await fleet.start('vision:1', allAtOnce);
+    await Promise.all([fleet.turn(), fleet.turn(), fleet.turn()]);
+    for (let index = 0; index < 6; index++) {
+      expect(await fleet.desired(`d${String(index)}`)).toEqual({ generation: 1, release: 'vision:1' });
+    }
+    const { items } = await fleet.rollouts.history(rollout, { limit: 100 });
+    expect(items.filter(({ kind }) => kind === 'changing')).toHaveLength(6);
+  });
+});
+
 describe('what cannot be carried out', () => {
+  it('deleting an image to which devices may be led back is refused while the rollout lasts', async () => {
+    const policy = restartPolicySchema.parse({});
+    const image = await fleet.world.addImage('old', 1, [bytesOf(10, 9)]);
+    await fleet.world.twin.deploy(addressOf('d0'), 'old', { image: 'old:1', settings: {}, policy });
+    await fleet.start('vision:1', allAtOnce);
+    await fleet.turn();
+    const images = new ImageRepository(fleet.world.control);
+    expect(await images.delete('w', image.digest, 'now')).toEqual({ kind: 'led-back-to', devices: ['d0'] });
+    await fleet.obey('d0', 'd1', 'd2', 'd3', 'd4', 'd5');
+    await fleet.turn();
+    expect(await images.delete('w', image.digest, 'now')).toEqual({ kind: 'deleted' });
+  });
+
   it('an image that is gone fails its devices, and the rollout pauses', async () => {
     await fleet.start('vision:1', { waves: [], maxUnavailable: '100%' });
     await fleet.world.control.updateTable('images').set({ deletedAt: 'now' }).where('version', '=', 1).execute();
