@@ -123,8 +123,8 @@ async function currentOf(
   const modules = await new DeploymentRepository(transaction).listCurrentOf(address);
   const previous: Previous = {
     release,
-    modules: modules.map(({ module, settings, policy, update, image: { name, version, digest } }) => ({
-      ...{ module, settings, policy, update, image: { name, version, digest } },
+    modules: modules.map(({ module, settings, policy, update, routes = {}, image: { name, version, digest } }) => ({
+      ...{ module, settings, policy, update, routes, image: { name, version, digest } },
     })),
   };
   return JSON.stringify(previous);

@@ -47,7 +47,11 @@ export type RegisterImageOutcome =
 export type ImageReference = { readonly digest: Digest } | { readonly name: string; readonly version: number };
 
 /** `released`: these releases hold it, as name:version. */
-export type ImageDeleteOutcome = DeleteOutcome | { readonly kind: 'released'; readonly releases: readonly string[] };
+export type ImageDeleteOutcome =
+  | DeleteOutcome
+  | { readonly kind: 'released'; readonly releases: readonly string[] }
+  /** A rollout under way may have to lead these devices back to it. */
+  | { readonly kind: 'led-back-to'; readonly devices: readonly string[] };
 
 export class ImageRepository {
   constructor(private readonly db: ControlStore) {}

@@ -53,3 +53,9 @@ export interface RolloutHistoryTable {
   device: string | null;
   text: string;
 }
+
+export interface RolloutDatabase {
+  rollouts: RolloutTable;
+  rolloutDevices: RolloutDeviceTable;
+  rolloutHistory: RolloutHistoryTable;
+}

@@ -5,7 +5,8 @@
 import type { Generated } from 'kysely';
 import type { AuditRow } from '#cloud/audit/audit-entry.js';
 import type { Role } from '#cloud/auth/role.js';
-import type { RolloutDeviceTable, RolloutHistoryTable, RolloutTable } from './rollout-tables.js';
+import type { AlertDatabase } from './alert-tables.js';
+import type { RolloutDatabase } from './rollout-tables.js';
 
 export interface WorkspaceTable {
   name: string;
@@ -292,6 +293,8 @@ export interface DeploymentTable {
   settingsJson: string;
   policyJson: string;
   updateJson: string;
+  /** What takes the place of routes of the image. */
+  routesJson: Generated<string>;
   /** The first desired generation that carries it, and the first that no longer does. */
   generation: number;
   removedGeneration: number | null;
@@ -318,7 +321,7 @@ export interface TrustVersionTable {
   publishedAt: string;
 }
 
-export interface ControlDatabase {
+export interface ControlDatabase extends AlertDatabase, RolloutDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
   auditEntries: AuditRow;
@@ -344,7 +347,4 @@ export interface ControlDatabase {
   fleets: FleetTable;
   releases: ReleaseTable;
   releaseModules: ReleaseModuleTable;
-  rollouts: RolloutTable;
-  rolloutDevices: RolloutDeviceTable;
-  rolloutHistory: RolloutHistoryTable;
 }
