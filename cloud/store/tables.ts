@@ -5,6 +5,7 @@
 import type { Generated } from 'kysely';
 import type { AuditRow } from '#cloud/audit/audit-entry.js';
 import type { Role } from '#cloud/auth/role.js';
+import type { AlertDatabase } from './alert-tables.js';
 
 export interface WorkspaceTable {
   name: string;
@@ -317,7 +318,7 @@ export interface TrustVersionTable {
   publishedAt: string;
 }
 
-export interface ControlDatabase {
+export interface ControlDatabase extends AlertDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
   auditEntries: AuditRow;

@@ -32,9 +32,12 @@ interface SystemRollup extends Pick<SystemRollupTable, 'workspace' | 'device' | 
   lastJson: string;
 }
 
+export type MachineMinute = Pick<SystemRollup, 'workspace' | 'device' | 'startAt' | 'gauges'>;
+
 export interface RolledUp {
   /** What was new, by minute. */
   readonly minutes: readonly ModuleRollup[];
+  readonly machines: readonly MachineMinute[];
   /** Whether nothing is left. */
   readonly caughtUp: boolean;
 }
@@ -44,8 +47,9 @@ const rowsPerStep = 2_000;
 export async function rollUp(db: TelemetryStore, limit = rowsPerStep): Promise<RolledUp> {
   return db.transaction().execute(async (transaction) => {
     const modules = await moduleStep(transaction, limit);
-    const systemRows = await systemStep(transaction, limit);
-    return { minutes: modules.minutes, caughtUp: modules.rows < limit && systemRows < limit };
+    const systems = await systemStep(transaction, limit);
+    const caughtUp = modules.rows < limit && systems.rows < limit;
+    return { minutes: modules.minutes, machines: systems.machines, caughtUp };
   });
 }
 
@@ -120,7 +124,10 @@ async function storeModule(db: Kysely<TelemetryDatabase>, sum: ModuleRollup): Pr
     .execute();
 }
 
-async function systemStep(db: Kysely<TelemetryDatabase>, limit: number): Promise<number> {
+async function systemStep(
+  db: Kysely<TelemetryDatabase>,
+  limit: number,
+): Promise<{ readonly machines: readonly MachineMinute[]; readonly rows: number }> {
   const rows = await db
     .selectFrom('systemMetrics')
     .select([sql<number>`rowid`.as('row'), 'workspace', 'device', 'receivedAt', 'systemJson'])
@@ -167,7 +174,8 @@ async function systemStep(db: Kysely<TelemetryDatabase>, limit: number): Promise
   }
   const last = rows.at(-1);
   if (last) await writeCursor(db, 'systemMetrics', last.row);
-  return rows.length;
+  const machines = [...sums.values()].filter(({ resolution }) => resolution === 60);
+  return { machines, rows: rows.length };
 }
 
 export function startOf(atMs: number, resolution: number): number {

@@ -43,6 +43,7 @@ import type { DirectorKeys } from '#cloud/trust/director-keys.js';
 import type { LivingIdentity } from '#cloud/trust/living-identity.js';
 import { reachableHost, wireBroker, type WiredBroker } from './broker-wiring.js';
 import type { Ground, Part } from './ground.js';
+import { wireAlerts } from './alert-wiring.js';
 import { wireEnrolment } from './enrolment-wiring.js';
 import { openIdentity } from './identity-wiring.js';
 import { keepTelemetry } from './telemetry-wiring.js';
@@ -106,6 +107,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     onOvertaken: (address, generation) => twin.reissue(address, generation),
     onCertificateUsed: (address, serial) => revocation.supersede(address, serial),
   });
+  const alerts = await wireAlerts(ground, telemetry);
   const telemetryIngest = new TelemetryIngest({
     store: telemetry,
     broker,
@@ -114,6 +116,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     logger,
     tasks,
     batches: metrics.counter('flotilla_telemetry_batches_total', 'Telemetry and event batches, by outcome.'),
+    onEvents: () => alerts.eventsCame(),
   });
   const commands = new CommandService({
     devices,
@@ -163,7 +166,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   const devicesAsk: GatewayRouteDeps = { clock, enrolment, renewal, trust: () => toldAtEnrolment(director, wired) };
   const gatewayUrl = await openGateway(ground, identity, devicesAsk, wired);
   keepUp(ground, twin, trust, enrolment);
-  keepTelemetry(ground, telemetry);
+  await keepTelemetry(ground, telemetry, version);
   addGauges(ground, wired, devices, outboxRows);
 
   const retirement = new Retirement({ twin, known, access, live });
@@ -185,6 +188,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       releaseRoutes({ releases: new ReleaseRepository(control), twin, clock }),
       deviceTelemetryRoutes({ devices, telemetry, clock }),
       telemetryRoutes({ telemetry, clock }),
+      alerts.routes,
       deviceEventsRoutes({ devices, telemetry }),
       deviceCommandsRoutes({ commands }),
       trust.routes,

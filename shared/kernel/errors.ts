@@ -74,6 +74,7 @@ export const errorRegistry = {
   'claim.not-found': { status: 404, retry: 'changed', exit: 4 },
   'claim.exists': { status: 409, retry: 'never', exit: 5 },
   'claim.full': { status: 409, retry: 'changed', exit: 5 },
+  'alert.not-found': { status: 404, retry: 'changed', exit: 4 },
   'activity.not-found': { status: 404, retry: 'changed', exit: 4 },
   'activity.failed': { status: 422, retry: 'never', exit: 1 },
   'activity.cancelled': { status: 409, retry: 'later', exit: 1 },
