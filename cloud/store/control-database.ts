@@ -8,6 +8,7 @@ import * as trust from './migrations/0004-trust.js';
 import * as updates from './migrations/0005-updates.js';
 import * as alerts from './migrations/0006-alerts.js';
 import * as fleets from './migrations/0007-fleets.js';
+import * as routes from './migrations/0008-routes.js';
 import { openSqlite } from './sqlite.js';
 import type { ControlDatabase } from './tables.js';
 
@@ -22,6 +23,7 @@ export const controlMigrations: readonly Migration[] = [
   { name: '0005-updates', up: updates.up },
   { name: '0006-alerts', up: alerts.up },
   { name: '0007-fleets', up: fleets.up },
+  { name: '0008-routes', up: routes.up },
 ];
 
 /** A commit here survives a power cut: desired generations must never fall. */

@@ -292,6 +292,8 @@ export interface DeploymentTable {
   settingsJson: string;
   policyJson: string;
   updateJson: string;
+  /** What takes the place of routes of the image. */
+  routesJson: Generated<string>;
   /** The first desired generation that carries it, and the first that no longer does. */
   generation: number;
   removedGeneration: number | null;

@@ -17,6 +17,8 @@ import { OutboxDrain } from '#cloud/fleet/outbox-drain.js';
 import { OutboxRepository } from '#cloud/fleet/outbox-repository.js';
 import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { Retirement } from '#cloud/fleet/retirement.js';
+import { checkDeviceRoutes } from '#cloud/fleet/route-check.js';
+import { ModuleManifests } from '#cloud/registry/module-manifests.js';
 import { Twin } from '#cloud/fleet/twin.js';
 import { TwinIngest } from '#cloud/fleet/twin-ingest.js';
 import { createGateway, type GatewayTls, replaceGatewayTls } from '#cloud/gateway/gateway.js';
@@ -83,6 +85,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   );
   const outbox = new OutboxDrain({ outbox: outboxRows, broker, clock, logger, retryMs: outboxRetryMs });
   const onCommitted = (): void => outbox.wake();
+  const manifests = new ModuleManifests(ground.store);
   const twin = new Twin({
     db: control,
     devices,
@@ -92,6 +95,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     clock,
     newId: randomUUID,
     live,
+    checkRoutes: (modules) => checkDeviceRoutes(modules, (image) => manifests.of(image)),
     onCommitted,
   });
   const trust = wireTrust(ground, { identity, director, devices, outbox: outboxRows, twin, onCommitted });

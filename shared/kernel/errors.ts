@@ -57,6 +57,7 @@ export const errorRegistry = {
   'module.invalid': { status: 422, retry: 'never', exit: 2 },
   'module.group-rejected': { status: 422, retry: 'never', exit: 1 },
   'module.held': { status: 409, retry: 'changed', exit: 5 },
+  'route.invalid': { status: 422, retry: 'changed', exit: 2 },
   'module.not-yet': { status: 501, retry: 'never', exit: 2 },
   'device.not-found': { status: 404, retry: 'changed', exit: 4 },
   'device.exists': { status: 409, retry: 'never', exit: 5 },
