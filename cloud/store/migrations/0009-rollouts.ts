@@ -22,7 +22,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
     // A device is in one rollout at a time, whatever the program thinks.
     sql`create unique index rolloutClaims on rolloutDevices (workspace, device) where claimed = 1`,
     sql`create table rolloutHistory (
-      id integer primary key autoincrement, workspace text not null, rollout integer not null, at text not null,
+      id integer primary key, workspace text not null, rollout integer not null, at text not null,
       kind text not null, device text, text text not null,
       foreign key (workspace, rollout) references rollouts(workspace, number))`,
     sql`create index rolloutHistoryByRollout on rolloutHistory (workspace, rollout, id)`,
