@@ -17,6 +17,7 @@ const entries = {
   'scoring/worker/main': 'dist/shared/scoring/worker/main.js',
   'scoring/script-host/main': 'dist/shared/scoring/script-host/main.js',
   'scoring/provider-check/main': 'dist/shared/scoring/provider-check/main.js',
+  'route-codec/main': 'dist/agent/routes/codec/main.js',
 };
 const missing = Object.values(entries).filter((path) => !existsSync(join(root, path)));
 if (missing.length > 0) {

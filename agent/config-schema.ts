@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import * as z from 'zod';
 import { readHostName, readOrigin } from '#shared/scoring/access/access-settings.js';
 import { parseProxy } from '#agent/link/proxy-choice.js';
+import { routeSettings } from '#agent/routes/route-settings.js';
 import { moduleSettings } from '#agent/serving/module-settings.js';
 
 const port = z.coerce.number().int().min(0).max(65_535);
@@ -91,6 +92,7 @@ export const agentSettings = {
     .default(60)
     .describe('longest pause between two attempts to connect'),
   ...moduleSettings,
+  ...routeSettings,
   'link.transport': z
     .enum(['auto', 'mqtt', 'websocket'])
     .default('auto')

@@ -13,6 +13,7 @@ import type { AccessSettings } from '#shared/scoring/access/access-settings.js';
 import type { ProxySettings } from '#agent/link/proxy-choice.js';
 import type { TransportSetting } from '#agent/link/transport-choice.js';
 import type { StreamKind } from '#shared/protocol/stream.js';
+import { type SiteConfig, siteConfigOf, siteFileForm } from '#agent/routes/route-settings.js';
 import { type ModulesConfig, modulesConfigOf, modulesFileForm } from '#agent/serving/module-settings.js';
 import { type HostEnvironment, inheritedEnvironment } from '#agent/providers/loader-environment.js';
 import {
@@ -29,7 +30,7 @@ const hourSeconds = 3600;
 const schema = z.object(agentSettings);
 type Settings = z.infer<typeof schema>;
 
-export interface AgentConfig {
+export interface AgentConfig extends SiteConfig {
   readonly stateDir: string;
   readonly scoring: AccessSettings & { readonly port: number; readonly maxBodyBytes: number };
   /** On the address of scoring; absent: none. */
@@ -117,6 +118,8 @@ export function fileFormOf({
   disk,
   link,
   modules,
+  routes,
+  mqtt,
   log,
 }: AgentConfig): Readonly<Record<string, unknown>> {
   return {
@@ -146,6 +149,7 @@ export function fileFormOf({
       noProxy: link.proxy.noProxy,
     },
     modules: modulesFileForm(modules),
+    ...siteFileForm({ routes, mqtt }),
     log,
   };
 }
@@ -179,6 +183,7 @@ function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig 
       proxy: { proxy: values['link.proxy'], noProxy: values['link.noProxy'] },
     },
     modules: modulesConfigOf(values),
+    ...siteConfigOf(values),
     log: { level: values['log.level'] },
     hostEnvironment,
   });

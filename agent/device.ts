@@ -16,6 +16,7 @@ import type { Ack } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
 import { createDeviceCommands } from '#agent/device-commands.js';
+import { createDeviceInbox } from '#agent/device-inbox.js';
 import { recallDevice } from '#agent/device-memory.js';
 import type { KeptTrust } from '#agent/identity/device-trust.js';
 import type { Identity } from '#agent/identity/identity.js';
@@ -25,7 +26,6 @@ import { Background } from '#agent/actions/background.js';
 import { createFetcher } from '#agent/actions/image-fetching.js';
 import { KnownVersions } from '#agent/actions/versions.js';
 import { BlockClient } from '#agent/link/block-client.js';
-import { DesiredInbox } from '#agent/link/desired-inbox.js';
 import { Reporter } from '#agent/link/reporter.js';
 import type { DeviceFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
@@ -34,6 +34,9 @@ import { DeviceState } from '#agent/reconcile/device-state.js';
 import { entry } from '#agent/reconcile/observed.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 import { Reconciler } from '#agent/reconcile/reconciler.js';
+import { pictureDecoderFile } from '#agent/program-files.js';
+import { createDeviceRoutes } from '#agent/routes/device-routes.js';
+import { followActive, takeEmission } from '#agent/routes/follow-active.js';
 import { DeviceViews } from '#agent/local/device-views.js';
 import { createServing } from '#agent/serving/device-serving.js';
 import type { Serving } from '#agent/serving/serving.js';
@@ -123,6 +126,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     lived: parts.lived,
     generation: () => state.desired?.generation ?? committed.value.generation,
     hostStats: () => serving.stats(),
+    routeMetrics: () => routing.routes.takeMetrics(),
     publish,
     onError: onHeldUp,
   });
@@ -147,8 +151,17 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     },
     onCandidateExit: (cause) => executors.candidateExited(causeText(cause)),
     onLastStats: telemetry.addLast,
+    onEmission: (module, emission) => takeEmission(routing.routes, module, emission),
   });
   const background = new Background(onBug);
+  const routing = createDeviceRoutes({
+    ...{ config, clock, random, logger, folder, raise, onBug },
+    device: identity.device,
+    scoring: { address: config.scoring.address, port: parts.handle.port, token: parts.hostSettings.controlToken },
+    keyDigests: () => parts.hostSettings.access?.keyDigests ?? [],
+    decoderEntry: pictureDecoderFile,
+  });
+  followActive({ state, versions, images, routes: routing.routes, onError: onBug });
   const executors = createExecutors({
     state,
     versions,
@@ -192,6 +205,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     scoring: { address: config.scoring.address, port: parts.handle.port },
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,
+    routing,
   });
   const trusting = new TrustFollower({
     clock,
@@ -214,33 +228,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     publish: (report) => publish('reported', report),
     current: () => views.reported(),
   });
-  const inbox = new DesiredInbox(
-    {
-      clock,
-      address: identity,
-      directors: () => trust.current().directors,
-      onUnknownDirector: () => trusting.refresh(),
-      persist: async (envelope, desired) => {
-        await keptDesired.write(envelope);
-        time.verified(Date.parse(desired.issuedAt));
-      },
-      onAccepted: (desired, renewed) => {
-        if (renewed) state.renew(holds.follow(desired));
-        else state.accept(holds.follow(desired), {});
-        views.accepted();
-        trusting.look();
-        logger.info({ generation: desired.generation, renewed }, 'desired document accepted');
-        reporter.wake();
-      },
-      onRefused: (refusal) => {
-        const { problem } = refusal;
-        logger.warn({ refusal }, 'desired document refused');
-        if (views.refused(refusal)) {
-          raise({ level: 'warn', type: 'desired.refused', message: problem.message, details: { code: problem.code } });
-        }
-        reporter.wake();
-      },
-    },
+  const inbox = createDeviceInbox(
+    { clock, logger, identity, trust, keptDesired, time, state, holds, views, trusting, reporter, raise },
     kept,
     Math.max(committed.value.generation, rejections.generation),
   );
@@ -281,9 +270,13 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       logs: (module, lines) => logs.read(module, lines),
       ...control,
     },
-    setAccess: (access) => serving.setAccess(access),
+    setAccess: (access) => {
+      routing.brokers.keysChanged();
+      return serving.setAccess(access);
+    },
     start: () => {
       telemetry.start();
+      background.run(() => routing.start());
       reconciler.wake();
       trusting.look();
     },
@@ -293,6 +286,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       await reconciler.stop();
       await fetcher.stop();
       await commands.stop();
+      await routing.stop();
       await telemetry.stopCollecting();
       await serving.stop();
       await background.settled();

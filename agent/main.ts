@@ -178,6 +178,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     hostSettings: {
       maxBodyBytes: config.scoring.maxBodyBytes,
       captureFolder: folder.capture,
+      routesSocket: folder.routesSocket,
       ...(controlToken === undefined ? {} : { controlToken }),
       // Read at the start of each host.
       get access() {

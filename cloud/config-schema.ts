@@ -137,6 +137,28 @@ export const cloudConfigSchema = z.strictObject({
         .describe('calls of the API by one token or address, sustained; twice that at once'),
     })
     .prefault({}),
+  alerts: z
+    .strictObject({
+      destinationsFile: text
+        .optional()
+        .describe('YAML file, mode 0600, of webhooks that notices of alerts can go to: name: {url, secret}'),
+      everySeconds: count.max(3600).default(15).describe('how often rules over metrics are judged'),
+    })
+    .prefault({}),
+  otlp: z
+    .strictObject({
+      url: z
+        .url({ protocol: /^https?$/ })
+        .optional()
+        .describe(
+          'where an OpenTelemetry collector takes metrics over HTTP, with its path: http://collector:4318/v1/metrics',
+        ),
+      headersFile: text
+        .optional()
+        .describe('YAML file, mode 0600, of header fields that go along, for example authorization'),
+      everySeconds: count.max(3600).default(60).describe('how often metrics are sent there'),
+    })
+    .prefault({}),
   retention: z
     .strictObject({
       telemetryRawHours: count

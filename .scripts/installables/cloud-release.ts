@@ -30,7 +30,9 @@ export async function cloudRelease(
   >;
   addText(files, 'app/package.json', `${JSON.stringify({ name, version, type, license, imports }, null, 2)}\n`);
   for (const part of ['cloud', 'shared']) {
-    addFolder(files, `app/dist/${part}`, join(root, 'dist', part), (file) => file.endsWith('.js'));
+    // The compiler leaves what it made of sources that are gone.
+    const hasSource = (file: string): boolean => existsSync(join(root, part, file.replace(/\.js$/, '.ts')));
+    addFolder(files, `app/dist/${part}`, join(root, 'dist', part), (file) => file.endsWith('.js') && hasSource(file));
   }
   const packages = productionPackages(readFileSync(join(root, 'package-lock.json'), 'utf8'), platform);
   const sources = [{ folder: node }];

@@ -17,6 +17,7 @@ export function statusText(status: StatusView): string[] {
     `sandbox     ${sandboxText(reported.capabilities?.sandbox)}`,
     ...trustLines(status),
     ...moduleLines(status),
+    ...routeLines(status),
   ];
 }
 
@@ -52,6 +53,23 @@ function moduleLines({ reported }: StatusView): string[] {
           candidate === undefined ? '' : `; version ${String(candidate.version)} ${candidate.state}`
         }`,
         ...(reason === undefined ? [] : [`    ${reason.code}: ${reason.message}`]),
+      ];
+    }),
+  ];
+}
+
+function routeLines({ routes, mqtt }: StatusView): string[] {
+  if (routes.length === 0) return [];
+  const listener = mqtt === undefined ? '' : ` (local MQTT on ${mqtt.address}:${String(mqtt.port)})`;
+  return [
+    `routes${listener}`,
+    ...routes.flatMap(({ module, route, way, waiting, counts, problem, lastLoss }) => {
+      const dropped = Object.entries(counts.dropped).map(([reason, count]) => `${String(count)} ${reason}`);
+      const lost = dropped.length === 0 ? '' : `, lost ${dropped.join(', ')}`;
+      return [
+        `  ${module}.${route}: ${way}; in ${String(counts.in)}, out ${String(counts.out)}, waiting ${String(waiting)}${lost}`,
+        ...(problem === undefined ? [] : [`    ${problem}`]),
+        ...(lastLoss === undefined ? [] : [`    last lost: ${lastLoss}`]),
       ];
     }),
   ];

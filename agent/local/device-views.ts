@@ -13,6 +13,7 @@ import { planDevice } from '#agent/reconcile/plan.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 import type { Reconciler } from '#agent/reconcile/reconciler.js';
 import { reportedStateOf, type TrustReport } from '#agent/reconcile/report-state.js';
+import type { DeviceRoutes } from '#agent/routes/device-routes.js';
 import type { Serving } from '#agent/serving/serving.js';
 import type { CommittedState } from '#agent/store/committed-state.js';
 import type { LocalHolds } from '#agent/store/local-holds.js';
@@ -37,6 +38,7 @@ export interface ViewParts {
   readonly scoring: { readonly address: string; readonly port: number };
   readonly grpc: { readonly address: string; readonly port: number } | undefined;
   readonly link: () => { readonly connected: boolean; readonly problem: string | undefined };
+  readonly routing: DeviceRoutes;
 }
 
 const keptRefusals = 20;
@@ -98,7 +100,8 @@ export class DeviceViews {
   }
 
   status(): StatusView {
-    const { identity, bootId, state, telemetry, time, grpc } = this.parts;
+    const { identity, bootId, state, telemetry, time, grpc, routing } = this.parts;
+    const { listening } = routing.brokers;
     const { connected, problem } = this.parts.link();
     const { desired } = state;
     return {
@@ -119,6 +122,8 @@ export class DeviceViews {
               expired: Date.parse(desired.expiresAt) <= time.now(),
             },
           }),
+      ...(listening === undefined ? {} : { mqtt: listening }),
+      routes: routing.routes.view(),
       spool: telemetry.sizes(),
       reported: this.reported(),
     };

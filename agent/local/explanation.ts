@@ -7,6 +7,7 @@ import type { AccessView } from '#agent/local/scoring-access.js';
 import type { Observed } from '#agent/reconcile/observed.js';
 import type { Waiting } from '#agent/reconcile/plan.js';
 import type { PlanRecord } from '#agent/reconcile/reconciler.js';
+import type { RouteView } from '#agent/routes/routes.js';
 import type { Refusal } from '#agent/link/desired-inbox.js';
 
 export interface StatusView {
@@ -21,6 +22,9 @@ export interface StatusView {
   /** Who may score. */
   readonly access?: AccessView;
   readonly desired?: { readonly generation: number; readonly expiresAt: string; readonly expired: boolean };
+  /** Where the local MQTT listener is; absent: it is not open. */
+  readonly mqtt?: { readonly address: string; readonly port: number };
+  readonly routes: readonly RouteView[];
   readonly spool: Readonly<Record<string, { readonly batches: number; readonly bytes: number }>>;
   readonly reported: ReportedState;
 }

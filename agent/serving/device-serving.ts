@@ -14,7 +14,8 @@ import type { DeviceSandbox } from '#agent/serving/open-sandbox.js';
 import type { ModuleTroubles } from '#agent/telemetry/module-troubles.js';
 import { Serving, type ServingPorts } from '#agent/serving/serving.js';
 
-export interface DeviceServingParts extends Pick<ServingPorts, 'labels' | 'onCandidateExit' | 'onLastStats'> {
+export interface DeviceServingParts
+  extends Pick<ServingPorts, 'labels' | 'onCandidateExit' | 'onLastStats' | 'onEmission'> {
   readonly config: AgentConfig;
   readonly clock: Clock;
   readonly logs: LogRings;
@@ -52,5 +53,6 @@ export function createServing(parts: DeviceServingParts): Serving {
     },
     onLogDropped: (module, dropped) => troubles.dropped(module, dropped),
     onLastStats: parts.onLastStats,
+    onEmission: parts.onEmission,
   });
 }

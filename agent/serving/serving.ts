@@ -8,6 +8,7 @@ import type { Clock } from '#shared/kernel/clock.js';
 import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { HostAccess } from '#shared/scoring/access/host-access.js';
+import type { Emission } from '#shared/scoring/host-protocol.js';
 import type { EarlyHost } from '#shared/supervisor/early-host.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { ExitCause } from '#shared/supervisor/exit-cause.js';
@@ -50,6 +51,8 @@ export interface ServingPorts {
   readonly onCandidateExit: (cause: ExitCause) => void;
   /** A module that answers asks not to be replaced for so long. */
   readonly onDefer: (module: string, forMs: number, reason: string) => void;
+  /** A module that answers, or did and finishes, gave something to an output. */
+  readonly onEmission: (module: string, emission: Emission) => void;
   readonly onLog: (modules: readonly string[], line: string) => void;
   /** A module wrote more lines than are kept. */
   readonly onLogDropped: (module: string, dropped: Dropped) => void;
@@ -71,6 +74,8 @@ export class Serving {
   /** Resident memory of the scoring host that was replaced, when it was. */
   private replacedBytes = 0;
   private readonly records = new WeakMap<HostSet, SetRecord>();
+  /** Those that answer or did: what scripts give to outputs while they are proved counts for nothing. */
+  private readonly answering = new WeakSet<HostSet>();
   /** Counted for a sample, and not yet told to whoever asks for the counts. */
   private untold: ModuleStats = [];
   private ids = 0;
@@ -136,6 +141,7 @@ export class Serving {
     if (candidate === undefined) return false;
     if (current !== undefined) this.replacedBytes = (await this.count(current)).rssBytes;
     candidate.label(this.ports.labels('desired'));
+    this.answering.add(candidate);
     await candidate.listen({ http: this.ports.handle, grpc: this.ports.grpcHandle });
     await this.dropReplaced();
     // Its end meanwhile is told to whoever watches candidates.
@@ -275,6 +281,7 @@ export class Serving {
     // Superseded: it is ended by whoever did so.
     if (this.starting !== set) return superseded;
     try {
+      this.answering.add(set);
       await set.listen({ http: this.ports.handle, grpc: this.ports.grpcHandle });
       return ok(undefined);
     } catch (error) {
@@ -309,11 +316,16 @@ export class Serving {
       onExit: (runner, cause) => {
         if (this.current?.scripts.get(runner.module.id) === runner) ports.onScriptExit(runner.module.name, cause);
       },
+      // A script that several sets share is of the first of them.
+      onEmission: (runner, emission) => {
+        if (this.answering.has(set)) ports.onEmission(runner.module.name, emission);
+      },
       onDefer: (runner, forMs, reason) => {
         if (this.current?.scripts.get(runner.module.id) === runner) ports.onDefer(runner.module.name, forMs, reason);
       },
     };
-    return new HostSet(modules, existing, setPorts);
+    const set = new HostSet(modules, existing, setPorts);
+    return set;
   }
 
   private watch(set: HostSet): void {

@@ -41,6 +41,11 @@ export interface StateFolder {
   /** Libraries of execution providers that were installed. */
   readonly providers: string;
   readonly commands: string;
+  /** Folders that routes watch, and files that they write, unless the settings name others. */
+  readonly incoming: string;
+  readonly answers: string;
+  /** Where what is posted to routes arrives. */
+  readonly routesSocket: string;
   /** Sampled requests and answers of modules that ask for it. */
   readonly capture: string;
   readonly logs: string;
@@ -72,6 +77,9 @@ export function stateFolder(root: string): StateFolder {
     modules: join(root, 'modules'),
     providers: join(root, 'providers'),
     commands: join(root, 'commands'),
+    incoming: join(root, 'incoming'),
+    answers: join(root, 'answers'),
+    routesSocket: join(root, 'in.sock'),
     capture: join(root, 'capture'),
     logs: join(root, 'logs'),
     bundle: join(root, 'bundle.tar.gz'),

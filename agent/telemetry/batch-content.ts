@@ -3,6 +3,7 @@
  * waits here, joined with what comes after it: memory grows with versions served, not with time.
  */
 import { joinCounts, joinSketches, joinStages, joinTensors } from '#shared/protocol/merge-metrics.js';
+import { joinRoutesMetrics } from '#shared/protocol/route-metrics.js';
 import type { ModuleMetrics, StreamKind, SystemMetrics } from '#shared/protocol/stream.js';
 
 /** A batch before it has its sequence. */
@@ -40,6 +41,7 @@ function joinMetrics(earlier: ModuleMetrics, later: ModuleMetrics): ModuleMetric
   if (!same) return undefined;
   const stages = joinStages(earlier.stages, later.stages);
   const tensors = joinTensors(earlier.tensors, later.tensors);
+  const routes = joinRoutesMetrics(earlier.routes ?? {}, later.routes ?? {});
   return {
     ...later,
     requests: earlier.requests + later.requests,
@@ -47,6 +49,7 @@ function joinMetrics(earlier: ModuleMetrics, later: ModuleMetrics): ModuleMetric
     latencyMs: joinSketches(earlier.latencyMs, later.latencyMs),
     ...(stages === undefined ? {} : { stages }),
     ...(tensors === undefined ? {} : { tensors }),
+    ...(Object.keys(routes).length === 0 ? {} : { routes }),
   };
 }
 

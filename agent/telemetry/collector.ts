@@ -5,6 +5,7 @@
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { HostModuleStats } from '#shared/scoring/host-protocol.js';
+import { joinRoutesMetrics, type RoutesMetrics } from '#shared/protocol/route-metrics.js';
 import type { ModuleMetrics, SystemMetrics } from '#shared/protocol/stream.js';
 import { type BatchContent, joinBatches, maxModulesLength } from '#agent/telemetry/batch-content.js';
 import type { Spool } from '#agent/telemetry/spool.js';
@@ -17,6 +18,8 @@ export interface CollectorPorts {
   readonly spool: Spool;
   readonly generation: () => number;
   readonly hostStats: () => Promise<{ readonly modules: ModuleStats; readonly rssBytes: number }>;
+  /** What routes counted since they were last asked, by module. */
+  readonly routeMetrics?: () => Readonly<Record<string, RoutesMetrics>>;
   readonly system: (hostsRssBytes: number) => Promise<SystemMetrics>;
   readonly onSpooled: () => void;
   readonly onError: (error: unknown) => void;
@@ -28,6 +31,8 @@ export class Collector {
   private lastAt: number;
   private unspooled: BatchContent[] = [];
   private writing: Promise<void> = Promise.resolve();
+  /** Of modules of which no host has told yet. */
+  private readonly routed = new Map<string, RoutesMetrics>();
 
   constructor(
     private readonly ports: CollectorPorts,
@@ -68,7 +73,7 @@ export class Collector {
   private async spool(modules: ModuleStats, system: SystemMetrics | undefined, intervalMs: number): Promise<void> {
     const { clock, generation, onError } = this.ports;
     const head = { at: toInstant(clock.now()), generation: generation() };
-    const [first, ...more] = cutBySize(oneVersionEach(modules));
+    const [first, ...more] = cutBySize(this.withRoutes(oneVersionEach(modules)));
     this.keep({
       ...head,
       intervalMs: Math.max(0, intervalMs),
@@ -79,6 +84,21 @@ export class Collector {
     for (const others of more) this.keep({ ...head, intervalMs: 0, modules: others });
     this.writing = this.writing.then(() => this.write()).catch(onError);
     await this.writing;
+  }
+
+  /** What routes counted goes with the first batch that tells of their module. */
+  private withRoutes(batches: Record<string, ModuleMetrics>[]): Record<string, ModuleMetrics>[] {
+    const [modules = {}] = batches;
+    for (const [name, routes] of Object.entries(this.ports.routeMetrics?.() ?? {})) {
+      this.routed.set(name, joinRoutesMetrics(this.routed.get(name) ?? {}, routes));
+    }
+    for (const [name, routes] of this.routed) {
+      const metrics = Object.hasOwn(modules, name) ? modules[name] : undefined;
+      if (metrics === undefined) continue;
+      modules[name] = { ...metrics, routes };
+      this.routed.delete(name);
+    }
+    return batches;
   }
 
   private keep(content: BatchContent): void {

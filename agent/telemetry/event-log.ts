@@ -4,6 +4,8 @@ import type { DeviceEvent } from '#shared/protocol/stream.js';
 import type { Spool } from '#agent/telemetry/spool.js';
 
 const maxEvents = 100;
+/** Of details together: a batch stays below what one message may be. */
+const maxDetailBytes = 64 * 1024;
 const maxMessage = 2048;
 
 export interface EventLogPorts {
@@ -15,6 +17,7 @@ export interface EventLogPorts {
 
 export class EventLog {
   private waiting: DeviceEvent[] = [];
+  private detailBytes = 0;
   private timer: NodeJS.Timeout | undefined;
   private writing: Promise<void> = Promise.resolve();
   private stopped = false;
@@ -28,7 +31,8 @@ export class EventLog {
   raise(event: Omit<DeviceEvent, 'at'>): void {
     const message = event.message.slice(0, maxMessage);
     this.waiting.push({ ...event, message, at: toInstant(this.ports.clock.now()) });
-    if (this.waiting.length >= maxEvents) this.cut();
+    this.detailBytes += event.details === undefined ? 0 : JSON.stringify(event.details).length;
+    if (this.waiting.length >= maxEvents || this.detailBytes >= maxDetailBytes) this.cut();
     else this.timer ??= setTimeout(() => this.cut(), this.gatherMs);
   }
 
@@ -45,6 +49,7 @@ export class EventLog {
     if (this.waiting.length === 0) return;
     const events = this.waiting;
     this.waiting = [];
+    this.detailBytes = 0;
     const { clock, spool, onSpooled, onError } = this.ports;
     this.writing = this.writing
       .then(() => spool.add({ at: toInstant(clock.now()), events }))

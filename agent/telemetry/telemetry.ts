@@ -24,6 +24,7 @@ export interface TelemetryParts {
   readonly lived: () => number;
   readonly generation: () => number;
   readonly hostStats: CollectorPorts['hostStats'];
+  readonly routeMetrics: NonNullable<CollectorPorts['routeMetrics']>;
   readonly publish: (channel: StreamKind, message: unknown) => Promise<boolean>;
   readonly onError: (error: unknown) => void;
 }
@@ -96,6 +97,7 @@ export async function createTelemetry(parts: TelemetryParts): Promise<Telemetry>
       spool: spools.telemetry,
       generation: parts.generation,
       hostStats: parts.hostStats,
+      routeMetrics: parts.routeMetrics,
       system: (hostsRssBytes) => readSystemMetrics(folder.root, hostsRssBytes, gpus, temperatures),
       onSpooled: () => senders.telemetry.wake(),
       onError,

@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import type { CliIo } from './cli-io.js';
 import { activityCommand } from './commands/activity.js';
+import { alertCommand } from './commands/alert.js';
 import { applyCommand } from './commands/apply.js';
 import { auditCommand } from './commands/audit.js';
 import { cloudCommand } from './commands/cloud.js';
@@ -60,6 +61,7 @@ export function buildProgram(io: CliIo): Command {
     scoreCommand(io),
     logsCommand(io),
     telemetryCommand(io),
+    alertCommand(io),
     activityCommand(io),
     eventsCommand(io),
   ]) {

@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import { nameSchema } from '#shared/protocol/primitives.js';
 import { activityBody, activityLog } from '#cloud/http/schemas/activities.js';
+import { alertRuleBody, alertStateBody, alertTested, rulesApplied, rulesApply } from '#cloud/http/schemas/alerts.js';
 import { auditBody, auditChainBody, auditQuery } from '#cloud/http/schemas/audit.js';
 import { pageOf, pageQuery } from '#cloud/http/schemas/common.js';
 import {
@@ -235,6 +236,11 @@ export const routes = {
     query: pageQuery,
     response: pageOf(eventBody),
   },
+  alerts: { method: 'GET', path: `${w}/alerts`, response: pageOf(alertStateBody) },
+  alertRules: { method: 'GET', path: `${w}/alert-rules`, response: pageOf(alertRuleBody) },
+  alertRulesApply: { method: 'POST', path: `${w}/alert-rules`, body: rulesApply, response: rulesApplied },
+  alertRuleDelete: { method: 'DELETE', path: `${w}/alert-rules/:rule`, response: none },
+  alertRuleTest: { method: 'POST', path: `${w}/alert-rules/:rule/test`, response: alertTested },
   telemetrySeries: { method: 'GET', path: `${w}/telemetry`, query: seriesQuery, response: seriesBody },
   deviceTelemetry: {
     method: 'GET',

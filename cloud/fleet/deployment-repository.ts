@@ -1,8 +1,10 @@
 /** Deployments of modules on devices: which image answers under which name, since which generation. */
 import { restartPolicySchema, settingsSchema, updatePolicySchema } from '#shared/protocol/desired.js';
+import { routeOverridesSchema } from '#shared/protocol/route.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import type { DeploymentTable, ImageTable } from '#cloud/store/tables.js';
 import { parseReference } from '#shared/kernel/names.js';
+import type { Insertable } from 'kysely';
 import type { DeployedModule } from './desired-document.js';
 import type { Database } from './device-repository.js';
 
@@ -28,6 +30,7 @@ export class DeploymentRepository {
         'deployments.settingsJson',
         'deployments.policyJson',
         'deployments.updateJson',
+        'deployments.routesJson',
         'images.name',
         'images.version',
         'images.digest',
@@ -41,13 +44,14 @@ export class DeploymentRepository {
       .orderBy('deployments.module')
       .execute();
     const byDevice = new Map<string, DeployedModule[]>();
-    for (const { device, module, settingsJson, policyJson, updateJson, ...image } of rows) {
+    for (const { device, module, settingsJson, policyJson, updateJson, routesJson, ...image } of rows) {
       const modules = byDevice.get(device) ?? [];
       modules.push({
         module,
         settings: settingsSchema.parse(JSON.parse(settingsJson)),
         policy: restartPolicySchema.parse(JSON.parse(policyJson)),
         update: updatePolicySchema.parse(JSON.parse(updateJson)),
+        routes: routeOverridesSchema.parse(JSON.parse(routesJson)),
         image,
       });
       byDevice.set(device, modules);
@@ -72,7 +76,7 @@ export class DeploymentRepository {
       : query.where('digest', '=', reference).executeTakeFirst();
   }
 
-  async insert(deployment: DeploymentTable): Promise<void> {
+  async insert(deployment: Insertable<DeploymentTable>): Promise<void> {
     await this.db.insertInto('deployments').values(deployment).execute();
   }
 

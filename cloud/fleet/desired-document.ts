@@ -6,6 +6,7 @@ import {
   type RestartPolicy,
   type UpdatePolicy,
 } from '#shared/protocol/desired.js';
+import type { RouteOverrides } from '#shared/protocol/route.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import { toInstant } from '#shared/kernel/clock.js';
 
@@ -20,6 +21,8 @@ export interface DeployedModule {
   readonly settings: Desired['modules'][string]['settings'];
   readonly policy: RestartPolicy;
   readonly update: UpdatePolicy;
+  /** What takes the place of routes of the image. */
+  readonly routes?: RouteOverrides;
   readonly image: {
     readonly name: string;
     readonly version: number;
@@ -49,7 +52,7 @@ export function composeDesired({ workspace, device, generation, nowMs, modules, 
     expiresAt: toInstant(nowMs + desiredLifetimeMs),
     ...(release === '' ? {} : { release }),
     modules: Object.fromEntries(
-      sorted.map(({ module, settings, policy, update, image }) => [
+      sorted.map(({ module, settings, policy, update, routes = {}, image }) => [
         module,
         {
           image: {
@@ -62,6 +65,8 @@ export function composeDesired({ workspace, device, generation, nowMs, modules, 
           settings,
           policy,
           update,
+          // Agents that know no routes refuse a document that speaks of them.
+          ...(Object.keys(routes).length === 0 ? {} : { routes }),
         },
       ]),
     ),

@@ -3,7 +3,7 @@ import { tagsSchema, type Tags } from '#shared/protocol/primitives.js';
 import { emptyReportedState, type ReportedState, reportedStateSchema } from '#shared/protocol/reported.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import type { Database } from './device-repository.js';
-import { type Fact, factsVersion, reportedFacts, tagFacts } from './query/facts.js';
+import { type Facts, factsVersion, reportedFacts, tagFacts } from './query/facts.js';
 
 /** A side that is absent has not changed. */
 export interface FactSources {
@@ -16,25 +16,34 @@ const stepSize = 200;
 export class DeviceFacts {
   constructor(private readonly db: Database) {}
 
-  /** Writes what differs, and nothing else. */
-  async write({ workspace, device }: DeviceAddress, { tags, reported }: FactSources): Promise<void> {
-    const wanted = new Map<string, Fact>([
-      ...(tags === undefined ? [] : tagFacts(tags)),
-      ...(reported === undefined ? [] : reportedFacts(reported)),
-    ]);
+  /** Writes what differs from the rows that are there, and nothing else. */
+  async write(address: DeviceAddress, { tags, reported }: FactSources): Promise<void> {
     const rows = await this.db
       .selectFrom('deviceFacts')
       .select(['name', 'text', 'number'])
-      .where('workspace', '=', workspace)
-      .where('device', '=', device)
+      .where('workspace', '=', address.workspace)
+      .where('device', '=', address.device)
       .execute();
-    const gone: string[] = [];
-    for (const { name, text, number } of rows) {
-      const fact = wanted.get(name);
-      if (fact !== undefined && fact.text === text && fact.number === number) wanted.delete(name);
-      const ours = name.startsWith('tags.') ? tags !== undefined : reported !== undefined;
-      if (fact === undefined && ours) gone.push(name);
-    }
+    const ours = (name: string): boolean => (name.startsWith('tags.') ? tags : reported) !== undefined;
+    const stored = rows.filter(({ name }) => ours(name)).map(({ name, ...fact }) => [name, fact] as const);
+    const wanted = [
+      ...(tags === undefined ? [] : tagFacts(tags)),
+      ...(reported === undefined ? [] : reportedFacts(reported)),
+    ];
+    await this.replace(address, new Map(stored), new Map(wanted));
+  }
+
+  /** From one report to the next. The rows are those of the one before and need not be read. */
+  async follow(address: DeviceAddress, before: ReportedState, after: ReportedState): Promise<void> {
+    await this.replace(address, reportedFacts(before), reportedFacts(after));
+  }
+
+  private async replace({ workspace, device }: DeviceAddress, from: Facts, to: Facts): Promise<void> {
+    const gone = [...from.keys()].filter((name) => !to.has(name));
+    const changed = [...to].filter(([name, { text, number }]) => {
+      const known = from.get(name);
+      return known?.text !== text || known.number !== number;
+    });
     if (gone.length > 0) {
       await this.db
         .deleteFrom('deviceFacts')
@@ -43,10 +52,10 @@ export class DeviceFacts {
         .where('name', 'in', gone)
         .execute();
     }
-    if (wanted.size === 0) return;
+    if (changed.length === 0) return;
     await this.db
       .insertInto('deviceFacts')
-      .values([...wanted].map(([name, fact]) => ({ workspace, device, name, ...fact })))
+      .values(changed.map(([name, fact]) => ({ workspace, device, name, ...fact })))
       .onConflict((conflict) =>
         conflict.columns(['workspace', 'device', 'name']).doUpdateSet((row) => ({
           text: row.ref('excluded.text'),

@@ -1,7 +1,7 @@
 /** Devices in SQL: identity, presence, tags and the two sides of the twin. */
 import type { Kysely, Selectable, Updateable } from 'kysely';
 import { tagsSchema } from '#shared/protocol/primitives.js';
-import { reportedStateSchema } from '#shared/protocol/reported.js';
+import { type ReportedState, reportedStateSchema } from '#shared/protocol/reported.js';
 import type { ControlDatabase, DeviceTable } from '#cloud/store/tables.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import { convergedGenerationOf, DeviceFacts } from './device-facts.js';
@@ -115,6 +115,23 @@ export class DeviceRepository {
         .where('name', '=', address.device)
         .execute();
       if (tags !== undefined || reported !== undefined) await new DeviceFacts(db).write(address, { tags, reported });
+    });
+  }
+
+  /** The next report of a device in the place of the one before, as both were read: many come, and most change little. */
+  async storeReport(
+    address: DeviceAddress,
+    { before, after }: { readonly before: ReportedState; readonly after: ReportedState },
+    change: Omit<DeviceChange, 'reportedJson' | 'tagsJson'>,
+  ): Promise<void> {
+    await this.together(async (db) => {
+      await db
+        .updateTable('devices')
+        .set({ ...change, reportedJson: JSON.stringify(after), convergedGeneration: convergedGenerationOf(after) })
+        .where('workspace', '=', address.workspace)
+        .where('name', '=', address.device)
+        .execute();
+      await new DeviceFacts(db).follow(address, before, after);
     });
   }
 

@@ -132,20 +132,21 @@ export class TwinIngest {
     const device = await devices.find(address);
     if (device === undefined || device.retiredAt !== null) return undefined;
     const stored = { bootId: device.reportedBootId, sequence: device.reportedSequence };
-    const judgement = judgeReported(report, {
-      ...stored,
-      state: reportedStateSchema.parse(JSON.parse(device.reportedJson)),
-    });
+    const before = reportedStateSchema.parse(JSON.parse(device.reportedJson));
+    const judgement = judgeReported(report, { ...stored, state: before });
     switch (judgement.kind) {
       case 'store':
-        await devices.update(address, {
-          reportedJson: JSON.stringify(judgement.state),
-          reportedBootId: report.bootId,
-          reportedSequence: report.sequence,
-          reportedAt: toInstant(this.options.clock.now()),
-          // A restored backup may be behind the device: what is issued next must be above what it has.
-          desiredGeneration: Math.max(device.desiredGeneration, judgement.state.generation),
-        });
+        await devices.storeReport(
+          address,
+          { before, after: judgement.state },
+          {
+            reportedBootId: report.bootId,
+            reportedSequence: report.sequence,
+            reportedAt: toInstant(this.options.clock.now()),
+            // A restored backup may be behind the device: what is issued next must be above what it has.
+            desiredGeneration: Math.max(device.desiredGeneration, judgement.state.generation),
+          },
+        );
         return {
           address,
           reply: ackOf(report.bootId, report.sequence),

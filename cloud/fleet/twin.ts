@@ -9,12 +9,13 @@ import { CertificateRepository } from './certificate-repository.js';
 import type { NewId } from '#shared/kernel/ids.js';
 import { formatReference } from '#shared/kernel/names.js';
 import { type Desired, type RestartPolicy, type UpdatePolicy, updatePolicyOf } from '#shared/protocol/desired.js';
+import type { RouteOverrides } from '#shared/protocol/route.js';
 import { buildTopic, channels, type DeviceAddress } from '#shared/protocol/topics.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { ImageTable } from '#cloud/store/tables.js';
 import type { Director } from '#cloud/trust/director-keys.js';
 import type { DeploymentRepository } from './deployment-repository.js';
-import { composeDesired, desiredRenewalMs, renewDesired } from './desired-document.js';
+import { composeDesired, type DeployedModule, desiredRenewalMs, renewDesired } from './desired-document.js';
 import { openStoredDesired, sealDesired } from './desired-envelope.js';
 import type { Database, DeviceRepository, DeviceRow } from './device-repository.js';
 import type { OutboxRepository } from './outbox-repository.js';
@@ -29,6 +30,8 @@ export interface TwinOptions {
   readonly clock: Clock;
   readonly newId: NewId;
   readonly live: LiveEvents;
+  /** Whether the routes of a device's modules fit together; absent: nobody asks. */
+  readonly checkRoutes?: (modules: readonly DeployedModule[]) => Promise<void>;
   /** Told after each commit: something waits in the outbox. */
   readonly onCommitted: () => void;
 }
@@ -40,6 +43,8 @@ export interface ModuleDeployment {
   readonly policy: RestartPolicy;
   /** Absent: the usual, without a probation. */
   readonly update?: UpdatePolicy;
+  /** What takes the place of routes of the image. */
+  readonly routes?: RouteOverrides | undefined;
 }
 
 /** A release, as far as deploying it asks. */
@@ -68,12 +73,12 @@ export class Twin {
   async deployAll(address: DeviceAddress, modules: ModuleDeployments, atomic = false): Promise<number> {
     return this.change(address, Object.keys(modules), async (transaction, generation) => {
       const deployments = this.options.deployments.within(transaction);
-      for (const [module, { image: reference, settings, policy, update = updatePolicyOf(undefined) }] of Object.entries(
-        modules,
-      )) {
+      for (const [module, deployment] of Object.entries(modules)) {
+        const { image: reference, settings, policy, update = updatePolicyOf(undefined), routes } = deployment;
         const image = await this.requireImage(transaction, address.workspace, reference);
-        await this.place(deployments, address, generation, { module, image, settings, policy, update, atomic });
+        await this.place(deployments, address, generation, { module, image, settings, policy, update, routes, atomic });
       }
+      await this.checkRoutes(deployments, address);
     });
   }
 
@@ -104,6 +109,7 @@ export class Twin {
           await this.place(deployments, address, generation, { ...change.after, atomic: release.atomic });
         }
       }
+      await this.checkRoutes(deployments, address);
     };
     const generation = await this.change(address, names, edit, formatReference(release));
     return { generation, changes };
@@ -248,7 +254,7 @@ export class Twin {
     deployments: DeploymentRepository,
     { workspace, device }: DeviceAddress,
     generation: number,
-    { module, image, settings, policy, update, atomic }: Placement,
+    { module, image, settings, policy, update, routes = {}, atomic }: Placement,
   ): Promise<void> {
     await deployments.end({ workspace, device }, generation, module);
     await deployments.insert({
@@ -258,9 +264,16 @@ export class Twin {
       settingsJson: JSON.stringify(settings),
       policyJson: JSON.stringify(policy),
       updateJson: JSON.stringify(atomic ? { ...update, atomic: groupOf(generation) } : update),
+      routesJson: JSON.stringify(routes),
       removedGeneration: null,
       createdAt: toInstant(this.options.clock.now()),
     });
+  }
+
+  /** @throws AppError `route.invalid` where what is deployed now does not fit together */
+  private async checkRoutes(deployments: DeploymentRepository, address: DeviceAddress): Promise<void> {
+    const current = await deployments.listCurrent(address.workspace, [address.device]);
+    await this.options.checkRoutes?.(current.get(address.device) ?? []);
   }
 
   private async requireDevice(transaction: Database, address: DeviceAddress): Promise<DeviceRow> {
@@ -291,7 +304,7 @@ export class Twin {
   }
 }
 
-interface Placement extends Required<Omit<ModuleDeployment, 'image'>> {
+interface Placement extends Required<Omit<ModuleDeployment, 'image' | 'routes'>>, Pick<ModuleDeployment, 'routes'> {
   readonly module: string;
   readonly image: { readonly digest: string };
   readonly atomic: boolean;

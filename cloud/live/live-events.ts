@@ -3,6 +3,7 @@ import type { DeviceAddress } from '#shared/protocol/topics.js';
 
 export type LiveEventType =
   | 'activity.changed'
+  | 'alert.changed'
   | 'device.changed'
   | 'device.event'
   | 'deployment.changed'

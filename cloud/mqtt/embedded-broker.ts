@@ -1,6 +1,6 @@
 /**
  * aedes in this process, over TLS with client certificates and, on the API's port, over WebSocket. What
- * aedes lacks stands here and in device-stream.ts: a certificate for every client, bounds on connections,
+ * aedes lacks stands here and in client-stream.ts: a certificate for every client, bounds on connections,
  * and that one client's silence or noise costs the others nothing. Invariant: no message passes that
  * `broker-access.ts` does not allow.
  */
@@ -18,9 +18,9 @@ import type { Broker, MessageHandler, PublishOptions } from './broker.js';
 import type { BrokerAuthenticator } from './broker-authenticator.js';
 import { BrokerRules, type RulesOptions } from './broker-rules.js';
 import { type ClientCertificate, clientCertificateOf } from './client-certificate.js';
-import { ConnectionCounter, type ConnectionLimits } from './connection-limits.js';
+import { ConnectionCounter, type ConnectionLimits } from '#shared/platform/mqtt/connection-limits.js';
 import type { DeviceAccess } from './device-access.js';
-import { DeviceStream, type StreamLimits, type Transport } from './device-stream.js';
+import { ClientStream, type StreamLimits, type Transport } from '#shared/platform/mqtt/client-stream.js';
 import { overTls, overWebSocket } from './transports.js';
 import { WebSocketDoor } from './websocket-door.js';
 
@@ -59,7 +59,7 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
   private readonly door = new WebSocketDoor((socket, certificate) => this.admitWebSocket(socket, certificate));
   private readonly counter: ConnectionCounter;
   private readonly sockets = new Map<string, { readonly accepted: () => void; readonly socket: Socket }>();
-  private readonly streams = new Set<DeviceStream>();
+  private readonly streams = new Set<ClientStream>();
   private handler: MessageHandler = () => undefined;
   private closing = false;
 
@@ -227,7 +227,7 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
   }
 
   private serve(transport: Transport, certificate: ClientCertificate, onAccepted: () => void): void {
-    const stream = new DeviceStream(transport, this.options.stream, this.options.now);
+    const stream = new ClientStream(transport, this.options.stream, this.options.now);
     this.streams.add(stream);
     stream.once('close', () => this.streams.delete(stream));
     stream.on('error', (error) => {

@@ -1,7 +1,7 @@
-/** What a {@link DeviceStream} runs over: a TLS socket, or a WebSocket on one. */
+/** What a {@link ClientStream} runs over: a TLS socket, or a WebSocket on one. */
 import type { TLSSocket } from 'node:tls';
 import type { WebSocket } from 'ws';
-import type { Transport } from './device-stream.js';
+import type { Transport } from '#shared/platform/mqtt/client-stream.js';
 
 export function overTls(socket: TLSSocket): Transport {
   socket.setNoDelay(true);

@@ -93,7 +93,8 @@ async function checkChunks(store: BlobStore, map: ChunkMap, signal: AbortSignal)
   }
 }
 
-async function readModule(store: BlobStore, layers: readonly Descriptor[]): Promise<ModuleManifest> {
+/** @throws AppError `image.invalid`, `blob.not-found` */
+export async function readModule(store: BlobStore, layers: readonly Descriptor[]): Promise<ModuleManifest> {
   const layer = layers.find(({ mediaType }) => mediaType === mediaTypes.moduleManifest);
   if (layer === undefined) throw new AppError('image.invalid', 'the image has no module manifest');
   return decodeModuleManifest(await store.readAll(layer.digest, maxManifestBytes), "the image's module manifest");

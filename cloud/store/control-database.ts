@@ -6,7 +6,9 @@ import * as identity from './migrations/0002-identity.js';
 import * as operators from './migrations/0003-operators.js';
 import * as trust from './migrations/0004-trust.js';
 import * as updates from './migrations/0005-updates.js';
+import * as alerts from './migrations/0006-alerts.js';
 import * as fleets from './migrations/0007-fleets.js';
+import * as routes from './migrations/0008-routes.js';
 import { openSqlite } from './sqlite.js';
 import type { ControlDatabase } from './tables.js';
 
@@ -19,7 +21,9 @@ export const controlMigrations: readonly Migration[] = [
   { name: '0003-operators', up: operators.up },
   { name: '0004-trust', up: trust.up },
   { name: '0005-updates', up: updates.up },
+  { name: '0006-alerts', up: alerts.up },
   { name: '0007-fleets', up: fleets.up },
+  { name: '0008-routes', up: routes.up },
 ];
 
 /** A commit here survives a power cut: desired generations must never fall. */

@@ -5,6 +5,7 @@
 import type { Generated } from 'kysely';
 import type { AuditRow } from '#cloud/audit/audit-entry.js';
 import type { Role } from '#cloud/auth/role.js';
+import type { AlertDatabase } from './alert-tables.js';
 
 export interface WorkspaceTable {
   name: string;
@@ -291,6 +292,8 @@ export interface DeploymentTable {
   settingsJson: string;
   policyJson: string;
   updateJson: string;
+  /** What takes the place of routes of the image. */
+  routesJson: Generated<string>;
   /** The first desired generation that carries it, and the first that no longer does. */
   generation: number;
   removedGeneration: number | null;
@@ -317,7 +320,7 @@ export interface TrustVersionTable {
   publishedAt: string;
 }
 
-export interface ControlDatabase {
+export interface ControlDatabase extends AlertDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
   auditEntries: AuditRow;

@@ -71,6 +71,10 @@ export class WorkspaceRepository {
 }
 
 const dependents = [
+  'alertStates',
+  'alertRules',
+  'alertOutbox',
+  'alertCursors',
   'fleets',
   'releaseModules',
   'releases',

@@ -1,10 +1,9 @@
 /** What modules of all devices did, as Prometheus reads it: by workspace, module and version, since this process began. */
 import { decodeSketch, histogramOf } from '#shared/protocol/sketch.js';
+import { latencyBoundsMs } from './fleet-totals.js';
 import type { Counter, Histogram, Metrics } from '#cloud/http/metrics.js';
 import type { ModuleRollup } from './roll-up.js';
 
-/** Milliseconds. */
-export const latencyBoundsMs = [0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000] as const;
 const msPerSecond = 1000;
 
 export class FleetMetrics {

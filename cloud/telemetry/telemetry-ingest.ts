@@ -24,6 +24,8 @@ export interface TelemetryIngestOptions {
   readonly logger: Logger;
   readonly tasks: BackgroundTasks;
   readonly batches: Counter;
+  /** Events were stored. */
+  readonly onEvents?: () => void;
 }
 
 const batchesPerCommit = 2_000;
@@ -66,7 +68,7 @@ export class TelemetryIngest {
   }
 
   private follow({ acks, events, counts }: IngestResult): void {
-    const { broker, live, tasks } = this.options;
+    const { broker, live, tasks, onEvents } = this.options;
     for (const outcome of ingestOutcomes) {
       if (counts[outcome] > 0) this.options.batches.add({ outcome }, counts[outcome]);
     }
@@ -78,5 +80,6 @@ export class TelemetryIngest {
       const data = { device, ...event, receivedAt: toInstant(receivedAt) };
       live.publish({ workspace, type: 'device.event', subject: device, data });
     }
+    if (events.length > 0) onEvents?.();
   }
 }

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import { openTelemetryDatabase, type TelemetryStore } from '#cloud/store/telemetry-database.js';
 import { readEvents, readNewEvents } from './event-reader.js';
 import { followRemoval, pruneStep, type Retention, type Thinned, thinStep } from './retention.js';
-import { type ModuleRollup, type RolledUp, rollUp } from './roll-up.js';
+import { type MachineMinute, type ModuleRollup, type RolledUp, rollUp } from './roll-up.js';
 import { readSeries } from './series-reader.js';
 import type {
   EventsAnswer,
@@ -37,7 +37,7 @@ const stepsBeforeAnswer = 5;
 
 export class TelemetryRepository implements TelemetryPort {
   /** Summed up on the way of questions, and not yet told to who asks for sums. */
-  private untold: ModuleRollup[] = [];
+  private untold: { minutes: ModuleRollup[]; machines: MachineMinute[] } = { minutes: [], machines: [] };
 
   private constructor(private readonly db: TelemetryStore) {}
 
@@ -68,10 +68,10 @@ export class TelemetryRepository implements TelemetryPort {
   }
 
   async rollUp(): Promise<RolledUp> {
-    const { minutes, caughtUp } = await rollUp(this.db);
-    const told = [...this.untold, ...minutes];
-    this.untold = [];
-    return { minutes: told, caughtUp };
+    const caughtUp = await this.step();
+    const told = this.untold;
+    this.untold = { minutes: [], machines: [] };
+    return { ...told, caughtUp };
   }
 
   async thin(retention: Retention): Promise<Thinned> {
@@ -112,10 +112,15 @@ export class TelemetryRepository implements TelemetryPort {
   /** @returns whether all is summed up */
   private async catchUp(): Promise<boolean> {
     for (let step = 0; step < stepsBeforeAnswer; step++) {
-      const { minutes, caughtUp } = await rollUp(this.db);
-      this.untold.push(...minutes);
-      if (caughtUp) return true;
+      if (await this.step()) return true;
     }
     return false;
+  }
+
+  private async step(): Promise<boolean> {
+    const { minutes, machines, caughtUp } = await rollUp(this.db);
+    this.untold.minutes.push(...minutes);
+    this.untold.machines.push(...machines);
+    return caughtUp;
   }
 }

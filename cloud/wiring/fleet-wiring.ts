@@ -17,6 +17,8 @@ import { OutboxDrain } from '#cloud/fleet/outbox-drain.js';
 import { OutboxRepository } from '#cloud/fleet/outbox-repository.js';
 import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { Retirement } from '#cloud/fleet/retirement.js';
+import { checkDeviceRoutes } from '#cloud/fleet/route-check.js';
+import { ModuleManifests } from '#cloud/registry/module-manifests.js';
 import { Twin } from '#cloud/fleet/twin.js';
 import { TwinIngest } from '#cloud/fleet/twin-ingest.js';
 import { createGateway, type GatewayTls, replaceGatewayTls } from '#cloud/gateway/gateway.js';
@@ -43,6 +45,7 @@ import type { DirectorKeys } from '#cloud/trust/director-keys.js';
 import type { LivingIdentity } from '#cloud/trust/living-identity.js';
 import { reachableHost, wireBroker, type WiredBroker } from './broker-wiring.js';
 import type { Ground, Part } from './ground.js';
+import { wireAlerts } from './alert-wiring.js';
 import { wireEnrolment } from './enrolment-wiring.js';
 import { openIdentity } from './identity-wiring.js';
 import { keepTelemetry } from './telemetry-wiring.js';
@@ -82,6 +85,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   );
   const outbox = new OutboxDrain({ outbox: outboxRows, broker, clock, logger, retryMs: outboxRetryMs });
   const onCommitted = (): void => outbox.wake();
+  const manifests = new ModuleManifests(ground.store);
   const twin = new Twin({
     db: control,
     devices,
@@ -91,6 +95,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     clock,
     newId: randomUUID,
     live,
+    checkRoutes: (modules) => checkDeviceRoutes(modules, (image) => manifests.of(image)),
     onCommitted,
   });
   const trust = wireTrust(ground, { identity, director, devices, outbox: outboxRows, twin, onCommitted });
@@ -106,6 +111,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     onOvertaken: (address, generation) => twin.reissue(address, generation),
     onCertificateUsed: (address, serial) => revocation.supersede(address, serial),
   });
+  const alerts = await wireAlerts(ground, telemetry);
   const telemetryIngest = new TelemetryIngest({
     store: telemetry,
     broker,
@@ -114,6 +120,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     logger,
     tasks,
     batches: metrics.counter('flotilla_telemetry_batches_total', 'Telemetry and event batches, by outcome.'),
+    onEvents: () => alerts.eventsCame(),
   });
   const commands = new CommandService({
     devices,
@@ -163,7 +170,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   const devicesAsk: GatewayRouteDeps = { clock, enrolment, renewal, trust: () => toldAtEnrolment(director, wired) };
   const gatewayUrl = await openGateway(ground, identity, devicesAsk, wired);
   keepUp(ground, twin, trust, enrolment);
-  keepTelemetry(ground, telemetry);
+  await keepTelemetry(ground, telemetry, version);
   addGauges(ground, wired, devices, outboxRows);
 
   const retirement = new Retirement({ twin, known, access, live });
@@ -185,6 +192,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       releaseRoutes({ releases: new ReleaseRepository(control), twin, clock }),
       deviceTelemetryRoutes({ devices, telemetry, clock }),
       telemetryRoutes({ telemetry, clock }),
+      alerts.routes,
       deviceEventsRoutes({ devices, telemetry }),
       deviceCommandsRoutes({ commands }),
       trust.routes,

@@ -4,6 +4,9 @@ import { builtProgram } from '#cloud/lifecycle/built-program.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import { TelemetryWorkerClient } from '#cloud/telemetry/telemetry-worker-client.js';
 import { FleetMetrics } from '#cloud/telemetry/fleet-metrics.js';
+import { FleetTotals } from '#cloud/telemetry/fleet-totals.js';
+import { OtlpExport } from '#cloud/telemetry/otlp/otlp-export.js';
+import { readOtlpHeaders } from '#cloud/telemetry/otlp/otlp-headers.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import type { Ground } from './ground.js';
 
@@ -30,13 +33,16 @@ export async function openTelemetry({ config, shutdown }: Ground): Promise<Telem
 }
 
 /** What time asks for: sums of what came, and what is forgotten. Other work gets its turn between two steps. */
-export function keepTelemetry({ config, clock, logger, metrics, shutdown }: Ground, telemetry: TelemetryPort): void {
+export async function keepTelemetry(ground: Ground, telemetry: TelemetryPort, version: string): Promise<void> {
+  const { config, clock, logger, metrics, shutdown } = ground;
   const fleet = new FleetMetrics(metrics);
+  const totals = new FleetTotals(clock.now());
   const rollUp = async (): Promise<void> => {
     for (let behind = true; behind; ) {
-      const { minutes, caughtUp } = await telemetry.rollUp();
-      fleet.add(minutes);
-      behind = !caughtUp;
+      const summed = await telemetry.rollUp();
+      fleet.add(summed.minutes);
+      if (config.otlp.url !== undefined) totals.add(summed);
+      behind = !summed.caughtUp;
     }
   };
   const thin = async (): Promise<void> => {
@@ -58,5 +64,25 @@ export function keepTelemetry({ config, clock, logger, metrics, shutdown }: Grou
     { name: 'sums of telemetry', everyMs: rollUpEveryMs, run: rollUp },
     { name: 'retention of telemetry', everyMs: hourMs, run: thin },
   ];
+  const otlp = await openOtlp(ground, totals, version);
+  if (otlp) {
+    const run = (): Promise<void> => otlp.run();
+    tasks.push({ name: 'metrics to the collector', everyMs: config.otlp.everySeconds * 1000, run });
+  }
   for (const task of tasks) shutdown.add(task.name, startRecurring(task, clock, logger));
+}
+
+async function openOtlp(
+  { config, clock, logger, metrics }: Ground,
+  totals: FleetTotals,
+  version: string,
+): Promise<OtlpExport | undefined> {
+  const { url, headersFile } = config.otlp;
+  if (url === undefined) return undefined;
+  const headers = headersFile === undefined ? {} : await readOtlpHeaders(headersFile);
+  const exports = metrics.counter(
+    'flotilla_otlp_requests_total',
+    'Requests to the OpenTelemetry collector, by outcome.',
+  );
+  return new OtlpExport({ url, headers, totals, version, clock, logger, exports });
 }

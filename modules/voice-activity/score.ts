@@ -10,8 +10,8 @@ interface InitContext {
 }
 
 interface Context extends InitContext {
-  /** Of a route; absent in requests over HTTP. */
-  readonly input?: string;
+  /** What a route took it from, a topic or the name of a file; absent in requests over HTTP. */
+  readonly source?: string | undefined;
   readonly emit?: (output: 'speech', value: object) => void;
   readonly request?: { readonly headers: Readonly<Record<string, unknown>> };
 }
@@ -48,7 +48,8 @@ export async function run(input: unknown, context: Context): Promise<object> {
 async function wholeRecording({ samples, sampleRate }: Sound, context: Context): Promise<object> {
   const listener = newListener(sampleRate, context.models.vad);
   const segments = [...(await listener.push(samples)), ...(await listener.finish())].map(rounded);
-  for (const segment of segments) context.emit?.('speech', segment);
+  const origin = context.source === undefined ? {} : { recording: context.source };
+  for (const segment of segments) context.emit?.('speech', { ...origin, ...segment });
   return { seconds: milliseconds(samples.length / sampleRate), sampleRate, segments };
 }
 
@@ -58,11 +59,11 @@ interface Chunk {
   readonly isLast: boolean;
 }
 
-/** Bytes are of the stream that the route's input names, or the header `x-stream`. */
+/** Bytes are of the stream that the header `x-stream` names, or else the topic that they came from. */
 function readChunk(input: unknown, context: Context): Chunk {
   if (input instanceof Uint8Array) {
     const header = context.request?.headers['x-stream'];
-    const stream = readName(header ?? context.input);
+    const stream = readName(header ?? context.source);
     return { stream, sound: readPcm(input, settings.sampleRate), isLast: false };
   }
   if (typeof input !== 'object' || input === null) {

@@ -91,4 +91,4 @@ export function instancesOf(manifest: ModuleManifest, cores: number): number {
 
 /** Known to the design, refused until built: the message says so instead of "unknown key". */
 export const notYetFlavors = ['python', 'container'] as const;
-export const notYetFields = ['probes', 'routes', 'fallback', 'inputs', 'outputs'] as const;
+export const notYetFields = ['probes', 'fallback'] as const;

@@ -1,6 +1,7 @@
 /** What a device should run: the payload of the director's envelope on the `desired` channel. */
 import * as z from 'zod';
 import { counterSchema, digestSchema, instantSchema, nameSchema, schemaVersion, sizeSchema } from './primitives.js';
+import { routeOverridesSchema } from './route.js';
 
 /** What restarts a module's host process when it ends by itself. */
 export const restartPolicySchema = z.strictObject({
@@ -64,6 +65,8 @@ export const desiredModuleSchema = z.strictObject({
   settings: settingsSchema.default({}),
   policy: restartPolicySchema.prefault({}),
   update: updatePolicySchema.optional(),
+  /** Routes that take the place of those of the image, by name; null: none of that name. */
+  routes: routeOverridesSchema.optional(),
 });
 export type DesiredModule = z.infer<typeof desiredModuleSchema>;
 

@@ -5,6 +5,7 @@
  */
 import * as z from 'zod';
 import { counterSchema, digestSchema, instantSchema, nameSchema, schemaVersion } from './primitives.js';
+import { routesMetricsSchema } from './route-metrics.js';
 import { encodedSketchSchema } from './sketch.js';
 import { encodedSummarySchema } from './summary.js';
 
@@ -56,6 +57,8 @@ export const moduleMetricsSchema = z.object({
   errors: z.record(z.string().max(64), counterSchema),
   /** Latency of answered requests in milliseconds, from the last byte received to the first sent. */
   latencyMs: encodedSketchSchema,
+  /** What its routes did; absent: nothing, or an agent that has none. */
+  routes: routesMetricsSchema.optional(),
   stages: stageLatencySchema.optional(),
   tensors: tensorSummariesSchema.optional(),
 });

@@ -53,6 +53,8 @@ export interface HostConfig {
   readonly traffic?: HostTraffic;
   /** Folder for sampled requests and answers of modules that ask for it; absent: none are kept. */
   readonly captureFolder?: string;
+  /** Unix socket of whoever takes what is posted to routes; absent: nobody does. */
+  readonly routesSocket?: string;
 }
 
 export type ToScoringHost =
@@ -150,6 +152,9 @@ export interface ScriptConfig {
   /** Where the scoring host answers for the module's models. */
   readonly modelsSocket: string;
   readonly maxBodyBytes: number;
+  /** What routes bring data to, and what the script may emit to; absent: those that every module has. */
+  readonly inputs?: readonly string[];
+  readonly outputs?: readonly string[];
 }
 
 export type ToScriptHost =
@@ -166,4 +171,23 @@ export type FromScriptHost =
   | { readonly type: 'pong' }
   | { readonly type: 'start-failed'; readonly problem: Problem }
   /** The script asks not to be replaced for so long from now; 0: it may be. */
-  | { readonly type: 'defer'; readonly forMs: number; readonly reason: string };
+  | { readonly type: 'defer'; readonly forMs: number; readonly reason: string }
+  /** A value for an output: JSON text, or bytes. */
+  | {
+      readonly type: 'emit';
+      readonly output: string;
+      readonly bytes: Uint8Array;
+      readonly json: boolean;
+      /** What the request came from that it was emitted in. */
+      readonly source?: string;
+    }
+  /** Values that were not sent. */
+  | {
+      readonly type: 'emit-lost';
+      readonly output: string;
+      readonly reason: 'full' | 'too-large';
+      readonly count: number;
+    };
+
+/** What a script gave to an output, or lost on the way. */
+export type Emission = Extract<FromScriptHost, { readonly type: 'emit' | 'emit-lost' }>;

@@ -1,7 +1,7 @@
 /** The owner's end of a script host: one process that runs one module's user code. */
 import { AppError, type Problem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
-import type { FromScriptHost, ScriptConfig, ToScriptHost } from '#shared/scoring/host-protocol.js';
+import type { Emission, FromScriptHost, ScriptConfig, ToScriptHost } from '#shared/scoring/host-protocol.js';
 import type { ExitCause } from './exit-cause.js';
 import { HostChild, type SpawnOptions } from './host-child.js';
 import { type SocketHandle, bindSocket } from './listen-handle.js';
@@ -12,6 +12,7 @@ export interface ScriptHostOptions extends SpawnOptions {
   readonly liveness?: Liveness;
   /** The script asks not to be replaced for so long. */
   readonly onDefer?: (forMs: number, reason: string) => void;
+  readonly onEmission?: (emission: Emission) => void;
 }
 
 export class ScriptHostProcess {
@@ -21,6 +22,7 @@ export class ScriptHostProcess {
   private constructor(private readonly options: ScriptHostOptions) {
     this.child = new HostChild('the script host', { oomScore: 600, ...options }, (message) => {
       if (message.type === 'defer') options.onDefer?.(message.forMs, message.reason);
+      else if (message.type === 'emit' || message.type === 'emit-lost') options.onEmission?.(message);
     });
     // Whoever asks next finds nobody there, instead of waiting in a queue that nobody serves.
     void this.child.exited.then(() => this.closeSocket());

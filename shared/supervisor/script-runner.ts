@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import { scoringOptionsOf } from '#shared/package/module-manifest.js';
+import type { Emission } from '#shared/scoring/host-protocol.js';
 import type { ExitCause } from './exit-cause.js';
 import type { Dropped } from './log-budget.js';
 import type { Cell, Sandbox } from './sandbox/sandbox.js';
@@ -23,6 +24,8 @@ export interface ScriptPorts {
   readonly onExit: (runner: ScriptRunner, cause: ExitCause) => void;
   /** The script asks not to be replaced for so long. */
   readonly onDefer?: (runner: ScriptRunner, forMs: number, reason: string) => void;
+  /** The script gave something to an output. */
+  readonly onEmission?: (runner: ScriptRunner, emission: Emission) => void;
 }
 
 /** Of how long a script may be silent, how often it is asked. */
@@ -100,6 +103,7 @@ export class ScriptRunner {
       onLog: (line) => ports.onLog(module.name, line),
       onLogDropped: (dropped) => ports.onLogDropped?.(module.name, dropped),
       onDefer: (forMs, reason) => ports.onDefer?.(this, forMs, reason),
+      onEmission: (emission) => ports.onEmission?.(this, emission),
     });
     this.child = child;
     const started = await child.start(config, this.socket).catch((error: unknown) => {

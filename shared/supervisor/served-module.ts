@@ -1,5 +1,6 @@
 /** One version of one module, verified and unpacked, with all that its hosts must be told. */
 import { instancesOf, type ModuleManifest, scoringOptionsOf } from '#shared/package/module-manifest.js';
+import { portsOf } from '#shared/package/routes/module-ports.js';
 import type { SandboxNeeds } from '#shared/package/sandbox-options.js';
 import type { HostedModule, ScriptConfig } from '#shared/scoring/host-protocol.js';
 
@@ -65,5 +66,6 @@ export function scriptConfigOf(
     settings,
     modelsSocket,
     maxBodyBytes,
+    ...portsOf(manifest),
   };
 }

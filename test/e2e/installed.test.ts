@@ -2,11 +2,12 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '#cloud/quickstart/free-port.js';
-import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
+import { sandboxAspects, type SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import { until } from '../support/agent/fake-cloud.js';
-import { archivePath, hasArchives, unpack } from '../support/installed/archives.js';
+import { archivePath, debianPackage, hasArchives, unpack } from '../support/installed/archives.js';
 import { BootedMachine } from '../support/installed/booted-machine.js';
 import { EmptyRoot } from '../support/installed/empty-root.js';
 import { printedPattern, readPage } from '../support/doc-page.js';
@@ -16,13 +17,12 @@ import { repository, World } from '../support/world.js';
 const device = archivePath('flotilla-agent', 'linux-x64');
 const cloud = archivePath('flotilla', 'linux-x64');
 const isLinuxRoot = process.getuid?.() === 0 && process.platform === 'linux' && process.arch === 'x64';
-const runs = isLinuxRoot && hasArchives(device, cloud);
+const runs = isLinuxRoot && hasArchives(device, cloud, debianPackage);
 
-/** Of the bounds that need nothing but users and namespaces; control groups are the machine's to lend. */
 function unenforced(status: string): string[] {
   const { sandbox } = (JSON.parse(status) as { reported: { capabilities: { sandbox: SandboxCapabilities } } }).reported
     .capabilities;
-  return (['user', 'mounts', 'network', 'files'] as const)
+  return sandboxAspects
     .filter((aspect) => !sandbox[aspect].enforced)
     .map((aspect) => `${aspect}: ${sandbox[aspect].by}`);
 }
@@ -128,6 +128,7 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
     let machine: BootedMachine;
     let port: number;
     let apiPort: number;
+    let answer: unknown;
 
     beforeAll(async () => {
       machine = await BootedMachine.make();
@@ -161,7 +162,8 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
       expect(said).toContain('Next: systemctl start flotilla-agent');
       await machine.run('systemctl', 'start', 'flotilla-agent');
       await world.flotilla('deploy', 'digit-words:1', '--device', 'booted-1', '--probation', '0', '--timeout', '60s');
-      expect(await scored(port)).toEqual(three);
+      answer = await scored(port);
+      expect(answer).toEqual(three);
       expect(unenforced(await machine.run('flotilla-agent', 'status', '--output', 'json'))).toEqual([]);
     });
 
@@ -190,7 +192,7 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
         if (isRestore) await machine.run('flotilla', 'workspace', 'create', 'after-the-backup');
         const printed = await machine.run('bash', '-euo', 'pipefail', '-c', block.commands);
         if (block.expected !== undefined) expect(printed).toMatch(printedPattern(block.expected));
-        await until('up', () => machine.run('curl', '-skf', `${url}/readyz`).then(Boolean, () => false));
+        await until('up', () => workspaces().then(Boolean, () => false));
       }
       expect(await workspaces()).toContain('before-the-backup');
       expect(await workspaces()).not.toContain('after-the-backup');
@@ -198,6 +200,23 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
 
     it('has units that systemd finds nothing wrong with', async () => {
       expect(await machine.run('systemd-analyze', 'verify', 'flotilla-agent.service', 'flotilla.service')).toBe('');
+    });
+
+    it('keeps who it is while it goes from the archive to the Debian package', async () => {
+      await machine.copy(debianPackage, 'srv/agent.deb');
+      await expect(machine.run('dpkg', '--install', '/srv/agent.deb')).rejects.toThrow(/flotilla-agent uninstall/);
+      await machine.run('flotilla-agent', 'uninstall');
+      expect(await machine.try('systemctl', 'is-active', 'flotilla-agent')).toBe('inactive\n');
+      await machine.run('dpkg', '--force-confold', '--install', '/srv/agent.deb');
+      expect(await machine.run('systemctl', 'is-enabled', 'flotilla-agent')).toBe('enabled\n');
+      await until('scoring again', async () => isDeepStrictEqual(await scored(port).catch(() => undefined), answer));
+    });
+
+    it('loses the control plane, its data and its user when that is asked for', async () => {
+      await machine.run('flotilla', 'cloud', 'uninstall', '--purge');
+      expect(await machine.try('systemctl', 'is-active', 'flotilla')).toBe('inactive\n');
+      const left = await machine.try('sh', '-c', 'ls -d /opt/flotilla /var/lib/flotilla /etc/flotilla; id flotilla');
+      expect(left).toBe('');
     });
   });
 });

@@ -2,6 +2,8 @@
 import { Command, Option } from 'commander';
 import { AppError } from '#shared/kernel/errors.js';
 import { formatReference } from '#shared/kernel/names.js';
+import type { RouteOverrides } from '#shared/protocol/route.js';
+import { readRoutes } from '../deploy-routes.js';
 import type { RestartPolicy } from '#shared/protocol/desired.js';
 import { type JsonSettings, readSettings, readUpdate, type UpdateFlags, type UpdateInput } from '../deploy-settings.js';
 import { routes } from '#cloud/client/routes.js';
@@ -25,6 +27,8 @@ interface DeployOptions extends UpdateFlags {
   readonly device: string;
   readonly as?: string;
   readonly set: readonly string[];
+  readonly route: readonly string[];
+  readonly routes?: string;
   readonly restart: RestartPolicy['restart'];
   readonly atomic: boolean;
   readonly wait: boolean;
@@ -42,6 +46,13 @@ export function deployCommand(io: CliIo): Command {
     .requiredOption('--device <name>', 'the device')
     .option('--as <module>', "the module's name on the device (default: the image's)")
     .option('--set <key=json>', 'a setting of the module; several times', collect, [])
+    .option(
+      '--route <name=yaml>',
+      'a route in the place of the one of that name; off: none; several times',
+      collect,
+      [],
+    )
+    .option('--routes <file>', 'a YAML file of such routes by name')
     .addOption(
       new Option('--restart <policy>', 'when its process is started again after it ended')
         .choices(['always', 'on-failure', 'never'])
@@ -76,10 +87,11 @@ export function deployCommand(io: CliIo): Command {
       }
       const settings = readSettings(options.set);
       const update = readUpdate(options);
+      const overrides = await readRoutes(options.route, options.routes);
       const timeoutMs = parseDurationMs(options.timeout);
       const { restart, atomic, wait } = options;
       await withSession(io, command, (session) =>
-        deploy(session, { references, device, as, settings, restart, update, atomic, wait, timeoutMs }),
+        deploy(session, { references, device, as, settings, overrides, restart, update, atomic, wait, timeoutMs }),
       );
     });
   return withExamples(
@@ -87,6 +99,7 @@ export function deployCommand(io: CliIo): Command {
     'flotilla deploy digits:1 --device cam-1',
     'flotilla deploy gate:3 --device cam-1 --as gate-north --set threshold=0.8 --set label=\'"north"\'',
     'flotilla deploy digits:2 --device cam-1 --probation 60s --watch minRequests=200 --watch maxP99Ratio=1.5',
+    "flotilla deploy gate:3 --device cam-1 --route 'alarms={ from: { output: alarms }, to: { topic: gate/alarms } }' --route readings=off",
     'flotilla deploy detector:4 tracker:4 --device cam-1 --atomic',
     'flotilla deploy --release vision:2 --device cam-1 --dry-run',
   );
@@ -112,6 +125,7 @@ interface Deployment {
   readonly device: string;
   readonly as: string | undefined;
   readonly settings: JsonSettings;
+  readonly overrides: RouteOverrides;
   readonly restart: RestartPolicy['restart'];
   readonly update: UpdateInput;
   readonly atomic: boolean;
@@ -127,7 +141,7 @@ interface Placed {
 
 async function deploy(session: Session, deployment: Deployment): Promise<void> {
   const { client, out, progress } = session;
-  const { device, settings, restart, update, atomic } = deployment;
+  const { device, settings, overrides, restart, update, atomic } = deployment;
   const placed: Placed[] = [];
   for (const reference of deployment.references) {
     const image = await client.call(routes.imageGet, { params: { reference } });
@@ -140,7 +154,10 @@ async function deploy(session: Session, deployment: Deployment): Promise<void> {
   const before = await client.call(routes.deviceGet, { params: { device } });
   // By digest: what was looked up is what is deployed.
   const modules = Object.fromEntries(
-    placed.map(({ module, digest }) => [module, { image: digest, settings, policy: { restart }, update }] as const),
+    placed.map(
+      ({ module, digest }) =>
+        [module, { image: digest, settings, policy: { restart }, update, routes: overrides }] as const,
+    ),
   );
   const { generation } = await client.call(routes.modulesPost, { params: { device }, body: { modules, atomic } });
   const [first] = placed;

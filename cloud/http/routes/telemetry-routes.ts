@@ -32,7 +32,14 @@ export function telemetryRoutes({ telemetry, clock }: TelemetryRouteDeps): Route
         const toMs = clock.now();
         const fromMs = toMs - sinceSeconds * 1000;
         const { workspace } = request.params;
-        const question = { workspace, metric, fromMs, toMs, stepMs: (sinceSeconds * 1000) / points, ...narrowing };
+        const question = {
+          workspace,
+          metric,
+          fromMs,
+          toMs: toMs + 1,
+          stepMs: (sinceSeconds * 1000) / points,
+          ...narrowing,
+        };
         const found = await telemetry.series(question);
         return {
           metric: text,

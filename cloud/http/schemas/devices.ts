@@ -2,6 +2,7 @@ import * as z from 'zod';
 import { probationSchema, restartPolicySchema, settingsSchema, updatePolicySchema } from '#shared/protocol/desired.js';
 import { publicKeySchema } from '#shared/protocol/enrolment.js';
 import { counterSchema, digestSchema, instantSchema, nameSchema, tagsSchema } from '#shared/protocol/primitives.js';
+import { routeOverridesSchema } from '#shared/protocol/route.js';
 import { reportedStateSchema } from '#shared/protocol/reported.js';
 import { operationNames } from '#shared/protocol/commands.js';
 import { allowTagsSchema } from './device-identity.js';
@@ -68,6 +69,8 @@ export const moduleDeploy = z.strictObject({
     .omit({ atomic: true })
     .extend({ probation: probationSchema.prefault({}) })
     .prefault({}),
+  /** What takes the place of routes of the image, by name; null: none of that name. */
+  routes: routeOverridesSchema.optional(),
 });
 
 /** POST …/devices/{device}/modules: several modules from one generation on. */

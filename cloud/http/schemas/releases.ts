@@ -15,7 +15,7 @@ export const versionRange = z
     'is no range of versions; write for example ">=4" or ">=4 <6"',
   );
 
-export const releaseModule = moduleDeploy.extend({
+export const releaseModule = moduleDeploy.omit({ routes: true }).extend({
   /** Versions of other modules that it works with, by their name in this release. */
   requires: z
     .record(nameSchema, versionRange)

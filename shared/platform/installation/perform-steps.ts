@@ -1,6 +1,19 @@
 /** Does the steps of an installation, one after another. What is done already is left as it is. */
 import { execFile } from 'node:child_process';
-import { chmod, chown, lstat, mkdir, readdir, readFile, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
@@ -36,7 +49,7 @@ export async function performSteps(
 }
 
 async function perform(step: InstallationStep, machine: Machine): Promise<Outcome> {
-  const at = (path: string): string => join(machine.root, path);
+  const at = (path: string): Promise<string> => placeIn(machine.root, path);
   const accounts = new Accounts(machine.root);
   switch (step.kind) {
     case 'group':
@@ -46,17 +59,18 @@ async function perform(step: InstallationStep, machine: Machine): Promise<Outcom
       return once((await accounts.user(name)) === undefined, () => accounts.addUser(name, group, home));
     }
     case 'folder': {
-      await makeFolders(at(dirname(step.path)));
-      const isNew = (await mkdir(at(step.path)).catch(alreadyThere)) !== 'there';
-      const changed = await settle(at(step.path), step.mode, step.owner, accounts, machine);
+      const path = await at(step.path);
+      await makeFolders(dirname(path));
+      const isNew = (await mkdir(path).catch(alreadyThere)) !== 'there';
+      const changed = await settle(path, step.mode, step.owner, accounts, machine);
       return isNew || changed ? 'done' : 'unchanged';
     }
     case 'release':
-      return copyRelease(step.from, at(step.to));
+      return copyRelease(step.from, await at(step.to));
     case 'link':
-      return link(at(step.path), step.to);
+      return link(await at(step.path), step.to);
     case 'file': {
-      const path = at(step.path);
+      const path = await at(step.path);
       const text = await readFile(path, 'utf8').catch(() => undefined);
       const writes = text === undefined || (!step.keep && text !== step.text);
       await makeFolders(dirname(path));
@@ -65,14 +79,16 @@ async function perform(step: InstallationStep, machine: Machine): Promise<Outcom
       return writes || changed ? 'done' : 'unchanged';
     }
     case 'prune': {
-      const names = await readdir(at(step.folder)).catch(() => []);
+      const folder = await at(step.folder);
+      const names = await readdir(folder).catch(() => []);
       const old = names.filter((name) => !step.keep.includes(name));
-      for (const name of old) await rm(join(at(step.folder), name), { recursive: true, force: true });
+      for (const name of old) await rm(join(folder, name), { recursive: true, force: true });
       return old.length > 0 ? 'done' : 'unchanged';
     }
     case 'remove': {
-      const isThere = (await lstat(at(step.path)).catch(() => undefined)) !== undefined;
-      return once(isThere, () => rm(at(step.path), { recursive: true, force: true }));
+      const path = await at(step.path);
+      const isThere = (await lstat(path).catch(() => undefined)) !== undefined;
+      return once(isThere, () => rm(path, { recursive: true, force: true }));
     }
     case 'remove-user':
       return once((await accounts.user(step.name)) !== undefined, () => accounts.removeUser(step.name));
@@ -81,6 +97,21 @@ async function perform(step: InstallationStep, machine: Machine): Promise<Outcom
     case 'systemctl':
       return systemctl(step.args, step.mayFail);
   }
+}
+
+/** Links of an image may lead to files of this machine, which are none of its. */
+async function placeIn(root: string, path: string): Promise<string> {
+  const place = join(root, path);
+  if (root === '/') return place;
+  const top = await realpath(root);
+  for (let folder = dirname(place); folder.length >= root.length; folder = dirname(folder)) {
+    const is = await realpath(folder).catch(() => undefined);
+    // Not there yet: what it will lie in is.
+    if (is === undefined) continue;
+    if (is === top || is.startsWith(`${top}/`)) return place;
+    throw new AppError('request.invalid', `${folder} leads out of the image, to ${is}: make it a relative link`);
+  }
+  return place;
 }
 
 async function once(isNeeded: boolean, act: () => Promise<void>): Promise<Outcome> {

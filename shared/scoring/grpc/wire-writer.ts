@@ -35,6 +35,10 @@ export class WireWriter {
     this.small.push(Number(rest));
   }
 
+  fixed64(value: bigint): void {
+    this.chunk(new Uint8Array(new BigUint64Array([value]).buffer));
+  }
+
   double(value: number): void {
     this.chunk(new Uint8Array(new Float64Array([value]).buffer));
   }

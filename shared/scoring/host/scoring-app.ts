@@ -13,6 +13,7 @@ import { refuseUnknownMethod } from './allowed-methods.js';
 import { azureHeaders } from './faces/azure-headers.js';
 import { metricsRoutes } from './faces/metrics-routes.js';
 import { openApiRoutes } from './faces/openapi-routes.js';
+import { routeIntake } from './faces/route-intake.js';
 import { swaggerRoutes } from './faces/swagger-routes.js';
 import { v1Routes } from './faces/v1-routes.js';
 import { v2Routes } from './faces/v2-routes.js';
@@ -74,6 +75,7 @@ export async function createScoringApp(deps: {
   v2Routes(app, host);
   v1Routes(app, host);
   scoreRoutes(app, host);
+  routeIntake(app, host);
   swaggerRoutes(app, host);
   openApiRoutes(app, host);
   metricsRoutes(app, host);

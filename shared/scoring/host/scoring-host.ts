@@ -44,6 +44,8 @@ interface LoadFailure {
 export class ScoringHost {
   readonly bodies: BodyReader;
   readonly maxBodyBytes: number;
+  /** Who takes what is posted to routes; undefined: nobody. */
+  readonly routesSocket: string | undefined;
   readonly bodyPace: BodyPace;
   /** Who may load and unload; undefined: nobody may over HTTP. */
   readonly controlToken: string | undefined;
@@ -61,6 +63,7 @@ export class ScoringHost {
     config: HostConfig,
   ) {
     this.maxBodyBytes = config.maxBodyBytes;
+    this.routesSocket = config.routesSocket;
     this.bodyPace = config.bodyPace ?? defaultPace;
     this.bodies = new BodyReader(config.maxBodyBytes, this.bodyPace);
     this.controlToken = config.controlToken;

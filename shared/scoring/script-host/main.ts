@@ -8,6 +8,7 @@ import { createLogger } from '#shared/platform/logger.js';
 import { toProblem } from '#shared/kernel/errors.js';
 import { ConnectionDrain } from '../connection-drain.js';
 import type { FromScriptHost, ScriptConfig, ToScriptHost } from '../host-protocol.js';
+import { OutputSender, usualSending } from './output-sender.js';
 import { ModelsClient } from './models-client.js';
 import { createScriptServer } from './script-server.js';
 import { UserScript } from './user-script.js';
@@ -18,6 +19,7 @@ process.umask(0o077);
 interface Running {
   readonly models: ModelsClient;
   readonly drain: ConnectionDrain;
+  readonly outputs: OutputSender;
   /** Kept: what is collected as garbage would close the descriptor that the server uses. */
   readonly handle: unknown;
 }
@@ -25,20 +27,30 @@ interface Running {
 async function start(config: ScriptConfig, handle: unknown): Promise<Running> {
   const models = new ModelsClient(config.name, config.version, config.modelsSocket);
   const moduleLog = log.child({ module: config.name });
-  const script = await UserScript.start(config, models, moduleLog, (forMs, reason) =>
-    send({ type: 'defer', forMs, reason }),
-  );
+  const outputs = new OutputSender({ ...usualSending, send: sendWhole });
+  const script = await UserScript.start(config, models, moduleLog, {
+    defer: (forMs, reason) => send({ type: 'defer', forMs, reason }),
+    emit: (output, value, source) => outputs.emit(output, value, source),
+  });
   const server = createScriptServer(script, config, moduleLog);
   const drain = new ConnectionDrain(server);
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen(handle, resolve);
   });
-  return { models, drain, handle };
+  return { models, drain, outputs, handle };
 }
 
 function send(message: FromScriptHost): void {
   if (process.send && process.connected) process.send(message);
+}
+
+/** Resolves once it is in the channel, or there is nobody to take it. */
+function sendWhole(message: FromScriptHost): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.send && process.connected) process.send(message, undefined, {}, () => resolve());
+    else resolve();
+  });
 }
 
 function main(): void {
@@ -62,6 +74,7 @@ function main(): void {
         return;
       case 'drain':
         await running?.drain.finish(1000);
+        await running?.outputs.settled();
         process.exit(0);
     }
   };

@@ -5,6 +5,7 @@
 import * as http from 'node:http';
 import type { Readable } from 'node:stream';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
+import { pumpBody } from '../pump-body.js';
 
 export interface ScriptAnswer {
   readonly status: number;
@@ -46,7 +47,7 @@ export class ScriptClient {
         request.end(body);
         return;
       }
-      pump(body, request);
+      pumpBody(body, request);
     });
   }
 
@@ -60,22 +61,4 @@ export class ScriptClient {
       cause: error,
     });
   }
-}
-
-/**
- * Like `pipe`, but the last bytes and the end are one write. A server that has read all it needs may
- * answer and close between the two, and the empty write that would follow fails with EPIPE, which costs
- * us its answer.
- */
-function pump(body: Readable, request: http.ClientRequest): void {
-  let held: Buffer | undefined;
-  body.on('data', (chunk: Buffer) => {
-    if (held && !request.write(held)) {
-      body.pause();
-      request.once('drain', () => body.resume());
-    }
-    held = chunk;
-  });
-  body.once('end', () => request.end(held));
-  body.once('error', (error) => request.destroy(error));
 }

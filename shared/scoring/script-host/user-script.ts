@@ -5,10 +5,12 @@
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
+import { defaultInput, defaultOutput } from '#shared/protocol/route.js';
 import type { Logger } from '#shared/platform/logger.js';
 import type { Tensor } from '../codec/tensor.js';
 import type { ScriptConfig } from '../host-protocol.js';
 import type { ModelsClient } from './models-client.js';
+import { inputHeader, inputOf, sourceHeader, sourceOf } from './route-headers.js';
 
 export interface ScriptModel {
   /** Inputs by name: `{datatype, shape, data}`, or nested arrays. Outputs by name, data in typed arrays. */
@@ -26,11 +28,23 @@ export interface ScriptContext {
    * open, a series of requests not at its end. 0 takes it back. Bounded by the update policy of the module.
    */
   readonly defer: (forMs: number, reason: string) => void;
+  /**
+   * Gives a value to an output, from where routes take it: what becomes JSON, or a Uint8Array as it is. Does not
+   * wait; what is too much or too large is lost, and counted.
+   */
+  readonly emit: (output: string, value: unknown) => void;
 }
 
-export type Defer = ScriptContext['defer'];
+export interface ScriptPorts {
+  readonly defer: ScriptContext['defer'];
+  readonly emit: (output: string, value: unknown, source: string | undefined) => void;
+}
 
 export interface RunContext extends ScriptContext {
+  /** The input that it came to; `amlInput` unless a route, or the header flotilla-input, says another. */
+  readonly input: string;
+  /** Where a route took it from, such as a topic or the name of a file. */
+  readonly source: string | undefined;
   readonly request: {
     readonly id: string;
     /** GET, where the input is the query's values, or POST. */
@@ -50,10 +64,12 @@ export class UserScript {
   private constructor(
     private readonly userRun: UserFunction,
     private readonly context: ScriptContext,
+    private readonly ports: ScriptPorts,
+    private readonly config: ScriptConfig,
   ) {}
 
   /** @throws AppError `module.invalid` for a script that does not import, or has no `run`; `score.failed` from `init` */
-  static async start(config: ScriptConfig, models: ModelsClient, log: Logger, defer: Defer): Promise<UserScript> {
+  static async start(config: ScriptConfig, models: ModelsClient, log: Logger, ports: ScriptPorts): Promise<UserScript> {
     const url = pathToFileURL(join(config.folder, config.entry)).href;
     const exports = await importScript(url, config);
     const context: ScriptContext = {
@@ -63,7 +79,8 @@ export class UserScript {
       log,
       folder: config.folder,
       module: { name: config.name, version: config.version, digest: config.digest },
-      defer: (forMs, reason) => defer(...checkedDeferral(forMs, reason)),
+      defer: (forMs, reason) => ports.defer(...checkedDeferral(forMs, reason)),
+      emit: emitter(config, ports, undefined),
     };
     const run = exports['run'];
     const init = exports['init'];
@@ -88,14 +105,41 @@ export class UserScript {
         });
       }
     }
-    return new UserScript(run as UserFunction, context);
+    return new UserScript(run as UserFunction, context, ports, config);
   }
 
-  /** @throws whatever the script throws */
+  /**
+   * @throws whatever the script throws; AppError `score.invalid-input` for an input that it does not have
+   */
   async run(input: unknown, request: RunContext['request']): Promise<unknown> {
-    const context: RunContext = { ...this.context, request };
+    const { config, ports } = this;
+    const source = sourceOf(request.headers[sourceHeader]);
+    const context: RunContext = {
+      ...this.context,
+      emit: emitter(config, ports, source),
+      input: inputOf(request.headers[inputHeader], config.inputs ?? [defaultInput]),
+      source,
+      request,
+    };
     return this.userRun(input, context);
   }
+}
+
+/** @throws TypeError to the script: it is a mistake in its code */
+function emitter(
+  { outputs = [defaultOutput] }: ScriptConfig,
+  { emit }: ScriptPorts,
+  source: string | undefined,
+): ScriptContext['emit'] {
+  return (output: unknown, value) => {
+    if (typeof output !== 'string' || !outputs.includes(output)) {
+      const given = typeof output === 'string' ? `"${output.slice(0, 64)}"` : typeof output;
+      throw new TypeError(
+        `emit(output, value): the module has no output ${given}; it has ${outputs.join(', ')}, and those that module.yaml names in outputs`,
+      );
+    }
+    emit(output, value, source);
+  };
 }
 
 /** @throws TypeError to the script: it is a mistake in its code */

@@ -1,4 +1,4 @@
-import { chmod, lstat, mkdir, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { agentProduct } from '#agent/installation/agent-product.js';
 import {
@@ -118,6 +118,21 @@ describe.runIf(process.platform === 'linux')('an agent installed into an image',
     await expect(install()).rejects.toMatchObject({ code: 'request.invalid', message: /dpkg looks after it/ });
     root = path('nowhere');
     await expect(install()).rejects.toMatchObject({ code: 'request.invalid', message: /no such folder/ });
+  });
+
+  it('follows no link of the image to files of this machine', async () => {
+    const outside = path(`outside-${String(count)}`);
+    await mkdir(outside);
+    await symlink(outside, inside('opt'));
+    await expect(install()).rejects.toMatchObject({ code: 'request.invalid', message: /leads out of the image/ });
+    expect(await readdir(outside)).toEqual([]);
+  });
+
+  it('goes by links that stay in the image', async () => {
+    await mkdir(inside('data/programs'), { recursive: true });
+    await symlink('data/programs', inside('opt'));
+    await install();
+    expect(await readdir(inside('data/programs'))).toEqual(['flotilla-agent']);
   });
 
   it('writes over no program of somebody else', async () => {

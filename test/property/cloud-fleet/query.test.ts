@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AppError } from '#shared/kernel/errors.js';
-import type { Database } from '#cloud/fleet/device-repository.js';
+import { type Database, DeviceRepository } from '#cloud/fleet/device-repository.js';
 import { DeviceFacts } from '#cloud/fleet/device-facts.js';
 import { DeviceSearch } from '#cloud/fleet/device-search.js';
 import { matchesQuery } from '#cloud/fleet/query/evaluate-query.js';
-import { factsOf } from '#cloud/fleet/query/facts.js';
+import { factsOf, reportedFacts, tagFacts } from '#cloud/fleet/query/facts.js';
 import { formatQuery } from '#cloud/fleet/query/format-query.js';
 import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 import { queryLimits, querySchema } from '#cloud/fleet/query/query-ast.js';
@@ -85,6 +85,34 @@ describe('the query language', () => {
       { numRuns: 50 },
     );
     expect(found, 'a test in which nothing is ever found says nothing').toBeGreaterThan(100);
+  });
+
+  it('knows of a device after any changes what it would know of it anew', async () => {
+    const address = { workspace: 'w', device: nameOf(0) };
+    await fc.assert(
+      fc.asyncProperty(fc.array(randomDevice, { minLength: 1, maxLength: 5 }), async ([first, ...later]) => {
+        if (first === undefined) return;
+        await db.transaction().execute(async (transaction) => {
+          await fill(transaction, [first]);
+          const devices = new DeviceRepository(transaction);
+          let before = first.reported;
+          for (const { reported, tags } of later) {
+            await devices.storeReport(address, { before, after: reported }, {});
+            await devices.update(address, { tagsJson: JSON.stringify(tags) });
+            before = reported;
+          }
+          const rows = await transaction
+            .selectFrom('deviceFacts')
+            .select(['name', 'text', 'number'])
+            .where('workspace', '=', 'w')
+            .execute();
+          const last = later.at(-1) ?? first;
+          const anew = [...tagFacts(last.tags), ...reportedFacts(last.reported)];
+          expect(new Map(rows.map(({ name, ...fact }) => [name, fact]))).toEqual(new Map(anew));
+        });
+      }),
+      { numRuns: 40 },
+    );
   });
 
   it('reads every query back from its text', () => {

@@ -4,7 +4,7 @@
  */
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { appendFile, copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -38,6 +38,8 @@ export class BootedMachine {
     ]);
     // The daemons of this machine are no business of that one.
     await rm(join(machine.root, 'etc/systemd/system/multi-user.target.wants'), { recursive: true, force: true });
+    // Images of containers forbid packages to start services; a machine does not.
+    await rm(join(machine.root, 'usr/sbin/policy-rc.d'), { force: true });
     return machine;
   }
 
@@ -60,10 +62,21 @@ export class BootedMachine {
       this.leader = Number(children.trim().split(' ')[0]);
       // `degraded` where a unit that is none of ours failed.
       const state = this.leader > 0 ? await this.try('systemctl', 'is-system-running') : '';
-      if (/running|degraded/.test(state)) return;
+      if (/running|degraded/.test(state)) {
+        await this.lendControlGroups();
+        return;
+      }
       await pause(100);
     }
     throw new Error('systemd did not boot within 30 s');
+  }
+
+  /** Those of version 1 a container gets to look at alone; a machine of its own has them. */
+  private async lendControlGroups(): Promise<void> {
+    for (const name of ['memory', 'cpu', 'pids']) {
+      const group = `/sys/fs/cgroup/${name}`;
+      if (existsSync(group)) await this.run('mount', '-o', 'remount,bind,rw', group);
+    }
   }
 
   /** @returns what it wrote to standard output */
@@ -76,6 +89,10 @@ export class BootedMachine {
   /** The same, whatever its exit code. */
   async try(...command: readonly string[]): Promise<string> {
     return this.run(...command).catch((error: unknown) => String((error as { stdout?: string }).stdout ?? ''));
+  }
+
+  async copy(from: string, path: string): Promise<void> {
+    await copyFile(from, join(this.root, path));
   }
 
   async append(path: string, text: string): Promise<void> {

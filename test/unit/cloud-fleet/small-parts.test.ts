@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { maxUnacknowledgedBytes } from '#shared/protocol/blocks.js';
 import { TokenBuckets } from '#cloud/gateway/token-bucket.js';
 import { BlockCredit } from '#cloud/mqtt/block-credit.js';
-import { ConnectionCounter } from '#cloud/mqtt/connection-limits.js';
-import { FlowMeter } from '#cloud/mqtt/flow-meter.js';
+import { ConnectionCounter } from '#shared/platform/mqtt/connection-limits.js';
+import { FlowMeter } from '#shared/platform/mqtt/flow-meter.js';
 import { aclFile } from '#cloud/mqtt/mosquitto-config.js';
 import { Semaphore } from '#cloud/mqtt/semaphore.js';
 

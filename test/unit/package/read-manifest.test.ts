@@ -70,8 +70,8 @@ describe('a module manifest', () => {
   });
 
   it('with a field that is not yet built says so', () => {
-    const { code, message } = refusal(`${minimal}routes: []\n`);
-    expect([code, message]).toEqual(['module.not-yet', expect.stringContaining('"routes" is not built yet')]);
+    const { code, message } = refusal(`${minimal}fallback: digits\n`);
+    expect([code, message]).toEqual(['module.not-yet', expect.stringContaining('"fallback" is not built yet')]);
   });
 
   it.each([

@@ -30,6 +30,8 @@ export interface StreamLimits {
   readonly stallMs: number;
   /** Cut off when it was never let alone for so long. */
   readonly maxThrottledMs: number;
+  /** Of one packet once the client is accepted; absent: what devices and control plane send each other. */
+  readonly maxPacketBytes?: number;
 }
 
 /** Written one after the other, so that a slow reader is seen to make progress. */
@@ -37,7 +39,7 @@ const pieceBytes = 64 * 1024;
 
 type Written = (error?: Error | null) => void;
 
-export class DeviceStream extends Duplex {
+export class ClientStream extends Duplex {
   /** Before this the limit on packets is that of strangers. */
   accepted = false;
   private readonly guard = new FrameGuard();
@@ -110,7 +112,8 @@ export class DeviceStream extends Duplex {
 
   private arrived(bytes: Buffer): void {
     if (this.destroyed) return;
-    const limit = this.accepted ? maxPacketBytes : maxPacketBytesBeforeConnect;
+    const most = this.limits.maxPacketBytes ?? maxPacketBytes;
+    const limit = this.accepted ? most : maxPacketBytesBeforeConnect;
     const verdict = this.guard.inspect(bytes, limit);
     if (verdict !== 'pass') {
       this.cut(verdict === 'malformed' ? 'a packet is malformed' : `a packet is larger than ${String(limit)} bytes`);

@@ -1,0 +1,103 @@
+/** A file of alert rules: YAML. What is wrong with it is told with its line, and an unknown name with the nearest. */
+import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
+import type * as z from 'zod';
+import { AppError } from '#shared/kernel/errors.js';
+import { nearest } from '#shared/kernel/names.js';
+import { type AlertRule, eventRuleSchema, metricRuleSchema, ruleProblem } from '#cloud/alerts/alert-rule.js';
+
+const maxBytes = 256 * 1024;
+
+type Path = readonly (string | number)[];
+
+/** @throws AppError `request.invalid` */
+export function parseAlertRules(text: string, file: string): AlertRule[] {
+  const lines = new LineCounter();
+  const document = readYaml(text, file, lines);
+  const refuse = (path: Path, message: string, key?: string): AppError => {
+    const line = lineOf(document, lines, path, key);
+    return new AppError('request.invalid', `${file}${line === undefined ? '' : ` line ${String(line)}`}: ${message}`);
+  };
+  const value: unknown = document.toJS({ maxAliasCount: 0 });
+  const rules = isRecord(value) ? value['rules'] : undefined;
+  if (!isRecord(value) || !Array.isArray(rules) || rules.length === 0) {
+    throw refuse([], 'it must have "rules:" and a list of rules below it; flotilla alert apply --help shows one');
+  }
+  const other = Object.keys(value).find((key) => key !== 'rules');
+  if (other !== undefined) throw refuse([], unknownField(other, ['rules']), other);
+  const names = new Set<string>();
+  return rules.map((rule: unknown, index) => {
+    const checked = checkRule(rule, ['rules', index], refuse);
+    if (names.has(checked.name)) throw refuse(['rules', index, 'name'], `two rules are named "${checked.name}"`);
+    names.add(checked.name);
+    return checked;
+  });
+}
+
+function readYaml(text: string, file: string, lineCounter: LineCounter): Document {
+  if (Buffer.byteLength(text) > maxBytes) throw new AppError('request.invalid', `${file} is larger than 256 KiB`);
+  const document = parseDocument(text, { uniqueKeys: true, stringKeys: true, logLevel: 'silent', lineCounter });
+  const [first] = document.errors;
+  if (first === undefined) return document;
+  const line = first.linePos?.[0].line;
+  const what = first.message.split('\n', 1)[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? '';
+  throw new AppError(
+    'request.invalid',
+    `${file}${line === undefined ? '' : ` line ${String(line)}`}: not YAML: ${what}`,
+  );
+}
+
+function checkRule(
+  value: unknown,
+  path: Path,
+  refuse: (path: Path, message: string, key?: string) => AppError,
+): AlertRule {
+  if (!isRecord(value)) throw refuse(path, 'a rule is a mapping with a name, and a metric or an event');
+  const [ofMetric, ofEvent] = [Object.hasOwn(value, 'metric'), Object.hasOwn(value, 'event')];
+  if (ofMetric && ofEvent) throw refuse(path, 'a rule has a "metric" or an "event", not both', 'event');
+  const schema = ofEvent ? eventRuleSchema : metricRuleSchema;
+  const fields = Object.keys(schema.shape);
+  const known = [...new Set([...Object.keys(metricRuleSchema.shape), ...Object.keys(eventRuleSchema.shape)])];
+  const unknown = Object.keys(value).find((key) => !(ofMetric || ofEvent ? fields : known).includes(key));
+  if (unknown !== undefined) throw refuse(path, unknownField(unknown, ofMetric || ofEvent ? fields : known), unknown);
+  if (!ofMetric && !ofEvent) throw refuse(path, 'the rule has neither a "metric" nor an "event"');
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    const within = (issue?.path ?? []).filter((part) => typeof part !== 'symbol');
+    throw refuse([...path, ...within], `${within.join('.')}: ${issueText(issue)}`);
+  }
+  const problem = ruleProblem(parsed.data);
+  if (problem) throw refuse([...path, problem.field], `${problem.field}: ${problem.message}`);
+  return parsed.data;
+}
+
+function issueText(issue: z.core.$ZodIssue | undefined): string {
+  if (issue?.code === 'invalid_value') return `must be one of ${issue.values.map(String).join(', ')}`;
+  if (issue?.code === 'invalid_type' && issue.input === undefined) return 'is missing';
+  return issue?.message ?? 'is wrong';
+}
+
+function unknownField(key: string, fields: readonly string[]): string {
+  const near = nearest(key, fields);
+  const hint = near === undefined ? `; there are ${fields.join(', ')}` : `, did you mean "${near}"?`;
+  return `unknown field "${key.slice(0, 64)}"${hint}`;
+}
+
+/** Of a key below the path where one is given, else of what stands there; of what holds it where nothing does. */
+function lineOf(document: Document, lines: LineCounter, path: Path, key?: string): number | undefined {
+  for (let length = path.length; length >= 0; length--) {
+    const node: unknown = length === 0 ? document.contents : document.getIn(path.slice(0, length), true);
+    const named = key !== undefined && length === path.length && isMap(node) ? keyNode(node, key) : node;
+    const start = isNode(named) ? named.range?.[0] : undefined;
+    if (start !== undefined) return lines.linePos(start).line;
+  }
+  return undefined;
+}
+
+function keyNode(map: { readonly items: readonly { readonly key: unknown }[] }, key: string): unknown {
+  return map.items.find((pair) => isScalar(pair.key) && pair.key.value === key)?.key;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

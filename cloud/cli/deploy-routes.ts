@@ -1,0 +1,48 @@
+/** What `flotilla deploy` says of routes: by flags, or in a file, checked as the server will. */
+import { readFile } from 'node:fs/promises';
+import { parse } from 'yaml';
+import { AppError, messageOf } from '#shared/kernel/errors.js';
+import { checkMessage } from '#shared/protocol/decode.js';
+import { type RouteOverrides, routeOverridesSchema } from '#shared/protocol/route.js';
+
+/**
+ * @param texts `name={ from: …, to: … }` in YAML, or `name=off`; above what the file says of the same name
+ * @throws AppError `request.invalid`, naming the flag
+ */
+export async function readRoutes(texts: readonly string[], file: string | undefined): Promise<RouteOverrides> {
+  const given = file === undefined ? {} : await fromFile(file);
+  for (const text of texts) {
+    const at = text.indexOf('=');
+    if (at < 1) throw invalid('--route', `"${text}" is not name=route, or name=off`);
+    const value = text.slice(at + 1).trim();
+    given[text.slice(0, at)] = value === 'off' ? null : yamlOf('--route', value);
+  }
+  const checked = checkMessage(routeOverridesSchema, given);
+  if (checked.ok) return checked.value;
+  throw invalid('--route', `${checked.error.message}; docs/routes.md has every field`);
+}
+
+async function fromFile(file: string): Promise<Record<string, unknown>> {
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw invalid('--routes', `cannot read ${file}: ${messageOf(error)}`);
+  });
+  const routes = yamlOf('--routes', text);
+  if (typeof routes !== 'object' || routes === null || Array.isArray(routes)) {
+    throw invalid('--routes', `${file} must be a map of routes by name`);
+  }
+  return Object.fromEntries(
+    Object.entries(routes).map(([name, route]) => [name, route === 'off' ? null : (route as unknown)]),
+  );
+}
+
+function yamlOf(flag: string, text: string): unknown {
+  try {
+    return parse(text, { maxAliasCount: 0, logLevel: 'silent' }) as unknown;
+  } catch (error) {
+    throw invalid(flag, `not YAML: ${messageOf(error).split('\n', 1)[0] ?? ''}`);
+  }
+}
+
+function invalid(flag: string, what: string): AppError {
+  return new AppError('request.invalid', `${flag}: ${what}`);
+}

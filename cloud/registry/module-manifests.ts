@@ -1,0 +1,26 @@
+/** The module manifests in images, by the image's digest. What a digest stands for never changes, so some are kept. */
+import type { ModuleManifest } from '#shared/package/module-manifest.js';
+import { checkManifest, maxImageManifestBytes } from '#shared/package/check-image.js';
+import type { Digest } from '#shared/protocol/primitives.js';
+import type { BlobStore } from '#cloud/store/blob-store.js';
+import { readModule } from './image-closure.js';
+
+const maxKept = 256;
+
+export class ModuleManifests {
+  private readonly kept = new Map<Digest, ModuleManifest>();
+
+  constructor(private readonly store: BlobStore) {}
+
+  /** @throws AppError `blob.not-found`, `image.invalid` for an image that is not whole */
+  async of(image: Digest): Promise<ModuleManifest> {
+    const kept = this.kept.get(image);
+    if (kept !== undefined) return kept;
+    const manifest = checkManifest(await this.store.readAll(image, maxImageManifestBytes), image);
+    const module = await readModule(this.store, manifest.layers);
+    const [oldest] = this.kept.keys();
+    if (oldest !== undefined && this.kept.size >= maxKept) this.kept.delete(oldest);
+    this.kept.set(image, module);
+    return module;
+  }
+}
