@@ -42,7 +42,7 @@ export interface RolledUp {
   readonly caughtUp: boolean;
 }
 
-const rowsPerStep = 2_000;
+const rowsPerStep = 4_000;
 
 export async function rollUp(db: TelemetryStore, limit = rowsPerStep): Promise<RolledUp> {
   return db.transaction().execute(async (transaction) => {
@@ -84,7 +84,7 @@ async function moduleStep(
     }
   }
   const minutes = [...sums.values()].filter(({ resolution }) => resolution === 60).map((sum) => ({ ...sum }));
-  for (const sum of sums.values()) await storeModule(db, sum);
+  for (const part of partsOf([...sums.values()])) await storeModules(db, part);
   const last = rows.at(-1);
   if (last) await writeCursor(db, 'moduleMetrics', last.row);
   return { minutes, rows: rows.length };
@@ -97,31 +97,86 @@ function addTo(sum: ModuleRollup, more: Pick<ModuleRollup, 'requests' | 'errors'
   sum.detail = joinDetails(sum.detail, more.detail);
 }
 
-async function storeModule(db: Kysely<TelemetryDatabase>, sum: ModuleRollup): Promise<void> {
-  const { errors, latency, detail, requests, ...key } = sum;
-  let query = db.selectFrom('moduleRollups').select(['requests', 'errorsJson', 'latencyJson', 'detailJson']);
-  for (const [column, value] of Object.entries(key)) {
-    query = query.where(column as keyof typeof key, '=', value);
-  }
-  const before = await query.executeTakeFirst();
-  if (before) {
-    addTo(sum, {
-      requests: before.requests,
-      errors: JSON.parse(before.errorsJson) as Record<string, number>,
-      latency: JSON.parse(before.latencyJson) as EncodedSketch,
-      detail: readDetail(before.detailJson),
-    });
-  }
-  const values = {
-    requests: sum.requests,
-    errorsJson: JSON.stringify(sum.errors),
-    latencyJson: JSON.stringify(sum.latency),
-    detailJson: Object.keys(sum.detail).length === 0 ? null : JSON.stringify(sum.detail),
-  };
-  await db
-    .replaceInto('moduleRollups')
-    .values({ ...key, ...values })
+async function storeModules(
+  db: Kysely<TelemetryDatabase>,
+  { workspace, resolution, startAt, sums }: Part<ModuleRollup>,
+) {
+  const stored = await db
+    .selectFrom('moduleRollups')
+    .select([
+      'device',
+      'module',
+      'version',
+      'digest',
+      'provider',
+      'requests',
+      'errorsJson',
+      'latencyJson',
+      'detailJson',
+    ])
+    .where('workspace', '=', workspace)
+    .where('resolution', '=', resolution)
+    .where('startAt', '=', startAt)
+    .where('device', 'in', devicesOf(sums))
     .execute();
+  const before = new Map(stored.map((row) => [nameOf(row), row]));
+  const rows = sums.map((sum) => {
+    const earlier = before.get(nameOf(sum));
+    if (earlier) {
+      addTo(sum, {
+        requests: earlier.requests,
+        errors: JSON.parse(earlier.errorsJson) as Record<string, number>,
+        latency: JSON.parse(earlier.latencyJson) as EncodedSketch,
+        detail: readDetail(earlier.detailJson),
+      });
+    }
+    const { errors, latency, detail, ...same } = sum;
+    return {
+      ...same,
+      errorsJson: JSON.stringify(errors),
+      latencyJson: JSON.stringify(latency),
+      detailJson: Object.keys(detail).length === 0 ? null : JSON.stringify(detail),
+    };
+  });
+  await db.replaceInto('moduleRollups').values(rows).execute();
+}
+
+const nameOf = (row: Pick<ModuleRollup, 'device' | 'module' | 'version' | 'digest' | 'provider'>): string =>
+  JSON.stringify([row.device, row.module, row.version, row.digest, row.provider]);
+
+/** Sums of one span, few enough for one statement. */
+interface Part<Sum> {
+  readonly workspace: string;
+  readonly resolution: number;
+  readonly startAt: number;
+  readonly sums: readonly Sum[];
+}
+
+const sumsPerStatement = 500;
+
+function partsOf<Sum extends Omit<Part<never>, 'sums'>>(sums: readonly Sum[]): Part<Sum>[] {
+  const spans = new Map<string, Sum[]>();
+  for (const sum of sums) {
+    const span = JSON.stringify([sum.workspace, sum.resolution, sum.startAt]);
+    const own = spans.get(span) ?? [];
+    spans.set(span, own);
+    own.push(sum);
+  }
+  return [...spans.values()].flatMap((own) => {
+    const parts: Part<Sum>[] = [];
+    for (let at = 0; at < own.length; at += sumsPerStatement) {
+      const part = own.slice(at, at + sumsPerStatement);
+      const [first] = part;
+      if (!first) continue;
+      const { workspace, resolution, startAt } = first;
+      parts.push({ workspace, resolution, startAt, sums: part });
+    }
+    return parts;
+  });
+}
+
+function devicesOf(sums: readonly { readonly device: string }[]): string[] {
+  return [...new Set(sums.map(({ device }) => device))];
 }
 
 async function systemStep(
@@ -156,26 +211,32 @@ async function systemStep(
       sums.set(name, before);
     }
   }
-  for (const { readings, gauges, lastJson, ...key } of sums.values()) {
-    const before = await db
-      .selectFrom('systemRollups')
-      .select(['readings', 'gaugesJson'])
-      .where('workspace', '=', key.workspace)
-      .where('resolution', '=', key.resolution)
-      .where('startAt', '=', key.startAt)
-      .where('device', '=', key.device)
-      .executeTakeFirst();
-    const joined = before ? joinGauges(JSON.parse(before.gaugesJson) as SystemGauges, gauges) : gauges;
-    const values = { readings: readings + (before?.readings ?? 0), gaugesJson: JSON.stringify(joined), lastJson };
-    await db
-      .replaceInto('systemRollups')
-      .values({ ...key, ...values })
-      .execute();
-  }
+  const machines = [...sums.values()].filter(({ resolution }) => resolution === 60).map((sum) => ({ ...sum }));
+  for (const part of partsOf([...sums.values()])) await storeSystems(db, part);
   const last = rows.at(-1);
   if (last) await writeCursor(db, 'systemMetrics', last.row);
-  const machines = [...sums.values()].filter(({ resolution }) => resolution === 60);
   return { machines, rows: rows.length };
+}
+
+async function storeSystems(
+  db: Kysely<TelemetryDatabase>,
+  { workspace, resolution, startAt, sums }: Part<SystemRollup>,
+) {
+  const stored = await db
+    .selectFrom('systemRollups')
+    .select(['device', 'readings', 'gaugesJson'])
+    .where('workspace', '=', workspace)
+    .where('resolution', '=', resolution)
+    .where('startAt', '=', startAt)
+    .where('device', 'in', devicesOf(sums))
+    .execute();
+  const before = new Map(stored.map((row) => [row.device, row]));
+  const rows = sums.map(({ readings, gauges, ...same }) => {
+    const earlier = before.get(same.device);
+    const joined = earlier ? joinGauges(JSON.parse(earlier.gaugesJson) as SystemGauges, gauges) : gauges;
+    return { ...same, readings: readings + (earlier?.readings ?? 0), gaugesJson: JSON.stringify(joined) };
+  });
+  await db.replaceInto('systemRollups').values(rows).execute();
 }
 
 export function startOf(atMs: number, resolution: number): number {
