@@ -18,7 +18,8 @@ export function makeDeviceKeys(): DeviceKeys {
 /** PKCS #10, PEM. X.509 is loaded when it is asked for: a device needs it a few times a year. */
 export async function signingRequestFor(privateKey: string, commonName: string): Promise<string> {
   await import('reflect-metadata');
-  const x509 = await import('@peculiar/x509');
+  // By its default: in the bundle, whose parts are loaded when asked for, a package in CommonJS has no other name.
+  const { default: x509 } = await import('@peculiar/x509');
   const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
   const key = createPrivateKey(privateKey);
   const secret = key.export({ format: 'der', type: 'pkcs8' });

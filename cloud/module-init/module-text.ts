@@ -1,4 +1,5 @@
 /** The files of a new module that a person reads and changes, as text. */
+import { pictureInput } from './picture-input.js';
 import type { Sample } from './sample/protocol.js';
 import { quoted, stringText, tensorText, tensorTypes } from './tensor-types.js';
 
@@ -51,7 +52,23 @@ flavor: ${flavor}
 ${flavor === 'node' ? `entry: ${moduleFiles.script}\n` : ''}models:
   - name: ${name}
     file: ${modelFile}
-${sample.exchange === undefined ? '' : golden}`;
+${sample.exchange === undefined ? '' : golden}${routesText(sample)}`;
+}
+
+/** For a model of pictures a beginning, left out until somebody wants it: how pixels are scaled no graph says. */
+function routesText({ inputs }: Sample): string {
+  const picture = pictureInput(inputs);
+  if (picture === undefined) return '';
+  const { width, height, channels, layout, datatype } = picture;
+  return `# routes: # pictures that are dropped in a folder of the device, answers to a file; see docs/routes.md
+#   pictures:
+#     from: { folder: pictures }
+#     to: { input: amlInput }
+#     codec: { image: { width: ${String(width)}, height: ${String(height)}, channels: ${String(channels)}, layout: ${layout}, datatype: ${datatype} } }
+#   answers:
+#     from: { output: amlOutput }
+#     to: { file: answers.jsonl }
+`;
 }
 
 function scriptText({ name, sample: { inputs } }: NewModule): string {

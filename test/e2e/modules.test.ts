@@ -1,9 +1,14 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '#cloud/quickstart/free-port.js';
 import type { Daemon } from '#cloud/quickstart/program.js';
 import { openTerminal, type PageBlock, printedPattern, readPage, type Terminal } from '../support/doc-page.js';
+import { outsideTool } from '../support/outside-tool.js';
+import { ownPort } from '../support/own-port.js';
 import { pictureModel, textModel } from '../support/new-models.js';
 import { repository, World } from '../support/world.js';
 
@@ -13,9 +18,11 @@ const blocks: PageBlock[] = await readPage(page);
 
 let world: World;
 let port: number;
+let mqttPort: number;
 let agent: Daemon;
 beforeAll(async () => {
-  world = await World.create();
+  mqttPort = await ownPort();
+  world = await World.create({ agents: { FLOTILLA_AGENT_MQTT_PORT: String(mqttPort) } });
   port = (await freePort(0)).port;
   await world.open();
   await world.enrol('cam-1');
@@ -23,37 +30,82 @@ beforeAll(async () => {
 });
 afterAll(() => world.close());
 
-const score = async (module: string, file: string, type: string): Promise<unknown> => {
-  const body = Uint8Array.from(await readFile(join(modules, module, 'fixtures', file)));
-  const response = await fetch(`http://127.0.0.1:${String(port)}/score/${module}`, {
-    ...{ method: 'POST', body, headers: { 'content-type': type } },
+const fixture = (module: string, file: string): string => join(modules, module, 'fixtures', file);
+
+/** What a module wrote to its file on the device, once it is so many lines. */
+const written = (module: string, file: string, lines: number): Promise<Line[]> =>
+  agent.until(`writing ${String(lines)} lines to ${file}`, 20_000, async () => {
+    const text = await readFile(join(world.folder, 'cam-1/answers', module, file), 'utf8').catch(() => '');
+    const whole = text.split('\n').slice(0, -1);
+    return whole.length < lines ? undefined : whole.map((line) => JSON.parse(line) as Line);
   });
-  return { status: response.status, body: await response.json() };
-};
+
+interface Line {
+  readonly source: string;
+  readonly value: unknown;
+}
 
 describe('modules that ship, by the commands of their READMEs, on a built agent', () => {
-  it('are built and deployed together', async () => {
-    for (const module of ['machine-anomaly', 'voice-activity']) {
-      await world.flotilla('image', 'build', join(modules, module));
+  it('are built and deployed', async () => {
+    const shipped = ['digits', 'machine-anomaly', 'voice-activity'];
+    for (const module of shipped) await world.flotilla('image', 'build', join(modules, module));
+    await world.flotilla('deploy', ...shipped.map((module) => `${module}:1`), '--device', 'cam-1', '--probation', '0');
+  });
+
+  it('digits names the pictures that are dropped in its folder', async () => {
+    const { 'expected.json': _, ...pictures } = Object.fromEntries(
+      (await readdir(fixture('digits', 'pictures'))).map((name) => [name, fixture('digits', `pictures/${name}`)]),
+    );
+    const incoming = join(world.folder, 'cam-1/incoming/digits');
+    await mkdir(incoming, { recursive: true });
+    for (const [name, path] of Object.entries(pictures)) await copyFile(path, join(incoming, name));
+    const lines = await written('digits', 'answers.jsonl', Object.keys(pictures).length);
+    const labels = lines.map(({ source, value }) => {
+      const { outputs } = value as { outputs: { name: string; data: number[] }[] };
+      return [source, outputs.find(({ name }) => name === 'label')?.data[0]];
+    });
+    expect(Object.fromEntries(labels)).toEqual(
+      JSON.parse(await readFile(fixture('digits', 'pictures/expected.json'), 'utf8')),
+    );
+  });
+
+  it('machine-anomaly turns raw readings of a worn bearing, published at the site, into one event in the cloud', async () => {
+    const publish = outsideTool('mosquitto_pub');
+    const at = ['-h', '127.0.0.1', '-p', String(mqttPort), '-q', '1', '-t', 'plant/fan-1/vibration'];
+    const reading = fixture('machine-anomaly', 'bearing.json');
+    for (let count = 0; count < 4; count++) await promisify(execFile)(publish, [...at, '-f', reading]);
+    const told = await agent.until('raising the alarm', 20_000, async () => {
+      const events = await world.flotilla('device', 'events', 'cam-1', '-n', '20');
+      return events.match(/^.*machine-anomaly.*fan-1.*raised.*$/gm) ?? undefined;
+    });
+    expect(told).toEqual([expect.stringContaining('kurtosis') as string]);
+  });
+
+  it('voice-activity marks the sentences of a recording in its folder, and of a microphone on a topic', async () => {
+    const incoming = join(world.folder, 'cam-1/incoming/recordings');
+    await mkdir(incoming, { recursive: true });
+    const file = fixture('voice-activity', 'two-sentences.wav');
+    await copyFile(file, join(incoming, 'talk.wav'));
+    const recorded = await written('voice-activity', 'speech.jsonl', 2);
+    expect(recorded.map(({ value }) => value)).toEqual([
+      { recording: 'talk.wav', start: expect.closeTo(0.226, 1) as number, end: expect.closeTo(2.846, 1) as number },
+      { recording: 'talk.wav', start: expect.closeTo(4.738, 1) as number, end: expect.closeTo(7.55, 1) as number },
+    ]);
+
+    const microphone = await connectAsync(`mqtt://127.0.0.1:${String(mqttPort)}`, { reconnectPeriod: 0 });
+    try {
+      const sound = Buffer.concat([(await readFile(file)).subarray(44), Buffer.alloc(16_000)]);
+      for (let at = 0; at < sound.length; at += 8000) {
+        await microphone.publishAsync('microphones/hall', sound.subarray(at, at + 8000), { qos: 1 });
+      }
+    } finally {
+      await microphone.endAsync();
     }
-    await world.flotilla('deploy', 'machine-anomaly:1', '--device', 'cam-1', '--probation', '0', '--set', 'inARow=1');
-    await world.flotilla('deploy', 'voice-activity:1', '--device', 'cam-1', '--probation', '0');
-  });
-
-  it('machine-anomaly turns the raw reading of a worn bearing into an alarm', async () => {
-    expect(await score('machine-anomaly', 'bearing.json', 'application/json')).toMatchObject({
-      status: 200,
-      body: { machine: 'fan-1', anomaly: true, alarm: 'raised', change: 'raised' },
-    });
-  });
-
-  it('voice-activity marks the two sentences of a WAV file', async () => {
-    expect(await score('voice-activity', 'two-sentences.wav', 'audio/wav')).toMatchObject({
-      status: 200,
-      body: {
-        segments: [{ start: expect.closeTo(0.226, 1) as number }, { start: expect.closeTo(4.738, 1) as number }],
-      },
-    });
+    const [, , first, second] = await written('voice-activity', 'speech.jsonl', 4);
+    expect([first?.value, second?.value]).toMatchObject([
+      { stream: 'microphones/hall', start: expect.closeTo(0.226, 1) as number },
+      { stream: 'microphones/hall', start: expect.closeTo(4.738, 1) as number },
+    ]);
   });
 });
 
@@ -96,8 +148,12 @@ describe('the page "write your own module"', () => {
     await writeFile(join(programs, 'flotilla'), start, { mode: 0o755 });
     const env = { ...world.operator, PATH: `${programs}:${process.env['PATH'] ?? ''}` };
     const serve = String((await freePort(0)).port);
+    const state = join(world.folder, 'cam-1');
     terminal = openTerminal(repository, env, {
+      // First: the others put paths in that begin so.
       '/tmp/': `${world.folder}/`,
+      '~/.local/state/flotilla-agent': state,
+      '-p 1883': `-p ${String(mqttPort)}`,
       ':8800': `:${String(port)}`,
       '8810': serve,
     });

@@ -112,6 +112,7 @@ describe('what a module cannot be made of', () => {
     ['sequence-input.onnx', /sequence/],
     ['bf16.onnx', /BF16/],
     ['not-onnx.bin', /not an ONNX model/],
+    ['unloadable.onnx', /onnxruntime cannot load it/],
     ['absent.onnx', /there is no file/],
   ])('%s is refused with the reason, and no folder is left', async (file, reason) => {
     const { exit, stderr } = await init('refused', '--model', join(fixtures, file));

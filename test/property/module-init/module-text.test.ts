@@ -79,4 +79,17 @@ describe('the files of a new module, whatever its graph calls things', () => {
       { numRuns: 20 },
     );
   });
+
+  it('have a beginning of routes for a model of pictures, which is taken once it is uncommented', () => {
+    const manifestOf = (datatype: TensorSignature['datatype'], ...shape: (number | string)[]): string =>
+      textsOf([{ name: 'x', datatype, shape }], [], 'onnx')['module.yaml'] ?? '';
+    const uncommented = readModuleManifest(manifestOf('FP32', 'n', 3, 96, 128).replaceAll(/^# /gm, ''), 'module.yaml');
+    expect(uncommented).toMatchObject({
+      routes: { pictures: { codec: { image: { width: 128, height: 96, channels: 3, layout: 'NCHW' } } } },
+    });
+    expect(manifestOf('UINT8', 1, 'h', 'w', 1)).toContain('channels: 1, layout: NHWC, datatype: UINT8');
+    for (const none of [manifestOf('FP32', 'n', 4), manifestOf('INT64', 1, 3, 8, 8), manifestOf('FP32', 1, 9, 9, 9)]) {
+      expect(none).not.toContain('routes');
+    }
+  });
 });
