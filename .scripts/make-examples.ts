@@ -263,6 +263,23 @@ const examples: Record<string, object> = {
   'image-manifest': imageManifest,
   'chunk-map': chunkMap,
   'image-statement': statement,
+  'rollout-policy': {
+    waves: [
+      { where: 'canary = "yes"', bakeSeconds: 600, approval: true },
+      { percent: 10, bakeSeconds: 300 },
+      { count: 200 },
+    ],
+    maxUnavailable: '10%',
+    rate: { perMinute: 20, factor: 2, everySucceeded: 50, maxPerMinute: 500 },
+    success: { minPercent: 95 },
+    failure: { maxPercent: 5, minExecuted: 10 },
+    unreachable: { afterSeconds: 3600, maxPercent: 20 },
+    onFailure: 'rollback',
+    stepTimeoutSeconds: 900,
+    totalTimeoutSeconds: 86_400,
+    retries: { later: { attempts: 2, backoffSeconds: 60 }, timeout: { attempts: 1, backoffSeconds: 300 } },
+    lateJoiners: 'follow',
+  },
 };
 
 for (const [name, example] of Object.entries(examples)) {

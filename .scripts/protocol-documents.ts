@@ -19,6 +19,7 @@ import { presenceSchema } from '#shared/protocol/presence.js';
 import { reportedSchema } from '#shared/protocol/reported.js';
 import { ackSchema, eventBatchSchema, telemetryBatchSchema } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
+import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import { trustDataSchema, trustDocumentSchema, trustRequestSchema } from '#shared/protocol/trust.js';
 
 export interface ProtocolDocument {
@@ -194,5 +195,11 @@ export const protocolDocuments: readonly ProtocolDocument[] = [
     about: 'What a publisher signs: this name is this digest.',
     schema: imageStatementSchema,
     signedAs: 'image',
+  },
+  {
+    name: 'rollout-policy',
+    title: 'Rollout policy',
+    about: 'How a release goes over a fleet, as `flotilla rollout start --policy` reads it. Strict.',
+    schema: rolloutPolicySchema,
   },
 ];

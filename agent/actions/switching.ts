@@ -93,6 +93,8 @@ export function createSwitching(ports: ExecutorPorts, candidate: CandidateNumber
       const back = versions.of(set);
       const warm = await serving.goBack();
       versions.keep(back);
+      // At once: until then what failed accepts beside the one that is back.
+      if (warm) drainReplaced();
       for (const { name, key, problem: why } of refused)
         state.take({ kind: 'versionFailed', track: name, key, problem: why });
       const down = warm ? serving.scriptsDown : [];
@@ -109,7 +111,6 @@ export function createSwitching(ports: ExecutorPorts, candidate: CandidateNumber
           message: `${before} answers again: ${problem?.message ?? 'another version is desired'}`,
         });
       }
-      if (warm) drainReplaced();
       await endProbation(ports);
     },
 

@@ -18,6 +18,7 @@ import { logsCommand } from './commands/logs.js';
 import { modelCommand } from './commands/model.js';
 import { moduleCommand } from './commands/module.js';
 import { releaseCommand } from './commands/release.js';
+import { rolloutCommand } from './commands/rollout.js';
 import { scoreCommand } from './commands/score.js';
 import { serveCommand } from './commands/serve.js';
 import { telemetryCommand } from './commands/telemetry.js';
@@ -55,6 +56,7 @@ export function buildProgram(io: CliIo): Command {
     deviceCommand(io),
     fleetCommand(io),
     releaseCommand(io),
+    rolloutCommand(io),
     applyCommand(io),
     deployCommand(io),
     undeployCommand(io),

@@ -1,6 +1,6 @@
-/** Says when a device may have changed: on a live event about it, and every while without one. */
+/** Says when something may have changed: on a live event about it, and every while without one. */
 import type { Clock } from '#shared/kernel/clock.js';
-import type { FlotillaClient } from '#cloud/client/flotilla-client.js';
+import type { FlotillaClient, LiveEvent } from '#cloud/client/flotilla-client.js';
 
 const withEventsMs = 5000;
 const withoutEventsMs = 1000;
@@ -8,13 +8,17 @@ const withoutEventsMs = 1000;
 /** Resolves on a change since it was made, after a while, or when the signal aborts. */
 export type Change = (atMostMs: number, signal: AbortSignal) => Promise<void>;
 
-export interface DeviceWatch {
+export interface Watch {
   /** Taken before the state is read, so that no change between reading and waiting is missed. */
   nextChange(): Change;
   close(): Promise<void>;
 }
 
-export function watchDevice(client: FlotillaClient, clock: Clock, device: string): DeviceWatch {
+export function watchDevice(client: FlotillaClient, clock: Clock, device: string): Watch {
+  return watchChanges(client, clock, ({ type, subject }) => type === 'device.changed' && subject === device);
+}
+
+export function watchChanges(client: FlotillaClient, clock: Clock, isAbout: (event: LiveEvent) => boolean): Watch {
   const stop = new AbortController();
   let live = true;
   let wake = new AbortController();
@@ -22,7 +26,7 @@ export function watchDevice(client: FlotillaClient, clock: Clock, device: string
     wake.abort();
     wake = new AbortController();
   };
-  const reading = readEvents(client, device, stop.signal, changed)
+  const reading = readEvents(client, isAbout, stop.signal, changed)
     // Without live events the state is asked for more often; that is all they are for.
     .catch(() => undefined)
     .finally(() => {
@@ -46,11 +50,11 @@ export function watchDevice(client: FlotillaClient, clock: Clock, device: string
 
 async function readEvents(
   client: FlotillaClient,
-  device: string,
+  isAbout: (event: LiveEvent) => boolean,
   signal: AbortSignal,
   changed: () => void,
 ): Promise<void> {
   for await (const event of await client.events(signal)) {
-    if (event.type === 'device.changed' && event.subject === device) changed();
+    if (isAbout(event)) changed();
   }
 }

@@ -43,6 +43,15 @@ import {
   releaseDeploy,
   releaseDeployed,
 } from '#cloud/http/schemas/releases.js';
+import {
+  historyBody,
+  rolloutBody,
+  rolloutOrder,
+  rolloutPlan,
+  rolloutPlanned,
+  rolloutStart,
+  rolloutWaits,
+} from '#cloud/http/schemas/rollouts.js';
 import { loginBody, serverBody } from '#cloud/http/schemas/server.js';
 import { seriesBody, seriesQuery, telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 import { createdToken, selfBody, tokenBody, tokenCreate } from '#cloud/http/schemas/tokens.js';
@@ -189,6 +198,18 @@ export const routes = {
     body: releaseDeploy,
     response: releaseDeployed,
   },
+  rolloutPlan: { method: 'POST', path: `${w}/rollout-plan`, body: rolloutPlan, response: rolloutPlanned },
+  rolloutStart: { method: 'POST', path: `${w}/rollouts`, body: rolloutStart, response: rolloutBody },
+  rolloutList: { method: 'GET', path: `${w}/rollouts`, query: pageQuery, response: pageOf(rolloutBody) },
+  rolloutGet: { method: 'GET', path: `${w}/rollouts/:rollout`, response: rolloutBody },
+  rolloutWaits: { method: 'GET', path: `${w}/rollouts/:rollout/waits`, response: rolloutWaits },
+  rolloutHistory: {
+    method: 'GET',
+    path: `${w}/rollouts/:rollout/history`,
+    query: pageQuery,
+    response: pageOf(historyBody),
+  },
+  rolloutOrder: { method: 'POST', path: `${w}/rollouts/:rollout/orders`, body: rolloutOrder, response: rolloutBody },
   fleetList: { method: 'GET', path: `${w}/fleets`, query: pageQuery, response: pageOf(fleetBody) },
   fleetCreate: { method: 'POST', path: `${w}/fleets`, body: fleetCreate, response: fleetCounted },
   fleetGet: { method: 'GET', path: `${w}/fleets/:fleet`, response: fleetCounted },

@@ -13,7 +13,7 @@ import type { Broker } from '#cloud/mqtt/broker.js';
 import type { Director } from '#cloud/trust/director-keys.js';
 import type { Counter } from '#cloud/http/metrics.js';
 import type { DeviceRepository } from './device-repository.js';
-import { deviceNotFound, deviceRetired } from './twin.js';
+import { deviceNotFound, deviceRetired } from './device-errors.js';
 
 export interface CommandServiceOptions {
   readonly devices: DeviceRepository;

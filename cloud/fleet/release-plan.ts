@@ -3,6 +3,7 @@ import { AppError } from '#shared/kernel/errors.js';
 import { formatReference, nearest } from '#shared/kernel/names.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import type { Desired, RestartPolicy, UpdatePolicy } from '#shared/protocol/desired.js';
+import type { RouteOverrides } from '#shared/protocol/route.js';
 import type { DeployedModule } from './desired-document.js';
 import { inRange, parseVersionRange } from './version-range.js';
 
@@ -13,6 +14,8 @@ export interface ReleasedModule {
   readonly settings: Desired['modules'][string]['settings'];
   readonly policy: RestartPolicy;
   readonly update: UpdatePolicy;
+  /** What takes the place of routes of the image; releases say nothing of it, what a device goes back to does. */
+  readonly routes?: RouteOverrides;
   /** Ranges of versions, by module of the same release. */
   readonly requires: Readonly<Record<string, string>>;
 }

@@ -126,6 +126,23 @@ export class ReleaseRepository {
           { details: { devices: names } },
         );
       }
+      const rollouts = await db
+        .selectFrom('rollouts')
+        .select('number')
+        .where('workspace', '=', workspace)
+        .where('release', '=', formatReference({ name, version }))
+        .where('endedAt', 'is', null)
+        .execute();
+      if (rollouts.length > 0) {
+        const numbers = rollouts.map(({ number }) => number);
+        throw new AppError(
+          'release.in-use',
+          `${reference} is on its way by rollout ${numbers.join(', ')}: abort it first`,
+          {
+            details: { rollouts: numbers },
+          },
+        );
+      }
       const of = { workspace, name, version };
       await db
         .deleteFrom('releaseModules')

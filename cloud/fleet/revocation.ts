@@ -6,7 +6,7 @@ import type { DeviceAccess } from '#cloud/mqtt/device-access.js';
 import type { DeviceCertificateTable } from '#cloud/store/tables.js';
 import { CertificateRepository, type RevokedCertificate } from './certificate-repository.js';
 import { type Database, DeviceRepository } from './device-repository.js';
-import { deviceNotFound } from './twin.js';
+import { deviceNotFound } from './device-errors.js';
 
 export interface RevocationOptions {
   readonly db: Database;

@@ -15,6 +15,7 @@ import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { ImageTable } from '#cloud/store/tables.js';
 import type { Director } from '#cloud/trust/director-keys.js';
 import type { DeploymentRepository } from './deployment-repository.js';
+import { deviceNotFound, deviceRetired } from './device-errors.js';
 import { composeDesired, type DeployedModule, desiredRenewalMs, renewDesired } from './desired-document.js';
 import { openStoredDesired, sealDesired } from './desired-envelope.js';
 import type { Database, DeviceRepository, DeviceRow } from './device-repository.js';
@@ -96,22 +97,43 @@ export class Twin {
     address: DeviceAddress,
     release: ReleaseDeployment,
   ): Promise<{ generation: number; changes: ModuleChange[] }> {
+    const deployed = await this.options.db
+      .transaction()
+      .execute((transaction) => this.deploySetWithin(transaction, address, release, formatReference(release)));
+    this.options.onCommitted();
+    this.announce(
+      address,
+      deployed.generation,
+      release.modules.map(({ module }) => module),
+    );
+    return deployed;
+  }
+
+  /**
+   * {@link deployRelease} as a part of somebody else's transaction, who wakes the outbox after it.
+   *
+   * @param release as name:version; empty where the modules are none
+   */
+  async deploySetWithin(
+    transaction: Database,
+    address: DeviceAddress,
+    { modules, atomic }: Pick<ReleaseDeployment, 'modules' | 'atomic'>,
+    release: string,
+  ): Promise<{ generation: number; changes: ModuleChange[] }> {
     let changes: ModuleChange[] = [];
-    const names = release.modules.map(({ module }) => module);
-    const edit = async (transaction: Database, generation: number): Promise<void> => {
+    const generation = await this.changeWithin(transaction, address, release, async (next) => {
       const deployments = this.options.deployments.within(transaction);
-      changes = planRelease(await deployments.listCurrentOf(address), release.modules);
+      changes = planRelease(await deployments.listCurrentOf(address), modules);
       for (const change of changes) {
         if (change.change === 'kept') continue;
-        if (change.change === 'removed') await deployments.end(address, generation, change.module);
+        if (change.change === 'removed') await deployments.end(address, next, change.module);
         else {
           await this.requireImage(transaction, address.workspace, change.after.image.digest);
-          await this.place(deployments, address, generation, { ...change.after, atomic: release.atomic });
+          await this.place(deployments, address, next, { ...change.after, atomic });
         }
       }
       await this.checkRoutes(deployments, address);
-    };
-    const generation = await this.change(address, names, edit, formatReference(release));
+    });
     return { generation, changes };
   }
 
@@ -203,25 +225,33 @@ export class Twin {
     address: DeviceAddress,
     modules: readonly string[],
     edit: (transaction: Database, generation: number) => Promise<void>,
-    release = '',
   ): Promise<number> {
-    const generation = await this.options.db.transaction().execute(async (transaction) => {
-      const device = await this.requireDevice(transaction, address);
-      await edit(transaction, device.desiredGeneration + 1);
+    const generation = await this.options.db
+      .transaction()
       // What was changed by hand is no release any more.
-      await this.options.devices.within(transaction).update(address, { desiredRelease: release });
-      return this.issue(transaction, address, device.desiredGeneration, device.desiredGeneration + 1);
-    });
+      .execute((transaction) => this.changeWithin(transaction, address, '', (next) => edit(transaction, next)));
     this.options.onCommitted();
-    for (const module of modules) {
-      this.options.live.publish({
-        workspace: address.workspace,
-        type: 'deployment.changed',
-        subject: address.device,
-        data: { device: address.device, module, generation },
-      });
-    }
+    this.announce(address, generation, modules);
     return generation;
+  }
+
+  private async changeWithin(
+    transaction: Database,
+    address: DeviceAddress,
+    release: string,
+    edit: (generation: number) => Promise<void>,
+  ): Promise<number> {
+    const { desiredGeneration } = await this.requireDevice(transaction, address);
+    await edit(desiredGeneration + 1);
+    await this.options.devices.within(transaction).update(address, { desiredRelease: release });
+    return this.issue(transaction, address, desiredGeneration, desiredGeneration + 1);
+  }
+
+  private announce({ workspace, device }: DeviceAddress, generation: number, modules: readonly string[]): void {
+    for (const module of modules) {
+      const data = { device, module, generation };
+      this.options.live.publish({ workspace, type: 'deployment.changed', subject: device, data });
+    }
   }
 
   /** Signs and writes what is deployed now as `generation`, by compare-and-set on `from`. @returns the generation */
@@ -313,15 +343,4 @@ interface Placement extends Required<Omit<ModuleDeployment, 'image' | 'routes'>>
 /** Modules of one deployment; each leaves the group when it is deployed anew. */
 function groupOf(generation: number): string {
   return `g${String(generation)}`;
-}
-
-export function deviceNotFound(address: DeviceAddress): AppError {
-  return new AppError(
-    'device.not-found',
-    `there is no device ${address.device} in workspace ${address.workspace}: flotilla device list shows what there is`,
-  );
-}
-
-export function deviceRetired(address: DeviceAddress, retiredAt: string): AppError {
-  return new AppError('device.retired', `${address.device} was retired at ${retiredAt} and takes no more changes`);
 }

@@ -7,6 +7,8 @@ export type LiveEventType =
   | 'device.changed'
   | 'device.event'
   | 'deployment.changed'
+  | 'rollout.changed'
+  | 'rollout.device'
   | 'workspace.deleted';
 
 export interface LiveEvent {
@@ -21,12 +23,13 @@ export type LiveListener = (event: LiveEvent) => void;
 
 export class LiveEvents {
   private readonly listeners = new Map<string, Set<LiveListener>>();
+  private readonly everywhere = new Set<LiveListener>();
 
   /** @param onError gets what a listener threw; the others are told all the same */
   constructor(private readonly onError: (error: unknown) => void) {}
 
   publish(event: LiveEvent): void {
-    for (const listener of [...(this.listeners.get(event.workspace) ?? [])]) {
+    for (const listener of [...(this.listeners.get(event.workspace) ?? []), ...this.everywhere]) {
       try {
         listener(event);
       } catch (error) {
@@ -47,6 +50,12 @@ export class LiveEvents {
       listeners.delete(listener);
       if (listeners.size === 0 && this.listeners.get(workspace) === listeners) this.listeners.delete(workspace);
     };
+  }
+
+  /** Of every workspace. @returns the function that ends the subscription */
+  subscribeToAll(listener: LiveListener): () => void {
+    this.everywhere.add(listener);
+    return () => this.everywhere.delete(listener);
   }
 
   get subscribers(): number {

@@ -47,7 +47,11 @@ export type RegisterImageOutcome =
 export type ImageReference = { readonly digest: Digest } | { readonly name: string; readonly version: number };
 
 /** `released`: these releases hold it, as name:version. */
-export type ImageDeleteOutcome = DeleteOutcome | { readonly kind: 'released'; readonly releases: readonly string[] };
+export type ImageDeleteOutcome =
+  | DeleteOutcome
+  | { readonly kind: 'released'; readonly releases: readonly string[] }
+  /** A rollout under way may have to lead these devices back to it. */
+  | { readonly kind: 'led-back-to'; readonly devices: readonly string[] };
 
 export class ImageRepository {
   constructor(private readonly db: ControlStore) {}
@@ -122,6 +126,16 @@ export class ImageRepository {
         .orderBy('device')
         .execute();
       if (devices.length > 0) return { kind: 'in-use', devices: devices.map((row) => row.device) };
+      // A rollout under way may have to lead them back to it.
+      const leftBehind = await db
+        .selectFrom('rolloutDevices')
+        .select('device')
+        .where('workspace', '=', workspace)
+        .where('claimed', '=', 1)
+        .where('previousJson', 'like', `%"${digest}"%`)
+        .orderBy('device')
+        .execute();
+      if (leftBehind.length > 0) return { kind: 'led-back-to', devices: leftBehind.map((row) => row.device) };
       const releases = await db
         .selectFrom('releaseModules')
         .select(['name', 'version'])

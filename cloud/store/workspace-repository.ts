@@ -71,6 +71,9 @@ export class WorkspaceRepository {
 }
 
 const dependents = [
+  'rolloutHistory',
+  'rolloutDevices',
+  'rollouts',
   'alertStates',
   'alertRules',
   'alertOutbox',

@@ -48,6 +48,7 @@ import type { Ground, Part } from './ground.js';
 import { wireAlerts } from './alert-wiring.js';
 import { wireEnrolment } from './enrolment-wiring.js';
 import { openIdentity } from './identity-wiring.js';
+import { wireRollouts } from './rollout-wiring.js';
 import { keepTelemetry } from './telemetry-wiring.js';
 import { openDirector, type WiredTrust, wireTrust } from './trust-wiring.js';
 
@@ -173,6 +174,9 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   await keepTelemetry(ground, telemetry, version);
   addGauges(ground, wired, devices, outboxRows);
 
+  const releases = new ReleaseRepository(control);
+  const fleets = new FleetRepository(control);
+  const rollouts = wireRollouts(ground, { twin, releases, fleets, onCommitted });
   const retirement = new Retirement({ twin, known, access, live });
   return {
     identity,
@@ -187,9 +191,10 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       deviceCertificatesRoutes({ revocation, enrolment, clock, trust: told }),
       fleetClaimsRoutes({ claims, office, clock, trust: told }),
       deviceRoutes({ devices, deployments, search, retirement, live }),
-      fleetRoutes({ fleets: new FleetRepository(control), devices, deployments, search, clock }),
+      fleetRoutes({ fleets, devices, deployments, search, clock }),
       deviceModulesRoutes({ twin }),
-      releaseRoutes({ releases: new ReleaseRepository(control), twin, clock }),
+      releaseRoutes({ releases, twin, clock }),
+      rollouts,
       deviceTelemetryRoutes({ devices, telemetry, clock }),
       telemetryRoutes({ telemetry, clock }),
       alerts.routes,

@@ -62,7 +62,7 @@ describe('a device and a control plane in trouble', () => {
       (await counted()) >= asked ? true : undefined,
     );
     // Two further intervals bring nothing more.
-    await pause(2200);
+    await pause(1200);
     expect(await counted()).toBe(asked);
   };
   /** A command whose record finds no room; one that found some, which the spool just left, is counted. */
@@ -86,7 +86,9 @@ describe('a device and a control plane in trouble', () => {
     digit = await readFile(join(module, 'fixtures/digit.json'));
     weights = digestOf(await readFile(join(module, 'model.onnx'))).replace('sha256:', '');
     // On a full disk there is no room to be reserved.
-    world = await World.create({ agents: { FLOTILLA_AGENT_DISK_RESERVE_MEGABYTES: '0' } });
+    world = await World.create({
+      agents: { FLOTILLA_AGENT_DISK_RESERVE_MEGABYTES: '0', FLOTILLA_AGENT_TELEMETRY_INTERVAL_SECONDS: '0.5' },
+    });
     cloudDisk = await SmallDisk.mount(world.dataDir, 24);
     deviceDisk = await SmallDisk.mount(state(), 8);
     port = await ownPort();
@@ -178,7 +180,7 @@ describe('a device and a control plane in trouble', () => {
 
       await deviceDisk.fill();
       await askTimes(5);
-      await pause(1500);
+      await pause(800);
       await askTimes(5);
       await world.flotilla('deploy', image, '--device', 'cam-1', '--no-wait', '--probation', '0');
       await agent.until('explaining that its disk is full', 30_000, async () =>
@@ -197,7 +199,7 @@ describe('a device and a control plane in trouble', () => {
     it('the device stops when it is told to, and starts and scores again though nothing fits', async (context) => {
       if (deviceDisk === undefined) return context.skip('mounting a small file system needs root');
       await deviceDisk.fill();
-      await pause(1500);
+      await pause(800);
       expect(await agent.stop()).toBe('0');
       await deviceDisk.fill();
       await restartAgent();
@@ -214,7 +216,7 @@ describe('a device and a control plane in trouble', () => {
       const register = (): Promise<string> => world.flotilla('model', 'register', path, '--name', 'other');
       expect(await register().catch(String)).toMatch(/disk\.full/);
       await askTimes(5);
-      await pause(2500);
+      await pause(1300);
       expect(String(await world.flotilla('undeploy', 'digits', '--device', 'cam-1').catch(String))).toMatch(
         /disk\.full/,
       );

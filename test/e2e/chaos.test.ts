@@ -20,7 +20,7 @@ describe('an agent killed at a change to its disk, and started again', () => {
   it.skipIf(!hasOutsideTools('strace'))(
     'comes to what is desired, and only whole and proved versions have answered; unharmed, it syncs what it names',
     async () => {
-      expect(await failuresOf(agentKill, 2)).toEqual([]);
+      expect(await failuresOf(agentKill, 1)).toEqual([]);
     },
   );
 });

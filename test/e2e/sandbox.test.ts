@@ -159,8 +159,10 @@ describe.runIf(isRoot && process.platform === 'linux')('a module with user code,
 
   it('that misbehaves is bounded, told with its cause, and takes nothing with it', async () => {
     const bounds = { runs: 1, seed: 1, signal: new AbortController().signal, say: () => undefined };
-    const rows = await runMisbehaving(bounds, device);
-    expect(rows).toHaveLength(faults.length + 1);
+    // `npm run chaos -- modules` tries these two in their other form as well.
+    const chosen = faults.filter(({ fault }) => !/in the heap|and it throws/.test(fault));
+    const rows = await runMisbehaving(bounds, device, chosen);
+    expect(rows).toHaveLength(faults.length - 1);
     expect(rows.filter(({ runs, survived, lost, doubled }) => survived < runs || lost + doubled > 0)).toEqual([]);
   });
 });

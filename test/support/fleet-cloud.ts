@@ -2,15 +2,21 @@
  * A control plane in this process, the `flotilla` command before it, and its database within reach: devices and
  * images are put there as enrolment, reports and registration would, without their ceremony.
  */
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { pino } from 'pino';
-import type { Tags } from '#shared/protocol/primitives.js';
+import { imageManifestSchema } from '#shared/package/image-schema.js';
+import { mediaTypes } from '#shared/package/media-types.js';
+import { moduleManifestSchema } from '#shared/package/module-manifest.js';
+import { encodeModuleManifest } from '#shared/package/read-manifest.js';
+import type { Digest, Tags } from '#shared/protocol/primitives.js';
 import { emptyReportedState, type ReportedState } from '#shared/protocol/reported.js';
 import { loadConfig } from '#cloud/config.js';
 import { DeviceRepository } from '#cloud/fleet/device-repository.js';
 import { type RunningCloud, startCloud } from '#cloud/main.js';
+import { BlobStore } from '#cloud/store/blob-store.js';
 import { type ControlStore, openControlDatabase } from '#cloud/store/control-database.js';
+import { exampleOf } from './examples.js';
 import { CliHarness, type CliRun } from './cli/cli-harness.js';
 
 const at = '2026-01-01T00:00:00.000Z';
@@ -26,6 +32,7 @@ export class FleetCloud {
   private constructor(
     readonly cloud: RunningCloud,
     readonly db: ControlStore,
+    private readonly store: BlobStore,
     private readonly cli: CliHarness,
   ) {}
 
@@ -33,7 +40,8 @@ export class FleetCloud {
     const ports = { 'http-port': '0', 'gateway-port': '0', 'broker-port': '0' };
     const flags = { ...ports, 'data-dir': folder, 'http-tls': 'off' };
     const cloud = await startCloud(loadConfig({ flags, environment: {} }), pino({ level: 'silent' }), '0.0.0');
-    return new FleetCloud(cloud, await openControlDatabase(join(folder, 'control.db')), await CliHarness.make());
+    const db = await openControlDatabase(join(folder, 'control.db'));
+    return new FleetCloud(cloud, db, await BlobStore.open(join(folder, 'blobs')), await CliHarness.make());
   }
 
   async stop(): Promise<void> {
@@ -91,19 +99,31 @@ export class FleetCloud {
     return digest;
   }
 
-  /** @returns its digest */
+  /** Its manifest and the manifest of its module are there, as whoever deploys it reads them. @returns its digest */
   async addImage(name: string, version: number): Promise<string> {
-    const digest = `sha256:${createHash('sha256')
-      .update(`${name}:${String(version)}`)
-      .digest('hex')}`;
+    const module = moduleManifestSchema.parse({
+      ...(exampleOf('module-manifest') as object),
+      ...{ name, description: `version ${String(version)}` },
+    });
+    const moduleYaml = await this.put(encodeModuleManifest(module));
+    const manifest = imageManifestSchema.parse(exampleOf('image-manifest'));
+    const layers = manifest.layers.map((layer) =>
+      layer.mediaType === mediaTypes.moduleManifest ? { ...layer, ...moduleYaml } : layer,
+    );
+    const { digest, size } = await this.put(Buffer.from(JSON.stringify({ ...manifest, layers })));
     await this.db
       .insertInto('images')
       .values({
-        ...{ workspace: 'default', name, version, digest, manifestSize: 100, flavor: 'onnx', size: 1000 },
+        ...{ workspace: 'default', name, version, digest, manifestSize: size, flavor: 'onnx', size: 1000 },
         ...{ signatureDigest: digest, signatureSize: 100, keyIdsJson: '[]', tagsJson: '{}' },
         ...{ createdAt: at, deletedAt: null },
       })
       .execute();
     return digest;
+  }
+
+  private async put(bytes: Uint8Array): Promise<{ digest: Digest; size: number }> {
+    const { digest } = await this.store.put(Readable.from([bytes]), { maxBytes: bytes.length });
+    return { digest, size: bytes.length };
   }
 }

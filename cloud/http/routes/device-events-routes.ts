@@ -1,7 +1,7 @@
 import { toInstant } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import type { DeviceRepository } from '#cloud/fleet/device-repository.js';
-import { deviceNotFound } from '#cloud/fleet/twin.js';
+import { deviceNotFound } from '#cloud/fleet/device-errors.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { Routes } from '../app.js';
 import { pageOf, pageQuery } from '../schemas/common.js';

@@ -9,7 +9,7 @@ import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 import type { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
 import type { DeviceRepository } from '#cloud/fleet/device-repository.js';
 import type { Retirement } from '#cloud/fleet/retirement.js';
-import { deviceNotFound, deviceRetired } from '#cloud/fleet/twin.js';
+import { deviceNotFound, deviceRetired } from '#cloud/fleet/device-errors.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import { applyTagPatch } from '#cloud/store/tag-patch.js';
 import type { Routes } from '../app.js';

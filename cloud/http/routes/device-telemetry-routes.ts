@@ -1,6 +1,6 @@
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import type { DeviceRepository } from '#cloud/fleet/device-repository.js';
-import { deviceNotFound } from '#cloud/fleet/twin.js';
+import { deviceNotFound } from '#cloud/fleet/device-errors.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { Routes } from '../app.js';
 import { telemetryBody, telemetryQuery } from '../schemas/telemetry.js';

@@ -10,7 +10,7 @@ import type { Fleet, FleetRepository } from '#cloud/fleet/fleet-repository.js';
 import { matchesQuery } from '#cloud/fleet/query/evaluate-query.js';
 import { type Facts, factsOf } from '#cloud/fleet/query/facts.js';
 import { formatQuery } from '#cloud/fleet/query/format-query.js';
-import { deviceNotFound } from '#cloud/fleet/twin.js';
+import { deviceNotFound } from '#cloud/fleet/device-errors.js';
 import type { Routes } from '../app.js';
 import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
 import { deviceBody } from '../schemas/devices.js';

@@ -127,6 +127,13 @@ export function imageRoutes({ images, models, index, runner, clock }: ImageRoute
             { details: { devices: outcome.devices } },
           );
         }
+        if (outcome.kind === 'led-back-to') {
+          throw new AppError(
+            'image.in-use',
+            `a rollout may lead ${outcome.devices.join(', ')} back to ${name}:${String(version)}: wait until it is over`,
+            { details: { devices: outcome.devices } },
+          );
+        }
         if (outcome.kind === 'released') {
           throw new AppError(
             'image.in-use',

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { at, digest, FleetServer, token } from '#test/support/cli/fleet-server.js';
+import { at, digest, FleetServer, gateDigest, token } from '#test/support/cli/fleet-server.js';
 import { CliHarness, type CliRun, type CliSetup } from '#test/support/cli/cli-harness.js';
 
 let server: FleetServer;
@@ -96,6 +96,30 @@ describe('flotilla deploy', () => {
     const { exit, stderr } = await run(deploy());
     expect(exit).toBe(3);
     expect(stderr).toContain('error signature.invalid: the device refused');
+  });
+
+  it('asks for all together or none with --atomic, and fails with the module that was refused and why', async () => {
+    const because = { code: 'module.group-rejected', message: 'gate, with which it was to take over, was refused' };
+    deviceGoesThrough({
+      converged: false,
+      modules: { digits: { candidate: { digest, version: 1, state: 'rejected', reason: because } } },
+    });
+    const { exit, stderr } = await run(['deploy', 'digits:1', 'gate:1', '--device', 'cam-1', '--atomic']);
+    expect(exit).toBe(1);
+    expect(stderr).toContain('error module.group-rejected: the device rejected digits version 1: gate, with which');
+    expect(server.deployed).toMatchObject([
+      { atomic: true, modules: { digits: { image: digest }, gate: { image: gateDigest } } },
+    ]);
+  });
+
+  it('says until when a module puts its replacement off, and waits for that', async () => {
+    const busy = { until: '2026-01-02T04:00:00.000Z', reason: 'a batch is running' };
+    const before = { digest: gateDigest, version: 7, state: 'running' as const };
+    deviceGoesThrough({ converged: false, modules: { digits: { active: before, busy } } }, done);
+    const { exit, stderr } = await run(deploy('--defer-at-most', '30m'));
+    expect(exit).toBe(0);
+    expect(stderr).toContain(`puts its replacement off, until ${busy.until} at most: a batch is running`);
+    expect(server.deployed[0]?.modules['digits']?.update).toMatchObject({ maxDeferSeconds: 1800 });
   });
 
   it('is left going by Ctrl-C, which ends with 130', async () => {

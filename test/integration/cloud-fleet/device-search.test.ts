@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { emptyReportedState } from '#shared/protocol/reported.js';
 import { DeviceFacts } from '#cloud/fleet/device-facts.js';
 import { DeviceSearch, matchingDevices } from '#cloud/fleet/device-search.js';
+import { matchesGlob } from '#cloud/fleet/query/glob.js';
 import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 import { addressOf, capabilities, FleetWorld } from '#test/support/fleet-world.js';
 
@@ -63,6 +64,61 @@ describe('what queries know of a device', () => {
     expect(await found('site = "north"')).toEqual(['cam-1', 'cam-2']);
     expect(await found(`capabilities.hostname = "${capabilities.hostname}"`)).toEqual(['cam-1']);
     expect(await facts.bringUpToDate()).toBe(0);
+  });
+});
+
+describe('a pattern', () => {
+  it('means in the database what it means in the language: only the star is special', async () => {
+    const texts = [
+      '',
+      'a',
+      'ab',
+      'a*b',
+      '[a]',
+      '[a]b',
+      '?',
+      'a?',
+      '^',
+      ']',
+      'Ab',
+      'a-b',
+      '[^a]',
+      'aab',
+      'äb',
+      '%',
+      '_',
+    ];
+    const patterns = [
+      '',
+      '*',
+      'a*',
+      '*b',
+      'a*b',
+      '[a]*',
+      '[*',
+      '*]',
+      '?',
+      'a?',
+      '*?*',
+      '[^a]',
+      'a*a*b',
+      '**',
+      '%',
+      '_',
+    ];
+    for (const [index, text] of texts.entries()) {
+      const name = `d${String(index).padStart(2, '0')}`;
+      await world.enrol(name);
+      await world.devices.update(addressOf(name), { tagsJson: JSON.stringify({ x: text }) });
+    }
+    for (const pattern of patterns) {
+      const expected = texts.flatMap((text, index) =>
+        matchesGlob(text, pattern) ? [`d${String(index).padStart(2, '0')}`] : [],
+      );
+      expect(await found(`x ~ "${pattern}"`), pattern).toEqual(expected);
+    }
+    expect(matchesGlob('a*b', 'a*b') && matchesGlob('[a]b', '[a]*') && !matchesGlob('ab', '[a]*')).toBe(true);
+    expect(matchesGlob('ab', 'a*b*b')).toBe(false);
   });
 });
 

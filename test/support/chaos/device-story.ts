@@ -184,7 +184,10 @@ export class DeviceStory {
       };
       const waiting = Object.values(status.spool ?? { unknown: { batches: 1 } });
       if (status.reported?.converged === true && waiting.every(({ batches }) => batches <= 1)) return;
-      if (performance.now() > deadline) throw new Error(`not settled within 60 s: ${text}`);
+      if (performance.now() > deadline) {
+        const output = this.agent?.output.slice(-2000) ?? '';
+        throw new Error(`not settled within 60 s: ${[text, ...this.wrong].join('; ')}; the agent said: ${output}`);
+      }
       await pause(100);
     }
   }

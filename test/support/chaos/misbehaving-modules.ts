@@ -128,16 +128,21 @@ export const faults: readonly Fault[] = [
 const crashLoop = 'crash loop';
 
 /** @param started a device to use, and leave running; by default one is started, and ended */
-export async function runMisbehaving(bounds: ChaosBounds, started?: RogueDevice): Promise<ChaosRow[]> {
+/** @param chosen all of them, where it is not said */
+export async function runMisbehaving(
+  bounds: ChaosBounds,
+  started?: RogueDevice,
+  chosen: readonly Fault[] = faults,
+): Promise<ChaosRow[]> {
   const device = started ?? (await RogueDevice.start());
   try {
     // Each fault is one of its own, and no loop of crashes.
     await device.deploy({ policy: { restart: 'always', maxRestarts: 1000, windowSeconds: 1 } });
     const tallies = new Map(
-      [...faults.map(({ fault }) => fault), crashLoop].map((name) => [name, new ChaosTally(name)]),
+      [...chosen.map(({ fault }) => fault), crashLoop].map((name) => [name, new ChaosTally(name)]),
     );
     for (let run = 0; run < (bounds.runs ?? 3) && !bounds.signal.aborted; run++) {
-      for (const fault of faults) {
+      for (const fault of chosen) {
         if (bounds.signal.aborted) break;
         tallies.get(fault.fault)?.count(await outcomeOf(device, () => provoked(device, fault)));
       }

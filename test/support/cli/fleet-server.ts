@@ -27,6 +27,7 @@ import { selfBody } from '#cloud/http/schemas/tokens.js';
 import { workspaceBody } from '#cloud/http/schemas/workspaces.js';
 
 export const at = '2026-01-02T03:04:05.678Z';
+export const gateDigest = `sha256:${'9'.repeat(64)}` as const;
 export const digest = `sha256:${'1'.repeat(64)}`;
 export const token = 'flt_test-token';
 const publicKey = 'A'.repeat(43);
@@ -125,9 +126,12 @@ export class FleetServer {
     }));
     app.get(`${w}/images/:reference`, { schema: { response: { 200: imageBody } } }, async (request) => {
       const { reference } = request.params as { reference: string };
-      if (reference !== 'digits:1' && reference !== digest) throw new AppError('image.not-found', `no ${reference}`);
+      const gate = reference === 'gate:1';
+      if (!gate && reference !== 'digits:1' && reference !== digest)
+        throw new AppError('image.not-found', `no ${reference}`);
+      const [name, its] = gate ? ['gate', gateDigest] : ['digits', digest];
       return {
-        ...{ name: 'digits', version: 1, digest, flavor: 'onnx' as const, layers: [], models: [], size: 1, tags: {} },
+        ...{ name, version: 1, digest: its, flavor: 'onnx' as const, layers: [], models: [], size: 1, tags: {} },
         ...{ createdAt: at, signature: { digest, size: 1, keyIds: [] } },
       };
     });

@@ -16,6 +16,8 @@ export interface CrashOrder {
   readonly killAt?: number;
   /** Every point that was reached, a line each. */
   readonly seen: string;
+  /** While this file is there, no change is taken, as on a disk that the kernel has made read-only. */
+  readonly readOnlyWhile?: string;
   /** Every change with its bytes. */
   readonly journal?: string;
 }

@@ -14,8 +14,8 @@ const statements = new WeakMap<object, string>();
 const order = crashOrderOf(process.env['FLOTILLA_CRASH']);
 const [, program = '', command = ''] = process.argv;
 if (order !== undefined && isMainThread && program.endsWith(order.program) && order.commands.includes(command)) {
-  const { root, killAt, seen, journal } = order;
-  const { appendFileSync, openSync, writeSync } = fs;
+  const { root, killAt, seen, journal, readOnlyWhile } = order;
+  const { appendFileSync, existsSync, openSync, writeSync } = fs;
   const journalFile = journal === undefined ? undefined : openSync(journal, 'a');
   let points = 0;
 
@@ -38,10 +38,17 @@ if (order !== undefined && isMainThread && program.endsWith(order.program) && or
     writeSync(journalFile, `${JSON.stringify({ kind, effect: line })}\n`);
   };
 
+  const refuseChange = ({ op, path }: DiskEffect): void => {
+    if (readOnlyWhile === undefined || !existsSync(readOnlyWhile)) return;
+    const message = `EROFS: read-only file system, ${op} '${path}'`;
+    throw Object.assign(new Error(message), { code: 'EROFS', errno: -30, syscall: op, path });
+  };
+
   await watchDisk({
     root,
     except: order.except,
     before: (effect) => {
+      refuseChange(effect);
       record('begin', effect);
       if (isPoint(`before ${textOf(effect)}`)) die();
       return effect.op === 'write' && isPoint(`within ${textOf(effect)}`) ? 'tear' : undefined;

@@ -1,0 +1,144 @@
+/** `flotilla rollout …`: releases over fleets, wave after wave. */
+import { Command } from 'commander';
+import { routes } from '#cloud/client/routes.js';
+import { type RolloutPolicy, rolloutPolicySchema } from '#cloud/rollout/policy.js';
+import { parseCount, parseName, parseReleaseReference, parseRollout } from '../argument-parsers.js';
+import type { CliIo } from '../cli-io.js';
+import { withExamples } from '../help.js';
+import { readPolicyFile } from '../policy-file.js';
+import { describePlanned, describeRollout, describeRollouts, describeWaits } from '../rollout-text.js';
+import { followRollout } from '../rollout-watch.js';
+import { withSession } from '../session.js';
+import { readYamlInput } from '../yaml-input.js';
+import { abortCommand, approveCommand, pauseCommand, resumeCommand, rollbackCommand } from './rollout-orders.js';
+
+export function rolloutCommand(io: CliIo): Command {
+  const group = new Command('rollout').description(
+    'Rollouts: a release goes over a fleet in waves, and stops by itself when too many devices fail.',
+  );
+  for (const make of [planCommand, startCommand, listCommand, showCommand, watchCommand, explainCommand]) {
+    group.addCommand(make(io));
+  }
+  for (const make of [pauseCommand, resumeCommand, approveCommand, abortCommand, rollbackCommand]) {
+    group.addCommand(make(io));
+  }
+  return withExamples(
+    group,
+    'flotilla rollout plan --release vision:2 --fleet line-3',
+    'flotilla rollout start --release vision:2 --fleet line-3 --policy policy.yaml',
+    'flotilla rollout watch 7',
+  );
+}
+
+interface StartOptions {
+  readonly release: string;
+  readonly fleet: string;
+  readonly policy?: string;
+  readonly supersede: boolean;
+  readonly watch: boolean;
+}
+
+function planCommand(io: CliIo): Command {
+  const command = new Command('plan')
+    .description('Say what a rollout would do now: waves, devices, bytes. Nothing is changed.')
+    .requiredOption('--release <release>', 'name:version')
+    .requiredOption('--fleet <fleet>', 'a saved fleet')
+    .option('--policy <path>', 'how it goes, a YAML file; - for standard input')
+    .action(async (options: StartOptions) => {
+      const body = { ...orderOf(options), policy: await policyOf(io, options.policy) };
+      await withSession(io, command, async ({ client, out }) => {
+        const planned = await client.call(routes.rolloutPlan, { body });
+        out.result(planned, () => describePlanned(planned));
+      });
+    });
+  return withExamples(command, 'flotilla rollout plan --release vision:2 --fleet line-3 --policy policy.yaml');
+}
+
+function startCommand(io: CliIo): Command {
+  const command = new Command('start')
+    .description('Start a rollout. Devices of the fleet get the release, wave after wave.')
+    .requiredOption('--release <release>', 'name:version')
+    .requiredOption('--fleet <fleet>', 'a saved fleet')
+    .option('--policy <path>', 'how it goes, a YAML file; - for standard input')
+    .option('--supersede', 'end the rollouts that hold devices of the fleet', false)
+    .option('--watch', 'follow it until it is over', false)
+    .action(async (options: StartOptions) => {
+      const { supersede, watch } = options;
+      const body = { ...orderOf(options), policy: await policyOf(io, options.policy), supersede };
+      await withSession(io, command, async (session) => {
+        const started = await session.client.call(routes.rolloutStart, { body });
+        if (watch) await followRollout(session, String(started.number));
+        else session.out.result(started, () => describeRollout(started));
+      });
+    });
+  return withExamples(
+    command,
+    'flotilla rollout start --release vision:2 --fleet line-3 --watch',
+    'flotilla rollout start --release vision:2 --fleet line-3 --policy policy.yaml --supersede',
+  );
+}
+
+function orderOf({ release, fleet }: StartOptions): { release: string; fleet: string } {
+  return { release: parseReleaseReference(release), fleet: parseName(fleet, 'fleet') };
+}
+
+async function policyOf(io: CliIo, path: string | undefined): Promise<RolloutPolicy> {
+  if (path === undefined) return rolloutPolicySchema.parse({});
+  return readPolicyFile(await readYamlInput(io, path), path === '-' ? 'standard input' : path);
+}
+
+function listCommand(io: CliIo): Command {
+  const command = new Command('list').description('List rollouts, newest first.').action(async () => {
+    await withSession(io, command, async ({ client, out }) => {
+      const items = await client.list(routes.rolloutList, {});
+      out.result(items, () => describeRollouts(items, io.clock.now()));
+    });
+  });
+  return withExamples(command, 'flotilla rollout list');
+}
+
+function showCommand(io: CliIo): Command {
+  const command = new Command('show')
+    .description('Show one rollout: how many devices stand how, wave by wave, and what happened last.')
+    .argument('<rollout>', 'its number')
+    .option('--history <count>', 'so many of the last events', '10')
+    .action(async (text: string, options: { readonly history: string }) => {
+      const rollout = parseRollout(text);
+      const count = parseCount(options.history, 9999);
+      await withSession(io, command, async ({ client, out }) => {
+        const body = await client.call(routes.rolloutGet, { params: { rollout } });
+        const history = await client.list(routes.rolloutHistory, { params: { rollout } }, count);
+        out.result({ ...body, history }, () => describeRollout(body, [...history].reverse()));
+      });
+    });
+  return withExamples(command, 'flotilla rollout show 7', 'flotilla rollout show 7 --history 100');
+}
+
+function watchCommand(io: CliIo): Command {
+  const command = new Command('watch')
+    .description('Follow a rollout until it is over, a line whenever it stands otherwise. Ctrl-C leaves it running.')
+    .argument('<rollout>', 'its number')
+    .action(async (text: string) => {
+      const rollout = parseRollout(text);
+      await withSession(io, command, (session) => followRollout(session, rollout));
+    });
+  return withExamples(command, 'flotilla rollout watch 7', 'flotilla rollout watch 7 --output json');
+}
+
+function explainCommand(io: CliIo): Command {
+  const command = new Command('explain')
+    .description('Say what each waiting device waits for and until when, and why others failed.')
+    .argument('<rollout>', 'its number')
+    .option('--device <name>', 'only this one')
+    .action(async (text: string, options: { readonly device?: string }) => {
+      const rollout = parseRollout(text);
+      const device = options.device === undefined ? undefined : parseName(options.device, 'device');
+      await withSession(io, command, async ({ client, out }) => {
+        const waits = await client.call(routes.rolloutWaits, { params: { rollout } });
+        const isShown = (one: { readonly device: string }): boolean => device === undefined || one.device === device;
+        const shown = { ...waits, items: waits.items.filter(isShown), troubled: waits.troubled.filter(isShown) };
+        out.result(shown, () => describeWaits(waits, device));
+      });
+    });
+  return withExamples(command, 'flotilla rollout explain 7', 'flotilla rollout explain 7 --device cam-1');
+}

@@ -1,0 +1,223 @@
+import * as z from 'zod';
+import { toInstant } from '#shared/kernel/clock.js';
+import { nameSchema } from '#shared/protocol/primitives.js';
+import type { FleetRepository } from '#cloud/fleet/fleet-repository.js';
+import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
+import type { Order } from '#cloud/rollout/apply.js';
+import type { RolloutController } from '#cloud/rollout/controller.js';
+import type { RolloutDevices, WaveCount } from '#cloud/rollout/rollout-devices.js';
+import type { RolloutDrafts } from '#cloud/rollout/rollout-drafts.js';
+import type { RolloutOffice } from '#cloud/rollout/rollout-office.js';
+import type { RolloutAddress, RolloutRepository, StoredRollout } from '#cloud/rollout/rollout-repository.js';
+import type { Routes } from '../app.js';
+import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
+import {
+  historyBody,
+  type RolloutBody,
+  rolloutBody,
+  rolloutOrder,
+  rolloutPlan,
+  rolloutPlanned,
+  rolloutStart,
+  type RolloutWaits,
+  rolloutWaits,
+} from '../schemas/rollouts.js';
+
+export interface RolloutRouteDeps {
+  readonly rollouts: RolloutRepository;
+  readonly devices: RolloutDevices;
+  readonly office: RolloutOffice;
+  readonly drafts: RolloutDrafts;
+  readonly controller: RolloutController;
+  readonly releases: ReleaseRepository;
+  readonly fleets: FleetRepository;
+}
+
+const all = '/v1/workspaces/:workspace/rollouts';
+const path = `${all}/:rollout` as const;
+const params = z.object({
+  workspace: nameSchema,
+  rollout: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(2 ** 31),
+});
+const tags = ['rollouts'];
+const shownWaits = 1000;
+const shownTroubled = 100;
+
+export function rolloutRoutes(deps: RolloutRouteDeps): Routes {
+  const { rollouts, devices, office, drafts, controller, releases, fleets } = deps;
+  const addressOf = ({ workspace, rollout }: z.output<typeof params>): RolloutAddress => ({
+    workspace,
+    number: rollout,
+  });
+  const bodyOf = async (stored: StoredRollout): Promise<RolloutBody> => toBody(stored, await devices.counts([stored]));
+  return (app) => {
+    app.post(
+      `/v1/workspaces/:workspace/rollout-plan`,
+      {
+        config: { role: 'reader' },
+        schema: {
+          tags,
+          summary: 'What a rollout would do if it started now; nothing is changed',
+          params: workspaceParams,
+          body: rolloutPlan,
+          response: { 200: rolloutPlanned },
+        },
+      },
+      async (request) => {
+        const { release, fleet, policy } = request.body;
+        const { workspace } = request.params;
+        await releases.require(workspace, release);
+        return drafts.describe(workspace, release, await fleets.require(workspace, fleet), policy);
+      },
+    );
+
+    app.post(
+      all,
+      {
+        config: { role: 'contributor' },
+        schema: {
+          tags,
+          summary: 'Start a rollout of a release over a fleet',
+          params: workspaceParams,
+          body: rolloutStart,
+          response: { 201: rolloutBody },
+        },
+      },
+      async (request, reply) => {
+        const { workspace } = request.params;
+        const { release, fleet: name, policy, supersede } = request.body;
+        await releases.require(workspace, release);
+        const fleet = await fleets.require(workspace, name);
+        const by = request.principal?.name ?? '';
+        const stored = await office.start(workspace, { release, fleet, policy, supersede, by });
+        request.audited = { rollout: stored.number, release, fleet: name, supersede };
+        return reply.code(201).send(await bodyOf(stored));
+      },
+    );
+
+    app.get(
+      all,
+      {
+        config: { role: 'reader' },
+        schema: {
+          tags,
+          summary: 'Rollouts, newest first',
+          params: workspaceParams,
+          querystring: pageQuery,
+          response: { 200: pageOf(rolloutBody) },
+        },
+      },
+      async (request) => {
+        const page = await rollouts.list(request.params.workspace, request.query);
+        const counts = await devices.counts(page.items);
+        const items = page.items.map((stored) =>
+          toBody(
+            stored,
+            counts.filter(({ number }) => number === stored.number),
+          ),
+        );
+        return { ...page, items };
+      },
+    );
+
+    app.get(
+      path,
+      {
+        config: { role: 'reader' },
+        schema: {
+          tags,
+          summary: 'One rollout, with how many devices stand how',
+          params,
+          response: { 200: rolloutBody },
+        },
+      },
+      async (request) => bodyOf(await rollouts.require(addressOf(request.params))),
+    );
+
+    app.get(
+      `${path}/waits`,
+      {
+        config: { role: 'reader' },
+        schema: { tags, summary: 'What each waiting device waits for', params, response: { 200: rolloutWaits } },
+      },
+      async (request) => toWaits(await controller.look(await rollouts.require(addressOf(request.params)))),
+    );
+
+    app.get(
+      `${path}/history`,
+      {
+        config: { role: 'reader' },
+        schema: {
+          tags,
+          summary: 'What has happened, newest first',
+          params,
+          querystring: pageQuery,
+          response: { 200: pageOf(historyBody) },
+        },
+      },
+      async (request) => rollouts.history(await rollouts.require(addressOf(request.params)), request.query),
+    );
+
+    app.post(
+      `${path}/orders`,
+      {
+        config: { role: 'contributor' },
+        schema: {
+          tags,
+          summary: 'Pause, resume, approve, abort or roll back',
+          params,
+          body: rolloutOrder,
+          response: { 200: rolloutBody },
+        },
+      },
+      async (request) => {
+        const { body } = request;
+        const order: Order = body.order === 'abort' ? { kind: 'abort', running: body.running } : { kind: body.order };
+        request.audited = { rollout: request.params.rollout, ...order };
+        return bodyOf(await office.order(addressOf(request.params), order, request.principal?.name ?? ''));
+      },
+    );
+  };
+}
+
+function toBody(stored: StoredRollout, counts: readonly WaveCount[]): RolloutBody {
+  const { number, release, fleet, policy, createdAt, createdBy, updatedAt, endedAt, rollout } = stored;
+  const { state, ending, reason, wave, waves } = rollout;
+  return {
+    ...{ number, release, fleet, state, wave: wave + 1, policy, createdAt, createdBy, updatedAt },
+    ...(state === 'ending' && ending ? { endsAs: ending.as } : {}),
+    ...(reason ? { reason } : {}),
+    waves: Array.from({ length: waves }, (_, index) => ({
+      wave: index + 1,
+      standings: Object.fromEntries(
+        counts.filter((one) => one.wave === index).map(({ standing, count }) => [standing, count]),
+      ),
+    })),
+    ...(endedAt === undefined ? {} : { endedAt }),
+  };
+}
+
+function toWaits({ plan, devices }: Awaited<ReturnType<RolloutController['look']>>): RolloutWaits {
+  const counts: Partial<Record<RolloutWaits['items'][number]['kind'], number>> = {};
+  for (const { kind } of plan.waiting) counts[kind] = (counts[kind] ?? 0) + 1;
+  const byName = (a: { device: string }, b: { device: string }): number => (a.device < b.device ? -1 : 1);
+  return {
+    counts,
+    items: [...plan.waiting]
+      .sort(byName)
+      .slice(0, shownWaits)
+      .map(({ until, detail, ...wait }) => ({
+        ...wait,
+        ...(until === undefined || !Number.isFinite(until) ? {} : { until: toInstant(until) }),
+        ...(detail === undefined ? {} : { detail }),
+      })),
+    troubled: devices
+      .flatMap(({ device, standing, reason }) => (reason === undefined ? [] : [{ device, standing, ...reason }]))
+      .sort(byName)
+      .slice(0, shownTroubled),
+  };
+}

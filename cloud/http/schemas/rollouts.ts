@@ -1,0 +1,97 @@
+import * as z from 'zod';
+import { instantSchema, nameSchema } from '#shared/protocol/primitives.js';
+import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
+import { reasonCodes, rolloutStates, standings, waitKinds } from '#cloud/rollout/rollout-model.js';
+
+export const rolloutPlan = z.strictObject({
+  release: z.string().min(1).max(128),
+  fleet: nameSchema,
+  policy: rolloutPolicySchema.prefault({}),
+});
+
+export const rolloutStart = rolloutPlan.extend({
+  /** Rollouts that hold devices of the fleet end, instead of standing in the way. */
+  supersede: z.boolean().default(false),
+});
+
+const claimBody = z.object({ rollout: z.int(), devices: z.int() });
+
+/** What a start would do now. */
+export const rolloutPlanned = z.object({
+  release: z.string(),
+  fleet: nameSchema,
+  devices: z.int(),
+  /** At most so many change at once. */
+  maxUnavailable: z.int(),
+  /** Bytes of the release's images: what a device without any of them fetches. */
+  bytesPerDevice: z.int(),
+  waves: z.array(
+    z.object({
+      /** From 1. */
+      wave: z.int(),
+      count: z.int(),
+      /** Devices that have the release already. */
+      already: z.int(),
+      /** Of those with a turn, in order; the first hundred. */
+      devices: z.array(nameSchema),
+      bakeSeconds: z.int(),
+      approval: z.boolean(),
+    }),
+  ),
+  /** Other rollouts that hold devices of the fleet. */
+  conflicts: z.array(claimBody),
+});
+export type RolloutPlanned = z.output<typeof rolloutPlanned>;
+
+export const rolloutBody = z.object({
+  number: z.int(),
+  release: z.string(),
+  fleet: nameSchema,
+  state: z.enum(rolloutStates),
+  /** While it ends: what it will then be. */
+  endsAs: z.string().optional(),
+  reason: z.object({ code: z.enum(reasonCodes), text: z.string() }).optional(),
+  /** Whose turn it is, from 1. */
+  wave: z.int(),
+  waves: z.array(z.object({ wave: z.int(), standings: z.partialRecord(z.enum(standings), z.int()) })),
+  /** All of it has ended and somebody must approve before the next one. */
+  policy: rolloutPolicySchema,
+  createdAt: instantSchema,
+  createdBy: z.string(),
+  updatedAt: instantSchema,
+  endedAt: instantSchema.optional(),
+});
+export type RolloutBody = z.output<typeof rolloutBody>;
+
+export const rolloutWaits = z.object({
+  /** How many devices wait for what. */
+  counts: z.partialRecord(z.enum(waitKinds), z.int()),
+  /** By device; the first thousand. */
+  items: z.array(
+    z.object({
+      device: nameSchema,
+      kind: z.enum(waitKinds),
+      until: instantSchema.optional(),
+      detail: z.string().optional(),
+    }),
+  ),
+  /** Devices that have failed or could not be reached, with the reason; the first hundred. */
+  troubled: z.array(
+    z.object({ device: nameSchema, standing: z.enum(standings), code: z.string(), message: z.string() }),
+  ),
+});
+export type RolloutWaits = z.output<typeof rolloutWaits>;
+
+export const rolloutOrder = z.discriminatedUnion('order', [
+  z.strictObject({ order: z.enum(['pause', 'resume', 'approve', 'rollback']) }),
+  /** `running`: devices under way go back to what they had; else they come to their end. */
+  z.strictObject({ order: z.literal('abort'), running: z.boolean().default(false) }),
+]);
+
+export const historyBody = z.object({
+  at: instantSchema,
+  kind: z.string(),
+  device: nameSchema.optional(),
+  text: z.string(),
+});
+export type HistoryBody = z.output<typeof historyBody>;

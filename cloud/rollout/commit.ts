@@ -1,0 +1,141 @@
+/**
+ * Carries out one planned step: what was judged, what devices are asked, and what the rollout becomes, all in one
+ * transaction that begins with a compare-and-set on the rollout. A kill before its end leaves nothing, after it all.
+ */
+import { toInstant } from '#shared/kernel/clock.js';
+import { AppError, type ErrorCode } from '#shared/kernel/errors.js';
+import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
+import { type Database, DeviceRepository } from '#cloud/fleet/device-repository.js';
+import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
+import type { ReleaseDeployment, Twin } from '#cloud/fleet/twin.js';
+import { afterAssignment, afterTransition } from './apply.js';
+import { withOutcome } from './judge.js';
+import type { Plan } from './plan.js';
+import { type Assignment, isFinal, type Outcome } from './rollout-model.js';
+import { type LoadedDevice, type Previous, RolloutDevices } from './rollout-devices.js';
+import { type HistoryEntry, RolloutRepository, type StoredRollout } from './rollout-repository.js';
+import { describeTransition } from './words.js';
+
+/** So many devices are asked in one transaction; the others by the next plan. */
+const askedAtOnce = 50;
+
+/** A device that cannot be asked: its image is gone, its document too large. */
+export class CannotAsk extends Error {
+  constructor(
+    readonly assignment: Assignment,
+    readonly problem: { readonly code: ErrorCode; readonly message: string },
+  ) {
+    super(problem.message);
+  }
+}
+
+export interface Committed {
+  readonly entries: readonly HistoryEntry[];
+  /** The outbox has something. */
+  readonly asked: boolean;
+}
+
+export interface CommitInput {
+  readonly stored: StoredRollout;
+  readonly release: ReleaseDeployment;
+  readonly devices: readonly LoadedDevice[];
+  readonly plan: Plan;
+  readonly now: number;
+}
+
+/** @returns undefined when somebody else changed the rollout since it was read. @throws CannotAsk */
+export async function commitStep(db: Database, twin: Twin, input: CommitInput): Promise<Committed | undefined> {
+  const { stored, plan, now } = input;
+  const at = toInstant(now);
+  const rollout = plan.transition ? afterTransition(stored.rollout, plan.transition, now) : stored.rollout;
+  return db.transaction().execute(async (transaction) => {
+    const rollouts = new RolloutRepository(transaction);
+    const rows = new RolloutDevices(transaction);
+    if (!(await rollouts.compareAndSet(stored, rollout, at))) return undefined;
+    const entries: HistoryEntry[] = [];
+    for (const outcome of plan.outcomes) {
+      await rows.judge(stored, outcome);
+      entries.push({ at, kind: outcome.standing, device: outcome.device, text: outcome.reason?.message ?? '' });
+    }
+    if (plan.joins.length > 0) {
+      const wave = stored.rollout.waves - 1;
+      await rows.insert(
+        stored,
+        plan.joins.map((device) => ({ device, wave })),
+      );
+      for (const device of plan.joins) entries.push({ at, kind: 'joined', device, text: '' });
+    }
+    const asked = plan.assignments.slice(0, askedAtOnce);
+    for (const assignment of asked) {
+      const entry = await ask(transaction, twin, input, assignment);
+      if (entry !== undefined) entries.push(entry);
+    }
+    if (plan.transition) entries.push({ at, ...describeTransition(plan.transition) });
+    for (const entry of entries) await rollouts.note(stored, entry);
+    if (isFinal(rollout.state)) await rows.claim(stored, false);
+    return { entries, asked: asked.length > 0 };
+  });
+}
+
+async function ask(
+  transaction: Database,
+  twin: Twin,
+  { stored, release, devices, plan, now }: CommitInput,
+  assignment: Assignment,
+): Promise<HistoryEntry | undefined> {
+  const { device, action } = assignment;
+  const address = { workspace: stored.workspace, device };
+  const loaded = devices.find((one) => one.device === device);
+  const row = await new DeviceRepository(transaction).find(address);
+  // Changed since it was looked at: planned anew.
+  if (loaded === undefined || row?.desiredGeneration !== loaded.desiredGeneration || row.retiredAt !== null) {
+    return undefined;
+  }
+  const rows = new RolloutDevices(transaction);
+  const kept = await rows.previousOf(stored, device);
+  const previousJson = kept ?? (await currentOf(transaction, address, row.desiredRelease));
+  const wanted = action === 'deploy' ? { ...release, release: stored.release } : returnTo(previousJson);
+  let generation: number;
+  try {
+    ({ generation } = await twin.deploySetWithin(transaction, address, wanted, wanted.release));
+  } catch (error) {
+    if (error instanceof AppError) throw new CannotAsk(assignment, { code: error.code, message: error.message });
+    throw error;
+  }
+  const judged = withOutcome(
+    loaded,
+    plan.outcomes.find((one) => one.device === device),
+  );
+  const outcome = afterAssignment(judged, assignment, now);
+  await rows.assigned(stored, outcome, { generation, askedRelease: wanted.release, previousJson });
+  const what = action === 'deploy' ? stored.release : wanted.release || 'the modules it had';
+  return {
+    ...{ at: toInstant(now), kind: outcome.standing, device },
+    text: `asked for ${what}, generation ${String(generation)}${outcome.attempts > 1 && action === 'deploy' ? `, attempt ${String(outcome.attempts)}` : ''}`,
+  };
+}
+
+async function currentOf(
+  transaction: Database,
+  address: { readonly workspace: string; readonly device: string },
+  release: string,
+): Promise<string> {
+  const modules = await new DeploymentRepository(transaction).listCurrentOf(address);
+  const previous: Previous = {
+    release,
+    modules: modules.map(({ module, settings, policy, update, routes = {}, image: { name, version, digest } }) => ({
+      ...{ module, settings, policy, update, routes, image: { name, version, digest } },
+    })),
+  };
+  return JSON.stringify(previous);
+}
+
+function returnTo(previousJson: string): Pick<ReleaseDeployment, 'modules' | 'atomic'> & { readonly release: string } {
+  const { release, modules } = JSON.parse(previousJson) as Previous;
+  return { release, atomic: false, modules: modules.map((one): ReleasedModule => ({ ...one, requires: {} })) };
+}
+
+/** Instead of the step that could not be carried out: the device has failed. */
+export function failureOf({ assignment: { device, action }, problem }: CannotAsk, now: number): Outcome {
+  return { device, standing: action === 'deploy' ? 'failed' : 'return-failed', endedAt: now, reason: problem };
+}

@@ -1,0 +1,188 @@
+/**
+ * Drives rollouts: looks, plans, carries out, and looks again until nothing is left to do. Whoever wakes it says
+ * nothing: all that it knows is in the database, hence a kill at any point loses no device and asks none twice.
+ */
+import type { Clock } from '#shared/kernel/clock.js';
+import { messageOf } from '#shared/kernel/errors.js';
+import type { Logger } from '#shared/platform/logger.js';
+import { SingleFlight } from '#shared/platform/single-flight.js';
+import type { Database } from '#cloud/fleet/device-repository.js';
+import { matchingDevices } from '#cloud/fleet/device-search.js';
+import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
+import type { Twin } from '#cloud/fleet/twin.js';
+import type { LiveEvents } from '#cloud/live/live-events.js';
+import { CannotAsk, commitStep, failureOf } from './commit.js';
+import { type Plan, planRollout } from './plan.js';
+import type { Joiner } from './rollout-model.js';
+import { type LoadedDevice, RolloutDevices } from './rollout-devices.js';
+import { type HistoryEntry, type RolloutAddress, RolloutRepository, type StoredRollout } from './rollout-repository.js';
+
+export interface ControllerOptions {
+  readonly db: Database;
+  readonly releases: Pick<ReleaseRepository, 'require'>;
+  readonly twin: Twin;
+  readonly live: LiveEvents;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Told after each commit that asked a device something: it waits in the outbox. */
+  readonly onCommitted: () => void;
+}
+
+/** Devices report many times a second; looking so often is enough. */
+const gatherMs = 200;
+/** Without a nearer deadline: queries of fleets change with no event. */
+const longestSleepMs = 30_000;
+/** More steps at once would starve the other rollouts. */
+const stepsAtOnce = 200;
+
+export class RolloutController {
+  private readonly flight: SingleFlight;
+  private readonly stopped = new AbortController();
+  private sleeping = new AbortController();
+  private gathering = false;
+  /** Who is away is known from here on: at a start nobody is known to be there. */
+  private readonly awayFrom: number;
+  private unsubscribe: () => void = () => undefined;
+
+  constructor(private readonly options: ControllerOptions) {
+    this.awayFrom = options.clock.now();
+    this.flight = new SingleFlight(
+      () => this.run(),
+      (error) => options.logger.error({ err: error }, 'rollouts were not looked at'),
+    );
+  }
+
+  /** Looks at once, and from now on whenever a device changes or something is due. */
+  start(): void {
+    this.unsubscribe = this.options.live.subscribeToAll(({ type }) => {
+      if (type === 'device.changed') this.wakeSoon();
+    });
+    this.wake();
+  }
+
+  wake(): void {
+    this.flight.wake();
+  }
+
+  async idle(): Promise<void> {
+    await this.flight.idle();
+  }
+
+  async stop(): Promise<void> {
+    this.unsubscribe();
+    this.stopped.abort();
+    this.sleeping.abort();
+    await this.flight.stop();
+  }
+
+  /** What a rollout would do now, and what its devices wait for. */
+  async look(stored: StoredRollout): Promise<{ readonly plan: Plan; readonly devices: readonly LoadedDevice[] }> {
+    const { db, clock } = this.options;
+    const { policy, rollout, workspace, query } = stored;
+    const follows = policy.lateJoiners === 'follow' && rollout.state === 'running';
+    const members = follows
+      ? new Set((await matchingDevices(db, workspace, query).select('devices.name').execute()).map(({ name }) => name))
+      : undefined;
+    const devices = await new RolloutDevices(db).load(stored, stored.release, members, this.awayFrom);
+    const joiners = members === undefined ? [] : await this.joinersOf(stored, members, devices);
+    return { devices, plan: planRollout({ rollout, policy, devices, joiners, now: clock.now() }) };
+  }
+
+  private async run(): Promise<void> {
+    const { db, clock, logger } = this.options;
+    this.sleeping.abort();
+    let dueAt = clock.now() + longestSleepMs;
+    for (const address of await new RolloutRepository(db).listUnderWay()) {
+      if (this.stopped.signal.aborted) return;
+      try {
+        dueAt = Math.min(dueAt, await this.advance(address));
+      } catch (error) {
+        // One rollout must not cost the others: it is looked at again with the next wake.
+        logger.error({ err: error, ...address }, 'a rollout could not be carried on');
+      }
+    }
+    this.sleepUntil(dueAt);
+  }
+
+  /** @returns when to look again at the latest */
+  private async advance(address: RolloutAddress): Promise<number> {
+    const { db, clock } = this.options;
+    for (let step = 0; step < stepsAtOnce && !this.stopped.signal.aborted; step++) {
+      const stored = await new RolloutRepository(db).find(address);
+      if (stored === undefined || stored.endedAt !== undefined) return Number.POSITIVE_INFINITY;
+      const { plan, devices } = await this.look(stored);
+      if (isIdle(plan)) {
+        const now = clock.now();
+        return plan.waiting.reduce(
+          (first, { until }) => (until !== undefined && until > now ? Math.min(first, until) : first),
+          Number.POSITIVE_INFINITY,
+        );
+      }
+      await this.carryOut(stored, plan, devices);
+    }
+    return clock.now();
+  }
+
+  private async carryOut(stored: StoredRollout, plan: Plan, devices: readonly LoadedDevice[]): Promise<void> {
+    const { db, releases, twin, clock, onCommitted } = this.options;
+    const release = await releases.require(stored.workspace, stored.release);
+    const input = { stored, release, devices, now: clock.now() };
+    try {
+      const committed = await commitStep(db, twin, { ...input, plan });
+      if (committed === undefined) return;
+      if (committed.asked) onCommitted();
+      this.publish(stored, committed.entries);
+    } catch (error) {
+      if (!(error instanceof CannotAsk)) throw error;
+      this.options.logger.warn({ ...error.assignment, reason: messageOf(error) }, 'a device could not be asked');
+      const outcomes = [failureOf(error, input.now)];
+      const only: Plan = { outcomes, assignments: [], transition: undefined, waiting: [], joins: [] };
+      const committed = await commitStep(db, twin, { ...input, plan: only });
+      this.publish(stored, committed?.entries ?? []);
+    }
+  }
+
+  private async joinersOf(
+    stored: StoredRollout,
+    members: ReadonlySet<string>,
+    devices: readonly LoadedDevice[],
+  ): Promise<Joiner[]> {
+    const known = new Set(devices.map(({ device }) => device));
+    const names = [...members].filter((name) => !known.has(name));
+    if (names.length === 0) return [];
+    const claims = await new RolloutDevices(this.options.db).claims(stored.workspace, stored.number);
+    const holders = new Map(claims.map(({ device, rollout }) => [device, String(rollout)]));
+    return names.map((device) => ({ device, claimedBy: holders.get(device) }));
+  }
+
+  private publish({ workspace, number }: StoredRollout, entries: readonly HistoryEntry[]): void {
+    for (const entry of entries) {
+      const type = entry.device === undefined ? 'rollout.changed' : 'rollout.device';
+      this.options.live.publish({ workspace, type, subject: String(number), data: { rollout: number, ...entry } });
+    }
+  }
+
+  private wakeSoon(): void {
+    if (this.gathering) return;
+    this.gathering = true;
+    void this.options.clock.sleep(gatherMs, this.stopped.signal).then(() => {
+      this.gathering = false;
+      this.wake();
+    });
+  }
+
+  private sleepUntil(dueAt: number): void {
+    const { clock } = this.options;
+    if (this.stopped.signal.aborted) return;
+    this.sleeping = new AbortController();
+    const { signal } = this.sleeping;
+    const ms = Math.min(longestSleepMs, Math.max(gatherMs, dueAt - clock.now()));
+    void clock.sleep(ms, signal).then(() => {
+      if (!signal.aborted && !this.stopped.signal.aborted) this.wake();
+    });
+  }
+}
+
+function isIdle({ outcomes, assignments, transition, joins }: Plan): boolean {
+  return outcomes.length + assignments.length + joins.length === 0 && transition === undefined;
+}

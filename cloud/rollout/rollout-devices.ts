@@ -1,0 +1,225 @@
+/** The devices of rollouts in SQL, beside what their twins say. */
+import { sql } from 'kysely';
+import { reportedStateSchema } from '#shared/protocol/reported.js';
+import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
+import type { Database } from '#cloud/fleet/device-repository.js';
+import type { RolloutDeviceTable } from '#cloud/store/rollout-tables.js';
+import { observe, type Problem } from './observe.js';
+import type { Outcome, RolloutDevice, Standing } from './rollout-model.js';
+import type { RolloutAddress } from './rollout-repository.js';
+
+/** What a device had before it was first asked something: where a rollback leads. */
+export interface Previous {
+  /** As name:version; empty where its modules were no release. */
+  readonly release: string;
+  readonly modules: readonly Omit<ReleasedModule, 'requires'>[];
+}
+
+/** A device as it was loaded: what is written later holds only if its twin has not changed since. */
+export interface LoadedDevice extends RolloutDevice {
+  readonly desiredGeneration: number;
+}
+
+export interface NewRolloutDevice {
+  readonly device: string;
+  readonly wave: number;
+  /** Of a rollout that was superseded before the device had done what it asked. */
+  readonly previousJson?: string | null | undefined;
+}
+
+export interface Claim {
+  readonly device: string;
+  readonly rollout: number;
+  readonly standing: Standing;
+  readonly previousJson: string | null;
+}
+
+const insertedAtOnce = 500;
+
+export class RolloutDevices {
+  constructor(private readonly db: Database) {}
+
+  within(transaction: Database): RolloutDevices {
+    return new RolloutDevices(transaction);
+  }
+
+  /**
+   * @param release what the rollout deploys, as name:version
+   * @param members devices that match the fleet now; absent: nobody asks
+   * @param awayFrom before this instant nothing is known of who was away
+   */
+  async load(
+    { workspace, number }: RolloutAddress,
+    release: string,
+    members: ReadonlySet<string> | undefined,
+    awayFrom: number,
+  ): Promise<LoadedDevice[]> {
+    const rows = await this.db
+      .selectFrom('rolloutDevices as r')
+      .innerJoin('devices as d', (join) =>
+        join.onRef('d.workspace', '=', 'r.workspace').onRef('d.name', '=', 'r.device'),
+      )
+      .select(['r.device', 'r.wave', 'r.standing', 'r.attempts', 'r.generation', 'r.askedRelease'])
+      .select(['r.assignedAt', 'r.retryAt', 'r.endedAt', 'r.reasonJson'])
+      .select(['d.online', 'd.presenceAt', 'd.retiredAt'])
+      .select(['d.desiredGeneration', 'd.desiredRelease', 'd.convergedGeneration'])
+      // The whole report is large, and only asked for where something is under way.
+      .select(
+        sql<
+          string | null
+        >`case when r.generation is not null and (r.standing in ('changing', 'returning', 'unreachable')
+          or d.convergedGeneration <> d.desiredGeneration) then d.reportedJson end`.as('reportedJson'),
+      )
+      .where('r.workspace', '=', workspace)
+      .where('r.rollout', '=', number)
+      .execute();
+    return rows.map((row) => {
+      const { device, wave, standing, attempts, generation, desiredGeneration, reasonJson, reportedJson } = row;
+      const twin = {
+        ...{ desiredGeneration, desiredRelease: row.desiredRelease, convergedGeneration: row.convergedGeneration },
+        retired: row.retiredAt !== null,
+        reported: reportedJson === null ? undefined : reportedStateSchema.parse(JSON.parse(reportedJson)),
+      };
+      const asked = generation === null ? { release } : { release: row.askedRelease, generation };
+      return {
+        ...{ device, wave, standing, attempts, desiredGeneration, touched: generation !== null },
+        ...optional({ assignedAt: row.assignedAt, retryAt: row.retryAt, endedAt: row.endedAt }),
+        ...(reasonJson === null ? {} : { reason: JSON.parse(reasonJson) as Problem }),
+        online: row.online === 1,
+        offlineSince: Math.max(awayFrom, row.presenceAt === null ? 0 : Date.parse(row.presenceAt)),
+        member: members?.has(device) ?? true,
+        observed: observe(twin, asked),
+      };
+    });
+  }
+
+  /** Devices that a rollout holds, of every rollout but one. */
+  async claims(workspace: string, except?: number): Promise<Claim[]> {
+    const query = this.db
+      .selectFrom('rolloutDevices')
+      .select(['device', 'rollout', 'standing', 'previousJson'])
+      .where('workspace', '=', workspace)
+      .where('claimed', '=', 1)
+      .orderBy('device');
+    return (except === undefined ? query : query.where('rollout', '!=', except)).execute();
+  }
+
+  async names({ workspace, number }: RolloutAddress): Promise<string[]> {
+    const rows = await this.db
+      .selectFrom('rolloutDevices')
+      .select('device')
+      .where('workspace', '=', workspace)
+      .where('rollout', '=', number)
+      .execute();
+    return rows.map(({ device }) => device);
+  }
+
+  async insert({ workspace, number }: RolloutAddress, devices: readonly NewRolloutDevice[]): Promise<void> {
+    for (let from = 0; from < devices.length; from += insertedAtOnce) {
+      const rows = devices.slice(from, from + insertedAtOnce).map(({ device, wave, previousJson = null }) => ({
+        ...{ workspace, rollout: number, device, wave, standing: 'queued' as const, attempts: 0, generation: null },
+        ...{ askedRelease: '', assignedAt: null, retryAt: null, endedAt: null, reasonJson: null, previousJson },
+        claimed: 1,
+      }));
+      await this.db.insertInto('rolloutDevices').values(rows).execute();
+    }
+  }
+
+  async judge(address: RolloutAddress, { device, standing, retryAt, endedAt, reason }: Outcome): Promise<void> {
+    await this.set(address, device, {
+      ...{ standing, retryAt: retryAt ?? null, endedAt: endedAt ?? null },
+      reasonJson: reason === undefined ? null : JSON.stringify(reason),
+    });
+  }
+
+  async assigned(
+    address: RolloutAddress,
+    outcome: Outcome & { readonly attempts: number; readonly assignedAt: number },
+    asked: { readonly generation: number; readonly askedRelease: string; readonly previousJson: string },
+  ): Promise<void> {
+    const { device, standing, attempts, assignedAt } = outcome;
+    const cleared = { retryAt: null, endedAt: null, reasonJson: null };
+    await this.set(address, device, { standing, attempts, assignedAt, ...cleared, ...asked });
+  }
+
+  async previousOf({ workspace, number }: RolloutAddress, device: string): Promise<string | null> {
+    const row = await this.db
+      .selectFrom('rolloutDevices')
+      .select('previousJson')
+      .where('workspace', '=', workspace)
+      .where('rollout', '=', number)
+      .where('device', '=', device)
+      .executeTakeFirst();
+    return row?.previousJson ?? null;
+  }
+
+  /** Other rollouts may have its devices; or, to roll it back, none may. */
+  async claim({ workspace, number }: RolloutAddress, claimed: boolean): Promise<void> {
+    await this.db
+      .updateTable('rolloutDevices')
+      .set({ claimed: claimed ? 1 : 0 })
+      .where('workspace', '=', workspace)
+      .where('rollout', '=', number)
+      .execute();
+  }
+
+  /** Of a rollout that another one supersedes. */
+  async supersede({ workspace, number }: RolloutAddress, at: number): Promise<void> {
+    for (const [from, to] of [
+      [['queued'], 'cancelled'],
+      [['changing', 'returning'], 'overtaken'],
+    ] as const) {
+      await this.db
+        .updateTable('rolloutDevices')
+        .set({ standing: to, endedAt: at })
+        .where('workspace', '=', workspace)
+        .where('rollout', '=', number)
+        .where('standing', 'in', [...from])
+        .execute();
+    }
+    await this.claim({ workspace, number }, false);
+  }
+
+  /** How many of each wave stand how. */
+  async counts(addresses: readonly RolloutAddress[]): Promise<(RolloutAddress & WaveCount)[]> {
+    const counted: (RolloutAddress & WaveCount)[] = [];
+    for (const { workspace, number } of addresses) {
+      const rows = await this.db
+        .selectFrom('rolloutDevices')
+        .select((query) => ['wave', 'standing', query.fn.countAll<number>().as('count')])
+        .where('workspace', '=', workspace)
+        .where('rollout', '=', number)
+        .groupBy(['wave', 'standing'])
+        .orderBy('wave')
+        .execute();
+      counted.push(...rows.map((row) => ({ workspace, number, ...row })));
+    }
+    return counted;
+  }
+
+  private async set(
+    { workspace, number }: RolloutAddress,
+    device: string,
+    change: Partial<Omit<RolloutDeviceTable, 'workspace' | 'rollout' | 'device'>>,
+  ): Promise<void> {
+    await this.db
+      .updateTable('rolloutDevices')
+      .set(change)
+      .where('workspace', '=', workspace)
+      .where('rollout', '=', number)
+      .where('device', '=', device)
+      .execute();
+  }
+}
+
+export interface WaveCount {
+  readonly wave: number;
+  readonly standing: Standing;
+  readonly count: number;
+}
+
+function optional<T extends Record<string, number | null>>(values: T): { [K in keyof T]?: number } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null)) as {
+    [K in keyof T]?: number;
+  };
+}

@@ -1,0 +1,15 @@
+/** Steps of a rollout in words, for its history. Pure. */
+import type { Transition } from './rollout-model.js';
+
+export function describeTransition(transition: Transition): { readonly kind: string; readonly text: string } {
+  switch (transition.kind) {
+    case 'advance':
+      return { kind: 'wave', text: `wave ${String(transition.wave + 1)} begins` };
+    case 'pause':
+      return { kind: 'paused', text: transition.reason.text };
+    case 'end':
+      return { kind: 'ending', text: `${transition.reason.text}; ends as ${transition.ending.as}` };
+    case 'finish':
+      return { kind: transition.state, text: `the rollout is over: ${transition.state}` };
+  }
+}

@@ -1,0 +1,130 @@
+import { writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { FleetCloud } from '#test/support/fleet-cloud.js';
+import { eventually } from '#test/support/fleet-world.js';
+import { temporaryFolder } from '#test/support/temporary-folder.js';
+
+const folder = temporaryFolder();
+let world: FleetCloud;
+
+interface Shown {
+  readonly state: string;
+  readonly number: number;
+  readonly wave: number;
+  readonly waves: readonly { standings: Record<string, number> }[];
+}
+
+beforeAll(async () => {
+  world = await FleetCloud.start(folder('data'));
+  for (const version of [1, 2]) {
+    await world.addImage('detector', version);
+    await world.run('release', 'create', 'vision', '--module', `detector:${String(version)}`);
+  }
+  for (const name of ['cam-1', 'cam-2', 'cam-3']) {
+    await world.addDevice(name, { online: true, tags: name === 'cam-2' ? { canary: 'yes' } : {} });
+  }
+  await world.run('fleet', 'create', 'cams', '--where', 'name ~ "cam-*"');
+});
+afterAll(() => world.stop());
+
+const file = async (text: string): Promise<string> => {
+  const path = folder('policy.yaml');
+  await writeFile(path, text);
+  return path;
+};
+const of = (version: number): string[] => ['--release', `vision:${String(version)}`, '--fleet', 'cams'];
+const show = (number: number): Promise<Shown> => world.json('rollout', 'show', String(number));
+const isAsked = async (device: string, release: string): Promise<void> =>
+  eventually(`${device} is asked for ${release}`, async () => {
+    const { desired } = await world.json<{ desired: { release?: string } }>('device', 'show', device);
+    return desired.release === release;
+  });
+const obey = async (device: string): Promise<void> => {
+  const { desired } = await world.json<{ desired: { generation: number } }>('device', 'show', device);
+  await world.report(device, { generation: desired.generation, converged: true, modules: {} });
+};
+
+describe('flotilla rollout', () => {
+  it('plan says what would happen, and changes nothing', async () => {
+    const policy = await file('waves:\n  - where: canary\n    approval: true\nmaxUnavailable: 1\n');
+    const { stdout } = await world.run('rollout', 'plan', ...of(1), '--policy', policy);
+    expect(stdout).toMatch(/fleet +cams, 3 devices/);
+    expect(stdout).toMatch(/bytes +1000 B/);
+    expect(stdout).toMatch(/\n1 +1 +0 +- +yes +cam-2\n2 +2 +0/);
+    expect(await world.json('rollout', 'list')).toEqual([]);
+  });
+
+  it('start asks the canary first; explain says what the others wait for; approve lets them go', async () => {
+    const policy = await file('waves: [{where: canary, approval: true}]\nmaxUnavailable: 1\n');
+    expect(await world.json('rollout', 'start', ...of(1), '--policy', policy)).toMatchObject({ number: 1 });
+    const watching = world.run('rollout', 'watch', '1');
+    await isAsked('cam-2', 'vision:1');
+    const waits = await world.json<{ items: object[] }>('rollout', 'explain', '1');
+    expect(waits.items).toMatchObject([
+      { device: 'cam-1', kind: 'wave', detail: '2' },
+      { device: 'cam-2', kind: 'device' },
+      { device: 'cam-3', kind: 'wave' },
+    ]);
+    await obey('cam-2');
+    await eventually('approval is waited for', async () =>
+      (await world.run('rollout', 'explain', '1')).stdout.includes('flotilla rollout approve'),
+    );
+    expect((await world.run('rollout', 'approve', '1')).exit).toBe(0);
+    await eventually('all run it', async () => {
+      for (const device of ['cam-1', 'cam-3']) {
+        const { desired } = await world.json<{ desired: { release?: string } }>('device', 'show', device);
+        if (desired.release === 'vision:1') await obey(device);
+      }
+      return (await show(1)).state === 'succeeded';
+    });
+    const { exit, stdout } = await watching;
+    expect({ exit, stdout }).toMatchObject({ exit: 0, stdout: expect.stringContaining('3 succeeded') as string });
+    expect((await world.run('rollout', 'show', '1')).stdout).toContain('the rollout is over: succeeded');
+  });
+
+  it('pause, abort and rollback are obeyed, and refused where they make no sense', async () => {
+    await world.json('rollout', 'start', ...of(2), '--policy', await file('waves: []\nmaxUnavailable: 1\n'));
+    const clash = await world.run('rollout', 'start', ...of(1));
+    expect(clash).toMatchObject({ exit: 5, stdout: '' });
+    expect(clash.stderr).toContain('rollout 2 holds cam-1, cam-2, cam-3');
+    expect(await world.run('release', 'delete', 'vision:2')).toMatchObject({ exit: 5 });
+    expect((await world.run('rollout', 'pause', '2')).stdout).toMatch(/next +flotilla rollout resume 2 goes on/);
+    expect(await world.run('rollout', 'pause', '2')).toMatchObject({ exit: 5 });
+    await world.run('rollout', 'rollback', '2');
+    await eventually('nothing is on its way', async () => {
+      const { standings } = (await show(2)).waves[0] ?? { standings: {} };
+      return (standings['changing'] ?? 0) === 0;
+    });
+    for (const device of ['cam-1', 'cam-2', 'cam-3']) await obey(device);
+    const watched = await world.run('rollout', 'watch', '2');
+    expect(watched).toMatchObject({ exit: 1 });
+    expect(watched.stderr).toContain('rollout 2 is rolled-back');
+    for (const device of ['cam-1', 'cam-2', 'cam-3']) await isAsked(device, 'vision:1');
+  });
+
+  it.each([
+    ['gates: []\n', 'quality gates are not built yet; leave it out'],
+    ['windows: []\n', 'maintenance windows are not built yet'],
+    ['wave: []\n', 'there is no field wave; did you mean waves?'],
+    ['waves: [{cuont: 1}]\n', 'did you mean waves.0.count?'],
+    ['waves: [{count: 1, percent: 2}]\n', 'give one of where (a query), percent'],
+    ['waves: [{percent: 20}, {percent: 10}]\n', 'it must rise from wave to wave'],
+    ['waves: [{count: 1}, {where: canary}]\n', 'only the first wave takes where'],
+    ['waves: [{where: "site ="}]\n', 'column'],
+    ['maxUnavailable: 0\n', 'maxUnavailable'],
+  ])('refuses the policy %j', async (text, message) => {
+    const answer = await world.run('rollout', 'plan', ...of(1), '--policy', await file(text));
+    expect(answer).toMatchObject({ exit: 2, stdout: '' });
+    expect(answer.stderr).toContain(message);
+  });
+
+  it('is started by contributors and read by readers', async () => {
+    const { token } = await world.json<{ token: string }>('token', 'create', '--name', 'eye', '--role', 'reader');
+    expect(await world.runAs(token, 'rollout', 'list')).toMatchObject({ exit: 0 });
+    expect(await world.runAs(token, 'rollout', 'plan', ...of(1))).toMatchObject({ exit: 0 });
+    expect(await world.runAs(token, 'rollout', 'start', ...of(1))).toMatchObject({ exit: 3 });
+    expect(await world.runAs(token, 'rollout', 'rollback', '1')).toMatchObject({ exit: 3 });
+    expect(await world.run('rollout', 'show', '77')).toMatchObject({ exit: 4 });
+    expect(await world.run('rollout', 'show', 'x')).toMatchObject({ exit: 2 });
+  });
+});
