@@ -35,7 +35,12 @@ interface Chunk {
   readonly sha256: string;
 }
 
-export async function fetchBlobs(input: BlobFetch): Promise<void> {
+export function fetchBlobs(input: BlobFetch): Promise<void> {
+  const digests = input.map.blobs.map(({ digest }) => digest);
+  return input.images.blobs.turns.run(digests, input.signal, () => fetchMissing(input));
+}
+
+async function fetchMissing(input: BlobFetch): Promise<void> {
   const { blobs } = input.images;
   const chunks: Chunk[] = flattenChunks(input.map).map((chunk, index) => ({ ...chunk, index }));
   const missing: { readonly digest: Digest; readonly size: number }[] = [];

@@ -8,9 +8,13 @@ import { join } from 'node:path';
 import { diskError, errno, syncFolder, writeFileAtomic } from '#shared/platform/atomic-file.js';
 import { digestOf, hexOf } from '#shared/package/digest.js';
 import type { Digest } from '#shared/protocol/primitives.js';
+import { BlobTurns } from '#agent/store/blob-turns.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
 
 export class BlobCache {
+  /** Held while partial files are written. */
+  readonly turns = new BlobTurns();
+
   constructor(private readonly folder: Pick<StateFolder, 'blobs' | 'partial'>) {}
 
   pathOf(digest: Digest): string {

@@ -48,6 +48,14 @@ describe('the download of an image over MQTT', () => {
     expect(asked.bytesFetched).toBe(0);
   });
 
+  it('of two images at once that share a blob brings it once, and both are whole', async () => {
+    const [one, other] = [await publish(weights, randomBytes(300_000)), await publish(weights, randomBytes(300_000))];
+    await Promise.all([device.download(one.image), device.download(other.image)]);
+    await expectComplete(one.manifest);
+    await expectComplete(other.manifest);
+    expect(cloud.bytesServed).toBeLessThan(weights.length + 1_000_000);
+  });
+
   it('survives lost, doubled and reordered frames', async () => {
     let held: Parameters<typeof cloud.frameFate>[0] | undefined;
     cloud.frameFate = (frame, count) => {
