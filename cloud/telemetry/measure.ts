@@ -9,6 +9,7 @@ import {
   summaryQuantile,
 } from '#shared/protocol/summary.js';
 import type { Metric, Stage, Statistic } from './metric.js';
+import { RouteCounts, RouteValues } from './measure-routes.js';
 import { readDetail } from './module-detail.js';
 import { type Gauge, joinGauge, type SystemGauges } from './system-gauges.js';
 
@@ -29,6 +30,11 @@ export interface Measure<Row> {
 
 export function moduleMeasure(metric: Exclude<Metric, { source: 'system' }>): Measure<ModuleSpan> {
   if (metric.source === 'counts') return new Counts(metric.of, metric.code);
+  if (metric.source === 'route') {
+    return 'path' in metric
+      ? new RouteValues(metric.route, metric.path, metric.statistic)
+      : new RouteCounts(metric.route, metric.count);
+  }
   return metric.source === 'stage'
     ? new StageTimes(metric.stage, metric.statistic)
     : new TensorValues(metric.side, metric.tensor, metric.statistic);

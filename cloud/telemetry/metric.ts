@@ -10,12 +10,16 @@ const quantiles: Readonly<Record<string, number>> = { p1: 0.01, p10: 0.1, p50: 0
 const numberStatistics = ['mean', 'min', 'max', ...Object.keys(quantiles)] as const;
 const tensorStatistics = [...numberStatistics, 'missing', 'nan', 'infinite'] as const;
 const gaugeStatistics = ['mean', 'min', 'max'] as const;
+const valueStatistics = ['mean', 'min', 'max'] as const;
 
 export type Statistic =
   | { readonly kind: 'mean' | 'min' | 'max' }
   | { readonly kind: 'quantile'; readonly q: number }
   /** Of all elements. */
   | { readonly kind: 'share'; readonly of: 'missing' | 'nan' | 'infinite' | 'category'; readonly category: string };
+
+/** Of what a route took, passed on, or dropped, for one reason or for any. */
+export type RouteCount = { readonly of: 'in' | 'out' | 'dropped'; readonly reason?: string };
 
 export type Metric =
   | { readonly source: 'counts'; readonly of: 'requests' | 'errors' | 'error-rate'; readonly code?: string }
@@ -26,6 +30,8 @@ export type Metric =
       readonly tensor: string;
       readonly statistic: Statistic;
     }
+  | { readonly source: 'route'; readonly route: string; readonly count: RouteCount }
+  | { readonly source: 'route'; readonly route: string; readonly path: string; readonly statistic: Statistic }
   | { readonly source: 'system'; readonly gauge: GaugeName; readonly statistic: Statistic };
 
 /** For texts and for the error that names the nearest. */
@@ -34,6 +40,8 @@ export const metricNames: readonly string[] = [
   ...stages.flatMap((stage) => numberStatistics.map((statistic) => `${stage}.${statistic}`)),
   ...['input', 'output'].flatMap((side) => tensorStatistics.map((statistic) => `${side}.<tensor>.${statistic}`)),
   ...['input', 'output'].map((side) => `${side}.<tensor>.share.<category>`),
+  ...['in', 'out', 'dropped', 'dropped.<reason>'].map((count) => `route.<route>.${count}`),
+  ...valueStatistics.map((statistic) => `route.<route>.value.<path>.${statistic}`),
   ...gaugeNames.flatMap((gauge) => [gauge, ...gaugeStatistics.map((statistic) => `${gauge}.${statistic}`)]),
 ];
 
@@ -59,6 +67,8 @@ export function unitOf(metric: Metric): Unit {
       return 'ms';
     case 'tensor':
       return metric.statistic.kind === 'share' ? 'share' : 'value';
+    case 'route':
+      return 'path' in metric ? 'value' : 'count';
     case 'system':
       if (metric.gauge === 'temperature') return 'celsius';
       return metric.gauge === 'agent-memory' || metric.gauge === 'hosts-memory' ? 'bytes' : 'share';
@@ -75,6 +85,7 @@ function readMetric(text: string): Metric | undefined {
   const stage = stages.find((one) => one === head);
   if (stage) return withStatistic(rest, numberStatistics, (statistic) => ({ source: 'stage', stage, statistic }));
   if (head === 'input' || head === 'output') return readTensor(head === 'input' ? 'inputs' : 'outputs', rest ?? '');
+  if (head === 'route') return readRoute(rest ?? '');
   const gauge = gaugeNames.find((one) => one === head);
   if (!gauge) return undefined;
   return withStatistic(rest ?? 'mean', gaugeStatistics, (statistic) => ({ source: 'system', gauge, statistic }));
@@ -97,6 +108,19 @@ function readTensor(side: 'inputs' | 'outputs', rest: string): Metric | undefine
     tensor,
     statistic,
   }));
+}
+
+/** A route's name has no dots; the path of a value in what it sends may. */
+function readRoute(rest: string): Metric | undefined {
+  const [route = '', of, ...more] = rest.split('.');
+  if (route === '') return undefined;
+  if (of === 'value' && more.length > 1) {
+    const path = more.slice(0, -1).join('.');
+    return withStatistic(more.at(-1), valueStatistics, (statistic) => ({ source: 'route', route, path, statistic }));
+  }
+  if (of === 'dropped' && more.length === 1) return { source: 'route', route, count: { of, reason: more[0] ?? '' } };
+  if (more.length > 0 || (of !== 'in' && of !== 'out' && of !== 'dropped')) return undefined;
+  return { source: 'route', route, count: { of } };
 }
 
 function withStatistic(

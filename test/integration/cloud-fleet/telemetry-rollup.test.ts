@@ -89,15 +89,22 @@ describe('a metric over time', () => {
     outputs: { label: encodeSummary(labels) },
   };
 
+  const routes = {
+    readings: {
+      ...{ in: 9, out: 6, dropped: { full: 2, undecodable: 1 } },
+      values: { 'motor.rpm': { count: 2, sum: -10, min: -20, max: 10, last: 10 } },
+    },
+  };
+
   beforeEach(async () => {
     const [one, two] = [new SayingDevice('one'), new SayingDevice('two')];
     await store.ingest([
       one.telemetry(
         start,
-        { digits: metricsOf([1, 3], { stages, tensors, errors: { 'score.timeout': 1, internal: 2 } }) },
+        { digits: metricsOf([1, 3], { stages, tensors, routes, errors: { 'score.timeout': 1, internal: 2 } }) },
         { ...system, cpu: 0.2, temperatureCelsius: 40 },
       ),
-      one.telemetry(start + 30 * minute, { digits: metricsOf([10], { version: 2 }) }, { ...system, cpu: 0.6 }),
+      one.telemetry(start + 30 * minute, { digits: metricsOf([10], { version: 2, routes }) }, { ...system, cpu: 0.6 }),
       two.telemetry(start + minute, { digits: metricsOf([100]), other: metricsOf([7]) }),
       new SayingDevice('one', 'elsewhere').telemetry(start, { digits: metricsOf([5000]) }),
     ]);
@@ -118,6 +125,14 @@ describe('a metric over time', () => {
     ['output.label.share.3', 2 / 4],
     ['output.label.missing', 1 / 4],
     ['output.label.mean', null],
+    ['route.readings.in', 18],
+    ['route.readings.out', 12],
+    ['route.readings.dropped', 6],
+    ['route.readings.dropped.full', 4],
+    ['route.readings.dropped.rate', 0],
+    ['route.readings.value.motor.rpm.mean', -5],
+    ['route.readings.value.motor.rpm.min', -20],
+    ['route.other.in', null],
     ['cpu', 0.4],
     ['cpu.max', 0.6],
     ['memory', 0.25],
