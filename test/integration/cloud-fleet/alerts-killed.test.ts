@@ -10,7 +10,7 @@ import { repository } from '#test/support/repository.js';
 import { temporaryFolder } from '#test/support/temporary-folder.js';
 
 const folder = temporaryFolder();
-const kills = 8;
+const kills = 12;
 const events = 120;
 const received: AlertNotice[] = [];
 let receiver: Server;
@@ -32,8 +32,8 @@ afterAll(async () => {
   await new Promise((resolve) => receiver.close(resolve));
 });
 
-/** @param killAt SIGKILL once so many notices have come in all; undefined: it may end by itself */
-async function run(killAt: number | undefined): Promise<number | null> {
+/** @param kill the how manieth SIGKILL ends it: each at another step of what goes on; undefined: it may end by itself */
+async function run(kill: number | undefined): Promise<number | null> {
   const program = join(repository, 'dist/test/support/alerts/judging.js');
   const url = `http://127.0.0.1:${String((receiver.address() as AddressInfo).port)}/`;
   const child = spawn(process.execPath, [program, folder('data'), url, String(events)], {
@@ -41,7 +41,9 @@ async function run(killAt: number | undefined): Promise<number | null> {
   });
   const exited = once(child, 'exit');
   const watch = setInterval(() => {
-    if (killAt !== undefined && received.length >= killAt) child.kill('SIGKILL');
+    if (kill === undefined || received.length < kill * 7) return;
+    clearInterval(watch);
+    setTimeout(() => child.kill('SIGKILL'), kill);
   }, 1);
   await exited;
   clearInterval(watch);
@@ -50,7 +52,7 @@ async function run(killAt: number | undefined): Promise<number | null> {
 
 it('alerts whose control plane is killed again and again fire once and clear once, and each is told', async () => {
   await mkdir(folder('data'), { recursive: true });
-  for (let kill = 1; kill <= kills; kill++) expect(await run(kill * 13)).toBeNull();
+  for (let kill = 1; kill <= kills; kill++) expect(await run(kill)).toBeNull();
   expect(await run(undefined)).toBe(0);
   const incidents = new Map<string, { fired: Set<string>; cleared: Set<string> }>();
   for (const { type, incident, id } of received) {
