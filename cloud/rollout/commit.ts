@@ -37,7 +37,8 @@ export interface Committed {
 
 export interface CommitInput {
   readonly stored: StoredRollout;
-  readonly release: ReleaseDeployment;
+  /** Needed where devices are asked for it; one that is over may be rolled back without it. */
+  readonly release: ReleaseDeployment | undefined;
   readonly devices: readonly LoadedDevice[];
   readonly plan: Plan;
   readonly now: number;
@@ -94,7 +95,9 @@ async function ask(
   const rows = new RolloutDevices(transaction);
   const kept = await rows.previousOf(stored, device);
   const previousJson = kept ?? (await currentOf(transaction, address, row.desiredRelease));
-  const wanted = action === 'deploy' ? { ...release, release: stored.release } : returnTo(previousJson);
+  if (action === 'deploy' && release === undefined) throw new Error(`${stored.release} was not loaded`);
+  const wanted =
+    action === 'deploy' && release !== undefined ? { ...release, release: stored.release } : returnTo(previousJson);
   let generation: number;
   try {
     ({ generation } = await twin.deploySetWithin(transaction, address, wanted, wanted.release));

@@ -125,7 +125,8 @@ export class RolloutController {
 
   private async carryOut(stored: StoredRollout, plan: Plan, devices: readonly LoadedDevice[]): Promise<void> {
     const { db, releases, twin, clock, onCommitted } = this.options;
-    const release = await releases.require(stored.workspace, stored.release);
+    const deploys = plan.assignments.some(({ action }) => action === 'deploy');
+    const release = deploys ? await releases.require(stored.workspace, stored.release) : undefined;
     const input = { stored, release, devices, now: clock.now() };
     try {
       const committed = await commitStep(db, twin, { ...input, plan });

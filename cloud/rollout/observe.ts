@@ -22,9 +22,11 @@ export interface Asked {
   readonly release: string;
   /** The generation that carries it; absent: nothing was asked yet. */
   readonly generation?: number | undefined;
+  /** Digests of the images that it asks for: what other versions do says nothing. */
+  readonly digests: ReadonlySet<string>;
 }
 
-export function observe(twin: TwinStanding, { release, generation }: Asked): Observation {
+export function observe(twin: TwinStanding, { release, generation, digests }: Asked): Observation {
   if (twin.retired) return { kind: 'gone' };
   if (generation === undefined) {
     const has = twin.desiredRelease === release && twin.convergedGeneration === twin.desiredGeneration;
@@ -33,10 +35,10 @@ export function observe(twin: TwinStanding, { release, generation }: Asked): Obs
   // A document issued again has a higher generation and says the same.
   if (twin.desiredRelease !== release) return { kind: 'overtaken' };
   if (twin.convergedGeneration >= Math.max(generation, twin.desiredGeneration)) return { kind: 'there' };
-  return twin.reported === undefined ? { kind: 'working' } : fromReport(twin.reported, generation);
+  return twin.reported === undefined ? { kind: 'working' } : fromReport(twin.reported, generation, digests);
 }
 
-function fromReport(reported: ReportedState, generation: number): Observation {
+function fromReport(reported: ReportedState, generation: number, digests: ReadonlySet<string>): Observation {
   if (reported.generation < generation) {
     const { refused } = reported;
     const isOurs = refused?.generation !== undefined && refused.generation >= generation;
@@ -44,13 +46,15 @@ function fromReport(reported: ReportedState, generation: number): Observation {
   }
   let underWay: Problem | undefined;
   for (const name of Object.keys(reported.modules).sort()) {
-    const { candidate, active } = reported.modules[name] ?? {};
+    const report = reported.modules[name] ?? {};
+    const candidate = report.candidate && digests.has(report.candidate.digest) ? report.candidate : undefined;
+    const active = report.active && digests.has(report.active.digest) ? report.active : undefined;
     if (candidate?.state === 'rejected') {
       return { kind: 'failed', problem: about(name, candidate.reason, 'module.invalid', 'was rejected') };
     }
     // The device tries again by itself: it has until the step's timeout.
     if (candidate?.state === 'failed') underWay ??= about(name, candidate.reason, 'process.failed', 'failed');
-    if (active?.state === 'stopped' && candidate === undefined) {
+    if (active?.state === 'stopped' && report.candidate === undefined) {
       return { kind: 'failed', problem: about(name, active.reason, 'process.failed', 'stopped') };
     }
   }

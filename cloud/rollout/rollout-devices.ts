@@ -1,5 +1,6 @@
 /** The devices of rollouts in SQL, beside what their twins say. */
 import { sql } from 'kysely';
+import { parseReference } from '#shared/kernel/names.js';
 import { reportedStateSchema } from '#shared/protocol/reported.js';
 import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
 import type { Database } from '#cloud/fleet/device-repository.js';
@@ -70,9 +71,11 @@ export class RolloutDevices {
         >`case when r.generation is not null and (r.standing in ('changing', 'returning', 'unreachable')
           or d.convergedGeneration <> d.desiredGeneration) then d.reportedJson end`.as('reportedJson'),
       )
+      .select(sql<string | null>`case when r.standing = 'returning' then r.previousJson end`.as('returnsTo'))
       .where('r.workspace', '=', workspace)
       .where('r.rollout', '=', number)
       .execute();
+    const released = await this.digestsOf(workspace, release);
     return rows.map((row) => {
       const { device, wave, standing, attempts, generation, desiredGeneration, reasonJson, reportedJson } = row;
       const twin = {
@@ -80,7 +83,8 @@ export class RolloutDevices {
         retired: row.retiredAt !== null,
         reported: reportedJson === null ? undefined : reportedStateSchema.parse(JSON.parse(reportedJson)),
       };
-      const asked = generation === null ? { release } : { release: row.askedRelease, generation };
+      const digests = row.returnsTo === null ? released : digestsIn(row.returnsTo);
+      const asked = generation === null ? { release, digests } : { release: row.askedRelease, generation, digests };
       return {
         ...{ device, wave, standing, attempts, desiredGeneration, touched: generation !== null },
         ...optional({ assignedAt: row.assignedAt, retryAt: row.retryAt, endedAt: row.endedAt }),
@@ -197,6 +201,18 @@ export class RolloutDevices {
     return counted;
   }
 
+  private async digestsOf(workspace: string, release: string): Promise<ReadonlySet<string>> {
+    const { name = '', version = 0 } = parseReference(release) ?? {};
+    const rows = await this.db
+      .selectFrom('releaseModules')
+      .select('imageDigest')
+      .where('workspace', '=', workspace)
+      .where('name', '=', name)
+      .where('version', '=', version)
+      .execute();
+    return new Set(rows.map(({ imageDigest }) => imageDigest));
+  }
+
   private async set(
     { workspace, number }: RolloutAddress,
     device: string,
@@ -216,6 +232,10 @@ export interface WaveCount {
   readonly wave: number;
   readonly standing: Standing;
   readonly count: number;
+}
+
+function digestsIn(previousJson: string): ReadonlySet<string> {
+  return new Set((JSON.parse(previousJson) as Previous).modules.map(({ image }) => image.digest));
 }
 
 function optional<T extends Record<string, number | null>>(values: T): { [K in keyof T]?: number } {

@@ -55,10 +55,11 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Routes {
   });
   const bodyOf = async (stored: StoredRollout): Promise<RolloutBody> => toBody(stored, await devices.counts([stored]));
   return (app) => {
+    // A body, hence a POST, hence nothing for readers: none of theirs changes anything.
     app.post(
       `/v1/workspaces/:workspace/rollout-plan`,
       {
-        config: { role: 'reader' },
+        config: { role: 'contributor' },
         schema: {
           tags,
           summary: 'What a rollout would do if it started now; nothing is changed',

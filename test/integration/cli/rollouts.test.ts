@@ -121,7 +121,8 @@ describe('flotilla rollout', () => {
   it('is started by contributors and read by readers', async () => {
     const { token } = await world.json<{ token: string }>('token', 'create', '--name', 'eye', '--role', 'reader');
     expect(await world.runAs(token, 'rollout', 'list')).toMatchObject({ exit: 0 });
-    expect(await world.runAs(token, 'rollout', 'plan', ...of(1))).toMatchObject({ exit: 0 });
+    expect(await world.runAs(token, 'rollout', 'explain', '1')).toMatchObject({ exit: 0 });
+    expect(await world.runAs(token, 'rollout', 'plan', ...of(1))).toMatchObject({ exit: 3 });
     expect(await world.runAs(token, 'rollout', 'start', ...of(1))).toMatchObject({ exit: 3 });
     expect(await world.runAs(token, 'rollout', 'rollback', '1')).toMatchObject({ exit: 3 });
     expect(await world.run('rollout', 'show', '77')).toMatchObject({ exit: 4 });

@@ -127,6 +127,20 @@ describe('a rollout', () => {
     expect((await fleet.standings(2))['d3']).toBe('overtaken');
   });
 
+  it('that is over is rolled back although its release was deleted since', async () => {
+    await fleet.start('vision:1', allAtOnce);
+    await fleet.turn();
+    await fleet.obey('d0', 'd1', 'd2', 'd3', 'd4', 'd5');
+    await fleet.turn();
+    await fleet.world.control.deleteFrom('releaseModules').where('version', '=', 1).execute();
+    await fleet.world.control.updateTable('releases').set({ deletedAt: 'now' }).where('version', '=', 1).execute();
+    await order('rollback');
+    await fleet.turn();
+    await fleet.obey('d0', 'd1', 'd2', 'd3', 'd4', 'd5');
+    await fleet.turn();
+    expect(await fleet.state()).toBe('rolled-back');
+  });
+
   it('aborts: devices under way end, or go back where that is asked', async () => {
     await fleet.start('vision:1', { waves: [], maxUnavailable: 2 });
     await fleet.turn();

@@ -122,7 +122,8 @@ export class RolloutFleet {
   /** The device rejects what it is asked. */
   async reject(device: string, code = 'golden.mismatch'): Promise<void> {
     const { generation } = await this.desired(device);
-    const digest = `sha256:${'a'.repeat(64)}`;
+    const [deployed] = await this.world.deployments.listCurrentOf(addressOf(device));
+    const digest = deployed?.image.digest;
     const reason = { code, message: 'not like that' };
     const modules = { detector: { candidate: { digest, version: 2, state: 'rejected', reason } } };
     await this.report(device, { generation, converged: false, modules });

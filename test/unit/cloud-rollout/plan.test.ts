@@ -158,14 +158,15 @@ describe('a device', () => {
 
 describe('what a twin says', () => {
   const twin = { retired: false, desiredGeneration: 5, desiredRelease: 'v:2', convergedGeneration: 4 };
-  const asked = { release: 'v:2', generation: 5 };
+  const asked = { release: 'v:2', generation: 5, digests: new Set(['wanted']) };
   const reported = (generation: number, modules: object = {}, refused?: object) =>
     ({ generation, converged: false, modules, ...(refused ? { refused } : {}) }) as never;
-  const candidate = (state: string) => ({
-    m: { candidate: { digest: '', version: 2, state, reason: { code: 'x', message: 'y' } } },
+  const candidate = (state: string, digest = 'wanted') => ({
+    m: { candidate: { digest, version: 2, state, reason: { code: 'x', message: 'y' } } },
   });
 
   it.each([
+    ['another version was rejected', { ...twin, reported: reported(5, candidate('rejected', 'other')) }, 'working'],
     ['it is there', { ...twin, convergedGeneration: 5 }, 'there'],
     ['it is there, issued again', { ...twin, desiredGeneration: 9, convergedGeneration: 9 }, 'there'],
     ['somebody deployed since', { ...twin, desiredRelease: '' }, 'overtaken'],
