@@ -9,7 +9,7 @@ export class BlobTurns {
    * @param signal ends the waiting; what the task does about it is its own
    */
   run<T>(digests: readonly Digest[], signal: AbortSignal, task: () => Promise<T>): Promise<T> {
-    const before = Promise.all(digests.map((digest) => this.last.get(digest)));
+    const before = Promise.all(digests.map((digest) => this.last.get(digest) ?? Promise.resolve()));
     const turn = orAborted(before, signal).then(task);
     // Those behind go on after a failure, but not before those in front: the caller of the failed task gets the error.
     const over = turn.catch(() => undefined).then(() => before);
