@@ -15,8 +15,12 @@ export interface SigningKey {
 
 const publicKeyPattern = /^[A-Za-z0-9_-]{43}$/;
 
+/** Its public key begins with no "-": people pass it as an argument, where that is an option. */
 export function generateSigningKey(): SigningKey {
-  return fromPrivate(generateKeyPairSync('ed25519').privateKey);
+  for (;;) {
+    const key = fromPrivate(generateKeyPairSync('ed25519').privateKey);
+    if (!key.publicKey.startsWith('-')) return key;
+  }
 }
 
 /** PKCS #8. The result is a secret: store it with mode 0600 and never log it. */

@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import { ownPort } from '#test/support/own-port.js';
 import { sandboxAspects, type SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import { until } from '../support/agent/fake-cloud.js';
 import { archivePath, debianPackage, hasArchives, unpack } from '../support/installed/archives.js';
@@ -66,7 +66,7 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
 
     beforeAll(async () => {
       root = await EmptyRoot.make();
-      port = (await freePort(0)).port;
+      port = await ownPort();
       unpacked = `/${unpack(device, root.folder)}`;
     });
     afterAll(() => root.remove());
@@ -132,8 +132,8 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
 
     beforeAll(async () => {
       machine = await BootedMachine.make();
-      port = (await freePort(0)).port;
-      apiPort = (await freePort(0)).port;
+      port = await ownPort();
+      apiPort = await ownPort();
       for (const archive of [device, cloud]) {
         const folder = unpack(archive, join(machine.root, 'srv'));
         execFileSync(join(machine.root, 'srv', folder, 'install.sh'), ['--root', machine.root]);

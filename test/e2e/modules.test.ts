@@ -4,12 +4,13 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { connectAsync } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort } from '#cloud/quickstart/free-port.js';
+import type { AlertNotice } from '#cloud/alerts/alert-notice.js';
 import type { Daemon } from '#cloud/quickstart/program.js';
 import { openTerminal, type PageBlock, printedPattern, readPage, type Terminal } from '../support/doc-page.js';
 import { outsideTool } from '../support/outside-tool.js';
 import { ownPort } from '../support/own-port.js';
 import { pictureModel, textModel } from '../support/new-models.js';
+import { WebhookReceiver } from '../support/webhook-receiver.js';
 import { repository, World } from '../support/world.js';
 
 const modules = join(repository, 'modules');
@@ -20,15 +21,24 @@ let world: World;
 let port: number;
 let mqttPort: number;
 let agent: Daemon;
+let webhook: WebhookReceiver<AlertNotice>;
 beforeAll(async () => {
   mqttPort = await ownPort();
-  world = await World.create({ agents: { FLOTILLA_AGENT_MQTT_PORT: String(mqttPort) } });
-  port = (await freePort(0)).port;
+  webhook = await WebhookReceiver.open();
+  world = await World.create({
+    agents: { FLOTILLA_AGENT_MQTT_PORT: String(mqttPort) },
+    cloud: () => ({ FLOTILLA_ALERTS_DESTINATIONS_FILE: join(world.folder, 'destinations.yaml') }),
+  });
+  await writeFile(join(world.folder, 'destinations.yaml'), webhook.destinations, { mode: 0o600 });
+  port = await ownPort();
   await world.open();
   await world.enrol('cam-1');
   agent = await world.startAgent('cam-1', port);
 });
-afterAll(() => world.close());
+afterAll(async () => {
+  await world.close();
+  webhook.close();
+});
 
 const fixture = (module: string, file: string): string => join(modules, module, 'fixtures', file);
 
@@ -69,7 +79,11 @@ describe('modules that ship, by the commands of their READMEs, on a built agent'
     );
   });
 
-  it('machine-anomaly turns raw readings of a worn bearing, published at the site, into one event in the cloud', async () => {
+  it('machine-anomaly turns raw readings of a worn bearing, published at the site, into one event in the cloud and one call of a webhook', async () => {
+    const rules = join(world.folder, 'rules.yaml');
+    const rule = 'name: machines, event: module.output, module: machine-anomaly, by: device, over: 1h, notify: [ops]';
+    await writeFile(rules, `rules: [{ ${rule} }]\n`);
+    await world.flotilla('alert', 'apply', '-f', rules);
     const publish = outsideTool('mosquitto_pub');
     const at = ['-h', '127.0.0.1', '-p', String(mqttPort), '-q', '1', '-t', 'plant/fan-1/vibration'];
     const reading = fixture('machine-anomaly', 'bearing.json');
@@ -79,6 +93,8 @@ describe('modules that ship, by the commands of their READMEs, on a built agent'
       return events.match(/^.*machine-anomaly.*fan-1.*raised.*$/gm) ?? undefined;
     });
     expect(told).toEqual([expect.stringContaining('kurtosis') as string]);
+    await agent.until('and calling the webhook', 20_000, async () => (webhook.notices.length > 0 ? true : undefined));
+    expect(webhook.notices).toMatchObject([{ type: 'alert.fired', rule: 'machines', subject: 'cam-1', value: 1 }]);
   });
 
   it('voice-activity marks the sentences of a recording in its folder, and of a microphone on a topic', async () => {
@@ -147,7 +163,7 @@ describe('the page "write your own module"', () => {
     const start = `#!/bin/sh\nexec '${process.execPath}' '${program}' "$@"\n`;
     await writeFile(join(programs, 'flotilla'), start, { mode: 0o755 });
     const env = { ...world.operator, PATH: `${programs}:${process.env['PATH'] ?? ''}` };
-    const serve = String((await freePort(0)).port);
+    const serve = String(await ownPort());
     const state = join(world.folder, 'cam-1');
     terminal = openTerminal(repository, env, {
       // First: the others put paths in that begin so.

@@ -1,7 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { freePort } from '#cloud/quickstart/free-port.js';
 import type { Daemon } from '#cloud/quickstart/program.js';
 import { openTerminal, type PageBlock, printedPattern, readPage, type Terminal } from '../support/doc-page.js';
 import { hasOutsideTools } from '../support/outside-tool.js';
@@ -19,7 +18,7 @@ let terminal: Terminal;
 beforeAll(async () => {
   const mqttPort = String(await ownPort());
   world = await World.create({ agents: { FLOTILLA_AGENT_MQTT_PORT: mqttPort } });
-  const port = (await freePort(0)).port;
+  const port = await ownPort();
   await world.open();
   await world.enrol('cam-1');
   agent = await world.startAgent('cam-1', port);

@@ -1,11 +1,10 @@
 import { cp, readFile, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AlertNotice } from '#cloud/alerts/alert-notice.js';
 import type { SeriesBody, TelemetryBody } from '#cloud/http/schemas/telemetry.js';
 import { ownPort } from '#test/support/own-port.js';
+import { WebhookReceiver } from '#test/support/webhook-receiver.js';
 import { repository, World } from '../support/world.js';
 
 const rules = `rules:
@@ -31,38 +30,22 @@ telemetry:
 
 describe('what a device measures', () => {
   let world: World;
-  let receiver: Server;
-  const notices: AlertNotice[] = [];
+  let receiver: WebhookReceiver<AlertNotice>;
   beforeAll(async () => {
-    receiver = createServer((request, response) => {
-      let body = '';
-      request.setEncoding('utf8').on('data', (piece: string) => {
-        body += piece;
-      });
-      request.on('end', () => {
-        notices.push(JSON.parse(body) as AlertNotice);
-        response.end();
-      });
-    });
-    await new Promise<void>((resolve) => receiver.listen(0, '127.0.0.1', resolve));
+    receiver = await WebhookReceiver.open();
     world = await World.create({
       cloud: () => ({
         FLOTILLA_ALERTS_DESTINATIONS_FILE: join(world.folder, 'destinations.yaml'),
         FLOTILLA_ALERTS_EVERY_SECONDS: '1',
       }),
     });
-    const url = `http://127.0.0.1:${String((receiver.address() as AddressInfo).port)}/`;
-    const secret = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
-    await writeFile(join(world.folder, 'destinations.yaml'), `ops: { url: "${url}", secret: "${secret}" }\n`, {
-      mode: 0o600,
-    });
+    await writeFile(join(world.folder, 'destinations.yaml'), receiver.destinations, { mode: 0o600 });
     await world.open();
     await world.enrol('cam-1');
     await world.startAgent('cam-1', await ownPort());
   });
   afterAll(async () => {
     await world.close();
-    receiver.closeAllConnections();
     receiver.close();
   });
 
@@ -86,9 +69,9 @@ describe('what a device measures', () => {
     for (let n = 0; n < 3; n++) await world.flotilla(...score);
 
     const fired = async (): Promise<string[] | undefined> =>
-      notices.length < 2
+      receiver.notices.length < 2
         ? undefined
-        : notices.map(({ type, rule, subject = '' }) => `${type} ${rule} ${subject}`).sort();
+        : receiver.notices.map(({ type, rule, subject = '' }) => `${type} ${rule} ${subject}`).sort();
     expect(await until('firing', fired)).toEqual(['alert.fired asked cam-1', 'alert.fired staged cam-1']);
     const { modules } = (await world.flotillaJson('telemetry', 'cam-1')) as TelemetryBody;
     expect(modules[0]?.tensors?.map(({ side, name }) => `${side} ${name}`)).toEqual([
@@ -104,8 +87,8 @@ describe('what a device measures', () => {
     await world.cloud?.exited;
     await world.startCloud();
     await world.flotilla('alert', 'test', 'asked');
-    await until('telling of the test', async () => notices.find(({ type }) => type === 'alert.test'));
-    expect(new Set(notices.map(({ id }) => id)).size).toBe(3);
+    await until('telling of the test', async () => receiver.notices.find(({ type }) => type === 'alert.test'));
+    expect(new Set(receiver.notices.map(({ id }) => id)).size).toBe(3);
     const { alerts } = (await world.flotillaJson('alert', 'list')) as { alerts: { rule: string; state: string }[] };
     expect(alerts.map(({ rule, state }) => `${rule} ${state}`)).toEqual(['asked firing', 'staged firing']);
   });

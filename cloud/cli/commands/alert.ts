@@ -40,7 +40,7 @@ A file of rules:
       severity: critical
       notify: [ops]              # a destination of the control plane, beside its log and flotilla events
     - name: anomalies
-      event: machine.alarm       # or machine.*
+      event: module.output       # or module.*
       by: device
       count: 3
       over: 10m
