@@ -127,7 +127,7 @@ describe('a built agent, while versions are tried on it', () => {
     const source = join(folder, name);
     await cp(digits, source, { recursive: true });
     const manifest = await readFile(join(digits, 'module.yaml'), 'utf8');
-    await writeFile(join(source, 'module.yaml'), `${manifest.trimEnd()}\n  ${bound}\n`);
+    await writeFile(join(source, 'module.yaml'), manifest.replace('file: golden.json', `$&\n  ${bound}`));
     const built = await buildModule({ moduleFolder: source, layout, publisher: cloud.publisher, version: 4 });
     deploy(built, watched(0));
     await until('failed', () => candidate()?.state === 'failed', 40_000);

@@ -33,13 +33,17 @@ const host = new HostProcess({
 process.on('message', (message: ToScoringHost, handle: unknown) => {
   host.handle(message, handle).catch(crash);
 });
-process.on('disconnect', () => {
-  host.ownerGone(orphanGraceMs).catch(crash);
-});
+process.on('disconnect', orphaned);
+// It may have ended while this program was loaded.
+if (!process.connected) orphaned();
 // A terminal's Ctrl-C and a service manager's stop reach every process of the group; when this one
 // ends is its owner's to say, whose own end it notices.
 process.on('SIGINT', () => undefined);
 process.on('SIGTERM', () => undefined);
+
+function orphaned(): void {
+  host.ownerGone(orphanGraceMs).catch(crash);
+}
 
 /** A bug. Other workers may be busy, and an ordinary exit would wait for or abort them. */
 function crash(error: unknown): void {

@@ -83,6 +83,8 @@ function main(): void {
   });
   // Without an owner nobody would restart or end this process.
   process.on('disconnect', () => process.exit(0));
+  // Its owner may have ended while this program was loaded.
+  if (!process.connected) process.exit(0);
   // Reach every process of the group; when this one ends is its owner's to say.
   process.on('SIGINT', () => undefined);
   process.on('SIGTERM', () => undefined);
