@@ -98,6 +98,7 @@ describe('a file of alert rules', () => {
       fc.property(text, (any) => {
         expect(refusal(any)).toMatch(/^request.invalid: rules.yaml|^accepted$/);
       }),
+      { examples: [['*a'], ['a: &a {}\nrules: [*a]'], ['['.repeat(20_000)]] },
     );
   });
 });
