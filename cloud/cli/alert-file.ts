@@ -17,7 +17,7 @@ export function parseAlertRules(text: string, file: string): AlertRule[] {
     const line = lineOf(document, lines, path, key);
     return new AppError('request.invalid', `${file}${line === undefined ? '' : ` line ${String(line)}`}: ${message}`);
   };
-  const value = valueOf(document, file);
+  const value = contentOf(document, file);
   const rules = isRecord(value) ? value['rules'] : undefined;
   if (!isRecord(value) || !Array.isArray(rules) || rules.length === 0) {
     throw refuse([], 'it must have "rules:" and a list of rules below it; flotilla alert apply --help shows one');
@@ -46,7 +46,7 @@ function readYaml(text: string, file: string, lineCounter: LineCounter): Documen
   );
 }
 
-function valueOf(document: Document, file: string): unknown {
+function contentOf(document: Document, file: string): unknown {
   try {
     return document.toJS({ maxAliasCount: 0 }) as unknown;
   } catch (error) {
