@@ -2,19 +2,11 @@
 import type { TLSSocket } from 'node:tls';
 import type { WebSocket } from 'ws';
 import type { Transport } from '#shared/platform/mqtt/client-stream.js';
+import { overSocket } from '#shared/platform/mqtt/socket-transport.js';
 
 export function overTls(socket: TLSSocket): Transport {
   socket.setNoDelay(true);
-  return {
-    write: (bytes, done) => void socket.write(bytes, done),
-    pause: () => void socket.pause(),
-    resume: () => void socket.resume(),
-    end: () => void socket.end(),
-    destroy: () => void socket.destroy(),
-    onData: (listener) => void socket.on('data', listener),
-    onClose: (listener) => void socket.once('close', listener).once('end', listener),
-    waitingBytes: () => socket.writableLength,
-  };
+  return overSocket(socket);
 }
 
 /** MQTT bytes in binary messages, of which one may hold parts of packets and several packets. */

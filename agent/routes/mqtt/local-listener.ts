@@ -9,8 +9,9 @@ import { Aedes, type AuthenticateError, type Client } from 'aedes';
 import type { Clock } from '#shared/kernel/clock.js';
 import { messageOf } from '#shared/kernel/errors.js';
 import type { Logger } from '#shared/platform/logger.js';
-import { ClientStream, type StreamLimits, type Transport } from '#shared/platform/mqtt/client-stream.js';
+import { ClientStream, type StreamLimits } from '#shared/platform/mqtt/client-stream.js';
 import { ConnectionCounter, type ConnectionLimits } from '#shared/platform/mqtt/connection-limits.js';
+import { overSocket } from '#shared/platform/mqtt/socket-transport.js';
 import { matchesFilter, maxTopicLevels } from '#shared/protocol/local-topic.js';
 import { isLoopback } from '#shared/scoring/access/access-settings.js';
 import { isAmong } from '#shared/scoring/access/bearer.js';
@@ -139,7 +140,7 @@ export class LocalListener implements TopicBroker {
     });
     socket.setKeepAlive(true, keepAliveMs);
     const limits = { ...streamLimits, maxPacketBytes: this.options.maxPacketBytes };
-    const stream = new ClientStream(overTcp(socket), limits, () => this.options.clock.monotonic());
+    const stream = new ClientStream(overSocket(socket), limits, () => this.options.clock.monotonic());
     stream.on('error', (error) =>
       this.options.logger.debug({ reason: error.message }, 'a local MQTT client was cut off'),
     );
@@ -221,17 +222,4 @@ export class LocalListener implements TopicBroker {
   private digests(): Uint8Array[] {
     return this.options.keyDigests().map((digest) => Buffer.from(digest, 'hex'));
   }
-}
-
-function overTcp(socket: Socket): Transport {
-  return {
-    write: (bytes, done) => void socket.write(bytes, done),
-    pause: () => void socket.pause(),
-    resume: () => void socket.resume(),
-    end: () => void socket.end(),
-    destroy: () => void socket.destroy(),
-    onData: (listener) => void socket.on('data', listener),
-    onClose: (listener) => void socket.once('close', listener).once('end', listener),
-    waitingBytes: () => socket.writableLength,
-  };
 }
