@@ -69,6 +69,7 @@ export class DeviceSession {
   private readonly stopping = new AbortController();
   private loop: Promise<void> | undefined;
   private up = false;
+  private leaving = false;
   private problem: string | undefined;
   private transport = firstTransport;
   /** Of the certificate that the present connection was made with. */
@@ -94,8 +95,9 @@ export class DeviceSession {
 
   /** Says goodbye, so that the last will is not needed. */
   async stop(): Promise<void> {
-    const { client } = this;
-    if (client !== undefined && this.up) {
+    this.leaving = true;
+    // Not only once it is up: that this device is online may be on its way to the broker.
+    if (this.client?.connected) {
       await Promise.race([this.publish('presence', this.presence(false)), this.ports.clock.sleep(goodbyeMs)]);
     }
     this.stopping.abort();
@@ -254,7 +256,7 @@ export class DeviceSession {
     const granted = await client.subscribeAsync(deviceFilters(this.options.address), { qos: 1 });
     const refused = granted.filter(({ qos }) => qos > 1).map(({ topic }) => topic);
     if (refused.length > 0) throw new Error(`the broker refused ${refused.join(', ')}`);
-    return this.publish('presence', this.presence(true));
+    return this.leaving ? false : this.publish('presence', this.presence(true));
   }
 
   private deliver(topicText: string, payload: Buffer): void {

@@ -68,6 +68,8 @@ export class FakeCloud {
   readonly reports: Reported[] = [];
   readonly responses: CommandResponse[] = [];
   readonly presences: Presence[] = [];
+  /** Called as a device subscribes, and as its presence comes: before it is answered. */
+  onMoment: (moment: 'subscribing' | 'presence') => void = () => undefined;
   readonly stored: Record<StreamKind, Batch[]> = { telemetry: [], events: [] };
   readonly gaps: Record<StreamKind, number> = { telemetry: 0, events: 0 };
   readonly denied: string[] = [];
@@ -145,8 +147,10 @@ export class FakeCloud {
       this.denied.push(packet.topic);
       done(new Error('denied'));
     };
-    broker.authorizeSubscribe = (_client, subscription, done) =>
+    broker.authorizeSubscribe = (_client, subscription, done) => {
+      this.onMoment('subscribing');
       done(null, mayDeviceSubscribe(address, subscription.topic) ? subscription : null);
+    };
     broker.on('publish', (packet, client) => this.take(packet, client));
     const server = createTlsServer(
       { ...this.serverTls, ca: this.authorityPem, requestCert: true, rejectUnauthorized: true, noDelay: true },
@@ -230,6 +234,7 @@ export class FakeCloud {
         break;
       case 'presence':
         this.presences.push(message as Presence);
+        this.onMoment('presence');
         break;
       case 'telemetry':
       case 'events':
