@@ -7,9 +7,9 @@ import type { OidcSettings } from './oidc-settings.js';
 
 export type Claims = Readonly<Record<string, unknown>>;
 
-/** @throws AppError `auth.forbidden` where the claims hold no role, or no workspace, that is configured */
+/** @throws AppError `auth.forbidden` where the claims hold no subject, or no role or workspace that is configured */
 export function principalOf(claims: Claims, settings: OidcSettings): Principal {
-  const id = String(claims['sub']);
+  const id = subjectOf(claims);
   return {
     kind: 'oidc',
     id,
@@ -18,6 +18,12 @@ export function principalOf(claims: Claims, settings: OidcSettings): Principal {
     workspace: workspaceOf(claims, settings),
     expiresAtMs: typeof claims['exp'] === 'number' ? claims['exp'] * 1000 : undefined,
   };
+}
+
+/** Who it is stands in the audit log: a login without that is nobody's. */
+function subjectOf({ sub }: Claims): string {
+  if (typeof sub === 'string' && sub !== '') return sub;
+  throw new AppError('auth.forbidden', 'your login names nobody: its claim sub must be a text');
 }
 
 /** The strongest of those that are mapped. */

@@ -123,7 +123,9 @@ describe('claims of a login', () => {
           if (principal) expect(principal.role).toBe('contributor');
         },
       ),
+      { examples: [[{ sub: [{ toString: null }] }], [{ 'realm.roles': ['ops'], w: '*' }]] },
     );
+    expect(() => principalOf({ realm: { roles: ['ops'] }, w: 'plant' }, settings)).toThrow('your login names nobody');
     expect(principalOf({ sub: 's', realm: { roles: ['ops'] }, w: 'plant' }, settings)).toMatchObject({
       workspace: 'plant',
     });
