@@ -2,6 +2,7 @@
 import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
 import type * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
+import { isNestedTooDeep } from '#shared/kernel/nesting.js';
 import { nearest } from '#shared/kernel/names.js';
 import { type AlertRule, eventRuleSchema, metricRuleSchema, ruleProblem } from '#cloud/alerts/alert-rule.js';
 
@@ -35,6 +36,7 @@ export function parseAlertRules(text: string, file: string): AlertRule[] {
 
 function readYaml(text: string, file: string, lineCounter: LineCounter): Document {
   if (Buffer.byteLength(text) > maxBytes) throw new AppError('request.invalid', `${file} is larger than 256 KiB`);
+  if (isNestedTooDeep(text)) throw new AppError('request.invalid', `${file}: it is nested too deep`);
   const document = parseDocument(text, { uniqueKeys: true, stringKeys: true, logLevel: 'silent', lineCounter });
   const [first] = document.errors;
   if (first === undefined) return document;

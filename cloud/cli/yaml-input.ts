@@ -1,6 +1,7 @@
 /** A YAML file that the user names, or standard input: one document, without aliases, of bounded size. */
 import { parseDocument } from 'yaml';
 import { AppError } from '#shared/kernel/errors.js';
+import { isNestedTooDeep } from '#shared/kernel/nesting.js';
 import type { CliIo } from './cli-io.js';
 import { readAll, readTextFile } from './input.js';
 
@@ -16,6 +17,7 @@ export function parseYaml(text: string, where: string): unknown {
   if (Buffer.byteLength(text) > maxYamlBytes) {
     throw new AppError('request.too-large', `${where} is larger than ${String(maxYamlBytes)} bytes`);
   }
+  if (isNestedTooDeep(text)) throw invalid(where, 'it is nested too deep');
   try {
     const document = parseDocument(text, { uniqueKeys: true, stringKeys: true, logLevel: 'silent' });
     const [first] = document.errors;

@@ -1,6 +1,7 @@
 /** Reads `module.yaml`. Strict: an unknown field is an error that names the nearest valid one. */
 import * as z from 'zod';
 import { parseDocument } from 'yaml';
+import { isNestedTooDeep } from '#shared/kernel/nesting.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
@@ -43,6 +44,7 @@ function parseYaml(text: string, where: string): unknown {
   if (Buffer.byteLength(text) > maxManifestBytes) {
     throw invalid(where, `larger than ${String(maxManifestBytes)} bytes`);
   }
+  if (isNestedTooDeep(text)) throw invalid(where, 'nested too deep');
   try {
     const document = parseDocument(text, { uniqueKeys: true, stringKeys: true, logLevel: 'silent' });
     const [first] = document.errors;
