@@ -1,10 +1,11 @@
 /** A file of alert rules: YAML. What is wrong with it is told with its line, and an unknown name with the nearest. */
-import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
+import { isMap, isNode, isScalar, type LineCounter, type Document } from 'yaml';
 import type * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
-import { isNestedTooDeep } from '#shared/kernel/nesting.js';
 import { nearest } from '#shared/kernel/names.js';
+import { readStrictYaml, type StrictYaml } from '#shared/package/strict-yaml.js';
 import { type AlertRule, eventRuleSchema, metricRuleSchema, ruleProblem } from '#cloud/alerts/alert-rule.js';
+import { isMapping } from './yaml-fields.js';
 
 const maxBytes = 256 * 1024;
 
@@ -12,15 +13,13 @@ type Path = readonly (string | number)[];
 
 /** @throws AppError `request.invalid` */
 export function parseAlertRules(text: string, file: string): AlertRule[] {
-  const lines = new LineCounter();
-  const document = readYaml(text, file, lines);
+  const { value, document, lines } = readYaml(text, file);
   const refuse = (path: Path, message: string, key?: string): AppError => {
     const line = lineOf(document, lines, path, key);
     return new AppError('request.invalid', `${file}${line === undefined ? '' : ` line ${String(line)}`}: ${message}`);
   };
-  const value = contentOf(document, file);
-  const rules = isRecord(value) ? value['rules'] : undefined;
-  if (!isRecord(value) || !Array.isArray(rules) || rules.length === 0) {
+  const rules = isMapping(value) ? value['rules'] : undefined;
+  if (!isMapping(value) || !Array.isArray(rules) || rules.length === 0) {
     throw refuse([], 'it must have "rules:" and a list of rules below it; flotilla alert apply --help shows one');
   }
   const other = Object.keys(value).find((key) => key !== 'rules');
@@ -34,27 +33,12 @@ export function parseAlertRules(text: string, file: string): AlertRule[] {
   });
 }
 
-function readYaml(text: string, file: string, lineCounter: LineCounter): Document {
+function readYaml(text: string, file: string): StrictYaml {
   if (Buffer.byteLength(text) > maxBytes) throw new AppError('request.invalid', `${file} is larger than 256 KiB`);
-  if (isNestedTooDeep(text)) throw new AppError('request.invalid', `${file}: it is nested too deep`);
-  const document = parseDocument(text, { uniqueKeys: true, stringKeys: true, logLevel: 'silent', lineCounter });
-  const [first] = document.errors;
-  if (first === undefined) return document;
-  const line = first.linePos?.[0].line;
-  const what = first.message.split('\n', 1)[0]?.replace(/ at line \d+, column \d+:?$/, '') ?? '';
-  throw new AppError(
-    'request.invalid',
-    `${file}${line === undefined ? '' : ` line ${String(line)}`}: not YAML: ${what}`,
-  );
-}
-
-function contentOf(document: Document, file: string): unknown {
-  try {
-    return document.toJS({ maxAliasCount: 0 }) as unknown;
-  } catch (error) {
-    // The library throws on aliases and, by recursion, on very deep nesting.
-    throw new AppError('request.invalid', `${file}: it has aliases, or is nested too deep`, { cause: error });
-  }
+  return readStrictYaml(text, ({ what, line, cause }) => {
+    const at = line === undefined ? '' : ` line ${String(line)}`;
+    return new AppError('request.invalid', `${file}${at}: not YAML: ${what}`, { cause });
+  });
 }
 
 function checkRule(
@@ -62,7 +46,7 @@ function checkRule(
   path: Path,
   refuse: (path: Path, message: string, key?: string) => AppError,
 ): AlertRule {
-  if (!isRecord(value)) throw refuse(path, 'a rule is a mapping with a name, and a metric or an event');
+  if (!isMapping(value)) throw refuse(path, 'a rule is a mapping with a name, and a metric or an event');
   const [ofMetric, ofEvent] = [Object.hasOwn(value, 'metric'), Object.hasOwn(value, 'event')];
   if (ofMetric && ofEvent) throw refuse(path, 'a rule has a "metric" or an "event", not both', 'event');
   const schema = ofEvent ? eventRuleSchema : metricRuleSchema;
@@ -107,8 +91,4 @@ function lineOf(document: Document, lines: LineCounter, path: Path, key?: string
 
 function keyNode(map: { readonly items: readonly { readonly key: unknown }[] }, key: string): unknown {
   return map.items.find((pair) => isScalar(pair.key) && pair.key.value === key)?.key;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,9 +1,10 @@
 /** What `flotilla deploy` says of routes: by flags, or in a file, checked as the server will. */
 import { readFile } from 'node:fs/promises';
-import { parse } from 'yaml';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
+import { readStrictYaml } from '#shared/package/strict-yaml.js';
 import { checkMessage } from '#shared/protocol/decode.js';
 import { type RouteOverrides, routeOverridesSchema } from '#shared/protocol/route.js';
+import { isMapping } from './yaml-fields.js';
 
 /**
  * @param texts `name={ from: …, to: … }` in YAML, or `name=off`; above what the file says of the same name
@@ -27,20 +28,15 @@ async function fromFile(file: string): Promise<Record<string, unknown>> {
     throw invalid('--routes', `cannot read ${file}: ${messageOf(error)}`);
   });
   const routes = yamlOf('--routes', text);
-  if (typeof routes !== 'object' || routes === null || Array.isArray(routes)) {
-    throw invalid('--routes', `${file} must be a map of routes by name`);
-  }
-  return Object.fromEntries(
-    Object.entries(routes).map(([name, route]) => [name, route === 'off' ? null : (route as unknown)]),
-  );
+  if (!isMapping(routes)) throw invalid('--routes', `${file} must be a map of routes by name`);
+  return Object.fromEntries(Object.entries(routes).map(([name, route]) => [name, route === 'off' ? null : route]));
 }
 
 function yamlOf(flag: string, text: string): unknown {
-  try {
-    return parse(text, { maxAliasCount: 0, logLevel: 'silent' }) as unknown;
-  } catch (error) {
-    throw invalid(flag, `not YAML: ${messageOf(error).split('\n', 1)[0] ?? ''}`);
-  }
+  return readStrictYaml(text, ({ what, line }) => {
+    const at = line === undefined ? '' : ` at line ${String(line)}`;
+    return invalid(flag, `not YAML: ${what}${at}`);
+  }).value;
 }
 
 function invalid(flag: string, what: string): AppError {

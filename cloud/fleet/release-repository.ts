@@ -6,6 +6,7 @@ import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import { restartPolicySchema, settingsSchema, updatePolicySchema } from '#shared/protocol/desired.js';
 import type { ReleaseContents } from '#cloud/http/schemas/releases.js';
 import { newestFirst, type Page, type PageRequest, versionKey } from '#cloud/store/page.js';
+import { livingVersions } from '#cloud/store/living-versions.js';
 import { nextVersion } from '#cloud/store/next-version.js';
 import type { ReleaseTable } from '#cloud/store/tables.js';
 import type { ControlStore, ControlTransaction } from '#cloud/store/control-database.js';
@@ -102,7 +103,7 @@ export class ReleaseRepository {
       .where('deletedAt', 'is', null)
       .executeTakeFirst();
     if (row) return withModules(this.db, row);
-    throw notFound(workspace, named, await this.versions(workspace, named.name));
+    throw notFound(workspace, named, await livingVersions(this.db, 'releases', workspace, named.name));
   }
 
   /** @throws AppError `release.in-use` while a device has it, `release.not-found` */
@@ -154,18 +155,6 @@ export class ReleaseRepository {
         .where((where) => where.and(of))
         .execute();
     });
-  }
-
-  private async versions(workspace: string, name: string): Promise<number[]> {
-    const rows = await this.db
-      .selectFrom('releases')
-      .select('version')
-      .where('workspace', '=', workspace)
-      .where('name', '=', name)
-      .where('deletedAt', 'is', null)
-      .orderBy('version')
-      .execute();
-    return rows.map(({ version }) => version);
   }
 }
 

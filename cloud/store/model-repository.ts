@@ -8,6 +8,7 @@ import { mediaTypes } from '#shared/package/media-types.js';
 import type { SignatureBody } from '#cloud/http/schemas/models.js';
 import { missingBlobs } from './blob-repository.js';
 import type { ControlStore, ControlTransaction } from './control-database.js';
+import { livingVersions } from './living-versions.js';
 import { nextVersion } from './next-version.js';
 import { newestFirst, type Page, type PageRequest, versionKey } from './page.js';
 import { applyTagPatch, type TagPatch } from './tag-patch.js';
@@ -106,17 +107,9 @@ export class ModelRepository {
     return row === undefined ? undefined : this.withFiles(row);
   }
 
-  /** Versions of a name that are not deleted, ascending; for messages. */
-  async versions(workspace: string, name: string): Promise<readonly number[]> {
-    const rows = await this.db
-      .selectFrom('models')
-      .select('version')
-      .where('workspace', '=', workspace)
-      .where('name', '=', name)
-      .where('deletedAt', 'is', null)
-      .orderBy('version')
-      .execute();
-    return rows.map((row) => row.version);
+  /** Those that are not deleted. */
+  versions(workspace: string, name: string): Promise<readonly number[]> {
+    return livingVersions(this.db, 'models', workspace, name);
   }
 
   /** Newest first. */

@@ -10,6 +10,6 @@ export function isNestedTooDeep(text: string, most = 200): boolean {
     else if ((letter === ']' || letter === '}') && depth > 0) depth -= 1;
     if (depth > most) return true;
   }
-  // Levels of one line without brackets: "- - - a" and "? ? ? a".
+  // Levels without brackets, in one line or over several: "- - - a" and "? ? ? a".
   return new RegExp(`(?:[-?:]\\s+){${String(most)}}`).test(text);
 }

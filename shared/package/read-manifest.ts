@@ -1,12 +1,11 @@
 /** Reads `module.yaml`. Strict: an unknown field is an error that names the nearest valid one. */
 import * as z from 'zod';
-import { parseDocument } from 'yaml';
-import { isNestedTooDeep } from '#shared/kernel/nesting.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import { decodeJson } from '#shared/protocol/decode.js';
 import { moduleRoutes, ownRouteProblems } from './routes/check-routes.js';
+import { readStrictYaml } from './strict-yaml.js';
 import { moduleManifestSchema, notYetFields, notYetFlavors, type ModuleManifest } from './module-manifest.js';
 
 export const maxManifestBytes = 64 * 1024;
@@ -44,19 +43,10 @@ function parseYaml(text: string, where: string): unknown {
   if (Buffer.byteLength(text) > maxManifestBytes) {
     throw invalid(where, `larger than ${String(maxManifestBytes)} bytes`);
   }
-  if (isNestedTooDeep(text)) throw invalid(where, 'nested too deep');
-  try {
-    const document = parseDocument(text, { uniqueKeys: true, stringKeys: true, logLevel: 'silent' });
-    const [first] = document.errors;
-    if (first !== undefined) throw invalid(where, `not YAML: ${first.message.split('\n', 1)[0] ?? ''}`);
-    return document.toJS({ maxAliasCount: 0 }) as unknown;
-  } catch (error) {
-    if (error instanceof AppError) throw error;
-    // The library throws on aliases beyond the limit and, by recursion, on very deep nesting.
-    throw new AppError('module.invalid', `${where}: not YAML that a manifest may hold (aliases, or too deep)`, {
-      cause: error,
-    });
-  }
+  return readStrictYaml(text, ({ what, line, cause }) => {
+    const at = line === undefined ? '' : ` at line ${String(line)}`;
+    return new AppError('module.invalid', `${where}: not YAML: ${what}${at}`, { cause });
+  }).value;
 }
 
 function refuseNotYet(value: unknown, where: string): void {

@@ -19,6 +19,7 @@ import {
   stat,
 } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { isThere } from '#shared/platform/is-there.js';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Digest } from '#shared/protocol/primitives.js';
 import { diskError, errno, syncFolder } from '#shared/platform/atomic-file.js';
@@ -44,7 +45,7 @@ export interface UnpackInput {
 export async function unpackImage(input: UnpackInput): Promise<{ manifest: ModuleManifest }> {
   const module = await readModule(input);
   try {
-    if (await exists(input.target)) return { manifest: module };
+    if (await isThere(input.target)) return { manifest: module };
     // One name, so that what a kill left behind is cleared away by the next attempt.
     const staging = `${input.target}.unpacking`;
     await rm(staging, { recursive: true, force: true });
@@ -145,14 +146,4 @@ async function syncFolders(folder: string): Promise<void> {
     if (entry.isDirectory()) await syncFolders(join(folder, entry.name));
   }
   await syncFolder(folder);
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch (error) {
-    if (errno(error) === 'ENOENT') return false;
-    throw error;
-  }
 }

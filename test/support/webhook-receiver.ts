@@ -25,11 +25,14 @@ export class WebhookReceiver<Notice> {
     return receiver;
   }
 
+  get url(): string {
+    return `http://127.0.0.1:${String((this.server.address() as AddressInfo).port)}/`;
+  }
+
   /** The file of destinations that names it `ops`. */
   get destinations(): string {
-    const { port } = this.server.address() as AddressInfo;
     const secret = `whsec_${Buffer.alloc(32, 1).toString('base64')}`;
-    return `ops: { url: "http://127.0.0.1:${String(port)}/", secret: "${secret}" }\n`;
+    return `ops: { url: "${this.url}", secret: "${secret}" }\n`;
   }
 
   close(): void {

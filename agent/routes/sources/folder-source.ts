@@ -12,6 +12,7 @@ import { join, relative, sep } from 'node:path';
 import type { Clock } from '#shared/kernel/clock.js';
 import { messageOf } from '#shared/kernel/errors.js';
 import { diskError, errno } from '#shared/platform/atomic-file.js';
+import { isThere } from '#shared/platform/is-there.js';
 import { type LossReason, RouteFault, type RouteItem } from '../payload.js';
 import { matcherOf } from './name-pattern.js';
 import type { Source, SourcePorts } from './source.js';
@@ -214,14 +215,4 @@ async function moveTo(folder: string, name: string, where: 'done' | 'failed'): P
     return;
   }
   throw new RouteFault('failed', `${target} holds too many files named ${name}`);
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch (error) {
-    if (errno(error) === 'ENOENT') return false;
-    throw error;
-  }
 }
