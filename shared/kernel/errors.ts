@@ -123,6 +123,7 @@ export const errorRegistry = {
   'golden.too-slow': { status: 422, retry: 'later', exit: 1 },
   'golden.too-large': { status: 422, retry: 'later', exit: 1 },
   'probation.failed': { status: 422, retry: 'never', exit: 1 },
+  'shadow.failed': { status: 422, retry: 'never', exit: 1 },
   // The machine beneath
   'disk.full': { status: 507, retry: 'changed', exit: 7 },
   'disk.failed': { status: 500, retry: 'changed', exit: 7 },
