@@ -137,7 +137,12 @@ export class ShadowHosts {
   /** Resident memory of their scoring hosts. */
   async rssBytes(): Promise<number> {
     const sizes = await Promise.all(
-      [...this.shadows.values()].map(({ set }) => set.stats().then(({ rssBytes }) => rssBytes, () => 0)),
+      [...this.shadows.values()].map(({ set }) =>
+        set.stats().then(
+          ({ rssBytes }) => rssBytes,
+          () => 0,
+        ),
+      ),
     );
     return sizes.reduce((sum, size) => sum + size, 0);
   }

@@ -19,7 +19,10 @@ export class ShadowTally {
   /** @returns whether this said anything new */
   add(stats: OutsideStats): boolean {
     for (const name of counted) this.counts[name] += stats[name];
-    for (const [into, encoded] of [[this.live, stats.liveLatencyMs] as const, [this.shadow, stats.shadowLatencyMs] as const])
+    for (const [into, encoded] of [
+      [this.live, stats.liveLatencyMs] as const,
+      [this.shadow, stats.shadowLatencyMs] as const,
+    ])
       mergeSketch(into, decodeSketch(encoded) ?? emptySketch());
     return counted.some((name) => stats[name] > 0);
   }

@@ -27,7 +27,9 @@ export class RejectionLog {
   /** By track. */
   of(generation: number): Readonly<Record<string, Rejection>> {
     if (this.current.generation !== generation) return {};
-    const shadows = Object.entries(this.current.shadows ?? {}).map(([name, one]) => [shadowTrackOf(name), one] as const);
+    const shadows = Object.entries(this.current.shadows ?? {}).map(
+      ([name, one]) => [shadowTrackOf(name), one] as const,
+    );
     return { ...this.current.modules, ...Object.fromEntries(shadows) };
   }
 

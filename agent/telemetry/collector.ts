@@ -59,8 +59,7 @@ export class Collector {
   /** The last counts of a host that was replaced: a batch of their own, since a batch names one version a module. */
   async addLast(modules: ModuleStats): Promise<void> {
     const saysNothing = modules.every(
-      ({ requests, errors, mirrored }) =>
-        requests === 0 && Object.keys(errors).length === 0 && mirrored === undefined,
+      ({ requests, errors, mirrored }) => requests === 0 && Object.keys(errors).length === 0 && mirrored === undefined,
     );
     if (saysNothing) return;
     await this.spool(modules, undefined, this.ports.clock.monotonic() - this.lastAt);

@@ -46,7 +46,8 @@ const moduleTrafficSchema = z
     shadow: shadowSchema.optional(),
   })
   .refine(
-    ({ weights, shadow }) => shadow === undefined || shadow.at !== undefined || (weights[String(shadow.version)] ?? 0) === 0,
+    ({ weights, shadow }) =>
+      shadow === undefined || shadow.at !== undefined || (weights[String(shadow.version)] ?? 0) === 0,
     'the shadow version must not answer live requests too: give it no weight',
   );
 export type ModuleTraffic = z.infer<typeof moduleTrafficSchema>;

@@ -2,7 +2,13 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Desired } from '#shared/protocol/desired.js';
 import { wantedShadows } from '#agent/reconcile/shadows.js';
-import { desiredOf, type Fate, moduleNumber, SimulatedDevice, withShadow } from '#test/support/agent/reconcile-builders.js';
+import {
+  desiredOf,
+  type Fate,
+  moduleNumber,
+  SimulatedDevice,
+  withShadow,
+} from '#test/support/agent/reconcile-builders.js';
 
 const module = fc.tuple(fc.integer({ min: 1, max: 3 }), fc.option(fc.integer({ min: 1, max: 4 })));
 const history = fc
@@ -20,13 +26,11 @@ const history = fc
       ),
     ),
   );
-const fates = fc
-  .array(fc.constantFrom<Fate>('good', 'flaky', 'rejected', 'dies'), { minLength: 4, maxLength: 4 })
-  .map(
-    (list) =>
-      (digest: string): Fate =>
-        list[Number(digest.slice(-1)) - 1] ?? 'good',
-  );
+const fates = fc.array(fc.constantFrom<Fate>('good', 'flaky', 'rejected', 'dies'), { minLength: 4, maxLength: 4 }).map(
+  (list) =>
+    (digest: string): Fate =>
+      list[Number(digest.slice(-1)) - 1] ?? 'good',
+);
 
 function follow(documents: readonly Desired[], fateOf: (digest: string) => Fate, steps: readonly number[]) {
   const device = new SimulatedDevice(fateOf);

@@ -1,7 +1,13 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { shadowTrackOf } from '#agent/reconcile/shadows.js';
 import { versionKeyOf } from '#agent/reconcile/observed.js';
-import { desiredOf, type Fate, moduleNumber, SimulatedDevice, withShadow } from '#test/support/agent/reconcile-builders.js';
+import {
+  desiredOf,
+  type Fate,
+  moduleNumber,
+  SimulatedDevice,
+  withShadow,
+} from '#test/support/agent/reconcile-builders.js';
 
 const key = (number: number): string => versionKeyOf(moduleNumber(number));
 const track = shadowTrackOf('digits');

@@ -108,7 +108,10 @@ describe('a shadow', () => {
   it('takes the share of requests that its rate says', () => {
     const draws = [0.1, 0.3, 0.49, 0.5, 0.9];
     const shadow = shadowOf({ rate: 0.5 }, { random: () => draws.shift() ?? 1 });
-    const sampled = Array.from({ length: 5 }, () => shadow.sample(1, signature, () => async () => answer) !== undefined);
+    const sampled = Array.from(
+      { length: 5 },
+      () => shadow.sample(1, signature, () => async () => answer) !== undefined,
+    );
     expect(sampled).toEqual([true, true, true, false, false]);
   });
 
