@@ -165,8 +165,8 @@ export class Shadow {
       answer = await copy.ask(target);
     } catch (error) {
       const { code } = toProblem(error);
-      // It has no room, or is being started again: nothing is learned of its answers.
-      const missed = code === 'score.overloaded' || code === 'score.not-ready';
+      // It has no room, or its own processes are being started again: nothing is learned of its answers.
+      const missed = code === 'score.overloaded' || (code === 'score.not-ready' && !('signature' in target));
       this.count((counts) => (missed ? counts.drop() : counts.shadowFailed()));
       return;
     }
