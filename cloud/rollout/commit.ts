@@ -12,6 +12,7 @@ import type { Twin } from '#cloud/fleet/twin.js';
 import { afterAssignment, afterTransition } from './apply.js';
 import { GateRepository } from './gates/gate-repository.js';
 import { withOutcome } from './judge.js';
+import type { ShadowPhase } from './shadow/shadow-phase.js';
 import type { Plan } from './plan.js';
 import { type Assignment, isFinal, type Outcome } from './rollout-model.js';
 import { type LoadedDevice, type Previous, RolloutDevices } from './rollout-devices.js';
@@ -43,6 +44,7 @@ export interface CommitInput {
   readonly release: ReleaseDeployment | undefined;
   readonly devices: readonly LoadedDevice[];
   readonly plan: Plan;
+  readonly shadows: Pick<ShadowPhase, 'beginWithin'>;
   readonly now: number;
 }
 
@@ -73,13 +75,18 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
       const entry = await ask(transaction, twin, input, assignment);
       if (entry !== undefined) entries.push(entry);
     }
+    const beginning = plan.shadowing.slice(0, askedAtOnce);
+    for (const device of beginning) {
+      const entry = await beginShadow(transaction, input, device);
+      if (entry !== undefined) entries.push(entry);
+    }
     if (plan.gates.length > 0) {
       await new GateRepository(transaction).store(stored, stored.rollout.wave, at, plan.gates);
     }
     if (plan.transition) entries.push({ at, ...describeTransition(plan.transition) });
     for (const entry of entries) await rollouts.note(stored, entry);
     if (isFinal(rollout.state)) await rows.claim(stored, false);
-    return { entries, asked: asked.length > 0 };
+    return { entries, asked: asked.length + beginning.length > 0 };
   });
 }
 
@@ -121,6 +128,22 @@ async function ask(
     ...{ at: toInstant(now), kind: outcome.standing, device },
     text: `asked for ${what}, generation ${String(generation)}${outcome.attempts > 1 && action === 'deploy' ? `, attempt ${String(outcome.attempts)}` : ''}`,
   };
+}
+
+async function beginShadow(
+  transaction: Database,
+  { stored, release, shadows, now }: CommitInput,
+  device: string,
+): Promise<HistoryEntry | undefined> {
+  try {
+    const generation = await shadows.beginWithin(transaction, stored, release?.modules ?? [], device, now);
+    if (generation === undefined) return undefined;
+    const text = `runs ${stored.release} beside what answers, generation ${String(generation)}`;
+    return { at: toInstant(now), kind: 'shadowing', device, text };
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    throw new CannotAsk({ device, action: 'deploy' }, { code: error.code, message: error.message });
+  }
 }
 
 async function currentOf(

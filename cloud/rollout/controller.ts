@@ -13,6 +13,7 @@ import type { Twin } from '#cloud/fleet/twin.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { GateVerdict } from './gates/gate-model.js';
 import type { GateWatch } from './gates/gate-watch.js';
+import type { ShadowPhase } from './shadow/shadow-phase.js';
 import { CannotAsk, commitStep, failureOf } from './commit.js';
 import { type Plan, planRollout } from './plan.js';
 import type { Joiner } from './rollout-model.js';
@@ -24,6 +25,7 @@ export interface ControllerOptions {
   readonly releases: Pick<ReleaseRepository, 'require'>;
   readonly twin: Twin;
   readonly gates: GateWatch;
+  readonly shadows: ShadowPhase;
   readonly live: LiveEvents;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -94,10 +96,12 @@ export class RolloutController {
     const members = follows
       ? new Set((await matchingDevices(db, workspace, query).select('devices.name').execute()).map(({ name }) => name))
       : undefined;
-    const devices = await new RolloutDevices(db).load(stored, stored.release, members, this.awayFrom);
-    const joiners = members === undefined ? [] : await this.joinersOf(stored, members, devices);
+    const loaded = await new RolloutDevices(db).load(stored, stored.release, members, this.awayFrom);
+    const joiners = members === undefined ? [] : await this.joinersOf(stored, members, loaded);
     const gates = await this.options.gates.verdicts(stored);
-    return { devices, gates, plan: planRollout({ rollout, policy, devices, joiners, gates, now: clock.now() }) };
+    const { devices, verdicts: shadows } = await this.options.shadows.look(stored, loaded);
+    const plan = planRollout({ rollout, policy, devices, joiners, gates, shadows, now: clock.now() });
+    return { devices, gates: shadows ?? gates, plan };
   }
 
   private async run(): Promise<void> {
@@ -113,12 +117,13 @@ export class RolloutController {
         logger.error({ err: error, ...address }, 'a rollout could not be carried on');
       }
     }
+    if (!this.stopped.signal.aborted && (await this.options.shadows.sweep())) this.options.onCommitted();
     this.sleepUntil(dueAt);
   }
 
   /** @returns when to look again at the latest */
   private async advance(address: RolloutAddress): Promise<number> {
-    const { db, clock, gates } = this.options;
+    const { db, clock, gates, shadows } = this.options;
     for (let step = 0; step < stepsAtOnce && !this.stopped.signal.aborted; step++) {
       const stored = await new RolloutRepository(db).find(address);
       if (stored === undefined || stored.endedAt !== undefined) {
@@ -130,7 +135,7 @@ export class RolloutController {
         const now = clock.now();
         return plan.waiting.reduce(
           (first, { until }) => (until !== undefined && until > now ? Math.min(first, until) : first),
-          now + gates.remainingMs(stored),
+          now + Math.min(gates.remainingMs(stored), shadows.remainingMs(stored)),
         );
       }
       await this.carryOut(stored, plan, devices);
@@ -141,8 +146,9 @@ export class RolloutController {
   private async carryOut(stored: StoredRollout, plan: Plan, devices: readonly LoadedDevice[]): Promise<void> {
     const { db, releases, twin, clock, onCommitted } = this.options;
     const deploys = plan.assignments.some(({ action }) => action === 'deploy');
-    const release = deploys ? await releases.require(stored.workspace, stored.release) : undefined;
-    const input = { stored, release, devices, now: clock.now() };
+    const release =
+      deploys || plan.shadowing.length > 0 ? await releases.require(stored.workspace, stored.release) : undefined;
+    const input = { stored, release, devices, shadows: this.options.shadows, now: clock.now() };
     try {
       const committed = await commitStep(db, twin, { ...input, plan });
       if (committed === undefined) return;
@@ -152,7 +158,15 @@ export class RolloutController {
       if (!(error instanceof CannotAsk)) throw error;
       this.options.logger.warn({ ...error.assignment, reason: messageOf(error) }, 'a device could not be asked');
       const outcomes = [failureOf(error, input.now)];
-      const only: Plan = { outcomes, assignments: [], transition: undefined, waiting: [], joins: [], gates: [] };
+      const only: Plan = {
+        outcomes,
+        assignments: [],
+        transition: undefined,
+        waiting: [],
+        joins: [],
+        shadowing: [],
+        gates: [],
+      };
       const committed = await commitStep(db, twin, { ...input, plan: only });
       this.publish(stored, committed?.entries ?? []);
     }
@@ -199,6 +213,6 @@ export class RolloutController {
   }
 }
 
-function isIdle({ outcomes, assignments, transition, joins }: Plan): boolean {
-  return outcomes.length + assignments.length + joins.length === 0 && transition === undefined;
+function isIdle({ outcomes, assignments, transition, joins, shadowing }: Plan): boolean {
+  return outcomes.length + assignments.length + joins.length + shadowing.length === 0 && transition === undefined;
 }

@@ -12,6 +12,7 @@ import { judgeDevice, withOutcome } from './judge.js';
 import { inOrder } from './order.js';
 import type { GateVerdict } from './gates/gate-model.js';
 import { failedGate, openGate } from './gates/gate-step.js';
+import { afterShadow, failedShadow, isShadowing, toShadow } from './shadow/shadow-step.js';
 import type { RolloutPolicy } from './policy.js';
 import { allowanceByRate } from './rate.js';
 import {
@@ -36,6 +37,8 @@ export interface PlanInput {
   readonly joiners?: readonly Joiner[] | undefined;
   /** What the gates of the policy say of the wave whose turn it is. */
   readonly gates?: readonly GateVerdict[] | undefined;
+  /** What shadows say, where the policy wants them and none has switched yet. */
+  readonly shadows?: readonly GateVerdict[] | undefined;
   readonly now: number;
 }
 
@@ -49,13 +52,16 @@ export interface Plan {
   readonly waiting: readonly Wait[];
   /** Devices that join the last wave. */
   readonly joins: readonly string[];
+  /** Devices that begin to shadow; never while it is paused or at its end. */
+  readonly shadowing: readonly string[];
   /** What the transition rests on. */
   readonly gates: readonly GateVerdict[];
 }
 
 export function planRollout(input: PlanInput): Plan {
   const { rollout, policy, now } = input;
-  if (isFinal(rollout.state)) return { outcomes: [], assignments: [], waiting: [], joins: [], gates: [] };
+  if (isFinal(rollout.state))
+    return { outcomes: [], assignments: [], waiting: [], joins: [], shadowing: [], gates: [] };
   const outcomes = new Map<string, Outcome>();
   const judged = inOrder(rollout.id, input.devices).map((one) => {
     const outcome = judgeDevice(one, rollout, policy, now);
@@ -75,10 +81,12 @@ export function planRollout(input: PlanInput): Plan {
     if (claimedBy === undefined) continue;
     waiting.push({ device, kind: 'claimed', until: totalEndsAt(rollout, policy), detail: claimedBy });
   }
+  const said = isShadowing(input) ? input.shadows : input.gates;
   return {
     outcomes: [...outcomes.values()],
     ...{ assignments: step.assignments, transition: step.transition, waiting, joins },
-    gates: rollout.state === 'running' && step.transition !== undefined ? (input.gates ?? []) : [],
+    shadowing: step.shadowing ?? [],
+    gates: rollout.state === 'running' && step.transition !== undefined ? (said ?? []) : [],
   };
 }
 
@@ -86,11 +94,19 @@ function nextStep(devices: readonly RolloutDevice[], input: PlanInput, joins: re
   const { rollout, policy, now } = input;
   if (rollout.state === 'ending') return planEnding(devices, rollout, policy, now);
   if (rollout.state === 'paused') return { assignments: [] };
-  const stop = overdue(rollout, policy, now) ?? crossedThreshold(devices, rollout, policy) ?? failedGate(input);
+  const stop =
+    overdue(rollout, policy, now) ??
+    crossedThreshold(devices, rollout, policy) ??
+    failedGate(input) ??
+    failedShadow(devices, input);
   if (stop !== undefined) return { assignments: [], transition: stop };
   const isOpen = devices.some(
     ({ standing, wave }) => wave <= rollout.wave && (standing === 'queued' || standing === 'changing'),
   );
+  if (isOpen && isShadowing(input)) {
+    const transition = afterShadow(devices, input);
+    return { assignments: [], transition, shadowing: transition === undefined ? toShadow(devices, input) : [] };
+  }
   if (isOpen) return { assignments: planDeploys(devices, input) };
   return { assignments: [], transition: afterWave(devices, input, joins) };
 }

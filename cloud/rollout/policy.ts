@@ -2,6 +2,8 @@
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import { checkGates, gatesSchema } from './gates/gate-kinds.js';
+import { shadowGates } from './shadow/shadow-verdicts.js';
+import { rolloutShadowSchema } from './shadow/shadow-policy.js';
 import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 
 const daySeconds = 86_400;
@@ -115,7 +117,8 @@ export const rolloutPolicySchema = z.strictObject({
   lateJoiners: z.enum(['follow', 'ignore']).default('follow'),
   /** What must hold of the devices of each wave before the next begins; by name. */
   gates: gatesSchema.optional(),
-  shadow: notBuilt('shadow agreement is'),
+  /** Before the first device switches, those of the first wave run the release beside what answers. */
+  shadow: rolloutShadowSchema.optional(),
   windows: notBuilt('maintenance windows are'),
   freeze: notBuilt('freeze periods are'),
   schedule: notBuilt('schedules are'),
@@ -126,7 +129,9 @@ export type RolloutPolicy = z.output<typeof rolloutPolicySchema>;
 export type RetryClass = keyof RolloutPolicy['retries'];
 
 /** What no schema of a single field says. @throws AppError `request.invalid`, `query.invalid` for the canary's query */
-export function checkPolicy({ waves, gates = {} }: Pick<RolloutPolicy, 'waves' | 'gates'>): void {
+export function checkPolicy({ waves, gates = {}, shadow }: Pick<RolloutPolicy, 'waves' | 'gates' | 'shadow'>): void {
+  const taken = Object.values(shadowGates).find((name) => shadow !== undefined && Object.hasOwn(gates, name));
+  if (taken !== undefined) throw invalid(`gates.${taken}: what shadows say has that name: call this gate otherwise`);
   checkGates(gates);
   let reached = -1;
   for (const [index, wave] of waves.entries()) {

@@ -1,5 +1,6 @@
 /** What a rollout and its devices are, as data. Instants are milliseconds since the epoch. */
 import type { Problem } from './observe.js';
+import type { DeviceShadow } from './shadow/shadow-model.js';
 
 /** Everything but the first three is an end; of these only a rollback leads out. */
 export const rolloutStates = [
@@ -63,6 +64,8 @@ export interface Rollout {
   readonly pausedAt?: number | undefined;
   /** Somebody went on although a threshold was crossed: what had ended before counts no more. */
   readonly acceptedAt?: number | undefined;
+  /** When devices were let switch, where the policy wants shadows before; absent: not yet. */
+  readonly shadowedAt?: number | undefined;
   /** Gates that somebody went on in spite of, in that wave. */
   readonly acceptedGates?: { readonly wave: number; readonly gates: readonly string[] } | undefined;
 }
@@ -112,6 +115,8 @@ export interface RolloutDevice {
   /** Matches the fleet's query now. */
   readonly member: boolean;
   readonly observed: Observation;
+  /** While the shadow phase lasts. */
+  readonly shadow?: DeviceShadow | undefined;
 }
 
 /** A device of the fleet that is not in the rollout yet. */
@@ -136,6 +141,8 @@ export interface Assignment {
 }
 
 export type Transition =
+  /** Devices may switch from now on. */
+  | { readonly kind: 'shadowed'; readonly text: string }
   | { readonly kind: 'advance'; readonly wave: number }
   | { readonly kind: 'pause'; readonly reason: Reason }
   | { readonly kind: 'end'; readonly ending: Ending; readonly reason: Reason }
@@ -146,6 +153,8 @@ export interface Step {
   readonly assignments: readonly Assignment[];
   readonly transition?: Transition | undefined;
   readonly outcomes?: readonly Outcome[] | undefined;
+  /** Devices that begin to shadow. */
+  readonly shadowing?: readonly string[] | undefined;
 }
 
 export const waitKinds = [
@@ -157,6 +166,7 @@ export const waitKinds = [
   'wave',
   'bake',
   'gate',
+  'shadow',
   'approval',
   'paused',
   'claimed',
