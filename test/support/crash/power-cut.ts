@@ -39,6 +39,18 @@ export class PowerCutDisk {
     this.sureNames.set(root, inode);
   }
 
+  /** A file in the root that was there, and sure, before the first change. */
+  had(path: string, data: Buffer): void {
+    const inode: Inode = { ...fileInode(), sure: data, now: data };
+    this.names.set(path, inode);
+    this.sureNames.set(path, inode);
+  }
+
+  /** As it is while nothing is cut: bytes by path. */
+  get files(): ReadonlyMap<string, Buffer> {
+    return new Map([...this.names].flatMap(([path, { isFolder, now }]) => (isFolder ? [] : [[path, now] as const])));
+  }
+
   /** A change that has ended well. */
   take(effect: DiskEffect): void {
     switch (effect.op) {
