@@ -108,7 +108,9 @@ export class AgentKills {
 
   private async killAt(point: string): Promise<ChaosOutcome> {
     const story = await this.begin(numberOf(point));
-    const outcome = await story.tell().catch((error: unknown): ChaosOutcome => ({ failure: `${String(error)}` }));
+    const outcome = await story
+      .tell()
+      .catch((error: unknown): ChaosOutcome => ({ failure: `${String(error)}; the agent said: ${story.agentOutput}` }));
     await story.end();
     return outcome.failure === undefined ? outcome : { ...outcome, failure: `${point}: ${outcome.failure}` };
   }
