@@ -156,8 +156,9 @@ export interface ShadowQuestion {
     readonly device: string;
     /** Epoch milliseconds by the control plane's clock. */
     readonly fromMs: number;
-    /** Of the shadow. */
+    /** Of the shadow, and the word under which it is told. */
     readonly digest: string;
+    readonly tag: string;
   }[];
 }
 

@@ -11,6 +11,7 @@ export function shadowOrders(
   current: readonly DeployedModule[],
   released: readonly ReleasedModule[],
   { percent, compare, modules }: RolloutShadow,
+  tag: string,
 ): Record<string, ShadowOrder> {
   const orders: [string, ShadowOrder][] = [];
   for (const { module, image, settings } of released) {
@@ -20,7 +21,7 @@ export function shadowOrders(
       incumbent.image.digest === image.digest && canonicalJson(incumbent.settings) === canonicalJson(settings);
     if (same) continue;
     const own = Object.hasOwn(modules, module) ? modules[module] : undefined;
-    const rule = shadowRuleSchema.parse({ percent, compare: own ?? compare });
+    const rule = shadowRuleSchema.parse({ percent, compare: own ?? compare, tag });
     orders.push([module, { image: image.digest, settings, rule }]);
   }
   return Object.fromEntries(orders);

@@ -89,7 +89,7 @@ export class ShadowPhase {
     const { workspace, number, policy } = stored;
     if (policy.shadow === undefined) return undefined;
     const current = await new DeploymentRepository(transaction).listCurrentOf({ workspace, device });
-    const orders = shadowOrders(current, released, policy.shadow);
+    const orders = shadowOrders(current, released, policy.shadow, tagOf(stored));
     if (Object.keys(orders).length === 0) return undefined;
     const generation = await this.options.twin.putWithin(transaction, { workspace, device }, orders, number);
     await transaction
@@ -146,7 +146,7 @@ export class ShadowPhase {
     const current = await new DeploymentRepository(db).listCurrent(workspace, names);
     const { shadow } = policy;
     return rows.map(({ device, shadowedAt, reportedJson }) => {
-      const orders = shadowOrders(current.get(device) ?? [], release.modules, shadow);
+      const orders = shadowOrders(current.get(device) ?? [], release.modules, shadow, tagOf(stored));
       const isNothing = Object.keys(orders).length === 0;
       const rejected = rejectedIn(reportedJson, orders);
       return {
@@ -172,13 +172,15 @@ export class ShadowPhase {
     return verdicts;
   }
 
-  private async read({ workspace, policy }: StoredRollout, members: readonly Member[]): Promise<Known['verdicts']> {
+  private async read(stored: StoredRollout, members: readonly Member[]): Promise<Known['verdicts']> {
+    const { workspace, policy } = stored;
+    const tag = tagOf(stored);
     if (policy.shadow === undefined) return undefined;
     const asked = new Map<string, ShadowQuestion['devices'][number][]>();
     for (const { device, askedAt, orders } of members) {
       if (askedAt === undefined) continue;
       for (const [module, { image }] of Object.entries(orders)) {
-        asked.set(module, [...(asked.get(module) ?? []), { device, fromMs: askedAt, digest: image }]);
+        asked.set(module, [...(asked.get(module) ?? []), { device, fromMs: askedAt, digest: image, tag }]);
       }
     }
     const evidence: ShadowEvidence[] = [];
@@ -211,6 +213,11 @@ function rejectedIn(reportedJson: string, orders: Member['orders']): string | un
     return `${module}: ${shadow.reason?.message ?? 'it did not say why'}`;
   }
   return undefined;
+}
+
+/** What another rollout, or a person, had the same version compare, by other rules, is none of its evidence. */
+function tagOf({ number }: StoredRollout): string {
+  return `rollout-${String(number)}`;
 }
 
 function keyOf({ workspace, number }: StoredRollout): string {

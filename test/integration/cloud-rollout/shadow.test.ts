@@ -67,7 +67,10 @@ async function tell(device: string, counts: Partial<ShadowMetrics>, shadowMs = 5
   }
   const none = { compared: 0, agreed: 0, uncompared: 0, liveErrors: 0, shadowErrors: 0, dropped: 0 };
   const latencies = { liveLatencyMs: encodeSketch(live), shadowLatencyMs: encodeSketch(beside) };
-  const metrics = { ...metricsOf([5]), shadow: { digest, version, ...none, ...latencies, ...counts } };
+  const metrics = {
+    ...metricsOf([5]),
+    shadow: { digest, version, tag: 'rollout-2', ...none, ...latencies, ...counts },
+  };
   const said = devices.get(device)?.telemetry(fleet.world.clock.nowMs, { detector: metrics }, system);
   if (said) await telemetry.ingest([said]);
 }
@@ -89,8 +92,9 @@ describe('a rollout with a shadow', () => {
     expect(await fleet.withStanding('queued', 2)).toHaveLength(3);
     expect(await fleet.desired(canary)).toMatchObject({ release: 'vision:1' });
     expect(await details()).toEqual(['gate shadow: disagreement of detector lacks 0 of 100 compared answers']);
-    // Of another version nothing is counted.
+    // Of another version, and of what was asked by somebody else, nothing is counted.
     await tell(canary, { compared: 900, agreed: 900 }, 5, 1);
+    await tell(canary, { compared: 900, agreed: 0, tag: 'rollout-1' });
     await tell(canary, { compared: 31, agreed: 31 });
     expect(await details()).toEqual(['gate shadow: disagreement of detector lacks 31 of 100 compared answers']);
     await fleet.turn();
