@@ -65,12 +65,16 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
   const candidate = candidateOf(name, input);
   const previous = entry(input.previous, name);
   const busy = input.plan.waiting.find((one) => one.kind === 'busy' && one.module === name);
+  const waits = input.plan.waiting.find((one) => one.kind === 'startAfter' && one.module === name);
   return {
     ...(active === undefined ? {} : { active }),
     ...(candidate === undefined ? {} : { candidate }),
     ...(previous === undefined ? {} : { previous: { digest: previous.digest, version: previous.version } }),
     ...(busy?.kind === 'busy'
       ? { busy: { until: wholeSecond(busy.deadline + input.offset), reason: busy.reason } }
+      : {}),
+    ...(waits?.kind === 'startAfter'
+      ? { waitsFor: { modules: [...waits.missing], until: wholeSecond(waits.deadline + input.offset) } }
       : {}),
   };
 }

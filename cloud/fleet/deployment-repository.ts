@@ -31,6 +31,7 @@ export class DeploymentRepository {
         'deployments.policyJson',
         'deployments.updateJson',
         'deployments.routesJson',
+        'deployments.startAfterJson',
         'images.name',
         'images.version',
         'images.digest',
@@ -44,7 +45,7 @@ export class DeploymentRepository {
       .orderBy('deployments.module')
       .execute();
     const byDevice = new Map<string, DeployedModule[]>();
-    for (const { device, module, settingsJson, policyJson, updateJson, routesJson, ...image } of rows) {
+    for (const { device, module, settingsJson, policyJson, updateJson, routesJson, startAfterJson, ...image } of rows) {
       const modules = byDevice.get(device) ?? [];
       modules.push({
         module,
@@ -52,6 +53,7 @@ export class DeploymentRepository {
         policy: restartPolicySchema.parse(JSON.parse(policyJson)),
         update: updatePolicySchema.parse(JSON.parse(updateJson)),
         routes: routeOverridesSchema.parse(JSON.parse(routesJson)),
+        startAfter: JSON.parse(startAfterJson) as string[],
         image,
       });
       byDevice.set(device, modules);

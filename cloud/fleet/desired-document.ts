@@ -23,6 +23,8 @@ export interface DeployedModule {
   readonly update: UpdatePolicy;
   /** What takes the place of routes of the image. */
   readonly routes?: RouteOverrides;
+  /** Modules that answer before it starts. */
+  readonly startAfter?: readonly string[];
   readonly image: {
     readonly name: string;
     readonly version: number;
@@ -52,7 +54,7 @@ export function composeDesired({ workspace, device, generation, nowMs, modules, 
     expiresAt: toInstant(nowMs + desiredLifetimeMs),
     ...(release === '' ? {} : { release }),
     modules: Object.fromEntries(
-      sorted.map(({ module, settings, policy, update, routes = {}, image }) => [
+      sorted.map(({ module, settings, policy, update, routes = {}, startAfter = [], image }) => [
         module,
         {
           image: {
@@ -65,8 +67,9 @@ export function composeDesired({ workspace, device, generation, nowMs, modules, 
           settings,
           policy,
           update,
-          // Agents that know no routes refuse a document that speaks of them.
+          // Agents that know neither refuse a document that speaks of them.
           ...(Object.keys(routes).length === 0 ? {} : { routes }),
+          ...(startAfter.length === 0 ? {} : { startAfter }),
         },
       ]),
     ),
