@@ -90,6 +90,7 @@ const dependents = [
   'images',
   'blobs',
   'enrolmentTokens',
+  'shadows',
   'deployments',
   'devices',
   'outbox',
