@@ -21,6 +21,7 @@ import { releaseCommand } from './commands/release.js';
 import { rolloutCommand } from './commands/rollout.js';
 import { scoreCommand } from './commands/score.js';
 import { serveCommand } from './commands/serve.js';
+import { simulateCommand } from './commands/simulate.js';
 import { telemetryCommand } from './commands/telemetry.js';
 import { tokenCommand } from './commands/token.js';
 import { trustCommand } from './commands/trust.js';
@@ -64,6 +65,7 @@ export function buildProgram(io: CliIo): Command {
     logsCommand(io),
     telemetryCommand(io),
     alertCommand(io),
+    simulateCommand(io),
     activityCommand(io),
     eventsCommand(io),
   ]) {
