@@ -8,7 +8,7 @@ import { gatewayAt } from '#agent/identity/gateway-request.js';
 import { askForIdentity, type GivenIdentity } from '#agent/identity/identity-request.js';
 import { fetchPinnedAuthority } from '#agent/identity/pinned-authority.js';
 import type { IdentityLedger } from './identity-ledger.js';
-import { simulatedCapabilities } from './simulated-device.js';
+import { simulatedCapabilities } from './simulated-work.js';
 
 export interface EnrollingPorts {
   readonly clock: Clock;
