@@ -23,11 +23,14 @@ import type { ProbationJournal } from '#agent/store/probation-journal.js';
 import type { RejectionLog } from '#agent/store/rejection-log.js';
 
 /** What actions do with the processes that answer. */
-export type Hosts = Pick<
-  Serving,
-  | ('start' | 'startScript' | 'scriptsOf' | 'scriptsDown' | 'prepare' | 'prove' | 'discardCandidate' | 'relabel')
-  | ('switchOver' | 'pauseReplaced' | 'goBack' | 'sample' | 'dropReplaced')
->;
+export interface Hosts
+  extends Pick<
+    Serving,
+    | ('start' | 'startScript' | 'scriptsOf' | 'scriptsDown' | 'prepare' | 'prove' | 'discardCandidate' | 'relabel')
+    | ('switchOver' | 'pauseReplaced' | 'goBack' | 'sample' | 'dropReplaced')
+  > {
+  readonly shadows: Pick<Serving['shadows'], 'start' | 'mirror' | 'stop'>;
+}
 
 /** What actions do with what was fetched. */
 export interface Images extends Pick<ImageStore, 'openStaged' | 'readModule' | 'folderOf'> {

@@ -32,6 +32,12 @@ export class SimulatedHosts implements Hosts {
   private candidate: HostedSet | undefined;
   private replaced: HostedSet | undefined;
   readonly scriptsDown: string[] = [];
+  /** Its capabilities name none, so that no document asks for one. */
+  readonly shadows: Hosts['shadows'] = {
+    start: () => Promise.resolve(err({ code: 'capability.unmet', message: 'a simulated device runs no shadow' })),
+    mirror: () => Promise.resolve(),
+    stop: () => Promise.resolve(),
+  };
 
   constructor(private readonly ports: SimulatedHostsPorts) {}
 

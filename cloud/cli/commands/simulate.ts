@@ -29,8 +29,8 @@ interface SimulateOptions {
   readonly enrolAtOnce: string;
 }
 
-const leavesOut = `What it leaves out: no model runs and no script, so no golden vectors, scoring port, sandbox, routes, samples or
-support bundles; what a device remembers ends with the process, but for its identity with --state; its certificate is
+const leavesOut = `What it leaves out: no model runs and no script, so no golden vectors, scoring port, sandbox, routes, shadows, samples
+or support bundles; what a device remembers ends with the process, but for its identity with --state; its certificate is
 not renewed. What is real: TLS and MQTT, enrolment, the director's and publishers' signatures, signatures and manifests
 of images fetched over the broker, the reconciler, actions, reports, the telemetry's form, and direct commands.`;
 
