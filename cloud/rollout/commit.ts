@@ -10,6 +10,7 @@ import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
 import type { ReleaseDeployment } from '#cloud/fleet/module-deployment.js';
 import type { Twin } from '#cloud/fleet/twin.js';
 import { afterAssignment, afterTransition } from './apply.js';
+import { GateRepository } from './gates/gate-repository.js';
 import { withOutcome } from './judge.js';
 import type { Plan } from './plan.js';
 import { type Assignment, isFinal, type Outcome } from './rollout-model.js';
@@ -74,6 +75,9 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
       const entry = await ask(transaction, twin, input, assignment);
       if (entry !== undefined) entries.push(entry);
     }
+    if (plan.gates.length > 0) {
+      await new GateRepository(transaction).store(stored, stored.rollout.wave, at, plan.gates);
+    }
     if (plan.transition) entries.push({ at, ...describeTransition(plan.transition) });
     for (const entry of entries) await rollouts.note(stored, entry);
     if (isFinal(rollout.state)) await rows.claim(stored, false);
@@ -87,7 +91,7 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
  */
 export function restOf({ assignments }: Plan): Plan | undefined {
   const left = assignments.slice(askedAtOnce);
-  return left.length === 0 ? undefined : { outcomes: [], assignments: left, waiting: [], joins: [] };
+  return left.length === 0 ? undefined : { outcomes: [], assignments: left, waiting: [], joins: [], gates: [] };
 }
 
 async function ask(
@@ -138,9 +142,10 @@ async function currentOf(
   const modules = await new DeploymentRepository(transaction).listCurrentOf(address);
   const previous: Previous = {
     release,
-    modules: modules.map(({ module, settings, policy, update, routes = {}, image: { name, version, digest } }) => ({
-      ...{ module, settings, policy, update, routes, image: { name, version, digest } },
-    })),
+    modules: modules.map(({ module, settings, policy, update, routes = {}, startAfter = [], image }) => {
+      const { name, version, digest } = image;
+      return { module, settings, policy, update, routes, startAfter, image: { name, version, digest } };
+    }),
   };
   return JSON.stringify(previous);
 }
