@@ -65,6 +65,7 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
   const candidate = candidateOf(name, input);
   const previous = entry(input.previous, name);
   const busy = input.plan.waiting.find((one) => one.kind === 'busy' && one.module === name);
+  const window = input.plan.waiting.find((one) => one.kind === 'window' && one.module === name);
   return {
     ...(active === undefined ? {} : { active }),
     ...(candidate === undefined ? {} : { candidate }),
@@ -72,6 +73,7 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
     ...(busy?.kind === 'busy'
       ? { busy: { until: wholeSecond(busy.deadline + input.offset), reason: busy.reason } }
       : {}),
+    ...(window?.kind === 'window' ? { window: { opensAt: toInstant(window.opensAt) } } : {}),
   };
 }
 

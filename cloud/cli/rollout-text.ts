@@ -129,6 +129,7 @@ const waitTexts: Readonly<Record<RolloutWaits['items'][number]['kind'], string>>
   retry: 'another attempt',
   budget: 'others that are changing (maxUnavailable)',
   rate: 'the rate',
+  window: 'its maintenance window',
   wave: 'its wave',
   bake: 'the bake time of the wave before',
   approval: 'approval: flotilla rollout approve',

@@ -14,6 +14,7 @@ import type { Plan } from './plan.js';
 import { type Assignment, isFinal, type Outcome } from './rollout-model.js';
 import { type LoadedDevice, type Previous, RolloutDevices } from './rollout-devices.js';
 import { type HistoryEntry, RolloutRepository, type StoredRollout } from './rollout-repository.js';
+import type { RolloutPolicy } from './policy.js';
 import { describeTransition } from './words.js';
 
 /** So many devices are asked in one transaction; the others by the next plan. */
@@ -97,7 +98,9 @@ async function ask(
   const previousJson = kept ?? (await currentOf(transaction, address, row.desiredRelease));
   if (action === 'deploy' && release === undefined) throw new Error(`${stored.release} was not loaded`);
   const wanted =
-    action === 'deploy' && release !== undefined ? { ...release, release: stored.release } : returnTo(previousJson);
+    action === 'deploy' && release !== undefined
+      ? { ...within(release, stored.policy), release: stored.release }
+      : returnTo(previousJson);
   let generation: number;
   try {
     ({ generation } = await twin.deploySetWithin(transaction, address, wanted, wanted.release));
@@ -133,9 +136,21 @@ async function currentOf(
   return JSON.stringify(previous);
 }
 
+/** The windows of a rollout take the place of those that the release says. */
+function within(release: ReleaseDeployment, { windows }: Pick<RolloutPolicy, 'windows'>): ReleaseDeployment {
+  if (windows === undefined) return release;
+  return { ...release, modules: release.modules.map((one) => ({ ...one, update: { ...one.update, windows } })) };
+}
+
 function returnTo(previousJson: string): Pick<ReleaseDeployment, 'modules' | 'atomic'> & { readonly release: string } {
   const { release, modules } = JSON.parse(previousJson) as Previous;
-  return { release, atomic: false, modules: modules.map((one): ReleasedModule => ({ ...one, requires: {} })) };
+  return { release, atomic: false, modules: modules.map(backAtOnce) };
+}
+
+/** Going back waits for no window. */
+function backAtOnce({ update, ...one }: Previous['modules'][number]): ReleasedModule {
+  const { windows: _windows, ...rest } = update;
+  return { ...one, update: rest, requires: {} };
 }
 
 /** Instead of the step that could not be carried out: the device has failed. */

@@ -9,6 +9,7 @@
 import { bakedAt, roomFor, totalEndsAt } from './deadlines.js';
 import { planEnding } from './ending.js';
 import { judgeDevice, withOutcome } from './judge.js';
+import { withWindows } from './openings.js';
 import { inOrder } from './order.js';
 import type { RolloutPolicy } from './policy.js';
 import { allowanceByRate } from './rate.js';
@@ -51,7 +52,7 @@ export function planRollout(input: PlanInput): Plan {
   const { rollout, policy, now } = input;
   if (isFinal(rollout.state)) return { outcomes: [], assignments: [], waiting: [], joins: [] };
   const outcomes = new Map<string, Outcome>();
-  const judged = inOrder(rollout.id, input.devices).map((one) => {
+  const judged = withWindows(inOrder(rollout.id, input.devices), policy, now).map((one) => {
     const outcome = judgeDevice(one, rollout, policy, now);
     if (outcome !== undefined) outcomes.set(one.device, outcome);
     return withOutcome(one, outcome);
@@ -118,7 +119,7 @@ function afterWave(
 function planDeploys(devices: readonly RolloutDevice[], { rollout, policy, now }: PlanInput): Assignment[] {
   return devices
     .filter(({ standing, wave, online }) => standing === 'queued' && wave <= rollout.wave && online)
-    .filter(({ retryAt = 0 }) => retryAt <= now)
-    .slice(0, Math.min(roomFor(devices, policy), allowanceByRate(devices, policy, now)))
+    .filter(({ retryAt = 0, window }) => retryAt <= now && window?.open !== false)
+    .slice(0, Math.min(roomFor(devices, policy, now), allowanceByRate(devices, policy, now)))
     .map(({ device }) => ({ device, action: 'deploy' }));
 }

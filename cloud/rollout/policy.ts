@@ -1,6 +1,7 @@
 /** What a person asks of a rollout: how fast, how many at once, when to go on and when to stop. Strict. */
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
+import { windowsSchema } from '#shared/protocol/maintenance-window.js';
 import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 
 const daySeconds = 86_400;
@@ -112,9 +113,10 @@ export const rolloutPolicySchema = z.strictObject({
     .prefault({}),
   /** Devices that match the fleet's query later join the last wave, and those that no longer match leave; or not. */
   lateJoiners: z.enum(['follow', 'ignore']).default('follow'),
+  /** When devices may change, each in its own time zone unless a window names one; absent: at any time. */
+  windows: windowsSchema.optional(),
   gates: notBuilt('quality gates are'),
   shadow: notBuilt('shadow agreement is'),
-  windows: notBuilt('maintenance windows are'),
   freeze: notBuilt('freeze periods are'),
   schedule: notBuilt('schedules are'),
   prefetch: notBuilt('prefetching is'),

@@ -71,6 +71,7 @@ export class RolloutDevices {
         >`case when r.generation is not null and (r.standing in ('changing', 'returning', 'unreachable')
           or d.convergedGeneration <> d.desiredGeneration) then d.reportedJson end`.as('reportedJson'),
       )
+      .select(sql<string | null>`json_extract(d.reportedJson, '$.capabilities.timeZone')`.as('timeZone'))
       .select(sql<string | null>`case when r.standing = 'returning' then r.previousJson end`.as('returnsTo'))
       .where('r.workspace', '=', workspace)
       .where('r.rollout', '=', number)
@@ -93,6 +94,7 @@ export class RolloutDevices {
         offlineSince: Math.max(awayFrom, row.presenceAt === null ? 0 : Date.parse(row.presenceAt)),
         member: members?.has(device) ?? true,
         observed: observe(twin, asked),
+        ...(row.timeZone === null ? {} : { timeZone: row.timeZone }),
       };
     });
   }

@@ -1,4 +1,5 @@
 /** What a rollout and its devices are, as data. Instants are milliseconds since the epoch. */
+import type { WindowState } from '#shared/protocol/maintenance-window.js';
 import type { Problem } from './observe.js';
 
 /** Everything but the first three is an end; of these only a rollback leads out. */
@@ -83,7 +84,8 @@ export type Standing = (typeof standings)[number];
 /** What a device says about what the rollout asks of it. */
 export type Observation =
   | { readonly kind: 'there' }
-  | { readonly kind: 'working'; readonly problem?: Problem | undefined }
+  /** @property opensAt it is ready, and says that it waits for its maintenance window until then */
+  | { readonly kind: 'working'; readonly problem?: Problem | undefined; readonly opensAt?: number | undefined }
   | { readonly kind: 'failed'; readonly problem: Problem }
   | { readonly kind: 'overtaken' }
   | { readonly kind: 'gone' };
@@ -106,6 +108,10 @@ export interface RolloutDevice {
   /** Matches the fleet's query now. */
   readonly member: boolean;
   readonly observed: Observation;
+  /** As it reports it; absent: UTC. */
+  readonly timeZone?: string | undefined;
+  /** How its maintenance window stands at the moment that is planned; absent: it may change at any time. */
+  readonly window?: WindowState | undefined;
 }
 
 /** A device of the fleet that is not in the rollout yet. */
@@ -148,6 +154,8 @@ export const waitKinds = [
   'retry',
   'budget',
   'rate',
+  /** Until it opens. */
+  'window',
   'wave',
   'bake',
   'approval',

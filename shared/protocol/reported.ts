@@ -35,6 +35,8 @@ export const moduleReportSchema = z.object({
   previous: z.object({ digest: digestSchema, version: z.int().min(1) }).optional(),
   /** Until when, at most, the module itself puts its replacement off, and why. */
   busy: z.object({ until: instantSchema, reason: z.string().max(256) }).optional(),
+  /** What is to take over, or to go, waits for its maintenance window: when that opens. */
+  window: z.object({ opensAt: instantSchema }).optional(),
 });
 export type ModuleReport = z.infer<typeof moduleReportSchema>;
 
@@ -45,6 +47,8 @@ export const capabilitiesSchema = z.object({
   memoryBytes: z.number(),
   accelerators: z.array(z.string().max(32)).max(16),
   hostname: z.string().max(255),
+  /** In which maintenance windows are read; absent: an agent that knows none. */
+  timeZone: z.string().max(64).optional(),
   /** Absent: an agent that runs user code without bounds. */
   sandbox: sandboxCapabilitiesSchema.optional(),
 });

@@ -69,6 +69,12 @@ export function deployCommand(io: CliIo): Command {
       'versions before this one that stay on the device, for a return without network (default: 2)',
     )
     .option('--defer-at-most <duration>', 'how long the module may put its replacement off (default: 1h)')
+    .option(
+      '--window <window>',
+      'when it may take over, a cron expression and a duration, in the time zone of the device unless it names one; several times',
+      collect,
+      [],
+    )
     .option('--no-wait', 'do not wait for the device')
     .option('--timeout <duration>', 'how long to wait', '10m')
     .action(async (texts: readonly string[], options: DeployOptions) => {
@@ -100,6 +106,7 @@ export function deployCommand(io: CliIo): Command {
     'flotilla deploy gate:3 --device cam-1 --as gate-north --set threshold=0.8 --set label=\'"north"\'',
     'flotilla deploy digits:2 --device cam-1 --probation 60s --watch minRequests=200 --watch maxP99Ratio=1.5',
     "flotilla deploy gate:3 --device cam-1 --route 'alarms={ from: { output: alarms }, to: { topic: gate/alarms } }' --route readings=off",
+    "flotilla deploy digits:2 --device cam-1 --window '0 2 * * 1-5 for 2h'",
     'flotilla deploy detector:4 tracker:4 --device cam-1 --atomic',
     'flotilla deploy --release vision:2 --device cam-1 --dry-run',
   );
@@ -175,6 +182,6 @@ async function deploy(session: Session, deployment: Deployment): Promise<void> {
     const attemptsBefore = failedAttempts(before, module, digest);
     return { generation, module, digest, refusedBeforeAt, attemptsBefore };
   });
-  const text = await followDeployment(session, device, targets, deployment.timeoutMs);
-  out.result({ ...answer, done: true }, () => text);
+  const { done, text } = await followDeployment(session, device, targets, deployment.timeoutMs);
+  out.result({ ...answer, done }, () => text);
 }

@@ -104,7 +104,7 @@ describe('flotilla rollout', () => {
 
   it.each([
     ['gates: []\n', 'quality gates are not built yet; leave it out'],
-    ['windows: []\n', 'maintenance windows are not built yet'],
+    ['windows: [{cron: "0 2 * *", durationSeconds: 60}]\n', 'windows.0.cron'],
     ['wave: []\n', 'there is no field wave; did you mean waves?'],
     ['waves: [{cuont: 1}]\n', 'did you mean waves.0.count?'],
     ['waves: [{count: 1, percent: 2}]\n', 'give one of where (a query), percent'],
