@@ -11,6 +11,7 @@ import { deployCommand } from './commands/deploy.js';
 import { deviceCommand } from './commands/device.js';
 import { eventsCommand } from './commands/events.js';
 import { fleetCommand } from './commands/fleet.js';
+import { freezeCommand } from './commands/freeze.js';
 import { imageCommand } from './commands/image.js';
 import { keysCommand } from './commands/keys.js';
 import { loginCommand } from './commands/login.js';
@@ -57,6 +58,7 @@ export function buildProgram(io: CliIo): Command {
     fleetCommand(io),
     releaseCommand(io),
     rolloutCommand(io),
+    freezeCommand(io),
     applyCommand(io),
     deployCommand(io),
     undeployCommand(io),

@@ -130,6 +130,7 @@ const waitTexts: Readonly<Record<RolloutWaits['items'][number]['kind'], string>>
   budget: 'others that are changing (maxUnavailable)',
   rate: 'the rate',
   window: 'its maintenance window',
+  freeze: 'the end of a freeze',
   wave: 'its wave',
   bake: 'the bake time of the wave before',
   approval: 'approval: flotilla rollout approve',

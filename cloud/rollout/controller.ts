@@ -12,6 +12,7 @@ import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import type { Twin } from '#cloud/fleet/twin.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import { CannotAsk, commitStep, failureOf } from './commit.js';
+import { FreezeRepository } from './freeze-repository.js';
 import { type Plan, planRollout } from './plan.js';
 import type { Joiner } from './rollout-model.js';
 import { type LoadedDevice, RolloutDevices } from './rollout-devices.js';
@@ -85,7 +86,8 @@ export class RolloutController {
       : undefined;
     const devices = await new RolloutDevices(db).load(stored, stored.release, members, this.awayFrom);
     const joiners = members === undefined ? [] : await this.joinersOf(stored, members, devices);
-    return { devices, plan: planRollout({ rollout, policy, devices, joiners, now: clock.now() }) };
+    const freezes = await new FreezeRepository(db).since(workspace, rollout.countedFrom);
+    return { devices, plan: planRollout({ rollout, policy, devices, joiners, freezes, now: clock.now() }) };
   }
 
   private async run(): Promise<void> {

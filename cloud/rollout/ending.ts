@@ -32,7 +32,9 @@ export function planEnding(
   const assignments = [...turning, ...next.slice(0, roomFor(devices, policy, now))].map(
     ({ device }): Assignment => ({ device, action: 'return' }),
   );
-  const goesOn = back.length > 0 || devices.some(({ standing }) => standing === 'changing' || standing === 'returning');
+  const goesOn =
+    back.length > 0 ||
+    devices.some(({ ledBack }) => ledBack === true) || devices.some(({ standing }) => standing === 'changing' || standing === 'returning');
   return { assignments, outcomes, ...(goesOn ? {} : { transition: { kind: 'finish', state: ending.as } }) };
 }
 

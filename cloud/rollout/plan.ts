@@ -8,7 +8,9 @@
  */
 import { bakedAt, roomFor, totalEndsAt } from './deadlines.js';
 import { planEnding } from './ending.js';
+import { type Freeze, freezesOf, frozenMs, withFreezes } from './freeze.js';
 import { judgeDevice, withOutcome } from './judge.js';
+import { planLeadBack, withLeadBack } from './lead-back.js';
 import { withWindows } from './openings.js';
 import { inOrder } from './order.js';
 import type { RolloutPolicy } from './policy.js';
@@ -33,6 +35,8 @@ export interface PlanInput {
   readonly devices: readonly RolloutDevice[];
   /** Members of the fleet that are not among the devices. */
   readonly joiners?: readonly Joiner[] | undefined;
+  /** Of the workspace. */
+  readonly freezes?: readonly Freeze[] | undefined;
   readonly now: number;
 }
 
@@ -48,11 +52,16 @@ export interface Plan {
   readonly joins: readonly string[];
 }
 
-export function planRollout(input: PlanInput): Plan {
-  const { rollout, policy, now } = input;
+export function planRollout(given: PlanInput): Plan {
+  const { policy, now } = given;
+  const freezes = given.rollout.ignoresFreeze === true ? [] : [...freezesOf(policy), ...(given.freezes ?? [])];
+  // What was frozen counts for no deadline of the whole.
+  const { countedFrom: from } = given.rollout;
+  const rollout = { ...given.rollout, countedFrom: from + frozenMs(freezes, from, now) };
+  const input = { ...given, rollout };
   if (isFinal(rollout.state)) return { outcomes: [], assignments: [], waiting: [], joins: [] };
   const outcomes = new Map<string, Outcome>();
-  const judged = withWindows(inOrder(rollout.id, input.devices), policy, now).map((one) => {
+  const judged = settled(input, freezes).map((one) => {
     const outcome = judgeDevice(one, rollout, policy, now);
     if (outcome !== undefined) outcomes.set(one.device, outcome);
     return withOutcome(one, outcome);
@@ -76,8 +85,16 @@ export function planRollout(input: PlanInput): Plan {
   };
 }
 
+/** The devices in order, with all that this moment says of them. */
+function settled({ rollout, policy, devices, now }: PlanInput, freezes: readonly Freeze[]): readonly RolloutDevice[] {
+  const ordered = withLeadBack(inOrder(rollout.id, devices), rollout);
+  return withFreezes(withWindows(ordered, policy, now), freezes, now);
+}
+
 function nextStep(devices: readonly RolloutDevice[], input: PlanInput, joins: readonly string[]): Step {
   const { rollout, policy, now } = input;
+  const back = planLeadBack(devices, policy, now);
+  if (back !== undefined) return back;
   if (rollout.state === 'ending') return planEnding(devices, rollout, policy, now);
   if (rollout.state === 'paused') return { assignments: [] };
   const stop = overdue(rollout, policy, now) ?? crossedThreshold(devices, rollout, policy);
@@ -112,6 +129,7 @@ function afterWave(
     if (approval && more && rollout.approvedBefore <= rollout.wave) return undefined;
   }
   if (rollout.wave < rollout.waves - 1) return { kind: 'advance', wave: rollout.wave + 1 };
+  if (devices.some(({ standing, ledBack }) => standing === 'returning' || ledBack === true)) return undefined;
   // Who has just joined has its turn first.
   return joins.length > 0 ? undefined : { kind: 'finish', state: 'succeeded' };
 }
@@ -120,6 +138,7 @@ function planDeploys(devices: readonly RolloutDevice[], { rollout, policy, now }
   return devices
     .filter(({ standing, wave, online }) => standing === 'queued' && wave <= rollout.wave && online)
     .filter(({ retryAt = 0, window }) => retryAt <= now && window?.open !== false)
+    .filter(({ frozen, ledBack }) => frozen === undefined && ledBack !== true)
     .slice(0, Math.min(roomFor(devices, policy, now), allowanceByRate(devices, policy, now)))
     .map(({ device }) => ({ device, action: 'deploy' }));
 }

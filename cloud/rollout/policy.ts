@@ -11,6 +11,12 @@ const seconds = z
   .max(30 * daySeconds);
 const percent = z.number().min(0).max(100);
 
+/** With a zone, or it would be another time on another machine. */
+const instantText = z.iso.datetime({
+  offset: true,
+  error: 'is no time with a zone, such as 2026-12-24T00:00:00Z',
+});
+
 /** What the design knows of rollouts and nobody built yet. */
 const notBuilt = (what: string): z.ZodOptional<z.ZodNever> =>
   z.never({ error: `${what} not built yet; leave it out` }).optional();
@@ -115,10 +121,17 @@ export const rolloutPolicySchema = z.strictObject({
   lateJoiners: z.enum(['follow', 'ignore']).default('follow'),
   /** When devices may change, each in its own time zone unless a window names one; absent: at any time. */
   windows: windowsSchema.optional(),
+  /** Times in which nobody is asked for anything new. */
+  freeze: z
+    .array(
+      z
+        .strictObject({ from: instantText, until: instantText, reason: z.string().min(1).max(256).optional() })
+        .refine(({ from, until }) => Date.parse(from) < Date.parse(until), 'ends before it begins'),
+    )
+    .max(100)
+    .optional(),
   gates: notBuilt('quality gates are'),
   shadow: notBuilt('shadow agreement is'),
-  freeze: notBuilt('freeze periods are'),
-  schedule: notBuilt('schedules are'),
   prefetch: notBuilt('prefetching is'),
   layers: notBuilt('layers are'),
 });

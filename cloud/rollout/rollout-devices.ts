@@ -120,6 +120,19 @@ export class RolloutDevices {
     return rows.map(({ device }) => device);
   }
 
+  /** Those that it has asked for something. */
+  async touched({ workspace, number }: RolloutAddress): Promise<string[]> {
+    const rows = await this.db
+      .selectFrom('rolloutDevices')
+      .select('device')
+      .where('workspace', '=', workspace)
+      .where('rollout', '=', number)
+      .where('generation', 'is not', null)
+      .orderBy('device')
+      .execute();
+    return rows.map(({ device }) => device);
+  }
+
   async insert({ workspace, number }: RolloutAddress, devices: readonly NewRolloutDevice[]): Promise<void> {
     for (let from = 0; from < devices.length; from += insertedAtOnce) {
       const rows = devices.slice(from, from + insertedAtOnce).map(({ device, wave, previousJson = null }) => ({
@@ -160,13 +173,16 @@ export class RolloutDevices {
   }
 
   /** Other rollouts may have its devices; or, to roll it back, none may. */
-  async claim({ workspace, number }: RolloutAddress, claimed: boolean): Promise<void> {
-    await this.db
+  async claim({ workspace, number }: RolloutAddress, claimed: boolean, only?: readonly string[]): Promise<void> {
+    const query = this.db
       .updateTable('rolloutDevices')
       .set({ claimed: claimed ? 1 : 0 })
       .where('workspace', '=', workspace)
-      .where('rollout', '=', number)
-      .execute();
+      .where('rollout', '=', number);
+    if (only === undefined) await query.execute();
+    for (let from = 0; only !== undefined && from < only.length; from += insertedAtOnce) {
+      await query.where('device', 'in', only.slice(from, from + insertedAtOnce)).execute();
+    }
   }
 
   /** Of a rollout that another one supersedes. */

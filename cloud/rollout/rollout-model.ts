@@ -60,6 +60,10 @@ export interface Rollout {
   readonly pausedAt?: number | undefined;
   /** Somebody went on although a threshold was crossed: what had ended before counts no more. */
   readonly acceptedAt?: number | undefined;
+  /** In an emergency: freeze periods do not hold it. */
+  readonly ignoresFreeze?: boolean | undefined;
+  /** Devices that a person leads back, whatever becomes of the others. */
+  readonly leadBack?: readonly string[] | undefined;
 }
 
 export const standings = [
@@ -112,6 +116,10 @@ export interface RolloutDevice {
   readonly timeZone?: string | undefined;
   /** How its maintenance window stands at the moment that is planned; absent: it may change at any time. */
   readonly window?: WindowState | undefined;
+  /** A freeze holds it at the moment that is planned. */
+  readonly frozen?: { readonly name: string; readonly until: number } | undefined;
+  /** A person leads it back, and it is not asked yet. */
+  readonly ledBack?: boolean | undefined;
 }
 
 /** A device of the fleet that is not in the rollout yet. */
@@ -156,6 +164,8 @@ export const waitKinds = [
   'rate',
   /** Until it opens. */
   'window',
+  /** Until its end. */
+  'freeze',
   'wave',
   'bake',
   'approval',

@@ -51,6 +51,7 @@ export function waitOf(one: RolloutDevice, context: WaitContext): Wait[] {
   if (context.assigned.has(device)) {
     return [{ device, kind: 'device', until: now + policy.stepTimeoutSeconds * 1000 }];
   }
+  if (one.ledBack === true) return [{ device, kind: 'budget', until: context.roomOpensAt }];
   if (one.standing === 'changing' || one.standing === 'returning') {
     if (awaitsWindow(one) && one.window?.open === false) return [{ device, kind: 'window', until: one.window.opensAt }];
     const problem = one.observed.kind === 'working' ? one.observed.problem : undefined;
@@ -75,6 +76,7 @@ function queuedWait(one: RolloutDevice, context: WaitContext): Wait {
   if (one.retryAt !== undefined && one.retryAt > now) {
     return { device, kind: 'retry', until: one.retryAt, ...(one.reason ? { detail: one.reason.message } : {}) };
   }
+  if (one.frozen !== undefined) return { device, kind: 'freeze', until: one.frozen.until, detail: one.frozen.name };
   if (one.window?.open === false) return { device, kind: 'window', until: one.window.opensAt };
   if (context.room <= 0) return { device, kind: 'budget', until: context.roomOpensAt };
   if (context.allowed <= 0) return { device, kind: 'rate', until: context.rateOpensAt };

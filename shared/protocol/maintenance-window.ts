@@ -6,12 +6,14 @@ import { Cron } from 'croner';
 import * as z from 'zod';
 import { isTimeZone } from '#shared/kernel/time-zone.js';
 
+/** Minute, hour, day of the month, month, day of the week. */
+export const cronSchema = z
+  .string()
+  .max(128)
+  .refine(comesEver, { error: 'is no cron expression of five fields that ever comes, such as "0 2 * * 1-5"' });
+
 export const maintenanceWindowSchema = z.strictObject({
-  /** Minute, hour, day of the month, month, day of the week. */
-  cron: z
-    .string()
-    .max(128)
-    .refine(opensEver, { error: 'is no cron expression of five fields that ever comes, such as "0 2 * * 1-5"' }),
+  cron: cronSchema,
   durationSeconds: z
     .int()
     .min(60)
@@ -45,6 +47,11 @@ export function windowsAt(windows: readonly MaintenanceWindow[], zone: string, a
     since = before;
   }
   return { open: true, since };
+}
+
+/** The first time of an expression after an instant; infinite where there is none. */
+export function nextTime(cron: string, zone: string, after: number): number {
+  return nextRun(patternOf(cron, zone), after);
 }
 
 interface Timer {
@@ -90,7 +97,7 @@ function patternOf(cron: string, timezone: string): Cron {
 /** Fields alone: no nicknames, seconds, years or dates. */
 const fiveFields = /^\s*(?:[\w*,/#?-]+\s+){4}[\w*,/#?-]+\s*$/;
 
-function opensEver(cron: string): boolean {
+function comesEver(cron: string): boolean {
   if (!fiveFields.test(cron)) return false;
   try {
     return patternOf(cron, 'UTC').nextRun(new Date(0)) !== null;

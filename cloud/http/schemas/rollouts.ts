@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { queryText } from './common.js';
 import { instantSchema, nameSchema } from '#shared/protocol/primitives.js';
 import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import { reasonCodes, rolloutStates, standings, waitKinds } from '#cloud/rollout/rollout-model.js';
@@ -12,6 +13,8 @@ export const rolloutPlan = z.strictObject({
 export const rolloutStart = rolloutPlan.extend({
   /** Rollouts that hold devices of the fleet end, instead of standing in the way. */
   supersede: z.boolean().default(false),
+  /** In an emergency: freeze periods do not hold it. */
+  ignoreFreeze: z.boolean().default(false),
 });
 
 const claimBody = z.object({ rollout: z.int(), devices: z.int() });
@@ -83,7 +86,15 @@ export const rolloutWaits = z.object({
 export type RolloutWaits = z.output<typeof rolloutWaits>;
 
 export const rolloutOrder = z.discriminatedUnion('order', [
-  z.strictObject({ order: z.enum(['pause', 'resume', 'approve', 'rollback']) }),
+  z.strictObject({ order: z.enum(['pause', 'approve']) }),
+  /** `ignoreFreeze`: freeze periods do not hold it from now on. */
+  z.strictObject({ order: z.literal('resume'), ignoreFreeze: z.boolean().default(false) }),
+  z.strictObject({
+    order: z.literal('rollback'),
+    /** Only these, and those that the query finds; without both: all. */
+    devices: z.array(nameSchema).min(1).max(10_000).optional(),
+    where: queryText.optional(),
+  }),
   /** `running`: devices under way go back to what they had; else they come to their end. */
   z.strictObject({ order: z.literal('abort'), running: z.boolean().default(false) }),
 ]);

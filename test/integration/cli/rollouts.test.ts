@@ -118,6 +118,35 @@ describe('flotilla rollout', () => {
     expect(answer.stderr).toContain(message);
   });
 
+  it('waits for the end of a freeze, or starts in spite of it, and says so', async () => {
+    const until = new Date(Date.now() + 3_600_000).toISOString();
+    expect((await world.run('freeze', 'create', 'audit', '--until', until)).stdout).toContain('all devices');
+    expect((await world.run('freeze', 'list')).stdout).toContain(until);
+    expect(await world.json('rollout', 'start', ...of(2))).toMatchObject({ number: 3 });
+    const { stdout } = await world.run('rollout', 'explain', '3');
+    expect(stdout).toMatch(/cam-\d +the end of a freeze +\S+Z +audit/);
+    expect(await world.run('rollout', 'resume', '3', '--ignore-freeze')).toMatchObject({ exit: 0 });
+    await eventually('one is asked', async () => ((await show(3)).waves[0]?.standings['changing'] ?? 0) === 1);
+    expect((await world.run('rollout', 'show', '3')).stdout).toContain('freeze periods do not hold it any more, by');
+    expect(await world.run('freeze', 'delete', 'audits')).toMatchObject({ exit: 4 });
+    expect(await world.run('freeze', 'delete', 'audit')).toMatchObject({ exit: 0 });
+    expect(await world.run('rollout', 'rollback', '3', '--where', 'online and not online')).toMatchObject({ exit: 2 });
+    expect(await world.run('rollout', 'rollback', '3')).toMatchObject({ exit: 0 });
+  });
+
+  it('starts at a time, or again and again, until that is cancelled', async () => {
+    const at = '2099-12-01T03:00+01:00';
+    expect((await world.run('rollout', 'start', ...of(2), '--at', at)).stdout).toContain('2099-12-01T02:00:00.000Z');
+    const weekly = ['--release', 'vision', '--fleet', 'cams', '--cron', '0 3 * * 1', '--time-zone', 'Europe/Berlin'];
+    expect(await world.json('rollout', 'start', ...weekly)).toMatchObject({ number: 2, cron: '0 3 * * 1' });
+    expect((await world.run('rollout', 'schedules')).stdout).toMatch(/2 +vision +cams .*\n1 +vision:2/s);
+    expect(await world.run('rollout', 'unschedule', '2')).toMatchObject({ exit: 0 });
+    expect(await world.run('rollout', 'unschedule', '2')).toMatchObject({ exit: 5 });
+    for (const wrong of [['--at', 'soon'], ['--at', '2020-01-01T00:00Z'], ['--cron', '* * *'], ['--time-zone', 'UTC']]) {
+      expect(await world.run('rollout', 'start', ...of(2), ...wrong)).toMatchObject({ exit: 2, stdout: '' });
+    }
+  });
+
   it('is started by contributors and read by readers', async () => {
     const { token } = await world.json<{ token: string }>('token', 'create', '--name', 'eye', '--role', 'reader');
     expect(await world.runAs(token, 'rollout', 'list')).toMatchObject({ exit: 0 });
