@@ -34,7 +34,8 @@ export function planEnding(
   );
   const goesOn =
     back.length > 0 ||
-    devices.some(({ ledBack }) => ledBack === true) || devices.some(({ standing }) => standing === 'changing' || standing === 'returning');
+    devices.some(({ ledBack }) => ledBack === true) ||
+    devices.some(({ standing }) => standing === 'changing' || standing === 'returning');
   return { assignments, outcomes, ...(goesOn ? {} : { transition: { kind: 'finish', state: ending.as } }) };
 }
 

@@ -18,11 +18,7 @@ export function withLeadBack(
 }
 
 /** @returns undefined when there is none, or no room for one */
-export function planLeadBack(
-  devices: readonly RolloutDevice[],
-  policy: RolloutPolicy,
-  now: number,
-): Step | undefined {
+export function planLeadBack(devices: readonly RolloutDevice[], policy: RolloutPolicy, now: number): Step | undefined {
   const back = devices.filter(({ ledBack }) => ledBack === true);
   const outcomes: Outcome[] = [];
   const turning: RolloutDevice[] = [];

@@ -133,6 +133,12 @@ function toSchedule(row: Selectable<RolloutScheduleTable>): RolloutSchedule {
     ...(nextAt === null ? {} : { nextAt }),
     ...(row.lastAt === null
       ? {}
-      : { last: { at: row.lastAt, text: row.lastText, ...(row.lastRollout === null ? {} : { rollout: row.lastRollout }) } }),
+      : {
+          last: {
+            at: row.lastAt,
+            text: row.lastText,
+            ...(row.lastRollout === null ? {} : { rollout: row.lastRollout }),
+          },
+        }),
   };
 }

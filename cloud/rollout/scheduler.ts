@@ -83,9 +83,7 @@ export class RolloutScheduler {
     const { office, releases, fleets } = this.options;
     const { workspace, number, order, createdBy } = due;
     const { policy, supersede, ignoreFreeze } = order;
-    const release = order.release.includes(':')
-      ? order.release
-      : await releases.newest(workspace, order.release);
+    const release = order.release.includes(':') ? order.release : await releases.newest(workspace, order.release);
     await releases.require(workspace, release);
     const fleet = await fleets.require(workspace, order.fleet);
     await office.start(workspace, {

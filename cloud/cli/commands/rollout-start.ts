@@ -83,7 +83,8 @@ function timesOf({ at, cron, timeZone, lateAtMost, watch }: StartOptions): Times
     return undefined;
   }
   if (at !== undefined && cron !== undefined) throw new AppError('request.invalid', 'give --at or --cron, not both');
-  if (watch) throw new AppError('request.invalid', '--watch follows what starts now: leave it out with --at and --cron');
+  if (watch)
+    throw new AppError('request.invalid', '--watch follows what starts now: leave it out with --at and --cron');
   if (timeZone !== undefined && cron === undefined) {
     throw new AppError('request.invalid', '--time-zone goes with --cron: a time has its own zone');
   }
@@ -99,7 +100,8 @@ export function orderOf({ release, fleet, cron }: PlanOptions & { readonly cron?
   release: string;
   fleet: string;
 } {
-  const named = cron === undefined || release.includes(':') ? parseReleaseReference(release) : parseName(release, 'release');
+  const named =
+    cron === undefined || release.includes(':') ? parseReleaseReference(release) : parseName(release, 'release');
   return { release: named, fleet: parseName(fleet, 'fleet') };
 }
 

@@ -206,7 +206,10 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Routes {
 /** Devices as far as a line of the audit log has room. */
 function auditOf(order: Order): Record<string, string | boolean> {
   if (order.kind !== 'rollback') return { ...order };
-  return { kind: order.kind, ...(order.devices === undefined ? {} : { devices: order.devices.join(' ').slice(0, 1024) }) };
+  return {
+    kind: order.kind,
+    ...(order.devices === undefined ? {} : { devices: order.devices.join(' ').slice(0, 1024) }),
+  };
 }
 
 function toBody(stored: StoredRollout, counts: readonly WaveCount[]): RolloutBody {

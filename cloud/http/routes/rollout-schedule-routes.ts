@@ -58,7 +58,10 @@ export function rolloutScheduleRoutes({ schedules, releases, fleets, clock }: Ro
         await fleets.require(workspace, fleet);
         const nextAt = cron === undefined ? Date.parse(at ?? '') : nextTime(cron, timeZone, now);
         if (nextAt <= now) {
-          throw new AppError('request.invalid', `at: ${toInstant(nextAt)} has passed: give a later time, or start it now`);
+          throw new AppError(
+            'request.invalid',
+            `at: ${toInstant(nextAt)} has passed: give a later time, or start it now`,
+          );
         }
         request.audited = { release, fleet, supersede, ignoreFreeze, at: at ?? '', cron: cron ?? '' };
         const made = await schedules.create({

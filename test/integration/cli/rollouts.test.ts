@@ -142,7 +142,12 @@ describe('flotilla rollout', () => {
     expect((await world.run('rollout', 'schedules')).stdout).toMatch(/2 +vision +cams .*\n1 +vision:2/s);
     expect(await world.run('rollout', 'unschedule', '2')).toMatchObject({ exit: 0 });
     expect(await world.run('rollout', 'unschedule', '2')).toMatchObject({ exit: 5 });
-    for (const wrong of [['--at', 'soon'], ['--at', '2020-01-01T00:00Z'], ['--cron', '* * *'], ['--time-zone', 'UTC']]) {
+    for (const wrong of [
+      ['--at', 'soon'],
+      ['--at', '2020-01-01T00:00Z'],
+      ['--cron', '* * *'],
+      ['--time-zone', 'UTC'],
+    ]) {
       expect(await world.run('rollout', 'start', ...of(2), ...wrong)).toMatchObject({ exit: 2, stdout: '' });
     }
   });

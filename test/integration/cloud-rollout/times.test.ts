@@ -31,7 +31,13 @@ const scheduler = (): RolloutScheduler => {
 };
 const scheduled = (release: string, times: Partial<RolloutSchedule>): Promise<RolloutSchedule> =>
   schedules.create({
-    order: { release, fleet: 'all', policy: rolloutPolicySchema.parse(allAtOnce), supersede: false, ignoreFreeze: false },
+    order: {
+      release,
+      fleet: 'all',
+      policy: rolloutPolicySchema.parse(allAtOnce),
+      supersede: false,
+      ignoreFreeze: false,
+    },
     ...{ workspace: 'w', lateSeconds: 3600, createdAt: '2026-01-01T00:00:00.000Z', createdBy: 'somebody' },
     ...times,
   });
@@ -63,7 +69,10 @@ describe('a scheduled rollout', () => {
     await scheduler().run();
     expect((await find(missed.number))?.last?.text).toMatch(/^missed: it was to start at/);
     const after = await find(weekly.number);
-    expect(after).toMatchObject({ nextAt: Date.parse('2026-01-05T03:00:00Z'), last: { text: 'rollout 2 of vision:3' } });
+    expect(after).toMatchObject({
+      nextAt: Date.parse('2026-01-05T03:00:00Z'),
+      last: { text: 'rollout 2 of vision:3' },
+    });
   });
 
   it('that cannot start says why, and one that was cancelled does not', async () => {

@@ -42,10 +42,12 @@ describe('while it is frozen a rollout', () => {
   it('asks the devices that it does not hold', () => {
     const world = worldOf();
     settle(world, [{ ...freeze, devices: new Set(['a', 'b']) }]);
-    expect(world.devices.filter(({ standing }) => standing === 'changing').map(({ device }) => device).sort()).toEqual([
-      'c',
-      'd',
-    ]);
+    expect(
+      world.devices
+        .filter(({ standing }) => standing === 'changing')
+        .map(({ device }) => device)
+        .sort(),
+    ).toEqual(['c', 'd']);
   });
 
   it('lets those under way come to their end, and leads back who is to go back', () => {
@@ -77,7 +79,9 @@ describe('while it is frozen a rollout', () => {
 
 it('what is frozen twice at once counts once, whatever the freezes', () => {
   const freezes = fc.array(
-    fc.tuple(fc.nat(100), fc.integer({ min: 1, max: 60 })).map(([from, ms]): Freeze => ({ name: '', from, until: from + ms })),
+    fc
+      .tuple(fc.nat(100), fc.integer({ min: 1, max: 60 }))
+      .map(([from, ms]): Freeze => ({ name: '', from, until: from + ms })),
     { maxLength: 6 },
   );
   fc.assert(
