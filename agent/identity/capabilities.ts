@@ -5,6 +5,9 @@ import type { Capabilities } from '#shared/protocol/reported.js';
 import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import { agentVersion } from '#agent/version.js';
 
+/** What this agent understands that older ones refuse a document for. */
+const agentFeatures = ['shadow'] as const;
+
 /**
  * @param sandbox what was found by trying, once that was done
  * @param timeZone in which maintenance windows are read
@@ -18,6 +21,7 @@ export function readCapabilities(sandbox?: SandboxCapabilities, timeZone = syste
     accelerators: ['cpu'],
     hostname: hostname().slice(0, 255),
     timeZone,
+    features: [...agentFeatures],
     ...(sandbox === undefined ? {} : { sandbox }),
   };
 }

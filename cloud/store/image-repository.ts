@@ -127,6 +127,15 @@ export class ImageRepository {
         .orderBy('device')
         .execute();
       if (devices.length > 0) return { kind: 'in-use', devices: devices.map((row) => row.device) };
+      const shadowed = await db
+        .selectFrom('shadows')
+        .select('device')
+        .distinct()
+        .where('workspace', '=', workspace)
+        .where('imageDigest', '=', digest)
+        .orderBy('device')
+        .execute();
+      if (shadowed.length > 0) return { kind: 'in-use', devices: shadowed.map((row) => row.device) };
       const leftBehind = await devicesLedBackTo(db, workspace, digest);
       if (leftBehind.length > 0) return { kind: 'led-back-to', devices: leftBehind };
       const releases = await db
