@@ -55,7 +55,15 @@ export function reportedStateOf(input: ReportInput): ReportedState {
     refused: input.refused === undefined ? null : { ...input.refused, problem: mutable(input.refused.problem) },
     scoring: { ...input.scoring },
     trust: trustOf(input.trust),
+    ...prefetchedOf(desired, observed),
   };
+}
+
+function prefetchedOf(desired: Desired | undefined, { tracks }: Observed): Pick<ReportedState, 'prefetched'> {
+  const held = (desired?.prefetch ?? [])
+    .map(({ digest }) => digest)
+    .filter((digest) => entry(tracks, digest)?.state === 'staged');
+  return held.length === 0 ? {} : { prefetched: [...new Set(held)].sort() };
 }
 
 function trustOf({ version, unsigned, problem }: TrustReport): NonNullable<ReportedState['trust']> {

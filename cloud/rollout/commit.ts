@@ -6,9 +6,11 @@ import { toInstant } from '#shared/kernel/clock.js';
 import { AppError, type ErrorCode } from '#shared/kernel/errors.js';
 import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
 import { type Database, DeviceRepository } from '#cloud/fleet/device-repository.js';
+import { PrefetchRepository } from '#cloud/fleet/prefetch-repository.js';
 import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
 import type { ReleaseDeployment } from '#cloud/fleet/module-deployment.js';
 import type { Twin } from '#cloud/fleet/twin.js';
+import { prefetch } from './ask-prefetch.js';
 import { afterAssignment, afterTransition } from './apply.js';
 import { withOutcome } from './judge.js';
 import type { Plan } from './plan.js';
@@ -73,10 +75,12 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
       const entry = await ask(transaction, twin, input, assignment);
       if (entry !== undefined) entries.push(entry);
     }
+    const fetching = await prefetch(transaction, twin, input);
+    entries.push(...fetching);
     if (plan.transition) entries.push({ at, ...describeTransition(plan.transition) });
     for (const entry of entries) await rollouts.note(stored, entry);
     if (isFinal(rollout.state)) await rows.claim(stored, false);
-    return { entries, asked: asked.length > 0 };
+    return { entries, asked: asked.length + fetching.length > 0 };
   });
 }
 
@@ -102,6 +106,7 @@ async function ask(
     action === 'deploy' && release !== undefined
       ? { ...within(release, stored.policy), release: stored.release }
       : returnTo(previousJson);
+  await new PrefetchRepository(transaction).drop(address, stored.number);
   let generation: number;
   try {
     ({ generation } = await twin.deploySetWithin(transaction, address, wanted, wanted.release));

@@ -11,6 +11,7 @@ import { matchingDevices } from '#cloud/fleet/device-search.js';
 import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import type { Twin } from '#cloud/fleet/twin.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
+import { dropPrefetches } from './ask-prefetch.js';
 import { CannotAsk, commitStep, failureOf } from './commit.js';
 import { FreezeRepository } from './freeze-repository.js';
 import { type Plan, planRollout } from './plan.js';
@@ -103,6 +104,7 @@ export class RolloutController {
         logger.error({ err: error, ...address }, 'a rollout could not be carried on');
       }
     }
+    if (await dropPrefetches(db, this.options.twin)) this.options.onCommitted();
     this.sleepUntil(dueAt);
   }
 
@@ -127,7 +129,8 @@ export class RolloutController {
 
   private async carryOut(stored: StoredRollout, plan: Plan, devices: readonly LoadedDevice[]): Promise<void> {
     const { db, releases, twin, clock, onCommitted } = this.options;
-    const deploys = plan.assignments.some(({ action }) => action === 'deploy');
+    const deploys =
+      plan.assignments.some(({ action }) => action === 'deploy') || (plan.prefetches ?? []).length > 0;
     const release = deploys ? await releases.require(stored.workspace, stored.release) : undefined;
     const input = { stored, release, devices, now: clock.now() };
     try {
@@ -186,6 +189,6 @@ export class RolloutController {
   }
 }
 
-function isIdle({ outcomes, assignments, transition, joins }: Plan): boolean {
-  return outcomes.length + assignments.length + joins.length === 0 && transition === undefined;
+function isIdle({ outcomes, assignments, transition, joins, prefetches = [] }: Plan): boolean {
+  return outcomes.length + assignments.length + joins.length + prefetches.length === 0 && transition === undefined;
 }

@@ -14,6 +14,7 @@ import { planLeadBack, withLeadBack } from './lead-back.js';
 import { withWindows } from './openings.js';
 import { inOrder } from './order.js';
 import type { RolloutPolicy } from './policy.js';
+import { planPrefetch } from './prefetch.js';
 import { allowanceByRate } from './rate.js';
 import {
   type Assignment,
@@ -50,6 +51,8 @@ export interface Plan {
   readonly waiting: readonly Wait[];
   /** Devices that join the last wave. */
   readonly joins: readonly string[];
+  /** Devices that are to fetch the release's images beforehand. */
+  readonly prefetches?: readonly string[];
 }
 
 export function planRollout(given: PlanInput): Plan {
@@ -75,6 +78,8 @@ export function planRollout(given: PlanInput): Plan {
   const devices = judged.map((one) => withOutcome(one, outcomes.get(one.device)));
   const context = waitContext(devices, step.assignments, input);
   const waiting = devices.flatMap((one): Wait[] => waitOf(one, context));
+  const assigned = new Set(step.assignments.map(({ device }) => device));
+  const prefetches = step.transition === undefined ? planPrefetch(devices, rollout, policy, assigned) : [];
   for (const { device, claimedBy } of joining) {
     if (claimedBy === undefined) continue;
     waiting.push({ device, kind: 'claimed', until: totalEndsAt(rollout, policy), detail: claimedBy });
@@ -82,6 +87,7 @@ export function planRollout(given: PlanInput): Plan {
   return {
     outcomes: [...outcomes.values()],
     ...{ assignments: step.assignments, transition: step.transition, waiting, joins },
+    ...(prefetches.length === 0 ? {} : { prefetches }),
   };
 }
 

@@ -130,9 +130,23 @@ export const rolloutPolicySchema = z.strictObject({
     )
     .max(100)
     .optional(),
+  /** Devices fetch and verify the images before they are asked to run them; true: one wave ahead. */
+  prefetch: z
+    .union(
+      [
+        z.literal(true),
+        z.strictObject({
+          /** Of so many waves after the one whose turn it is; 0: those of that one that still wait. */
+          wavesAhead: z.int().min(0).max(500).default(1),
+          /** So many devices fetch at once. */
+          atOnce: z.int().min(1).max(100_000).default(100),
+        }),
+      ],
+      { error: 'is true, or how many waves ahead: { wavesAhead: 2 }, with atOnce' },
+    )
+    .optional(),
   gates: notBuilt('quality gates are'),
   shadow: notBuilt('shadow agreement is'),
-  prefetch: notBuilt('prefetching is'),
   layers: notBuilt('layers are'),
 });
 export type RolloutPolicy = z.output<typeof rolloutPolicySchema>;

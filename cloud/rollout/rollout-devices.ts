@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { parseReference } from '#shared/kernel/names.js';
 import { reportedStateSchema } from '#shared/protocol/reported.js';
+import { PrefetchRepository } from '#cloud/fleet/prefetch-repository.js';
 import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
 import type { Database } from '#cloud/fleet/device-repository.js';
 import type { RolloutDeviceTable } from '#cloud/store/rollout-tables.js';
@@ -72,11 +73,13 @@ export class RolloutDevices {
           or d.convergedGeneration <> d.desiredGeneration) then d.reportedJson end`.as('reportedJson'),
       )
       .select(sql<string | null>`json_extract(d.reportedJson, '$.capabilities.timeZone')`.as('timeZone'))
+      .select(sql<string | null>`json_extract(d.reportedJson, '$.prefetched')`.as('prefetched'))
       .select(sql<string | null>`case when r.standing = 'returning' then r.previousJson end`.as('returnsTo'))
       .where('r.workspace', '=', workspace)
       .where('r.rollout', '=', number)
       .execute();
     const released = await this.digestsOf(workspace, release);
+    const fetched = await new PrefetchRepository(this.db).asked(workspace, number);
     return rows.map((row) => {
       const { device, wave, standing, attempts, generation, desiredGeneration, reasonJson, reportedJson } = row;
       const twin = {
@@ -95,6 +98,7 @@ export class RolloutDevices {
         member: members?.has(device) ?? true,
         observed: observe(twin, asked),
         ...(row.timeZone === null ? {} : { timeZone: row.timeZone }),
+        ...prefetchOf(fetched.get(device), row.prefetched),
       };
     });
   }
@@ -250,6 +254,13 @@ export interface WaveCount {
   readonly wave: number;
   readonly standing: Standing;
   readonly count: number;
+}
+
+/** @param reported digests that the device says it holds, as JSON */
+function prefetchOf(asked: readonly string[] | undefined, reported: string | null): Pick<RolloutDevice, 'prefetch'> {
+  if (asked === undefined) return {};
+  const held = new Set(reported === null ? [] : (JSON.parse(reported) as string[]));
+  return { prefetch: asked.every((digest) => held.has(digest)) ? 'held' : 'asked' };
 }
 
 function digestsIn(previousJson: string): ReadonlySet<string> {

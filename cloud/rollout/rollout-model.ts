@@ -118,6 +118,8 @@ export interface RolloutDevice {
   readonly window?: WindowState | undefined;
   /** A freeze holds it at the moment that is planned. */
   readonly frozen?: { readonly name: string; readonly until: number } | undefined;
+  /** It was asked to fetch the release's images beforehand, and has them. */
+  readonly prefetch?: 'asked' | 'held' | undefined;
   /** A person leads it back, and it is not asked yet. */
   readonly ledBack?: boolean | undefined;
 }

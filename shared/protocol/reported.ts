@@ -88,6 +88,8 @@ export const reportedStateSchema = z.object({
   /** Where local scoring answers, for whoever stands at the device. */
   scoring: scoringSchema.optional(),
   trust: reportedTrustSchema.optional(),
+  /** Digests of the images that it was to prefetch and holds, verified; absent: none. */
+  prefetched: z.array(digestSchema).max(64).optional(),
 });
 export type ReportedState = z.infer<typeof reportedStateSchema>;
 
@@ -106,6 +108,7 @@ export const reportedSchema = z.object({
     capabilities: capabilitiesSchema.nullable().optional(),
     scoring: scoringSchema.nullable().optional(),
     trust: reportedTrustSchema.nullable().optional(),
+    prefetched: z.array(digestSchema).max(64).nullable().optional(),
   }),
 });
 export type Reported = z.infer<typeof reportedSchema>;
@@ -114,7 +117,7 @@ export type ReportedPatch = Reported['state'];
 export const emptyReportedState: ReportedState = { generation: 0, converged: false, modules: {} };
 
 /** Fields of a state that may be absent. `null` and absent mean the same: a diff says null, a state leaves it out. */
-const optionalFields = ['capabilities', 'refused', 'scoring', 'trust'] as const;
+const optionalFields = ['capabilities', 'refused', 'scoring', 'trust', 'prefetched'] as const;
 
 export function applyPatch(state: ReportedState, patch: ReportedPatch): ReportedState {
   const modules = { ...state.modules };
@@ -136,6 +139,8 @@ export function applyPatch(state: ReportedState, patch: ReportedPatch): Reported
   if (refused) next.refused = refused;
   if (scoring) next.scoring = scoring;
   if (trust) next.trust = trust;
+  const prefetched = patch.prefetched === undefined ? state.prefetched : patch.prefetched;
+  if (prefetched) next.prefetched = prefetched;
   return next;
 }
 
