@@ -279,6 +279,16 @@ const examples: Record<string, object> = {
     totalTimeoutSeconds: 86_400,
     retries: { later: { attempts: 2, backoffSeconds: 60 }, timeout: { attempts: 1, backoffSeconds: 300 } },
     lateJoiners: 'follow',
+    windows: [{ cron: '0 2 * * 1-5', durationSeconds: 7200 }],
+    freeze: [{ from: '2026-12-24T00:00:00Z', until: '2026-12-27T00:00:00Z', reason: 'Christmas' }],
+    prefetch: { wavesAhead: 1, atOnce: 50 },
+  },
+  'release-file': { kind: 'release', name: 'vision', modules: { detector: { image: 'detector:4' } } },
+  'rollout-file': {
+    kind: 'rollout',
+    release: 'vision',
+    fleet: 'line-3',
+    policy: { waves: [{ count: 1, bakeSeconds: 600 }], maxUnavailable: '10%' },
   },
 };
 

@@ -23,6 +23,7 @@ const commands: Readonly<Record<string, () => Promise<(io: CliIo) => Command>>> 
   rollout: async () => (await import('./commands/rollout.js')).rolloutCommand,
   freeze: async () => (await import('./commands/freeze.js')).freezeCommand,
   apply: async () => (await import('./commands/apply.js')).applyCommand,
+  diff: async () => (await import('./commands/diff.js')).diffCommand,
   deploy: async () => (await import('./commands/deploy.js')).deployCommand,
   undeploy: async () => (await import('./commands/undeploy.js')).undeployCommand,
   score: async () => (await import('./commands/score.js')).scoreCommand,

@@ -134,6 +134,48 @@ describe('flotilla rollout', () => {
     expect(await world.run('rollout', 'rollback', '3')).toMatchObject({ exit: 0 });
   });
 
+  it('is a file with its release: diff says what apply does, and apply does it once', async () => {
+    const text = (share: number): string =>
+      [
+        'kind: rollout\nrelease: vision\nfleet: cams\nsupersede: true\npolicy: { waves: [], maxUnavailable: 1 }',
+        `kind: release\nname: vision\nmodules: { detector: { image: "detector:2", settings: { share: ${String(share)} } } }\n`,
+      ].join('\n---\n');
+    const path = await file(text(1));
+    const before = await world.run('diff', '-f', path);
+    expect(before.stdout).toMatch(/vision:3 would differ from vision:2:\n.*\ndetector +settings.share +- +1/);
+    expect(before.stdout).toContain('a rollout of the new vision over cams would start');
+    expect((await world.run('apply', '-f', path)).stdout).toBe(
+      'vision:3 is made\nrollout 4 of vision:3 over cams is started\n',
+    );
+    expect((await world.run('apply', '-f', path)).stdout).toContain('rollout 4 of vision:3 over cams is running');
+    expect((await world.json<object[]>('diff', '-f', path)).map((one) => 'changes' in one && one.changes)).toEqual([
+      false,
+      false,
+    ]);
+    await world.run('rollout', 'abort', '4', '--running');
+    await eventually('it is aborted', async () => {
+      for (const device of ['cam-1', 'cam-2', 'cam-3']) await obey(device);
+      return (await show(4)).state === 'aborted';
+    });
+    const again = await world.run('apply', '-f', path);
+    expect(again).toMatchObject({ exit: 5 });
+    expect(again.stderr).toContain('rollout 4 of vision:3 over cams is aborted: change the file, or start it anew');
+  });
+
+  it.each([
+    ['kind: rollouts\n', 'known is rollout'],
+    ['kind: rollout\nrelease: vision\nfleat: cams\n', 'did you mean fleet?'],
+    ['kind: rollout\nrelease: vision\nfleet: cams\npolicy: { wave: [] }\n', 'did you mean waves?'],
+    ['kind: rollout\nrelease: vision\nfleet: cams\n---\nkind: rollout\nrelease: vision:1\nfleet: cams\n', 'two documents'],
+    ['a: &a 1\nb: *a\n', 'aliases'],
+    ['---\n---\n', 'is empty'],
+    ['kind: [\n---\n', 'not YAML that is taken here'],
+  ])('refuses to apply %j', async (text, message) => {
+    const answer = await world.run('apply', '-f', await file(text));
+    expect(answer).toMatchObject({ exit: 2, stdout: '' });
+    expect(answer.stderr).toContain(message);
+  });
+
   it('starts at a time, or again and again, until that is cancelled', async () => {
     const at = '2099-12-01T03:00+01:00';
     expect((await world.run('rollout', 'start', ...of(2), '--at', at)).stdout).toContain('2099-12-01T02:00:00.000Z');
