@@ -282,6 +282,13 @@ const examples: Record<string, object> = {
     windows: [{ cron: '0 2 * * 1-5', durationSeconds: 7200 }],
     freeze: [{ from: '2026-12-24T00:00:00Z', until: '2026-12-27T00:00:00Z', reason: 'Christmas' }],
     prefetch: { wavesAhead: 1, atOnce: 50 },
+    gates: {
+      speed: { kind: 'latency', maxMs: 80, maxRatio: 1.5, reference: 'before', minSamples: 500 },
+      errors: { kind: 'errors', maxPercent: 1, confidence: 0.99 },
+      numbers: { kind: 'invalid', module: 'digits', tensor: 'output.probabilities', min: 0, max: 1 },
+      classes: { kind: 'drift', module: 'digits', tensor: 'output.label', maxPsi: 0.25, reference: 'peers' },
+      memory: { kind: 'memory', maxRatio: 1.3, minSamples: 30 },
+    },
   },
   'release-file': { kind: 'release', name: 'vision', modules: { detector: { image: 'detector:4' } } },
   'rollout-file': {

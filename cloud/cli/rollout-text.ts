@@ -1,11 +1,18 @@
 /** Rollouts in words. Pure. */
-import type { HistoryBody, RolloutBody, RolloutPlanned, RolloutWaits } from '#cloud/http/schemas/rollouts.js';
+import type {
+  HistoryBody,
+  RolloutBody,
+  RolloutGates,
+  RolloutPlanned,
+  RolloutWaits,
+} from '#cloud/http/schemas/rollouts.js';
+import { gateNumber } from '#cloud/rollout/gates/gate-words.js';
 import { formatAge, formatBytes, formatFields, formatList, formatTable, printable } from './output.js';
 
 type Standings = RolloutBody['waves'][number]['standings'];
 
 export function describePlanned(planned: RolloutPlanned): string {
-  const { release, fleet, devices, maxUnavailable, bytesPerDevice, waves, conflicts } = planned;
+  const { release, fleet, devices, maxUnavailable, bytesPerDevice, bytesAtMost, expected, waves, conflicts } = planned;
   const rows = waves
     .filter(({ count }) => count > 0)
     .map(({ wave, count, already, devices: names, bakeSeconds, approval }) => [
@@ -21,7 +28,9 @@ export function describePlanned(planned: RolloutPlanned): string {
       ['release', release],
       ['fleet', `${fleet}, ${String(devices)} ${devices === 1 ? 'device' : 'devices'}`],
       ['at once', `at most ${String(maxUnavailable)} changing`],
-      ['bytes', `${formatBytes(bytesPerDevice)} for a device that has none of it`],
+      ['bytes', `${formatBytes(bytesPerDevice)} for a device that has none of it, at most ${formatBytes(bytesAtMost)} in all`],
+      ['takes', takesText(expected)],
+      ['without', expected.leftOut.join(', ')],
       ...conflicts.map(
         ({ rollout, devices: held }) => ['held', `${String(held)} devices by rollout ${String(rollout)}`] as const,
       ),
@@ -30,6 +39,20 @@ export function describePlanned(planned: RolloutPlanned): string {
       ? 'the fleet has no devices'
       : formatTable(['WAVE', 'DEVICES', 'ALREADY', 'BAKE', 'APPROVAL', 'FIRST'], rows),
   ].join('\n');
+}
+
+function takesText({ seconds, deviceSeconds, measuredDevices }: RolloutPlanned['expected']): string {
+  const how =
+    measuredDevices === 0
+      ? 'assumed: none has succeeded yet'
+      : `the median of ${String(measuredDevices)} before`;
+  return `about ${durationText(seconds)}, at ${durationText(deviceSeconds)} for a device (${how})`;
+}
+
+function durationText(seconds: number): string {
+  if (seconds < 120) return `${String(seconds)} s`;
+  if (seconds < 7200) return `${String(Math.round(seconds / 60))} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
 }
 
 export function describeRollouts(rollouts: readonly RolloutBody[], now: number): string {
@@ -49,7 +72,7 @@ export function describeRollouts(rollouts: readonly RolloutBody[], now: number):
   );
 }
 
-export function describeRollout(rollout: RolloutBody, history: readonly HistoryBody[] = []): string {
+export function describeRollout(rollout: RolloutBody, history: readonly HistoryBody[] = [], gates = ''): string {
   const { number, release, fleet, reason, createdAt, createdBy, endedAt } = rollout;
   const help = nextStep(rollout);
   return [
@@ -69,6 +92,7 @@ export function describeRollout(rollout: RolloutBody, history: readonly HistoryB
         .filter(({ standings }) => Object.keys(standings).length > 0)
         .map(({ wave, standings }) => [String(wave), standingsText(standings)]),
     ),
+    ...(gates === '' ? [] : [gates]),
     ...(history.length === 0 ? [] : [history.map(describeEntry).join('')]),
   ].join('\n');
 }
@@ -76,7 +100,8 @@ export function describeRollout(rollout: RolloutBody, history: readonly HistoryB
 /** What a person can do about it. */
 function nextStep({ state, reason, number }: RolloutBody): string | undefined {
   if (state !== 'paused') return undefined;
-  const goOn = reason?.code === 'requested' ? 'goes on' : 'accepts what failed and goes on';
+  const accepts = reason?.code === 'gate' ? 'goes on in spite of the gate' : 'accepts what failed and goes on';
+  const goOn = reason?.code === 'requested' ? 'goes on' : accepts;
   return `flotilla rollout resume ${String(number)} ${goOn}; flotilla rollout rollback ${String(number)} leads back`;
 }
 
@@ -123,6 +148,21 @@ export function describeWaits({ counts, items, troubled }: RolloutWaits, device?
   ].join('\n');
 }
 
+/** Empty where the rollout has no gates. */
+export function describeGates({ items }: RolloutGates): string {
+  if (items.length === 0) return '';
+  return formatTable(
+    ['WAVE', 'GATE', 'MEASURE', 'MODULE', 'VALUE', 'REFERENCE', 'AT MOST', 'SAMPLES', 'DEVICES', 'VERDICT'],
+    items.map((one) => [
+      ...[String(one.wave), one.gate, one.measure, one.module === '' ? '-' : one.module],
+      ...[one.value, one.reference, one.bound].map((number) => gateNumber(number, one.unit)),
+      String(one.samples) + (one.referenceSamples === undefined ? '' : ` / ${String(one.referenceSamples)}`),
+      `${String(one.told)}/${String(one.devices)}`,
+      `${one.verdict}${one.accepted ? ' (accepted)' : ''}${one.lack === undefined ? '' : `: ${one.lack.text}`}`,
+    ]),
+  );
+}
+
 const waitTexts: Readonly<Record<RolloutWaits['items'][number]['kind'], string>> = {
   device: 'the device itself',
   offline: 'it is not connected',
@@ -133,6 +173,7 @@ const waitTexts: Readonly<Record<RolloutWaits['items'][number]['kind'], string>>
   freeze: 'the end of a freeze',
   wave: 'its wave',
   bake: 'the bake time of the wave before',
+  gate: 'a quality gate',
   approval: 'approval: flotilla rollout approve',
   paused: 'the rollout is paused',
   claimed: 'another rollout holds it',

@@ -12,6 +12,7 @@ import type { ReleaseDeployment } from '#cloud/fleet/module-deployment.js';
 import type { Twin } from '#cloud/fleet/twin.js';
 import { prefetch } from './ask-prefetch.js';
 import { afterAssignment, afterTransition } from './apply.js';
+import { GateRepository } from './gates/gate-repository.js';
 import { withOutcome } from './judge.js';
 import type { Plan } from './plan.js';
 import { type Assignment, isFinal, type Outcome } from './rollout-model.js';
@@ -77,6 +78,9 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
     }
     const fetching = await prefetch(transaction, twin, input);
     entries.push(...fetching);
+    if (plan.gates.length > 0) {
+      await new GateRepository(transaction).store(stored, stored.rollout.wave, at, plan.gates);
+    }
     if (plan.transition) entries.push({ at, ...describeTransition(plan.transition) });
     for (const entry of entries) await rollouts.note(stored, entry);
     if (isFinal(rollout.state)) await rows.claim(stored, false);

@@ -12,6 +12,8 @@ import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import type { Twin } from '#cloud/fleet/twin.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import { dropPrefetches } from './ask-prefetch.js';
+import type { GateVerdict } from './gates/gate-model.js';
+import type { GateWatch } from './gates/gate-watch.js';
 import { CannotAsk, commitStep, failureOf } from './commit.js';
 import { FreezeRepository } from './freeze-repository.js';
 import { type Plan, planRollout } from './plan.js';
@@ -23,11 +25,20 @@ export interface ControllerOptions {
   readonly db: Database;
   readonly releases: Pick<ReleaseRepository, 'require'>;
   readonly twin: Twin;
+  readonly gates: GateWatch;
   readonly live: LiveEvents;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Told after each commit that asked a device something: it waits in the outbox. */
   readonly onCommitted: () => void;
+}
+
+/** A rollout at one moment. */
+export interface Look {
+  readonly plan: Plan;
+  readonly devices: readonly LoadedDevice[];
+  /** Of the wave whose turn it is, while it runs. */
+  readonly gates: readonly GateVerdict[] | undefined;
 }
 
 /** Devices report many times a second; looking so often is enough. */
@@ -78,7 +89,7 @@ export class RolloutController {
   }
 
   /** What a rollout would do now, and what its devices wait for. */
-  async look(stored: StoredRollout): Promise<{ readonly plan: Plan; readonly devices: readonly LoadedDevice[] }> {
+  async look(stored: StoredRollout): Promise<Look> {
     const { db, clock } = this.options;
     const { policy, rollout, workspace, query } = stored;
     const follows = policy.lateJoiners === 'follow' && rollout.state === 'running';
@@ -88,7 +99,9 @@ export class RolloutController {
     const devices = await new RolloutDevices(db).load(stored, stored.release, members, this.awayFrom);
     const joiners = members === undefined ? [] : await this.joinersOf(stored, members, devices);
     const freezes = await new FreezeRepository(db).since(workspace, rollout.countedFrom);
-    return { devices, plan: planRollout({ rollout, policy, devices, joiners, freezes, now: clock.now() }) };
+    const gates = await this.options.gates.verdicts(stored);
+    const plan = planRollout({ rollout, policy, devices, joiners, freezes, gates, now: clock.now() });
+    return { devices, gates, plan };
   }
 
   private async run(): Promise<void> {
@@ -110,16 +123,19 @@ export class RolloutController {
 
   /** @returns when to look again at the latest */
   private async advance(address: RolloutAddress): Promise<number> {
-    const { db, clock } = this.options;
+    const { db, clock, gates } = this.options;
     for (let step = 0; step < stepsAtOnce && !this.stopped.signal.aborted; step++) {
       const stored = await new RolloutRepository(db).find(address);
-      if (stored === undefined || stored.endedAt !== undefined) return Number.POSITIVE_INFINITY;
+      if (stored === undefined || stored.endedAt !== undefined) {
+        gates.forget(address);
+        return Number.POSITIVE_INFINITY;
+      }
       const { plan, devices } = await this.look(stored);
       if (isIdle(plan)) {
         const now = clock.now();
         return plan.waiting.reduce(
           (first, { until }) => (until !== undefined && until > now ? Math.min(first, until) : first),
-          Number.POSITIVE_INFINITY,
+          now + gates.remainingMs(stored),
         );
       }
       await this.carryOut(stored, plan, devices);
@@ -142,7 +158,7 @@ export class RolloutController {
       if (!(error instanceof CannotAsk)) throw error;
       this.options.logger.warn({ ...error.assignment, reason: messageOf(error) }, 'a device could not be asked');
       const outcomes = [failureOf(error, input.now)];
-      const only: Plan = { outcomes, assignments: [], transition: undefined, waiting: [], joins: [] };
+      const only: Plan = { outcomes, assignments: [], transition: undefined, waiting: [], joins: [], gates: [] };
       const committed = await commitStep(db, twin, { ...input, plan: only });
       this.publish(stored, committed?.entries ?? []);
     }

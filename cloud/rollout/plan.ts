@@ -13,6 +13,8 @@ import { judgeDevice, withOutcome } from './judge.js';
 import { planLeadBack, withLeadBack } from './lead-back.js';
 import { withWindows } from './openings.js';
 import { inOrder } from './order.js';
+import type { GateVerdict } from './gates/gate-model.js';
+import { failedGate, openGate } from './gates/gate-step.js';
 import type { RolloutPolicy } from './policy.js';
 import { planPrefetch } from './prefetch.js';
 import { allowanceByRate } from './rate.js';
@@ -38,6 +40,8 @@ export interface PlanInput {
   readonly joiners?: readonly Joiner[] | undefined;
   /** Of the workspace. */
   readonly freezes?: readonly Freeze[] | undefined;
+  /** What the gates of the policy say of the wave whose turn it is. */
+  readonly gates?: readonly GateVerdict[] | undefined;
   readonly now: number;
 }
 
@@ -53,6 +57,8 @@ export interface Plan {
   readonly joins: readonly string[];
   /** Devices that are to fetch the release's images beforehand. */
   readonly prefetches?: readonly string[];
+  /** What the transition rests on. */
+  readonly gates: readonly GateVerdict[];
 }
 
 export function planRollout(given: PlanInput): Plan {
@@ -62,7 +68,7 @@ export function planRollout(given: PlanInput): Plan {
   const { countedFrom: from } = given.rollout;
   const rollout = { ...given.rollout, countedFrom: from + frozenMs(freezes, from, now) };
   const input = { ...given, rollout };
-  if (isFinal(rollout.state)) return { outcomes: [], assignments: [], waiting: [], joins: [] };
+  if (isFinal(rollout.state)) return { outcomes: [], assignments: [], waiting: [], joins: [], gates: [] };
   const outcomes = new Map<string, Outcome>();
   const judged = settled(input, freezes).map((one) => {
     const outcome = judgeDevice(one, rollout, policy, now);
@@ -88,6 +94,7 @@ export function planRollout(given: PlanInput): Plan {
     outcomes: [...outcomes.values()],
     ...{ assignments: step.assignments, transition: step.transition, waiting, joins },
     ...(prefetches.length === 0 ? {} : { prefetches }),
+    gates: rollout.state === 'running' && step.transition !== undefined ? (input.gates ?? []) : [],
   };
 }
 
@@ -103,7 +110,7 @@ function nextStep(devices: readonly RolloutDevice[], input: PlanInput, joins: re
   if (back !== undefined) return back;
   if (rollout.state === 'ending') return planEnding(devices, rollout, policy, now);
   if (rollout.state === 'paused') return { assignments: [] };
-  const stop = overdue(rollout, policy, now) ?? crossedThreshold(devices, rollout, policy);
+  const stop = overdue(rollout, policy, now) ?? crossedThreshold(devices, rollout, policy) ?? failedGate(input);
   if (stop !== undefined) return { assignments: [], transition: stop };
   const isOpen = devices.some(
     ({ standing, wave }) => wave <= rollout.wave && (standing === 'queued' || standing === 'changing'),
@@ -122,14 +129,16 @@ function overdue(rollout: Rollout, policy: RolloutPolicy, now: number): Transiti
 /** The wave has ended: watched, approved, and on to the next one. Undefined while that waits. */
 function afterWave(
   devices: readonly RolloutDevice[],
-  { rollout, policy, now }: PlanInput,
+  input: PlanInput,
   joins: readonly string[],
 ): Transition | undefined {
+  const { rollout, policy, now } = input;
   const unmet = unmetSuccess(devices, rollout, policy);
   if (unmet !== undefined) return unmet;
   const isEmpty = !devices.some(({ wave, standing }) => wave === rollout.wave && standing !== 'left');
   if (!isEmpty) {
     if (now < bakedAt(devices, rollout, policy)) return undefined;
+    if (openGate(devices, input) !== undefined) return undefined;
     const more = joins.length > 0 || devices.some(({ wave, standing }) => wave > rollout.wave && standing === 'queued');
     const approval = policy.waves[rollout.wave]?.approval ?? false;
     if (approval && more && rollout.approvedBefore <= rollout.wave) return undefined;

@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import { windowsSchema } from '#shared/protocol/maintenance-window.js';
+import { checkGates, gatesSchema } from './gates/gate-kinds.js';
 import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 
 const daySeconds = 86_400;
@@ -145,7 +146,8 @@ export const rolloutPolicySchema = z.strictObject({
       { error: 'is true, or how many waves ahead: { wavesAhead: 2 }, with atOnce' },
     )
     .optional(),
-  gates: notBuilt('quality gates are'),
+  /** What must hold of the devices of each wave before the next begins; by name. */
+  gates: gatesSchema.optional(),
   shadow: notBuilt('shadow agreement is'),
   layers: notBuilt('layers are'),
 });
@@ -153,7 +155,8 @@ export type RolloutPolicy = z.output<typeof rolloutPolicySchema>;
 export type RetryClass = keyof RolloutPolicy['retries'];
 
 /** What no schema of a single field says. @throws AppError `request.invalid`, `query.invalid` for the canary's query */
-export function checkPolicy({ waves }: Pick<RolloutPolicy, 'waves'>): void {
+export function checkPolicy({ waves, gates = {} }: Pick<RolloutPolicy, 'waves' | 'gates'>): void {
+  checkGates(gates);
   let reached = -1;
   for (const [index, wave] of waves.entries()) {
     const { where, percent: share }: WaveSize = wave;

@@ -29,12 +29,16 @@ export const reasonCodes = [
   'total-timeout',
   'requested',
   'superseded',
+  /** A quality gate failed. */
+  'gate',
 ] as const;
 
 /** Why a rollout stands as it does; `text` has the numbers. */
 export interface Reason {
   readonly code: (typeof reasonCodes)[number];
   readonly text: string;
+  /** Those that failed, by name. */
+  readonly gates?: readonly string[] | undefined;
 }
 
 export interface Ending {
@@ -64,6 +68,8 @@ export interface Rollout {
   readonly ignoresFreeze?: boolean | undefined;
   /** Devices that a person leads back, whatever becomes of the others. */
   readonly leadBack?: readonly string[] | undefined;
+  /** Gates that somebody went on in spite of, in that wave. */
+  readonly acceptedGates?: { readonly wave: number; readonly gates: readonly string[] } | undefined;
 }
 
 export const standings = [
@@ -170,6 +176,7 @@ export const waitKinds = [
   'freeze',
   'wave',
   'bake',
+  'gate',
   'approval',
   'paused',
   'claimed',
@@ -181,6 +188,6 @@ export interface Wait {
   readonly kind: (typeof waitKinds)[number];
   /** When this ends at the latest by itself; absent only while paused, when no clock runs. */
   readonly until?: number | undefined;
-  /** The wave, the other rollout, the device's last problem. */
+  /** The wave, the other rollout, the device's last problem, what a gate lacks. */
   readonly detail?: string | undefined;
 }

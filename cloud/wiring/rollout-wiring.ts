@@ -5,6 +5,9 @@ import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import type { Twin } from '#cloud/fleet/twin.js';
 import type { Routes } from '#cloud/http/app.js';
 import { rolloutRoutes } from '#cloud/http/routes/rollout-routes.js';
+import { GateReader } from '#cloud/rollout/gates/gate-reader.js';
+import { GateRepository } from '#cloud/rollout/gates/gate-repository.js';
+import { GateWatch } from '#cloud/rollout/gates/gate-watch.js';
 import { RolloutController } from '#cloud/rollout/controller.js';
 import { RolloutDevices } from '#cloud/rollout/rollout-devices.js';
 import { RolloutDrafts } from '#cloud/rollout/rollout-drafts.js';
@@ -15,19 +18,23 @@ import { rolloutScheduleRoutes } from '#cloud/http/routes/rollout-schedule-route
 import { FreezeRepository } from '#cloud/rollout/freeze-repository.js';
 import { ScheduleRepository } from '#cloud/rollout/schedule-repository.js';
 import { RolloutScheduler } from '#cloud/rollout/scheduler.js';
+import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { Ground } from './ground.js';
 
 export interface RolloutParts {
   readonly twin: Twin;
   readonly releases: ReleaseRepository;
   readonly fleets: FleetRepository;
+  readonly telemetry: Pick<TelemetryPort, 'cohort'>;
   /** Told after each commit: something waits in the outbox. */
   readonly onCommitted: () => void;
 }
 
-export function wireRollouts(ground: Ground, { twin, releases, fleets, onCommitted }: RolloutParts): Routes[] {
+export function wireRollouts(ground: Ground, parts: RolloutParts): Routes[] {
+  const { twin, releases, fleets, telemetry, onCommitted } = parts;
   const { control: db, live, clock, logger, shutdown } = ground;
-  const controller = new RolloutController({ db, releases, twin, live, clock, logger, onCommitted });
+  const gates = new GateWatch(new GateReader(db, telemetry), clock, logger);
+  const controller = new RolloutController({ db, releases, twin, gates, live, clock, logger, onCommitted });
   const office = new RolloutOffice({ db, live, clock, onChanged: () => controller.wake() });
   controller.start();
   const scheduler = new RolloutScheduler({ db, office, releases, fleets, live, clock, logger });
@@ -38,6 +45,7 @@ export function wireRollouts(ground: Ground, { twin, releases, fleets, onCommitt
     ...{ controller, office, releases, fleets, drafts: new RolloutDrafts(db, office) },
     ...{ rollouts: new RolloutRepository(db), devices: new RolloutDevices(db) },
     found: (workspace, query) => matchingDevices(db, workspace, query).select('devices.name').execute(),
+    gates: new GateRepository(db),
   });
   return [
     rollouts,

@@ -4,7 +4,7 @@ import { routes } from '#cloud/client/routes.js';
 import { parseCount, parseName, parseRollout } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
-import { describePlanned, describeRollout, describeRollouts, describeWaits } from '../rollout-text.js';
+import { describeGates, describePlanned, describeRollout, describeRollouts, describeWaits } from '../rollout-text.js';
 import { followRollout } from '../rollout-watch.js';
 import { withSession } from '../session.js';
 import { abortCommand, approveCommand, pauseCommand, resumeCommand, rollbackCommand } from './rollout-orders.js';
@@ -32,7 +32,7 @@ export function rolloutCommand(io: CliIo): Command {
 
 function planCommand(io: CliIo): Command {
   const command = new Command('plan')
-    .description('Say what a rollout would do now: waves, devices, bytes. Nothing is changed.')
+    .description('Say what a rollout would do now: waves, devices, bytes, time. Nothing is changed.')
     .requiredOption('--release <release>', 'name:version')
     .requiredOption('--fleet <fleet>', 'a saved fleet')
     .option('--policy <path>', 'how it goes, a YAML file; - for standard input')
@@ -67,7 +67,9 @@ function showCommand(io: CliIo): Command {
       await withSession(io, command, async ({ client, out }) => {
         const body = await client.call(routes.rolloutGet, { params: { rollout } });
         const history = await client.list(routes.rolloutHistory, { params: { rollout } }, count);
-        out.result({ ...body, history }, () => describeRollout(body, [...history].reverse()));
+        const { items: gates } = await client.call(routes.rolloutGates, { params: { rollout } });
+        const table = describeGates({ items: gates });
+        out.result({ ...body, gates, history }, () => describeRollout(body, [...history].reverse(), table));
       });
     });
   return withExamples(command, 'flotilla rollout show 7', 'flotilla rollout show 7 --history 100');
@@ -86,7 +88,9 @@ function watchCommand(io: CliIo): Command {
 
 function explainCommand(io: CliIo): Command {
   const command = new Command('explain')
-    .description('Say what each waiting device waits for and until when, and why others failed.')
+    .description(
+      'Say what each waiting device waits for and until when, why others failed, and what quality gates say.',
+    )
     .argument('<rollout>', 'its number')
     .option('--device <name>', 'only this one')
     .action(async (text: string, options: { readonly device?: string }) => {
@@ -94,9 +98,13 @@ function explainCommand(io: CliIo): Command {
       const device = options.device === undefined ? undefined : parseName(options.device, 'device');
       await withSession(io, command, async ({ client, out }) => {
         const waits = await client.call(routes.rolloutWaits, { params: { rollout } });
+        const { items: gates } = await client.call(routes.rolloutGates, { params: { rollout } });
         const isShown = (one: { readonly device: string }): boolean => device === undefined || one.device === device;
         const shown = { ...waits, items: waits.items.filter(isShown), troubled: waits.troubled.filter(isShown) };
-        out.result(shown, () => describeWaits(waits, device));
+        const table = device === undefined ? describeGates({ items: gates }) : '';
+        out.result({ ...shown, gates }, () =>
+          [describeWaits(waits, device), ...(table === '' ? [] : [table])].join('\n'),
+        );
       });
     });
   return withExamples(command, 'flotilla rollout explain 7', 'flotilla rollout explain 7 --device cam-1');
