@@ -17,7 +17,10 @@ export function readReleaseFile(value: unknown, where: string): z.output<typeof 
   const { kind } = value;
   if (kind !== 'release') {
     const near = typeof kind === 'string' ? nearest(kind, kinds) : undefined;
-    throw invalidFile(where, `kind says what it is; known ${near === undefined ? 'are release and rollout' : `is ${near}`}`);
+    throw invalidFile(
+      where,
+      `kind says what it is; known ${near === undefined ? 'are release and rollout' : `is ${near}`}`,
+    );
   }
   refuseUnknownFields(value, topKeys, where);
   if (isMapping(value['modules'])) {

@@ -8,47 +8,43 @@ import { readPolicyFile } from './policy-file.js';
 import { readReleaseFile } from './release-file.js';
 import { invalidFile, isMapping, refuseUnknownFields } from './yaml-fields.js';
 export const rolloutFile = z.strictObject({
-    kind: z.literal('rollout'),
-    /** name:version; or a name: the version that this file makes, or the newest. */
-    release: z
-        .string()
-        .max(128)
-        .refine((text) => isName(text) || parseReference(text) !== undefined, 'names no release; write vision or vision:2'),
-    fleet: nameSchema,
-    policy: rolloutPolicySchema.prefault({}),
-    /** Rollouts that hold devices of the fleet end. */
-    supersede: z.boolean().default(false),
+  kind: z.literal('rollout'),
+  /** name:version; or a name: the version that this file makes, or the newest. */
+  release: z
+    .string()
+    .max(128)
+    .refine((text) => isName(text) || parseReference(text) !== undefined, 'names no release; write vision or vision:2'),
+  fleet: nameSchema,
+  policy: rolloutPolicySchema.prefault({}),
+  /** Rollouts that hold devices of the fleet end. */
+  supersede: z.boolean().default(false),
 });
 const rolloutKeys = Object.keys(rolloutFile.shape);
 /** @throws AppError `request.invalid`, naming the document, the field and the nearest valid one */
 export function readAppliedFile(values, where) {
-    const documents = values.map((value, index) => {
-        const at = values.length === 1 ? where : `${where}, document ${String(index + 1)}`;
-        if (isMapping(value) && value['kind'] === 'rollout')
-            return { kind: 'rollout', order: readRollout(value, at) };
-        return { kind: 'release', contents: readReleaseFile(value, at) };
-    });
-    refuseTwins(documents, where);
-    return documents;
+  const documents = values.map((value, index) => {
+    const at = values.length === 1 ? where : `${where}, document ${String(index + 1)}`;
+    if (isMapping(value) && value['kind'] === 'rollout') return { kind: 'rollout', order: readRollout(value, at) };
+    return { kind: 'release', contents: readReleaseFile(value, at) };
+  });
+  refuseTwins(documents, where);
+  return documents;
 }
 function readRollout(value, where) {
-    refuseUnknownFields(value, rolloutKeys, where);
-    if (value['policy'] !== undefined)
-        readPolicyFile(value['policy'], `${where}: policy`);
-    const parsed = rolloutFile.safeParse(value);
-    if (!parsed.success)
-        throw invalidFile(where, describeIssues(parsed.error));
-    const { kind: _kind, ...order } = parsed.data;
-    return order;
+  refuseUnknownFields(value, rolloutKeys, where);
+  if (value['policy'] !== undefined) readPolicyFile(value['policy'], `${where}: policy`);
+  const parsed = rolloutFile.safeParse(value);
+  if (!parsed.success) throw invalidFile(where, describeIssues(parsed.error));
+  const { kind: _kind, ...order } = parsed.data;
+  return order;
 }
 /** Of two that say different things about one, the last would win today and another tomorrow. */
 function refuseTwins(documents, where) {
-    const seen = new Set();
-    for (const one of documents) {
-        const what = one.kind === 'release' ? `release ${one.contents.name}` : `a rollout over fleet ${one.order.fleet}`;
-        if (seen.has(what))
-            throw invalidFile(where, `${what} stands in two documents: leave one out`);
-        seen.add(what);
-    }
+  const seen = new Set();
+  for (const one of documents) {
+    const what = one.kind === 'release' ? `release ${one.contents.name}` : `a rollout over fleet ${one.order.fleet}`;
+    if (seen.has(what)) throw invalidFile(where, `${what} stands in two documents: leave one out`);
+    seen.add(what);
+  }
 }
 //# sourceMappingURL=rollout-file.js.map

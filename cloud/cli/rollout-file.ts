@@ -1,6 +1,5 @@
 /** `rollout.yaml`: releases and rollouts as one file of several documents, checked as the server will. Pure. */
 import * as z from 'zod';
-import { isName, parseReference } from '#shared/kernel/names.js';
 import { describeIssues } from '#shared/protocol/decode.js';
 import { nameSchema } from '#shared/protocol/primitives.js';
 import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
@@ -14,8 +13,7 @@ export const rolloutFile = z.strictObject({
   /** name:version; or a name: the version that this file makes, or the newest. */
   release: z
     .string()
-    .max(128)
-    .refine((text) => isName(text) || parseReference(text) !== undefined, 'names no release; write vision or vision:2'),
+    .regex(/^[a-z0-9][a-z0-9-]{0,62}(:[1-9][0-9]{0,8})?$/, 'names no release; write vision or vision:2'),
   fleet: nameSchema,
   policy: rolloutPolicySchema.prefault({}),
   /** Rollouts that hold devices of the fleet end. */

@@ -28,7 +28,10 @@ export function describePlanned(planned: RolloutPlanned): string {
       ['release', release],
       ['fleet', `${fleet}, ${String(devices)} ${devices === 1 ? 'device' : 'devices'}`],
       ['at once', `at most ${String(maxUnavailable)} changing`],
-      ['bytes', `${formatBytes(bytesPerDevice)} for a device that has none of it, at most ${formatBytes(bytesAtMost)} in all`],
+      [
+        'bytes',
+        `${formatBytes(bytesPerDevice)} for a device that has none of it, at most ${formatBytes(bytesAtMost)} in all`,
+      ],
       ['takes', takesText(expected)],
       ['without', expected.leftOut.join(', ')],
       ...conflicts.map(
@@ -43,9 +46,7 @@ export function describePlanned(planned: RolloutPlanned): string {
 
 function takesText({ seconds, deviceSeconds, measuredDevices }: RolloutPlanned['expected']): string {
   const how =
-    measuredDevices === 0
-      ? 'assumed: none has succeeded yet'
-      : `the median of ${String(measuredDevices)} before`;
+    measuredDevices === 0 ? 'assumed: none has succeeded yet' : `the median of ${String(measuredDevices)} before`;
   return `about ${durationText(seconds)}, at ${durationText(deviceSeconds)} for a device (${how})`;
 }
 

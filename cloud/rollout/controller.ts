@@ -145,8 +145,7 @@ export class RolloutController {
 
   private async carryOut(stored: StoredRollout, plan: Plan, devices: readonly LoadedDevice[]): Promise<void> {
     const { db, releases, twin, clock, onCommitted } = this.options;
-    const deploys =
-      plan.assignments.some(({ action }) => action === 'deploy') || (plan.prefetches ?? []).length > 0;
+    const deploys = plan.assignments.some(({ action }) => action === 'deploy') || (plan.prefetches ?? []).length > 0;
     const release = deploys ? await releases.require(stored.workspace, stored.release) : undefined;
     const input = { stored, release, devices, now: clock.now() };
     try {

@@ -31,7 +31,10 @@ function pacedSeconds(count: number, done: number, { rate }: Pick<RolloutPolicy,
   let minutes = 0;
   for (;;) {
     const standing = 'succeeded' as const;
-    const allowed = ratePerMinute(Array.from({ length: succeeded }, () => ({ standing })), rate);
+    const allowed = ratePerMinute(
+      Array.from({ length: succeeded }, () => ({ standing })),
+      rate,
+    );
     if (left <= allowed) return minutes * 60;
     left -= allowed;
     succeeded += allowed;

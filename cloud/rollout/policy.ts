@@ -124,11 +124,7 @@ export const rolloutPolicySchema = z.strictObject({
   windows: windowsSchema.optional(),
   /** Times in which nobody is asked for anything new. */
   freeze: z
-    .array(
-      z
-        .strictObject({ from: instantText, until: instantText, reason: z.string().min(1).max(256).optional() })
-        .refine(({ from, until }) => Date.parse(from) < Date.parse(until), 'ends before it begins'),
-    )
+    .array(z.strictObject({ from: instantText, until: instantText, reason: z.string().min(1).max(256).optional() }))
     .max(100)
     .optional(),
   /** Devices fetch and verify the images before they are asked to run them; true: one wave ahead. */
@@ -155,8 +151,15 @@ export type RolloutPolicy = z.output<typeof rolloutPolicySchema>;
 export type RetryClass = keyof RolloutPolicy['retries'];
 
 /** What no schema of a single field says. @throws AppError `request.invalid`, `query.invalid` for the canary's query */
-export function checkPolicy({ waves, gates = {} }: Pick<RolloutPolicy, 'waves' | 'gates'>): void {
+export function checkPolicy({
+  waves,
+  gates = {},
+  freeze = [],
+}: Pick<RolloutPolicy, 'waves' | 'gates' | 'freeze'>): void {
   checkGates(gates);
+  for (const [index, { from, until }] of freeze.entries()) {
+    if (Date.parse(from) >= Date.parse(until)) throw invalid(`freeze.${String(index)}: it ends before it begins`);
+  }
   let reached = -1;
   for (const [index, wave] of waves.entries()) {
     const { where, percent: share }: WaveSize = wave;

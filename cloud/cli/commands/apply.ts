@@ -66,7 +66,10 @@ async function applyRollout(client: FlotillaClient, order: RolloutOrder): Promis
         `flotilla rollout start --release ${release} --fleet ${order.fleet}`,
     );
   }
-  return { rollout: { ...same, started: false }, text: `rollout ${number} of ${release} over ${order.fleet} is ${same.state}` };
+  return {
+    rollout: { ...same, started: false },
+    text: `rollout ${number} of ${release} over ${order.fleet} is ${same.state}`,
+  };
 }
 
 function start(client: FlotillaClient, order: RolloutOrder, release: string) {

@@ -43,7 +43,8 @@ async function planOne(client: FlotillaClient, one: AppliedDocument, changing: R
     const { name } = one.contents;
     const { newest, differences, isSame } = await releaseState(client, one.contents);
     if (newest === undefined) return { kind: 'release', name, changes: true, text: `release ${name} is new` };
-    if (isSame) return { kind: 'release', name, changes: false, text: `${formatReference(newest)} is the same already` };
+    if (isSame)
+      return { kind: 'release', name, changes: false, text: `${formatReference(newest)} is the same already` };
     const head = `${name}:${String(newest.version + 1)} would differ from ${formatReference(newest)}:`;
     return { kind: 'release', name, changes: true, text: `${head}\n${describeDifferences(differences)}` };
   }

@@ -49,7 +49,9 @@ describe('flotilla rollout', () => {
     const policy = await file('waves:\n  - where: canary\n    approval: true\nmaxUnavailable: 1\n');
     const { stdout } = await world.run('rollout', 'plan', ...of(1), '--policy', policy);
     expect(stdout).toMatch(/fleet +cams, 3 devices/);
-    expect(stdout).toMatch(/bytes +1000 B .* at most 2.9 KiB in all|bytes +1000 B .* at most 3000 B in all|bytes +1000 B .* at most 3.0 kB in all/);
+    expect(stdout).toMatch(
+    expect(stdout).toMatch(/bytes +1000 B for .*, at most 2.9 KiB in all/);
+    );
     expect(stdout).toMatch(/takes +about 3 min, at 60 s for a device \(assumed/);
     expect(stdout).toMatch(/without +approvals, freeze periods/);
     expect(stdout).toMatch(/\n1 +1 +0 +- +yes +cam-2\n2 +2 +0/);
@@ -168,7 +170,10 @@ describe('flotilla rollout', () => {
     ['kind: rollouts\n', 'known is rollout'],
     ['kind: rollout\nrelease: vision\nfleat: cams\n', 'did you mean fleet?'],
     ['kind: rollout\nrelease: vision\nfleet: cams\npolicy: { wave: [] }\n', 'did you mean waves?'],
-    ['kind: rollout\nrelease: vision\nfleet: cams\n---\nkind: rollout\nrelease: vision:1\nfleet: cams\n', 'two documents'],
+    [
+      'kind: rollout\nrelease: vision\nfleet: cams\n---\nkind: rollout\nrelease: vision:1\nfleet: cams\n',
+      'two documents',
+    ],
     ['a: &a 1\nb: *a\n', 'aliases'],
     ['---\n---\n', 'is empty'],
     ['kind: [\n---\n', 'not YAML that is taken here'],
