@@ -35,7 +35,7 @@ export function planSwitch(
     planCandidate(part, desired, observed, policy, now, calendar);
     return part;
   }
-  const target = nextSet(desired, observed, now, calendar);
+  const target = nextSet(desired, observed, policy.startAfterMs, now, calendar);
   const settled = Object.entries(desiredSetOf(desired)).every(
     ([name, key]) => entry(serving.set, name) === key || entry(observed.tracks, name)?.state === 'rejected',
   );

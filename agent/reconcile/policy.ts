@@ -15,6 +15,8 @@ export interface Policy {
   readonly windowNearMs: number;
   /** A restarted host that has not loaded by then is looked at again. */
   readonly startTimeoutMs: number;
+  /** How long a module waits for those that it starts after; then it starts without them. */
+  readonly startAfterMs: number;
   /** How long a replaced host may take over what it has. */
   readonly drainMs: number;
   /** How often what is on probation is looked at. */
@@ -33,6 +35,7 @@ export const defaultPolicy: Policy = {
   proveTimeoutMs: 120_000,
   windowNearMs: 120_000,
   startTimeoutMs: 120_000,
+  startAfterMs: 120_000,
   drainMs: 30_000,
   probationLookMs: 1_000,
   shadowRestart: { restart: 'always', maxRestarts: 3, windowSeconds: 3600 },

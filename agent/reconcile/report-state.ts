@@ -77,6 +77,7 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
   const shadow = shadowReportOf(name, input);
   const busy = input.plan.waiting.find((one) => one.kind === 'busy' && one.module === name);
   const window = input.plan.waiting.find((one) => one.kind === 'window' && one.module === name);
+  const waits = input.plan.waiting.find((one) => one.kind === 'startAfter' && one.module === name);
   return {
     ...(active === undefined ? {} : { active }),
     ...(candidate === undefined ? {} : { candidate }),
@@ -86,6 +87,9 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
       ? { busy: { until: wholeSecond(busy.deadline + input.offset), reason: busy.reason } }
       : {}),
     ...(window?.kind === 'window' ? { window: { opensAt: toInstant(window.opensAt) } } : {}),
+    ...(waits?.kind === 'startAfter'
+      ? { waitsFor: { modules: [...waits.missing], until: wholeSecond(waits.deadline + input.offset) } }
+      : {}),
   };
 }
 

@@ -22,9 +22,7 @@ export async function releaseState(client: FlotillaClient, contents: ReleaseCont
   const [newest] = await client.list(routes.releaseList, { query: { name: contents.name } }, 1);
   if (newest === undefined) return { newest, differences: [], isSame: false };
   const modules: ReleaseBody['modules'] = {};
-  for (const [module, { image: reference, startAfter: _later, variants: _others, ...rest }] of Object.entries(
-    contents.modules,
-  )) {
+  for (const [module, { image: reference, variants: _others, ...rest }] of Object.entries(contents.modules)) {
     const { name, version, digest } = await client.call(routes.imageGet, { params: { reference } });
     modules[module] = { ...rest, image: { name, version, digest } };
   }

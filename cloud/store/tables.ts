@@ -6,6 +6,7 @@ import type { Generated } from 'kysely';
 import type { AuditRow } from '#cloud/audit/audit-entry.js';
 import type { Role } from '#cloud/auth/role.js';
 import type { AlertDatabase } from './alert-tables.js';
+import type { ReleaseDatabase } from './release-tables.js';
 import type { RolloutDatabase } from './rollout-tables.js';
 
 export interface WorkspaceTable {
@@ -258,30 +259,6 @@ export interface FleetTable {
   updatedAt: string;
 }
 
-/** Never changed; of one that was deleted the row stays, so that its version is never given again. */
-export interface ReleaseTable {
-  workspace: string;
-  name: string;
-  version: number;
-  description: string;
-  /** The modules that changed take over together, or none of them does. */
-  atomic: number;
-  createdAt: string;
-  deletedAt: string | null;
-}
-
-export interface ReleaseModuleTable {
-  workspace: string;
-  name: string;
-  version: number;
-  module: string;
-  imageDigest: string;
-  settingsJson: string;
-  policyJson: string;
-  updateJson: string;
-  requiresJson: string;
-}
-
 /** A model version made to answer. One record for both kinds; web services come later. */
 export interface DeploymentTable {
   id: string;
@@ -295,6 +272,8 @@ export interface DeploymentTable {
   updateJson: string;
   /** What takes the place of routes of the image. */
   routesJson: Generated<string>;
+  /** Modules that answer before it starts. */
+  startAfterJson: Generated<string>;
   /** The first desired generation that carries it, and the first that no longer does. */
   generation: number;
   removedGeneration: number | null;
@@ -321,7 +300,7 @@ export interface TrustVersionTable {
   publishedAt: string;
 }
 
-export interface ControlDatabase extends AlertDatabase, RolloutDatabase {
+export interface ControlDatabase extends AlertDatabase, ReleaseDatabase, RolloutDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
   auditEntries: AuditRow;
@@ -345,6 +324,4 @@ export interface ControlDatabase extends AlertDatabase, RolloutDatabase {
   trustVersions: TrustVersionTable;
   deviceFacts: DeviceFactTable;
   fleets: FleetTable;
-  releases: ReleaseTable;
-  releaseModules: ReleaseModuleTable;
 }

@@ -39,6 +39,8 @@ export const moduleReportSchema = z.object({
   busy: z.object({ until: instantSchema, reason: z.string().max(256) }).optional(),
   /** What is to take over, or to go, waits for its maintenance window: when that opens. */
   window: z.object({ opensAt: instantSchema }).optional(),
+  /** It starts after modules that do not answer yet; then without them. */
+  waitsFor: z.object({ modules: z.array(nameSchema).max(64), until: instantSchema }).optional(),
 });
 export type ModuleReport = z.infer<typeof moduleReportSchema>;
 
