@@ -87,6 +87,9 @@ describe('a rollout with maintenance windows', () => {
     world.settle();
     world.pass(15_000);
     expect(world.settle().waiting).toEqual([{ device: 'late', kind: 'window', until: 26 * hourMs }]);
+    // However long that is, it does not run out of its step's time.
+    world.pass(20 * hourMs);
+    expect(world.settle().waiting).toEqual([{ device: 'late', kind: 'window', until: 26 * hourMs }]);
     world.rollout = afterOrder(world.rollout, { kind: 'abort', running: false }, world.now);
     expect(world.plan().assignments).toEqual([{ device: 'late', action: 'return' }]);
   });
