@@ -21,6 +21,7 @@ import { ackSchema, eventBatchSchema, telemetryBatchSchema } from '#shared/proto
 import type { Channel } from '#shared/protocol/topics.js';
 import { releaseFile } from '#cloud/cli/release-file.js';
 import { rolloutFile } from '#cloud/cli/rollout-file.js';
+import { simulationProfileSchema } from '#shared/protocol/simulation.js';
 import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import { trustDataSchema, trustDocumentSchema, trustRequestSchema } from '#shared/protocol/trust.js';
 
@@ -215,5 +216,11 @@ export const protocolDocuments: readonly ProtocolDocument[] = [
     title: 'Rollout file',
     about: 'A rollout, as `flotilla apply -f` reads it, alone or beside releases as a document of its own. Strict.',
     schema: rolloutFile,
+  },
+  {
+    name: 'simulation-profile',
+    title: 'Profile of a simulated fleet',
+    about: 'How simulated devices behave, as `flotilla simulate --profile` reads it. Strict.',
+    schema: simulationProfileSchema,
   },
 ];

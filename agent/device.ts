@@ -24,6 +24,7 @@ import type { Identity } from '#agent/identity/identity.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { createExecutors } from '#agent/actions/executors.js';
 import { Background } from '#agent/actions/background.js';
+import { imagesOnDisk } from '#agent/actions/garbage.js';
 import { createFetcher } from '#agent/actions/image-fetching.js';
 import { KnownVersions } from '#agent/actions/versions.js';
 import { BlockClient } from '#agent/link/block-client.js';
@@ -174,7 +175,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     versions,
     fetcher,
     serving,
-    images,
+    images: imagesOnDisk(images, state, committed),
     committed,
     rejections,
     probations,
