@@ -5,6 +5,7 @@
  */
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
+import { systemTimeZone } from '#shared/kernel/time-zone.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { causeText } from '#shared/supervisor/exit-cause.js';
@@ -31,6 +32,7 @@ import { Reporter } from '#agent/link/reporter.js';
 import type { DeviceFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
 import { createModuleControl } from '#agent/local/module-control.js';
+import { calendarOf } from '#agent/reconcile/calendar.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
 import { entry } from '#agent/reconcile/observed.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
@@ -114,6 +116,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     onDamage: (damage) => parts.damages.push(damage),
     onBug,
   });
+  const timeZone = config.timeZone ?? systemTimeZone();
+  const calendar = () => calendarOf(clock.now(), time.now(), clock.monotonic(), timeZone);
   const set = committedSetOf(committed.value);
   const state = new DeviceState(observedAtStart(committed.value), clock, random);
   const versions = new KnownVersions(
@@ -185,6 +189,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     state,
     executors: executors.table,
     policy: defaultPolicy,
+    calendar,
     clock,
     random,
     onPlanned: () => reporter.wake(),
@@ -205,7 +210,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     reconciler,
     telemetry,
     time,
-    capabilities: () => readCapabilities(parts.sandbox.capabilities),
+    calendar,
+    capabilities: () => readCapabilities(parts.sandbox.capabilities, timeZone),
     scoring: { address: config.scoring.address, port: parts.handle.port },
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,

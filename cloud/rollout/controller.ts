@@ -11,10 +11,12 @@ import { matchingDevices } from '#cloud/fleet/device-search.js';
 import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import type { Twin } from '#cloud/fleet/twin.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
+import { dropPrefetches } from './ask-prefetch.js';
 import type { GateVerdict } from './gates/gate-model.js';
 import type { GateWatch } from './gates/gate-watch.js';
 import type { ShadowPhase } from './shadow/shadow-phase.js';
 import { CannotAsk, commitStep, failureOf, restOf } from './commit.js';
+import { FreezeRepository } from './freeze-repository.js';
 import { type Plan, planRollout } from './plan.js';
 import type { Joiner } from './rollout-model.js';
 import { type LoadedDevice, RolloutDevices } from './rollout-devices.js';
@@ -106,9 +108,10 @@ export class RolloutController {
       : undefined;
     const loaded = await new RolloutDevices(db).load(stored, stored.release, members, this.awayFrom);
     const joiners = members === undefined ? [] : await this.joinersOf(stored, members, loaded);
+    const freezes = await new FreezeRepository(db).since(workspace, rollout.countedFrom);
     const gates = await this.options.gates.verdicts(stored);
     const { devices, verdicts: shadows } = await this.options.shadows.look(stored, loaded);
-    const plan = planRollout({ rollout, policy, devices, joiners, gates, shadows, now: clock.now() });
+    const plan = planRollout({ rollout, policy, devices, joiners, freezes, gates, shadows, now: clock.now() });
     this.lookMs = clock.monotonic() - begunAt;
     return { devices, gates: shadows ?? gates, plan };
   }
@@ -127,6 +130,7 @@ export class RolloutController {
       }
     }
     if (!this.stopped.signal.aborted && (await this.options.shadows.sweep())) this.options.onCommitted();
+    if (await dropPrefetches(db, this.options.twin)) this.options.onCommitted();
     this.sleepUntil(dueAt);
   }
 
@@ -154,8 +158,9 @@ export class RolloutController {
 
   private async carryOut(stored: StoredRollout, plan: Plan, devices: readonly LoadedDevice[]): Promise<void> {
     const { db, releases, twin, clock, onCommitted } = this.options;
-    const deploys = plan.assignments.some(({ action }) => action === 'deploy');
-    const asks = deploys || plan.shadowing.length > 0;
+    const asks =
+      plan.assignments.some(({ action }) => action === 'deploy') ||
+      plan.shadowing.length + (plan.prefetches ?? []).length > 0;
     const release = asks ? await releases.require(stored.workspace, stored.release) : undefined;
     const input = { release, devices, shadows: this.options.shadows, now: clock.now() };
     let current = stored;
@@ -222,6 +227,7 @@ export class RolloutController {
   }
 }
 
-function isIdle({ outcomes, assignments, transition, joins, shadowing }: Plan): boolean {
-  return outcomes.length + assignments.length + joins.length + shadowing.length === 0 && transition === undefined;
+function isIdle({ outcomes, assignments, transition, joins, shadowing, prefetches = [] }: Plan): boolean {
+  const asked = assignments.length + shadowing.length + prefetches.length;
+  return outcomes.length + asked + joins.length === 0 && transition === undefined;
 }

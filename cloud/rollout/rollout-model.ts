@@ -1,4 +1,5 @@
 /** What a rollout and its devices are, as data. Instants are milliseconds since the epoch. */
+import type { WindowState } from '#shared/protocol/maintenance-window.js';
 import type { Problem } from './observe.js';
 import type { DeviceShadow } from './shadow/shadow-model.js';
 
@@ -66,6 +67,10 @@ export interface Rollout {
   readonly acceptedAt?: number | undefined;
   /** When devices were let switch, where the policy wants shadows before; absent: not yet. */
   readonly shadowedAt?: number | undefined;
+  /** In an emergency: freeze periods do not hold it. */
+  readonly ignoresFreeze?: boolean | undefined;
+  /** Devices that a person leads back, whatever becomes of the others. */
+  readonly leadBack?: readonly string[] | undefined;
   /** Gates that somebody went on in spite of, in that wave. */
   readonly acceptedGates?: { readonly wave: number; readonly gates: readonly string[] } | undefined;
 }
@@ -92,7 +97,8 @@ export type Standing = (typeof standings)[number];
 /** What a device says about what the rollout asks of it. */
 export type Observation =
   | { readonly kind: 'there' }
-  | { readonly kind: 'working'; readonly problem?: Problem | undefined }
+  /** @property opensAt it is ready, and says that it waits for its maintenance window until then */
+  | { readonly kind: 'working'; readonly problem?: Problem | undefined; readonly opensAt?: number | undefined }
   | { readonly kind: 'failed'; readonly problem: Problem }
   | { readonly kind: 'overtaken' }
   | { readonly kind: 'gone' };
@@ -117,6 +123,16 @@ export interface RolloutDevice {
   readonly observed: Observation;
   /** While the shadow phase lasts. */
   readonly shadow?: DeviceShadow | undefined;
+  /** As it reports it; absent: UTC. */
+  readonly timeZone?: string | undefined;
+  /** How its maintenance window stands at the moment that is planned; absent: it may change at any time. */
+  readonly window?: WindowState | undefined;
+  /** A freeze holds it at the moment that is planned. */
+  readonly frozen?: { readonly name: string; readonly until: number } | undefined;
+  /** It was asked to fetch the release's images beforehand, and has them. */
+  readonly prefetch?: 'asked' | 'held' | undefined;
+  /** A person leads it back, and it is not asked yet. */
+  readonly ledBack?: boolean | undefined;
 }
 
 /** A device of the fleet that is not in the rollout yet. */
@@ -163,6 +179,10 @@ export const waitKinds = [
   'retry',
   'budget',
   'rate',
+  /** Until it opens. */
+  'window',
+  /** Until its end. */
+  'freeze',
   'wave',
   'bake',
   'gate',

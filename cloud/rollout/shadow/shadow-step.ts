@@ -37,7 +37,7 @@ export function failedShadow(devices: readonly RolloutDevice[], context: ShadowC
 export function toShadow(devices: readonly RolloutDevice[], context: ShadowContext): string[] {
   if (!isShadowing(context) || isAccepted(shadowGate, context.rollout)) return [];
   return taking(devices, context.rollout)
-    .filter(({ shadow, online }) => online && shadow?.can === 'yes' && shadow.askedAt === undefined)
+    .filter(({ shadow, online, frozen }) => online && !frozen && shadow?.can === 'yes' && shadow.askedAt === undefined)
     .map(({ device }) => device);
 }
 
@@ -76,6 +76,7 @@ function taking(devices: readonly RolloutDevice[], rollout: Rollout): RolloutDev
 function lackOf(devices: readonly RolloutDevice[]): string {
   const old = devices.filter(({ shadow }) => shadow?.can === 'agent').map(({ device }) => device);
   const others = devices.filter(({ shadow }) => shadow?.can === 'nothing').map(({ device }) => device);
+  if (devices.some(({ frozen }) => frozen !== undefined)) return 'a freeze holds the devices';
   if (devices.some(({ shadow }) => shadow?.can === 'yes')) return 'no device that could shadow is online';
   const parts = [
     ...(old.length === 0 ? [] : [`the agents of ${shown(old)} do not know shadows: upgrade them`]),
