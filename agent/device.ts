@@ -233,12 +233,21 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     kept,
     Math.max(committed.value.generation, rejections.generation),
   );
+  const refresh = async (): Promise<number> => {
+    reporter.wholeAsked();
+    if (parts.link().connected) {
+      trusting.ask();
+      await publish('desiredGet', { schema: 1 });
+    }
+    return state.desired?.generation ?? 0;
+  };
   const commands = createDeviceCommands({
     ...{ config, clock, logger, logs, identity, trust, folder, bootId, journal, time, views, raise, publish },
     scoringPort: parts.handle.port,
     controlToken: parts.hostSettings.controlToken,
     isServed: (module) => entry(state.observed.serving.set, module) !== undefined,
     restart: (module) => executors.restart(module),
+    refresh,
     onError: onHeldUp,
   });
 
@@ -328,10 +337,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     trustedNow: () => time.now(),
     hourly: async () => {
       state.take({ kind: 'garbageChanged', due: true });
-      reporter.wholeAsked();
-      if (!parts.link().connected) return;
-      trusting.ask();
-      await publish('desiredGet', { schema: 1 });
+      await refresh();
     },
   };
 }

@@ -6,6 +6,7 @@ import { alertCommand } from './commands/alert.js';
 import { applyCommand } from './commands/apply.js';
 import { auditCommand } from './commands/audit.js';
 import { cloudCommand } from './commands/cloud.js';
+import { commandCommand } from './commands/command.js';
 import { contextCommand } from './commands/context.js';
 import { deployCommand } from './commands/deploy.js';
 import { deviceCommand } from './commands/device.js';
@@ -55,6 +56,7 @@ export function buildProgram(io: CliIo): Command {
     imageCommand(io),
     deviceCommand(io),
     fleetCommand(io),
+    commandCommand(io),
     releaseCommand(io),
     rolloutCommand(io),
     applyCommand(io),

@@ -7,6 +7,12 @@ import { nameSchema } from '#shared/protocol/primitives.js';
 import { activityBody, activityLog } from '#cloud/http/schemas/activities.js';
 import { alertRuleBody, alertStateBody, alertTested, rulesApplied, rulesApply } from '#cloud/http/schemas/alerts.js';
 import { auditBody, auditChainBody, auditQuery } from '#cloud/http/schemas/audit.js';
+import {
+  commandDeviceBody,
+  commandDevicesQuery,
+  commandJobBody,
+  commandJobCreate,
+} from '#cloud/http/schemas/commands.js';
 import { pageOf, pageQuery } from '#cloud/http/schemas/common.js';
 import {
   commandBody,
@@ -198,6 +204,16 @@ export const routes = {
     body: releaseDeploy,
     response: releaseDeployed,
   },
+  commandJobCreate: { method: 'POST', path: `${w}/commands`, body: commandJobCreate, response: commandJobBody },
+  commandJobList: { method: 'GET', path: `${w}/commands`, query: pageQuery, response: pageOf(commandJobBody) },
+  commandJobGet: { method: 'GET', path: `${w}/commands/:command`, response: commandJobBody },
+  commandJobDevices: {
+    method: 'GET',
+    path: `${w}/commands/:command/devices`,
+    query: commandDevicesQuery,
+    response: pageOf(commandDeviceBody),
+  },
+  commandJobCancel: { method: 'POST', path: `${w}/commands/:command/cancel`, response: commandJobBody },
   rolloutPlan: { method: 'POST', path: `${w}/rollout-plan`, body: rolloutPlan, response: rolloutPlanned },
   rolloutStart: { method: 'POST', path: `${w}/rollouts`, body: rolloutStart, response: rolloutBody },
   rolloutList: { method: 'GET', path: `${w}/rollouts`, query: pageQuery, response: pageOf(rolloutBody) },

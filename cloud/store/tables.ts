@@ -6,6 +6,7 @@ import type { Generated } from 'kysely';
 import type { AuditRow } from '#cloud/audit/audit-entry.js';
 import type { Role } from '#cloud/auth/role.js';
 import type { AlertDatabase } from './alert-tables.js';
+import type { CommandDatabase } from './command-tables.js';
 import type { RolloutDatabase } from './rollout-tables.js';
 
 export interface WorkspaceTable {
@@ -321,7 +322,7 @@ export interface TrustVersionTable {
   publishedAt: string;
 }
 
-export interface ControlDatabase extends AlertDatabase, RolloutDatabase {
+export interface ControlDatabase extends AlertDatabase, CommandDatabase, RolloutDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
   auditEntries: AuditRow;
