@@ -50,8 +50,8 @@ describe('flotilla command', () => {
       const { standings } = await world.json<Answered>('command', 'show', '2');
       return standings['cancelled'] === 1;
     });
-    const audit = await world.json<{ action: string; details?: { command?: number } }[]>('audit', 'list');
-    expect(audit.some(({ action, details }) => action.endsWith('/commands') && details?.command === 2)).toBe(true);
+    const entries = await world.json<{ detailsJson: string }[]>('audit', 'list', '--action', 'commands');
+    expect(entries.some(({ detailsJson }) => detailsJson.includes('"command":2,"operation":"restart"'))).toBe(true);
   });
 
   it.each([
