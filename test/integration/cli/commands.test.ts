@@ -51,7 +51,8 @@ describe('flotilla command', () => {
       return standings['cancelled'] === 1;
     });
     const entries = await world.json<{ detailsJson: string }[]>('audit', 'list', '--action', 'commands');
-    expect(entries.some(({ detailsJson }) => detailsJson.includes('"command":2,"operation":"restart"'))).toBe(true);
+    const details = entries.map(({ detailsJson }) => JSON.parse(detailsJson) as object);
+    expect(details).toContainEqual(expect.objectContaining({ command: 2, operation: 'restart', devices: 1 }));
   });
 
   it.each([
