@@ -7,6 +7,7 @@ import { parseReference } from '#shared/kernel/names.js';
 import type { Insertable } from 'kysely';
 import type { DeployedModule } from './desired-document.js';
 import type { Database } from './device-repository.js';
+import { ShadowRepository } from './shadow-repository.js';
 
 export class DeploymentRepository {
   constructor(private readonly db: Database) {}
@@ -43,6 +44,7 @@ export class DeploymentRepository {
       .where('deployments.removedGeneration', 'is', null)
       .orderBy('deployments.module')
       .execute();
+    const shadows = await new ShadowRepository(this.db).list(workspace, devices);
     const byDevice = new Map<string, DeployedModule[]>();
     for (const { device, module, settingsJson, policyJson, updateJson, routesJson, ...image } of rows) {
       const modules = byDevice.get(device) ?? [];
@@ -53,6 +55,7 @@ export class DeploymentRepository {
         update: updatePolicySchema.parse(JSON.parse(updateJson)),
         routes: routeOverridesSchema.parse(JSON.parse(routesJson)),
         image,
+        shadow: shadows.get(device)?.get(module),
       });
       byDevice.set(device, modules);
     }

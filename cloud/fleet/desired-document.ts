@@ -7,6 +7,7 @@ import {
   type UpdatePolicy,
 } from '#shared/protocol/desired.js';
 import type { RouteOverrides } from '#shared/protocol/route.js';
+import type { ShadowRule } from '#shared/protocol/shadow.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import { toInstant } from '#shared/kernel/clock.js';
 
@@ -14,6 +15,22 @@ import { toInstant } from '#shared/kernel/clock.js';
 export const desiredLifetimeMs = 30 * 86_400_000;
 /** Renewed when less than this is left: half, so that a control plane may be away for two weeks. */
 export const desiredRenewalMs = desiredLifetimeMs / 2;
+
+export interface DeployedImage {
+  readonly name: string;
+  readonly version: number;
+  readonly digest: string;
+  readonly manifestSize: number;
+  readonly signatureDigest: string;
+  readonly signatureSize: number;
+}
+
+/** A version that gets copies of what the module is asked. */
+export interface DeployedShadow {
+  readonly image: DeployedImage;
+  readonly settings: Desired['modules'][string]['settings'];
+  readonly rule: ShadowRule;
+}
 
 /** One current deployment with the image it names. */
 export interface DeployedModule {
@@ -23,14 +40,8 @@ export interface DeployedModule {
   readonly update: UpdatePolicy;
   /** What takes the place of routes of the image. */
   readonly routes?: RouteOverrides;
-  readonly image: {
-    readonly name: string;
-    readonly version: number;
-    readonly digest: string;
-    readonly manifestSize: number;
-    readonly signatureDigest: string;
-    readonly signatureSize: number;
-  };
+  readonly image: DeployedImage;
+  readonly shadow?: DeployedShadow | undefined;
 }
 
 export interface DesiredInput extends DeviceAddress {
@@ -52,26 +63,32 @@ export function composeDesired({ workspace, device, generation, nowMs, modules, 
     expiresAt: toInstant(nowMs + desiredLifetimeMs),
     ...(release === '' ? {} : { release }),
     modules: Object.fromEntries(
-      sorted.map(({ module, settings, policy, update, routes = {}, image }) => [
+      sorted.map(({ module, settings, policy, update, routes = {}, image, shadow }) => [
         module,
         {
-          image: {
-            name: image.name,
-            version: image.version,
-            digest: image.digest,
-            size: image.manifestSize,
-            signature: { digest: image.signatureDigest, size: image.signatureSize },
-          },
+          image: referenceOf(image),
           settings,
           policy,
           update,
           // Agents that know no routes refuse a document that speaks of them.
           ...(Object.keys(routes).length === 0 ? {} : { routes }),
+          ...(shadow && { shadow: { image: referenceOf(shadow.image), settings: shadow.settings, ...shadow.rule } }),
         },
       ]),
     ),
     prefetch: [],
   });
+}
+
+function referenceOf({
+  name,
+  version,
+  digest,
+  manifestSize,
+  signatureDigest,
+  signatureSize,
+}: DeployedImage): ImageReference {
+  return { name, version, digest, size: manifestSize, signature: { digest: signatureDigest, size: signatureSize } };
 }
 
 /** The same document, to be followed for longer: the generation stays, the issue time rises. */
@@ -82,5 +99,6 @@ export function renewDesired(desired: Desired, nowMs: number): Desired {
 
 /** All images a document names: what the device may fetch. */
 export function imagesOf(desired: Desired): ImageReference[] {
-  return [...Object.values(desired.modules).map(({ image }) => image), ...desired.prefetch];
+  const modules = Object.values(desired.modules);
+  return [...modules.flatMap(({ image, shadow }) => (shadow ? [image, shadow.image] : [image])), ...desired.prefetch];
 }

@@ -71,7 +71,15 @@ export class DesiredUpkeep {
       .where('deployments.removedGeneration', 'is', null)
       .distinct()
       .execute();
-    return new Map(rows.map((row) => [`${row.workspace} ${row.digest}`, row.signatureDigest]));
+    const shadows = await this.options.db
+      .selectFrom('images')
+      .innerJoin('shadows', (join) =>
+        join.onRef('shadows.workspace', '=', 'images.workspace').onRef('shadows.imageDigest', '=', 'images.digest'),
+      )
+      .select(['images.workspace', 'images.digest', 'images.signatureDigest'])
+      .distinct()
+      .execute();
+    return new Map([...rows, ...shadows].map((row) => [`${row.workspace} ${row.digest}`, row.signatureDigest]));
   }
 }
 

@@ -92,6 +92,7 @@ const dependents = [
   'images',
   'blobs',
   'enrolmentTokens',
+  'shadows',
   'deployments',
   'devices',
   'outbox',

@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { counterSchema, digestSchema, instantSchema, nameSchema, schemaVersion, sizeSchema } from './primitives.js';
 import { routeOverridesSchema } from './route.js';
+import { shadowRuleSchema } from './shadow.js';
 
 /** What restarts a module's host process when it ends by itself. */
 export const restartPolicySchema = z.strictObject({
@@ -60,6 +61,16 @@ export const imageReferenceSchema = z.strictObject({
 });
 export type ImageReference = z.infer<typeof imageReferenceSchema>;
 
+/**
+ * A version beside the module's own, in processes of its own, that answers nobody. For devices only whose
+ * `capabilities.features` name `shadow`: others refuse a document that has one.
+ */
+export const desiredShadowSchema = shadowRuleSchema.extend({
+  image: imageReferenceSchema,
+  settings: settingsSchema.default({}),
+});
+export type DesiredShadow = z.infer<typeof desiredShadowSchema>;
+
 export const desiredModuleSchema = z.strictObject({
   image: imageReferenceSchema,
   settings: settingsSchema.default({}),
@@ -67,6 +78,7 @@ export const desiredModuleSchema = z.strictObject({
   update: updatePolicySchema.optional(),
   /** Routes that take the place of those of the image, by name; null: none of that name. */
   routes: routeOverridesSchema.optional(),
+  shadow: desiredShadowSchema.optional(),
 });
 export type DesiredModule = z.infer<typeof desiredModuleSchema>;
 

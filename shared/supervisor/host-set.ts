@@ -7,6 +7,7 @@ import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { HostAccess } from '#shared/scoring/access/host-access.js';
 import type { HostConfig, LoadedModule } from '#shared/scoring/host-protocol.js';
+import type { HostTraffic } from '#shared/scoring/traffic/traffic-schema.js';
 import type { EarlyHost } from './early-host.js';
 import type { ExitCause } from './exit-cause.js';
 import type { ListenHandle } from './listen-handle.js';
@@ -174,6 +175,15 @@ export class HostSet {
     } catch (error) {
       if (!(error instanceof AppError && error.code === 'process.failed')) throw error;
     }
+  }
+
+  /**
+   * Replaces the rules of traffic, all at once.
+   *
+   * @throws AppError `config.invalid` for rules that the host cannot keep: the old ones stay; `process.failed`
+   */
+  traffic(traffic: HostTraffic): Promise<void> {
+    return this.host.traffic(traffic);
   }
 
   stats(): Promise<HostStats> {

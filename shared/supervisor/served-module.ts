@@ -15,6 +15,8 @@ export interface ServedModule {
   readonly manifest: ModuleManifest;
   /** What its script gets. */
   readonly settings: Readonly<Record<string, unknown>>;
+  /** For a shadow without user code: where it answers copies. */
+  readonly copiesSocket?: string;
 }
 
 export function hasScript({ manifest }: Pick<ServedModule, 'manifest'>): boolean {
@@ -34,7 +36,7 @@ export function hostedModuleOf(
   cores: number,
   script: { readonly scriptSocket: string; readonly modelsSocket: string } | undefined,
 ): HostedModule {
-  const { name, version, digest, folder, manifest } = module;
+  const { name, version, digest, folder, manifest, copiesSocket } = module;
   return {
     name,
     version,
@@ -46,6 +48,7 @@ export function hostedModuleOf(
     scoring: scoringOptionsOf(manifest),
     ...(manifest.golden === undefined ? {} : { golden: manifest.golden }),
     ...script,
+    ...(copiesSocket === undefined ? {} : { copiesSocket }),
   };
 }
 
