@@ -1,9 +1,9 @@
 /** Activities and their logs. A state only moves forward: each update names the states it may come from. */
 import type { Selectable } from 'kysely';
 import type { Problem } from '#shared/kernel/errors.js';
+import type { ActivityTable } from './activity-tables.js';
 import type { ControlStore } from './control-database.js';
 import { newestFirst, type Page, type PageKey, type PageRequest } from './page.js';
-import type { ActivityTable } from './tables.js';
 
 export type StoredActivity = Selectable<ActivityTable>;
 
