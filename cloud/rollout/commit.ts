@@ -15,6 +15,7 @@ import type { Plan } from './plan.js';
 import { type Assignment, isFinal, type Outcome } from './rollout-model.js';
 import { type LoadedDevice, type Previous, RolloutDevices } from './rollout-devices.js';
 import { type HistoryEntry, RolloutRepository, type StoredRollout } from './rollout-repository.js';
+import { tellRules } from './tell.js';
 import { describeTransition } from './words.js';
 
 /** So many devices are asked in one transaction; the others by the next plan. */
@@ -73,7 +74,10 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
       if (entry !== undefined) entries.push(entry);
     }
     if (plan.transition) entries.push({ at, ...describeTransition(plan.transition) });
-    for (const entry of entries) await rollouts.note(stored, entry);
+    for (const entry of entries) {
+      await rollouts.note(stored, entry);
+      await tellRules(transaction, stored, rollout, entry);
+    }
     if (isFinal(rollout.state)) await rows.claim(stored, false);
     return { entries, asked: asked.length > 0 };
   });

@@ -12,6 +12,7 @@ import { checkPolicy, type RolloutPolicy, type WaveSize } from './policy.js';
 import type { Rollout } from './rollout-model.js';
 import { type Claim, RolloutDevices } from './rollout-devices.js';
 import { type HistoryEntry, type RolloutAddress, RolloutRepository, type StoredRollout } from './rollout-repository.js';
+import { tellRules } from './tell.js';
 import { divideIntoWaves, waveCount } from './waves.js';
 
 export interface OfficeOptions {
@@ -84,11 +85,9 @@ export class RolloutOffice {
           devices.map((device) => ({ device, wave, previousJson: inherited.get(device) ?? null })),
         ),
       );
-      await rollouts.note(made, {
-        at,
-        kind: 'started',
-        text: `${release} over ${String(total)} devices of ${fleet.name}`,
-      });
+      const entry = { at, kind: 'started', text: `${release} over ${String(total)} devices of ${fleet.name}` };
+      await rollouts.note(made, entry);
+      await tellRules(transaction, made, rollout, entry);
       return made;
     });
     this.changed(stored, { at, kind: 'started', text: stored.release });
@@ -112,6 +111,7 @@ export class RolloutOffice {
         );
       }
       await rollouts.note(address, entry);
+      await tellRules(transaction, before, rollout, entry);
       return rollouts.require(address);
     });
     this.changed(stored, entry);
@@ -171,7 +171,9 @@ async function endSuperseded(
     const after: Rollout = { ...before.rollout, state: 'superseded', reason: { code: 'superseded', text } };
     await rollouts.compareAndSet(before, after, at);
     await new RolloutDevices(transaction).supersede(before, now);
-    await rollouts.note(before, { at, kind: 'superseded', text });
+    const entry = { at, kind: 'superseded', text };
+    await rollouts.note(before, entry);
+    await tellRules(transaction, before, after, entry);
   }
   return new Map(
     claims.flatMap(({ device, standing, previousJson }) =>

@@ -145,13 +145,4 @@ export class ActivityRepository {
       .groupBy(['kind', 'state'])
       .execute();
   }
-
-  /** Retention. */
-  async removeEndedBefore(instant: string): Promise<void> {
-    await this.db.transaction().execute(async (db) => {
-      const old = db.selectFrom('activities').select('id').where('endedAt', '<', instant);
-      await db.deleteFrom('activityLog').where('activity', 'in', old).execute();
-      await db.deleteFrom('activities').where('endedAt', '<', instant).execute();
-    });
-  }
 }
