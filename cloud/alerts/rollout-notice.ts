@@ -5,7 +5,6 @@ import type { RolloutRule } from './alert-rule.js';
 export const happenings = [
   'started',
   'wave',
-  'held',
   'paused',
   'resumed',
   'approved',
@@ -28,7 +27,7 @@ const byKind: Readonly<Record<string, Happening>> = {
 };
 
 /** What somebody should look at. */
-const troubling: ReadonlySet<Happening> = new Set(['held', 'paused', 'ending', 'failed', 'aborted', 'rolled-back']);
+const troubling: ReadonlySet<Happening> = new Set(['paused', 'ending', 'failed', 'aborted', 'rolled-back']);
 
 export interface RolloutNotice {
   /** The same however often it is delivered. */
@@ -55,7 +54,11 @@ export function happeningOf(kind: string): Happening | undefined {
   return byKind[kind] ?? happenings.find((one) => one === kind);
 }
 
-export function asksFor({ rollout, fleet }: RolloutRule, happening: Happening, of: { readonly fleet: string }): boolean {
+export function asksFor(
+  { rollout, fleet }: RolloutRule,
+  happening: Happening,
+  of: { readonly fleet: string },
+): boolean {
   return (rollout === 'any' || rollout.includes(happening)) && (fleet === undefined || fleet === of.fleet);
 }
 

@@ -5,7 +5,7 @@
 import type { Clock } from '#shared/kernel/clock.js';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { routes } from '#cloud/client/routes.js';
-import type { RolloutBody, RolloutWaits } from '#cloud/http/schemas/rollouts.js';
+import type { RolloutBody, RolloutGates, RolloutWaits } from '#cloud/http/schemas/rollouts.js';
 import { type Watch, watchChanges } from './device-watch.js';
 import { waitInterruptibly } from './interruption.js';
 import { describeRollout, progressLine } from './rollout-text.js';
@@ -16,8 +16,8 @@ import type { Session } from './session.js';
 const lookEveryMs = 5000;
 /** Events come in bursts: the screen is read anew at most so often, and its clock goes on so often. */
 const paintEveryMs = 1000;
-/** What devices wait for is worked out anew for each who asks. */
-const waitsEveryMs = 5000;
+/** What devices wait for, and what gates say, is worked out anew for each who asks. */
+const judgedEveryMs = 5000;
 const shownEvents = 200;
 const endings = ['succeeded', 'failed', 'aborted', 'rolled-back', 'superseded'];
 
@@ -100,15 +100,17 @@ function watchRollout(client: Session['client'], clock: Clock, rollout: string):
 
 function lookAt({ io, client }: Session, rollout: string): () => Promise<WatchedRollout> {
   let waits: RolloutWaits['counts'] = {};
-  let waitsAt = Number.NEGATIVE_INFINITY;
+  let gates: RolloutGates['items'] = [];
+  let judgedAt = Number.NEGATIVE_INFINITY;
   return async () => {
     const body = await client.call(routes.rolloutGet, { params: { rollout } });
     const history = await client.list(routes.rolloutHistory, { params: { rollout } }, shownEvents);
     if (body.endedAt !== undefined) waits = {};
-    else if (io.clock.monotonic() - waitsAt >= waitsEveryMs) {
+    else if (io.clock.monotonic() - judgedAt >= judgedEveryMs) {
       waits = (await client.call(routes.rolloutWaits, { params: { rollout } })).counts;
-      waitsAt = io.clock.monotonic();
+      gates = (await client.call(routes.rolloutGates, { params: { rollout } })).items;
+      judgedAt = io.clock.monotonic();
     }
-    return { rollout: body, history, waits, now: io.clock.now() };
+    return { rollout: body, history, waits, gates, now: io.clock.now() };
   };
 }

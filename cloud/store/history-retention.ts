@@ -84,6 +84,7 @@ export class HistoryRetention {
       });
       if (unneeded !== 1) continue;
       await this.again((db) => this.delete(db, 'rolloutDevices', some('rolloutDevices', 'device', own)));
+      await this.once('rolloutGates', own);
       await this.once('rollouts', sql`workspace = ${workspace} and number = ${number}`);
     }
   }

@@ -74,6 +74,7 @@ const dependents = [
   'commandJobDevices',
   'commandJobs',
   'schedules',
+  'rolloutGates',
   'rolloutHistory',
   'rolloutDevices',
   'rollouts',

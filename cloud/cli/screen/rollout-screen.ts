@@ -2,7 +2,8 @@
  * The screen of `flotilla rollout watch`: all of a rollout that a person wants to see at one time, in whatever room there
  * is. What matters least goes first where there is little: events, then waves that are far from the present one.
  */
-import type { HistoryBody, RolloutBody, RolloutWaits } from '#cloud/http/schemas/rollouts.js';
+import type { HistoryBody, RolloutBody, RolloutGates, RolloutWaits } from '#cloud/http/schemas/rollouts.js';
+import { gateNumber } from '#cloud/rollout/gates/gate-words.js';
 import { formatSpan, paceOf } from './pace.js';
 import { clip, type Line, paint, piece, type Piece, spread, type Style } from './styled-lines.js';
 import type { Size } from './terminal-screen.js';
@@ -10,6 +11,7 @@ import type { Size } from './terminal-screen.js';
 export interface WatchedRollout {
   readonly rollout: RolloutBody;
   readonly waits: RolloutWaits['counts'];
+  readonly gates: RolloutGates['items'];
   /** Newest first. */
   readonly history: readonly HistoryBody[];
   /** Epoch milliseconds. */
@@ -46,7 +48,7 @@ const styleOfKind: Readonly<Record<string, Style>> = {
 export function renderRollout(watched: WatchedRollout, { columns, rows }: Size, colored: boolean): string {
   const head = headLines(watched, columns);
   const foot: Line[] = [[piece(watched.trouble ?? 'Ctrl-C leaves it running', watched.trouble ? 'red' : 'dim')]];
-  const notes = noteLines(watched);
+  const notes = [...noteLines(watched), ...gateLines(watched)];
   // One empty line before each block.
   const room = Math.max(0, rows - head.length - foot.length);
   const waves = waveLines(watched.rollout, columns, Math.max(0, room - 1 - blockRows(notes)));
@@ -187,6 +189,31 @@ function noteLines({ rollout, waits }: WatchedRollout): Line[] {
       ? []
       : [[piece('next    '), piece(`flotilla rollout approve ${String(number)}`, 'bold')]]),
   ];
+}
+
+const shownGates = 8;
+const styleOfVerdict: Readonly<Record<RolloutGates['items'][number]['verdict'], Style>> = {
+  pass: 'green',
+  fail: 'red',
+  undecided: 'yellow',
+};
+
+/** Of the wave whose turn it is, with their numbers. */
+function gateLines({ rollout, gates }: WatchedRollout): Line[] {
+  return gates
+    .filter(({ wave }) => wave === rollout.wave)
+    .slice(0, shownGates)
+    .map(({ gate, measure, module, value, bound, reference, unit, samples, verdict, accepted, lack }) => {
+      const what = `${gate}: ${measure}${module === '' ? '' : ` of ${module}`}`;
+      const than = bound === null ? '' : `, at most ${gateNumber(bound, unit)}`;
+      const beside = reference === null ? '' : ` (beside ${gateNumber(reference, unit)})`;
+      const numbers = `${gateNumber(value, unit)}${than}${beside}, ${String(samples)} samples`;
+      return [
+        piece('gate    '),
+        piece(accepted ? `${verdict} (accepted)` : verdict, styleOfVerdict[verdict]),
+        piece(`  ${what} ${numbers}${lack === undefined ? '' : `; lacks ${lack.text}`}`),
+      ];
+    });
 }
 
 /** The last ones, oldest first, as a log reads. */

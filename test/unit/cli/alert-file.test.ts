@@ -40,7 +40,9 @@ describe('a file of alert rules', () => {
       { name: 'rollouts', rollout: ['paused', 'failed'], fleet: 'line-3', severity: 'warning', notify: [] },
     ]);
     expect(parseAlertRules(rollouts.replace('[paused, failed]', 'any'), 'f')[0]).toMatchObject({ rollout: 'any' });
-    expect(refusal(rollouts.replace('paused', 'pasued'))).toContain('line 3: rollout: must be any, or a list of started');
+    expect(refusal(rollouts.replace('paused', 'pasued'))).toContain(
+      'line 3: rollout: must be any, or a list of started',
+    );
     expect(refusal(rollouts.replace('fleet', 'device'))).toContain('line 4: unknown field "device"');
     expect(refusal(`${rollouts}    event: x\n`)).toContain('line 5: a rule has an "event" or a "rollout", not both');
   });

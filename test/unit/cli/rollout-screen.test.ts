@@ -3,8 +3,10 @@ import { formatSpan, paceOf } from '#cloud/cli/screen/pace.js';
 import { bar, renderRollout, type WatchedRollout } from '#cloud/cli/screen/rollout-screen.js';
 import { clip, widthOf } from '#cloud/cli/screen/styled-lines.js';
 import { type Terminal, TerminalScreen } from '#cloud/cli/screen/terminal-screen.js';
-import type { HistoryBody, RolloutBody } from '#cloud/http/schemas/rollouts.js';
+import type { HistoryBody, RolloutBody, RolloutGates } from '#cloud/http/schemas/rollouts.js';
 import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
+
+type Gate = RolloutGates['items'][number];
 
 const startedAt = '2026-05-01T10:00:00.000Z';
 const now = Date.parse('2026-05-01T10:12:03.000Z');
@@ -28,7 +30,7 @@ const history: readonly HistoryBody[] = [
   { at: at('10:05:00'), kind: 'wave', text: 'wave 2 begins' },
 ];
 const watched = (given: Partial<WatchedRollout> = {}): WatchedRollout => ({
-  ...{ rollout: rollout(), waits: { budget: 40, wave: 9 }, history, now },
+  ...{ rollout: rollout(), waits: { budget: 40, wave: 9 }, gates: [], history, now },
   ...given,
 });
 const screen = (given: Partial<WatchedRollout> = {}, columns = 90, rows = 16): string =>
@@ -106,6 +108,23 @@ describe('the screen of a rollout', () => {
     expect(text).toContain('reason  2 of 10 failed, more than 5%');
     expect(text).toContain('next    flotilla rollout resume 7, or flotilla rollout rollback 7');
     expect(text).not.toContain('ETA');
+  });
+
+  it('shows the gates of the present wave with their numbers, and what an undecided one lacks', () => {
+    const gate: Gate = {
+      ...{ wave: 2, gate: 'p99', kind: 'latency', measure: 'p99 latency', module: 'detector', accepted: false },
+      ...{ value: 41.2, reference: 12, bound: 18, samples: 3120, told: 38, devices: 38 },
+      verdict: 'fail',
+      unit: 'ms',
+    };
+    const lack = { what: 'samples', text: '160 more samples', needed: 200 };
+    const numbers = { value: null, bound: 0.2, reference: null, samples: 40 };
+    const drift: Gate = { ...gate, ...numbers, gate: 'drift', unit: 'psi', verdict: 'undecided', lack };
+    const text = screen({ gates: [gate, drift, { ...gate, wave: 1 }] }, 120);
+    expect(text.split('\n').filter((line) => line.startsWith('gate'))).toEqual([
+      'gate    fail  p99: p99 latency of detector 41.2 ms, at most 18 ms (beside 12 ms), 3120 samples',
+      'gate    undecided  drift: p99 latency of detector -, at most 0.200, 40 samples; lacks 160 more samples',
+    ]);
   });
 
   it('keeps what it last knew while the control plane is away, and says so', () => {
