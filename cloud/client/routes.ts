@@ -60,6 +60,7 @@ import {
   rolloutStart,
   rolloutWaits,
 } from '#cloud/http/schemas/rollouts.js';
+import { scheduleBody, scheduleCreate } from '#cloud/http/schemas/schedules.js';
 import { loginBody, serverBody } from '#cloud/http/schemas/server.js';
 import { seriesBody, seriesQuery, telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 import { createdToken, selfBody, tokenBody, tokenCreate } from '#cloud/http/schemas/tokens.js';
@@ -216,6 +217,10 @@ export const routes = {
     response: pageOf(commandDeviceBody),
   },
   commandJobCancel: { method: 'POST', path: `${w}/commands/:command/cancel`, response: commandJobBody },
+  scheduleCreate: { method: 'POST', path: `${w}/schedules`, body: scheduleCreate, response: scheduleBody },
+  scheduleList: { method: 'GET', path: `${w}/schedules`, query: pageQuery, response: pageOf(scheduleBody) },
+  scheduleGet: { method: 'GET', path: `${w}/schedules/:schedule`, response: scheduleBody },
+  scheduleDelete: { method: 'DELETE', path: `${w}/schedules/:schedule`, response: z.null() },
   rolloutPlan: { method: 'POST', path: `${w}/rollout-plan`, body: rolloutPlan, response: rolloutPlanned },
   rolloutStart: { method: 'POST', path: `${w}/rollouts`, body: rolloutStart, response: rolloutBody },
   rolloutList: { method: 'GET', path: `${w}/rollouts`, query: pageQuery, response: pageOf(rolloutBody) },

@@ -1,10 +1,12 @@
 /** `flotilla command run ping | restart | logs | score | refresh`: now, or when a schedule says. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import * as z from 'zod';
+import { toInstant } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { routes } from '#cloud/client/routes.js';
 import type { JobOperation } from '#cloud/commands/command-model.js';
 import type { CommandJobCreate } from '#cloud/http/schemas/commands.js';
+import type { scheduleCreate } from '#cloud/http/schemas/schedules.js';
 import { parseCount, parseDurationSeconds, parseName } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { followCommand } from '../command-follow.js';
@@ -12,6 +14,7 @@ import { describeJob } from '../command-text.js';
 import { withExamples } from '../help.js';
 import { readJsonInput } from '../input.js';
 import { withSession } from '../session.js';
+import { describeSchedule } from './schedule.js';
 
 interface RunOptions {
   readonly fleet?: string;
@@ -20,6 +23,11 @@ interface RunOptions {
   readonly deadline: string;
   readonly timeout: string;
   readonly detach: boolean;
+  readonly at?: string;
+  readonly cron?: string;
+  readonly timeZone?: string;
+  readonly name?: string;
+  readonly missed: 'skip' | 'run';
   readonly module?: string;
   readonly lines?: string;
   readonly input?: string;
@@ -55,15 +63,52 @@ function run(
     .option('--timeout <duration>', 'how long one device may take', timeout)
     .option('--deadline <duration>', 'how long all of it may take; who is away until then is unreachable', '60s')
     .option('--detach', 'do not wait for it', false)
+    .option('--at <instant>', 'not now but then, such as 2026-05-01T03:00:00Z')
+    .option('--cron <expression>', 'not now but again and again, such as "0 3 * * 1-5"')
+    .option('--time-zone <zone>', 'in which the expression is meant (default: UTC)')
+    .option('--name <schedule>', 'of the schedule that --at or --cron makes')
+    .addOption(
+      new Option('--missed <what>', 'of times at which the control plane was down for more than five minutes')
+        .choices(['skip', 'run'])
+        .default('skip'),
+    )
     .action(async (options: RunOptions) => {
       const body = { ...orderOf(operation, options), arguments: await argumentsOf(options) };
+      const schedule = scheduleOf(options);
       await withSession(io, command, async (session) => {
+        if (schedule !== undefined) {
+          const made = await session.client.call(routes.scheduleCreate, { body: { ...schedule, command: body } });
+          session.out.result(made, () => describeSchedule(made));
+          return;
+        }
         const job = await session.client.call(routes.commandJobCreate, { body });
         if (options.detach) session.out.result(job, () => describeJob(job));
         else await followCommand(session, job);
       });
     });
   return command;
+}
+
+/** Undefined: it is for now. */
+function scheduleOf(options: RunOptions): Omit<z.input<typeof scheduleCreate>, 'command'> | undefined {
+  const { at, cron, timeZone, name, missed } = options;
+  if (at === undefined && cron === undefined) {
+    if (name === undefined && timeZone === undefined) return undefined;
+    throw new AppError('request.invalid', '--name and --time-zone are of a schedule: give --at or --cron too');
+  }
+  if (name === undefined) {
+    throw new AppError('request.invalid', 'a schedule has a name, to be shown and deleted by: give --name');
+  }
+  const head = { name: parseName(name, 'schedule') };
+  if (cron !== undefined) {
+    if (at !== undefined) throw new AppError('request.invalid', 'give either --at or --cron, not both');
+    return { ...head, when: { cron, missed, ...(timeZone === undefined ? {} : { timeZone }) } };
+  }
+  const ms = Date.parse(at ?? '');
+  if (Number.isNaN(ms)) {
+    throw new AppError('request.invalid', `"${String(at)}" is no instant; write for example 2026-05-01T03:00:00Z`);
+  }
+  return { ...head, when: { at: toInstant(ms), missed } };
 }
 
 function orderOf(operation: JobOperation, options: RunOptions): Omit<CommandJobCreate, 'arguments'> {
