@@ -3,6 +3,7 @@
  * done when the call returns. Executors check that what they were told still stands, and decide
  * nothing else.
  */
+import { dependentsOf } from '#shared/kernel/start-order.js';
 import { AppError, messageOf, type Problem, toProblem } from '#shared/kernel/errors.js';
 import type { DeviceEvent } from '#shared/protocol/stream.js';
 import type { Executors } from '#agent/reconcile/action.js';
@@ -104,6 +105,15 @@ export function createExecutors(ports: ExecutorPorts): DeviceExecutors {
 
     startServing: async ({ set }) => {
       const opened = await openSet(set, ports, (image) => ports.images.openStaged(image));
+      const startAfter = Object.fromEntries(
+        Object.entries(set).map(([name, key]) => [name, ports.versions.require(name, key).startAfter ?? []]),
+      );
+      // Those that start after it wait for it, as long as they may.
+      const lose = (module: string): void => {
+        for (const name of [module, ...dependentsOf(startAfter, module)]) {
+          state.take({ kind: 'servingLost', module: name });
+        }
+      };
       for (const name of opened.lost) {
         raise({
           level: 'error',
@@ -111,7 +121,7 @@ export function createExecutors(ports: ExecutorPorts): DeviceExecutors {
           module: name,
           message: 'its bytes on this disk are damaged; it is fetched again',
         });
-        state.take({ kind: 'servingLost', module: name });
+        lose(name);
       }
       if (opened.lost.length > 0) return;
       state.take({ kind: 'servingStarting' });
@@ -126,7 +136,7 @@ export function createExecutors(ports: ExecutorPorts): DeviceExecutors {
         if (problem.code === 'request.aborted') return;
         const key = module === undefined ? undefined : entry(set, module);
         if (module !== undefined && key !== undefined) {
-          state.take({ kind: 'servingLost', module });
+          lose(module);
           fail(module, key, problem);
         }
         state.take({ kind: 'hostExited', clean: false, reason: problem.message });

@@ -2,6 +2,7 @@
 import { type Desired, updatePolicyOf } from '#shared/protocol/desired.js';
 import { entry, type Observed, type ServingSet, type Track, versionKeyOf } from '#agent/reconcile/observed.js';
 import type { Waiting } from '#agent/reconcile/plan.js';
+import { unreadyBefore } from '#agent/reconcile/start-after.js';
 
 export function desiredSetOf(desired: Desired): ServingSet {
   return Object.fromEntries(Object.entries(desired.modules).map(([name, module]) => [name, versionKeyOf(module)]));
@@ -14,7 +15,7 @@ export interface NextSet {
 }
 
 /** New versions where they are ready, incumbents elsewhere. */
-export function nextSet(desired: Desired, observed: Observed, now: number): NextSet {
+export function nextSet(desired: Desired, observed: Observed, startAfterMs: number, now: number): NextSet {
   const set: Record<string, string> = {};
   const waiting: Waiting[] = [];
   const { serving } = observed;
@@ -33,7 +34,9 @@ export function nextSet(desired: Desired, observed: Observed, now: number): Next
       continue;
     }
     const others = entry(groups, updatePolicyOf(entry(desired.modules, name)).atomic ?? '') ?? [name];
-    const missing = others.filter((other) => !isReadyOrThere(desired, observed, other));
+    const ready = (other: string): boolean => isReadyOrThere(desired, observed, other);
+    const missing = others.filter((other) => !ready(other));
+    const before = key === undefined ? undefined : unreadyBefore(desired, observed, others, ready, startAfterMs);
     const busy = key === undefined ? [name] : others;
     const until = Math.max(...busy.map((other) => busyUntil(desired, observed, other, now) ?? now));
     if (missing.length > 0) {
@@ -42,6 +45,9 @@ export function nextSet(desired: Desired, observed: Observed, now: number): Next
     } else if (until > now) {
       const reason = reasonOf(observed, busy, name);
       waiting.push({ kind: 'busy', module: name, deadline: until, reason });
+      put(incumbent);
+    } else if (before !== undefined && before.deadline > now) {
+      waiting.push({ kind: 'startAfter', module: name, ...before });
       put(incumbent);
     } else put(key);
   }

@@ -3,6 +3,7 @@ import { decideRestart } from '#shared/supervisor/restart-policy.js';
 import type { RestartPolicy } from '#shared/protocol/desired.js';
 import type { Action } from '#agent/reconcile/action.js';
 import { entry, type ProcessObservation } from '#agent/reconcile/observed.js';
+import { downBefore } from '#agent/reconcile/start-after.js';
 import type { PlanInput, Waiting } from '#agent/reconcile/plan.js';
 
 export function planProcesses(input: PlanInput): { actions: Action[]; waiting: Waiting[] } {
@@ -19,9 +20,12 @@ export function planProcesses(input: PlanInput): { actions: Action[]; waiting: W
     const restart = input.desired === undefined ? undefined : entry(input.desired.modules, module)?.policy;
     const step = judge(process, `script of ${module}`, restart ?? policy.hostRestart, input, policy.startTimeoutMs);
     // A script without its host has no models to reach: the host comes first.
-    if (step.kind === 'start' && observed.serving.host.state === 'running')
-      actions.push({ kind: 'startScript', module });
-    else if (step.kind === 'stop') actions.push({ kind: 'giveUp', process: { script: module }, reason: step.reason });
+    if (step.kind === 'start' && observed.serving.host.state === 'running') {
+      const before = downBefore(input.desired, observed, module, policy.startAfterMs);
+      if (before === undefined || before.deadline <= input.now) actions.push({ kind: 'startScript', module });
+      else waiting.push({ kind: 'startAfter', module, ...before });
+    }
+    if (step.kind === 'stop') actions.push({ kind: 'giveUp', process: { script: module }, reason: step.reason });
     else if (step.kind === 'wait') waiting.push(step.waiting);
   }
   return { actions, waiting };

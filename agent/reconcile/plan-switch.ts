@@ -28,7 +28,7 @@ export function planSwitch(desired: Desired, observed: Observed, policy: Policy,
     planCandidate(part, desired, observed, policy, now);
     return part;
   }
-  const target = nextSet(desired, observed, now);
+  const target = nextSet(desired, observed, policy.startAfterMs, now);
   const settled = Object.entries(desiredSetOf(desired)).every(
     ([name, key]) => entry(serving.set, name) === key || entry(observed.tracks, name)?.state === 'rejected',
   );

@@ -40,6 +40,13 @@ export type Waiting =
   | { readonly kind: 'busy'; readonly module: string; readonly deadline: number; readonly reason: string }
   /** Ready, and to take over only together with others that are not. */
   | { readonly kind: 'together'; readonly module: string; readonly group: string; readonly missing: readonly string[] }
+  /** It starts after modules that do not answer yet; at the deadline without them. */
+  | {
+      readonly kind: 'startAfter';
+      readonly module: string;
+      readonly missing: readonly string[];
+      readonly deadline: number;
+    }
   /** Answers, watched; lookAt: when the hosts are asked next. */
   | {
       readonly kind: 'probation';

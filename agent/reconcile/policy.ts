@@ -13,6 +13,8 @@ export interface Policy {
   readonly proveTimeoutMs: number;
   /** A restarted host that has not loaded by then is looked at again. */
   readonly startTimeoutMs: number;
+  /** How long a module waits for those that it starts after; then it starts without them. */
+  readonly startAfterMs: number;
   /** How long a replaced host may take over what it has. */
   readonly drainMs: number;
   /** How often what is on probation is looked at. */
@@ -30,6 +32,7 @@ export const defaultPolicy: Policy = {
   prepareTimeoutMs: 120_000,
   proveTimeoutMs: 120_000,
   startTimeoutMs: 120_000,
+  startAfterMs: 120_000,
   drainMs: 30_000,
   probationLookMs: 1_000,
   shadowRestart: { restart: 'always', maxRestarts: 3, windowSeconds: 3600 },

@@ -68,6 +68,7 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
   const previous = entry(input.previous, name);
   const shadow = shadowReportOf(name, input);
   const busy = input.plan.waiting.find((one) => one.kind === 'busy' && one.module === name);
+  const waits = input.plan.waiting.find((one) => one.kind === 'startAfter' && one.module === name);
   return {
     ...(active === undefined ? {} : { active }),
     ...(candidate === undefined ? {} : { candidate }),
@@ -75,6 +76,9 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
     ...(shadow === undefined ? {} : { shadow }),
     ...(busy?.kind === 'busy'
       ? { busy: { until: wholeSecond(busy.deadline + input.offset), reason: busy.reason } }
+      : {}),
+    ...(waits?.kind === 'startAfter'
+      ? { waitsFor: { modules: [...waits.missing], until: wholeSecond(waits.deadline + input.offset) } }
       : {}),
   };
 }

@@ -14,5 +14,6 @@ export interface ModuleVersion {
 
 export function servedModuleOf({ name, key, desired, manifest, folder }: ModuleVersion): ServedModule {
   const { version, digest } = desired.image;
-  return { id: `${name} ${key}`, name, version, digest, folder, manifest, settings: desired.settings };
+  const { settings, startAfter = [] } = desired;
+  return { id: `${name} ${key}`, name, version, digest, folder, manifest, settings, startAfter };
 }

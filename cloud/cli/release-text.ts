@@ -7,7 +7,7 @@ import { formatFields, formatList, formatTable, shortDigest } from './output.js'
 type ReleasedModule = ReleaseBody['modules'][string];
 
 export function describeRelease(release: ReleaseBody): string {
-  const rows = Object.entries(release.modules).map(([module, { image, settings, requires }]) => [
+  const rows = Object.entries(release.modules).map(([module, { image, settings, requires, startAfter }]) => [
     module,
     formatReference(image),
     shortDigest(image.digest),
@@ -15,6 +15,7 @@ export function describeRelease(release: ReleaseBody): string {
       .map(([required, range]) => `${required} ${range}`)
       .join(', ') || '-',
     canonicalJson(settings),
+    startAfter.join(', ') || '-',
   ]);
   return [
     formatFields([
@@ -23,7 +24,7 @@ export function describeRelease(release: ReleaseBody): string {
       ['atomic', release.atomic ? 'all that changes takes over together, or none of it' : undefined],
       ['created', release.createdAt],
     ]),
-    formatTable(['MODULE', 'IMAGE', 'DIGEST', 'REQUIRES', 'SETTINGS'], rows),
+    formatTable(['MODULE', 'IMAGE', 'DIGEST', 'REQUIRES', 'SETTINGS', 'STARTS AFTER'], rows),
   ].join('\n');
 }
 
@@ -75,7 +76,15 @@ export function describeDifferences(differences: readonly Difference[]): string 
   );
 }
 
-function fieldsOf({ image, settings, policy, update, requires }: ReleasedModule): Record<string, unknown> {
+function fieldsOf({
+  image,
+  settings,
+  policy,
+  update,
+  requires,
+  routes = {},
+  startAfter,
+}: ReleasedModule): Record<string, unknown> {
   const { probation, ...rest } = update;
   return {
     image: `${formatReference(image)} ${shortDigest(image.digest)}`,
@@ -84,6 +93,8 @@ function fieldsOf({ image, settings, policy, update, requires }: ReleasedModule)
     ...prefixed('update', rest),
     ...prefixed('update.probation', probation ?? {}),
     ...prefixed('requires', requires),
+    ...prefixed('routes', routes),
+    ...(startAfter.length === 0 ? {} : { startAfter: startAfter.join(', ') }),
   };
 }
 

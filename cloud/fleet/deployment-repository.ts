@@ -32,6 +32,7 @@ export class DeploymentRepository {
         'deployments.policyJson',
         'deployments.updateJson',
         'deployments.routesJson',
+        'deployments.startAfterJson',
         'images.name',
         'images.version',
         'images.digest',
@@ -46,7 +47,7 @@ export class DeploymentRepository {
       .execute();
     const shadows = await new ShadowRepository(this.db).list(workspace, devices);
     const byDevice = new Map<string, DeployedModule[]>();
-    for (const { device, module, settingsJson, policyJson, updateJson, routesJson, ...image } of rows) {
+    for (const { device, module, settingsJson, policyJson, updateJson, routesJson, startAfterJson, ...image } of rows) {
       const modules = byDevice.get(device) ?? [];
       modules.push({
         module,
@@ -54,6 +55,7 @@ export class DeploymentRepository {
         policy: restartPolicySchema.parse(JSON.parse(policyJson)),
         update: updatePolicySchema.parse(JSON.parse(updateJson)),
         routes: routeOverridesSchema.parse(JSON.parse(routesJson)),
+        startAfter: JSON.parse(startAfterJson) as string[],
         image,
         shadow: shadows.get(device)?.get(module),
       });

@@ -40,6 +40,8 @@ export interface DeployedModule {
   readonly update: UpdatePolicy;
   /** What takes the place of routes of the image. */
   readonly routes?: RouteOverrides;
+  /** Modules that answer before it starts. */
+  readonly startAfter?: readonly string[];
   readonly image: DeployedImage;
   readonly shadow?: DeployedShadow | undefined;
 }
@@ -63,15 +65,16 @@ export function composeDesired({ workspace, device, generation, nowMs, modules, 
     expiresAt: toInstant(nowMs + desiredLifetimeMs),
     ...(release === '' ? {} : { release }),
     modules: Object.fromEntries(
-      sorted.map(({ module, settings, policy, update, routes = {}, image, shadow }) => [
+      sorted.map(({ module, settings, policy, update, routes = {}, startAfter = [], image, shadow }) => [
         module,
         {
           image: referenceOf(image),
           settings,
           policy,
           update,
-          // Agents that know no routes refuse a document that speaks of them.
+          // Agents that know neither refuse a document that speaks of them.
           ...(Object.keys(routes).length === 0 ? {} : { routes }),
+          ...(startAfter.length === 0 ? {} : { startAfter }),
           ...(shadow && { shadow: { image: referenceOf(shadow.image), settings: shadow.settings, ...shadow.rule } }),
         },
       ]),

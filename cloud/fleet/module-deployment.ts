@@ -30,6 +30,7 @@ export interface Placement
   extends Required<Omit<ModuleDeployment, 'image' | 'routes'>>,
     Pick<ModuleDeployment, 'routes'> {
   readonly module: string;
+  readonly startAfter?: readonly string[] | undefined;
   readonly image: { readonly digest: string };
   readonly atomic: boolean;
 }

@@ -1,6 +1,7 @@
 /** What a release means: whether its modules go together, and what deploying it changes on a device. Pure. */
 import { AppError } from '#shared/kernel/errors.js';
 import { formatReference, nearest } from '#shared/kernel/names.js';
+import { findStartCircle } from '#shared/kernel/start-order.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import type { Desired, RestartPolicy, UpdatePolicy } from '#shared/protocol/desired.js';
 import type { RouteOverrides } from '#shared/protocol/route.js';
@@ -14,8 +15,10 @@ export interface ReleasedModule {
   readonly settings: Desired['modules'][string]['settings'];
   readonly policy: RestartPolicy;
   readonly update: UpdatePolicy;
-  /** What takes the place of routes of the image; releases say nothing of it, what a device goes back to does. */
+  /** What takes the place of routes of the image. */
   readonly routes?: RouteOverrides;
+  /** Modules of the same release that answer before it starts. */
+  readonly startAfter?: readonly string[];
   /** Ranges of versions, by module of the same release. */
   readonly requires: Readonly<Record<string, string>>;
 }
@@ -41,6 +44,21 @@ export function checkRequirements(modules: readonly ReleasedModule[]): void {
       }
     }
   }
+}
+
+/** @throws AppError `release.invalid` that names what is not there, or the circle */
+export function checkStartOrder(modules: readonly Pick<ReleasedModule, 'module' | 'startAfter'>[]): void {
+  const names = modules.map(({ module }) => module);
+  for (const { module, startAfter = [] } of modules) {
+    const unknown = startAfter.find((before) => !names.includes(before));
+    if (unknown === undefined) continue;
+    const near = nearest(unknown, names);
+    const help = near === undefined ? 'add it, or leave it out' : `did you mean ${near}?`;
+    throw invalid(`module ${module} starts after ${unknown}, which is not in the release: ${help}`);
+  }
+  const circle = findStartCircle(Object.fromEntries(modules.map((one) => [one.module, one.startAfter ?? []])));
+  if (circle === undefined) return;
+  throw invalid(`the start order is a circle: ${circle.join(' starts after ')}; leave one of them out`);
 }
 
 export type ModuleChange =
@@ -71,10 +89,12 @@ function sameModule(before: DeployedModule, after: ReleasedModule): boolean {
   return before.image.digest === after.image.digest && canonicalJson(partsOf(before)) === canonicalJson(partsOf(after));
 }
 
+type Terms = Pick<ReleasedModule, 'settings' | 'policy' | 'update' | 'routes' | 'startAfter'>;
+
 /** Which modules it once took over together with says nothing of what it is. */
-function partsOf({ settings, policy, update }: Pick<ReleasedModule, 'settings' | 'policy' | 'update'>): object {
+function partsOf({ settings, policy, update, routes = {}, startAfter = [] }: Terms): object {
   const { atomic: _atomic, ...rest } = update;
-  return { settings, policy, update: rest };
+  return { settings, policy, update: rest, routes, startAfter: [...startAfter].sort() };
 }
 
 function invalid(message: string): AppError {

@@ -4,15 +4,16 @@ import { AppError } from '#shared/kernel/errors.js';
 import { formatReference, parseReference, type Reference } from '#shared/kernel/names.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import { restartPolicySchema, settingsSchema, updatePolicySchema } from '#shared/protocol/desired.js';
+import { routeOverridesSchema } from '#shared/protocol/route.js';
 import type { ReleaseContents } from '#cloud/http/schemas/releases.js';
 import { newestFirst, type Page, type PageRequest, versionKey } from '#cloud/store/page.js';
 import { livingVersions } from '#cloud/store/living-versions.js';
 import { nextVersion } from '#cloud/store/next-version.js';
-import type { ReleaseTable } from '#cloud/store/tables.js';
+import type { ReleaseTable } from '#cloud/store/release-tables.js';
 import type { ControlStore, ControlTransaction } from '#cloud/store/control-database.js';
 import { DeploymentRepository } from './deployment-repository.js';
 import type { Database } from './device-repository.js';
-import { checkRequirements, type ReleasedModule } from './release-plan.js';
+import { checkRequirements, checkStartOrder, type ReleasedModule } from './release-plan.js';
 
 export interface Release extends Reference {
   readonly description: string;
@@ -42,6 +43,7 @@ export class ReleaseRepository {
     return this.db.transaction().execute(async (db) => {
       const modules = await resolveModules(db, workspace, contents);
       checkRequirements(modules);
+      checkStartOrder(modules);
       const newest = unlessSame ? await newestOf(db, workspace, name) : undefined;
       if (newest && canonicalJson(partsOf(newest)) === canonicalJson(partsOf({ description, atomic, modules }))) {
         return { ...newest, created: false };
@@ -55,10 +57,11 @@ export class ReleaseRepository {
       await db
         .insertInto('releaseModules')
         .values(
-          modules.map(({ module, image, settings, policy, update, requires }) => ({
+          modules.map(({ module, image, settings, policy, update, requires, routes = {}, startAfter = [] }) => ({
             ...{ ...head, module, imageDigest: image.digest, settingsJson: JSON.stringify(settings) },
             ...{ policyJson: JSON.stringify(policy), updateJson: JSON.stringify(update) },
             requiresJson: JSON.stringify(requires),
+            ...{ routesJson: JSON.stringify(routes), startAfterJson: JSON.stringify(startAfter) },
           })),
         )
         .execute();
@@ -168,7 +171,7 @@ async function resolveModules(
   for (const module of Object.keys(modules).sort()) {
     const given = modules[module];
     if (given === undefined) continue;
-    const { image: reference, settings, policy, update, requires } = given;
+    const { image: reference, settings, policy, update, requires, routes = {}, startAfter } = given;
     const image = await deployments.findImage(workspace, reference);
     if (image === undefined) {
       throw new AppError(
@@ -177,7 +180,10 @@ async function resolveModules(
       );
     }
     const { name, version, digest } = image;
-    resolved.push({ module, image: { name, version, digest }, settings, policy, update, requires });
+    resolved.push({
+      ...{ module, image: { name, version, digest }, settings, policy, update, requires, routes },
+      startAfter: [...new Set(startAfter)].sort(),
+    });
   }
   return resolved;
 }
@@ -206,6 +212,7 @@ async function withModules(db: Database, row: Selectable<ReleaseTable>): Promise
     )
     .select(['releaseModules.module', 'releaseModules.settingsJson', 'releaseModules.policyJson'])
     .select(['releaseModules.updateJson', 'releaseModules.requiresJson'])
+    .select(['releaseModules.routesJson', 'releaseModules.startAfterJson'])
     .select(['images.name', 'images.version', 'images.digest'])
     .where('releaseModules.workspace', '=', workspace)
     .where('releaseModules.name', '=', name)
@@ -214,13 +221,15 @@ async function withModules(db: Database, row: Selectable<ReleaseTable>): Promise
     .execute();
   return {
     ...{ name, version, description, atomic: atomic === 1, createdAt },
-    modules: modules.map(({ module, settingsJson, policyJson, updateJson, requiresJson, ...image }) => ({
+    modules: modules.map(({ module, name: imageName, version: imageVersion, digest, ...json }) => ({
       module,
-      image,
-      settings: settingsSchema.parse(JSON.parse(settingsJson)),
-      policy: restartPolicySchema.parse(JSON.parse(policyJson)),
-      update: updatePolicySchema.parse(JSON.parse(updateJson)),
-      requires: JSON.parse(requiresJson) as Record<string, string>,
+      image: { name: imageName, version: imageVersion, digest },
+      settings: settingsSchema.parse(JSON.parse(json.settingsJson)),
+      policy: restartPolicySchema.parse(JSON.parse(json.policyJson)),
+      update: updatePolicySchema.parse(JSON.parse(json.updateJson)),
+      requires: JSON.parse(json.requiresJson) as Record<string, string>,
+      routes: routeOverridesSchema.parse(JSON.parse(json.routesJson)),
+      startAfter: JSON.parse(json.startAfterJson) as string[],
     })),
   };
 }

@@ -284,7 +284,7 @@ export class Twin {
     deployments: DeploymentRepository,
     { workspace, device }: DeviceAddress,
     generation: number,
-    { module, image, settings, policy, update, routes = {}, atomic }: Placement,
+    { module, image, settings, policy, update, routes = {}, startAfter = [], atomic }: Placement,
   ): Promise<void> {
     await deployments.end({ workspace, device }, generation, module);
     await deployments.insert({
@@ -294,7 +294,7 @@ export class Twin {
       settingsJson: JSON.stringify(settings),
       policyJson: JSON.stringify(policy),
       updateJson: JSON.stringify(atomic ? { ...update, atomic: groupOf(generation) } : update),
-      routesJson: JSON.stringify(routes),
+      ...{ routesJson: JSON.stringify(routes), startAfterJson: JSON.stringify(startAfter) },
       removedGeneration: null,
       createdAt: toInstant(this.options.clock.now()),
     });

@@ -135,9 +135,10 @@ async function currentOf(
   const modules = await new DeploymentRepository(transaction).listCurrentOf(address);
   const previous: Previous = {
     release,
-    modules: modules.map(({ module, settings, policy, update, routes = {}, image: { name, version, digest } }) => ({
-      ...{ module, settings, policy, update, routes, image: { name, version, digest } },
-    })),
+    modules: modules.map(({ module, settings, policy, update, routes = {}, startAfter = [], image }) => {
+      const { name, version, digest } = image;
+      return { module, settings, policy, update, routes, startAfter, image: { name, version, digest } };
+    }),
   };
   return JSON.stringify(previous);
 }

@@ -8,6 +8,7 @@ import type { Role } from '#cloud/auth/role.js';
 import type { ActivityDatabase } from './activity-tables.js';
 import type { AlertDatabase } from './alert-tables.js';
 import type { CommandDatabase } from './command-tables.js';
+import type { ReleaseDatabase } from './release-tables.js';
 import type { RolloutDatabase } from './rollout-tables.js';
 
 export interface WorkspaceTable {
@@ -238,30 +239,6 @@ export interface FleetTable {
   updatedAt: string;
 }
 
-/** Never changed; of one that was deleted the row stays, so that its version is never given again. */
-export interface ReleaseTable {
-  workspace: string;
-  name: string;
-  version: number;
-  description: string;
-  /** The modules that changed take over together, or none of them does. */
-  atomic: number;
-  createdAt: string;
-  deletedAt: string | null;
-}
-
-export interface ReleaseModuleTable {
-  workspace: string;
-  name: string;
-  version: number;
-  module: string;
-  imageDigest: string;
-  settingsJson: string;
-  policyJson: string;
-  updateJson: string;
-  requiresJson: string;
-}
-
 /** A model version made to answer. One record for both kinds; web services come later. */
 export interface DeploymentTable {
   id: string;
@@ -275,6 +252,8 @@ export interface DeploymentTable {
   updateJson: string;
   /** What takes the place of routes of the image. */
   routesJson: Generated<string>;
+  /** Modules that answer before it starts. */
+  startAfterJson: Generated<string>;
   /** The first desired generation that carries it, and the first that no longer does. */
   generation: number;
   removedGeneration: number | null;
@@ -301,7 +280,12 @@ export interface TrustVersionTable {
   publishedAt: string;
 }
 
-export interface ControlDatabase extends ActivityDatabase, AlertDatabase, CommandDatabase, RolloutDatabase {
+export interface ControlDatabase
+  extends ActivityDatabase,
+    AlertDatabase,
+    CommandDatabase,
+    ReleaseDatabase,
+    RolloutDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
   auditEntries: AuditRow;
@@ -323,6 +307,4 @@ export interface ControlDatabase extends ActivityDatabase, AlertDatabase, Comman
   trustVersions: TrustVersionTable;
   deviceFacts: DeviceFactTable;
   fleets: FleetTable;
-  releases: ReleaseTable;
-  releaseModules: ReleaseModuleTable;
 }

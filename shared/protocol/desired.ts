@@ -78,6 +78,8 @@ export const desiredModuleSchema = z.strictObject({
   update: updatePolicySchema.optional(),
   /** Routes that take the place of those of the image, by name; null: none of that name. */
   routes: routeOverridesSchema.optional(),
+  /** Modules of this document that answer before it starts; it stops before they do. */
+  startAfter: z.array(nameSchema).max(64).optional(),
   shadow: desiredShadowSchema.optional(),
 });
 export type DesiredModule = z.infer<typeof desiredModuleSchema>;

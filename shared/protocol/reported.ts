@@ -37,6 +37,8 @@ export const moduleReportSchema = z.object({
   shadow: shadowReportSchema.optional(),
   /** Until when, at most, the module itself puts its replacement off, and why. */
   busy: z.object({ until: instantSchema, reason: z.string().max(256) }).optional(),
+  /** It starts after modules that do not answer yet; then without them. */
+  waitsFor: z.object({ modules: z.array(nameSchema).max(64), until: instantSchema }).optional(),
 });
 export type ModuleReport = z.infer<typeof moduleReportSchema>;
 

@@ -5,6 +5,7 @@
 import { rm } from 'node:fs/promises';
 import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
+import { startLevels } from '#shared/kernel/start-order.js';
 import type { HostAccess } from '#shared/scoring/access/host-access.js';
 import type { HostConfig, LoadedModule } from '#shared/scoring/host-protocol.js';
 import type { HostTraffic } from '#shared/scoring/traffic/traffic-schema.js';
@@ -63,13 +64,21 @@ export class HostSet {
   private readonly host: ScoringHostProcess;
   private readonly fresh: ScriptRunner[] = [];
 
+  /** In the order in which they start; several versions of one name start together. */
+  readonly modules: readonly ServedModule[];
+  private readonly levels: readonly (readonly string[])[];
+
   constructor(
-    readonly modules: readonly ServedModule[],
+    unordered: readonly ServedModule[],
     /** Runners that may be shared. */
     existing: ReadonlyMap<string, ScriptRunner>,
     private readonly ports: HostSetPorts,
   ) {
     this.id = ports.nextId();
+    const of = (name: string) => unordered.filter((one) => one.name === name).flatMap((one) => one.startAfter ?? []);
+    this.levels = startLevels(Object.fromEntries(unordered.map(({ name }) => [name, of(name)])));
+    const modules = this.levels.flatMap((names) => unordered.filter(({ name }) => names.includes(name)));
+    this.modules = modules;
     const scripts = new Map<string, ScriptRunner>();
     for (const module of modules.filter(hasScript)) {
       const shared = existing.get(module.id);
@@ -202,10 +211,13 @@ export class HostSet {
     return sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
   }
 
-  /** Finishes what is under way. Scripts in `keep` go on. */
+  /** Finishes what is under way, then ends scripts, those that started last first. Scripts in `keep` go on. */
   async drain(timeoutMs: number, keep: ReadonlySet<ScriptRunner>): Promise<HostStats['modules']> {
     const { modules } = await this.host.drain(timeoutMs);
-    await Promise.all([...this.scripts.values()].filter((one) => !keep.has(one)).map((one) => one.drain(timeoutMs)));
+    const ending = [...this.scripts.values()].filter((one) => !keep.has(one));
+    const levels = this.levels.map((names) => ending.filter(({ module }) => names.includes(module.name)));
+    const within = timeoutMs / Math.max(1, levels.filter(({ length }) => length > 0).length);
+    for (const level of levels.toReversed()) await Promise.all(level.map((one) => one.drain(within)));
     await this.removeSockets();
     return modules;
   }

@@ -15,6 +15,8 @@ export interface ServedModule {
   readonly manifest: ModuleManifest;
   /** What its script gets. */
   readonly settings: Readonly<Record<string, unknown>>;
+  /** Names of modules whose scripts answer before its own starts. */
+  readonly startAfter?: readonly string[];
   /** For a shadow without user code: where it answers copies. */
   readonly copiesSocket?: string;
 }

@@ -143,7 +143,11 @@ export function releaseRoutes({ releases, twin, clock }: ReleaseRouteDeps): Rout
 }
 
 function toReleaseBody({ modules, ...release }: Release): ReleaseBody {
-  return { ...release, modules: Object.fromEntries(modules.map(({ module, ...rest }) => [module, rest])) };
+  const bodies = modules.map(({ module, startAfter = [], ...rest }) => [
+    module,
+    { ...rest, startAfter: [...startAfter] },
+  ]);
+  return { ...release, modules: Object.fromEntries(bodies) as ReleaseBody['modules'] };
 }
 
 function toChange(change: ModuleChange): ReleaseChange {

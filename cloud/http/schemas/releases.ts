@@ -15,13 +15,14 @@ export const versionRange = z
     'is no range of versions; write for example ">=4" or ">=4 <6"',
   );
 
-export const releaseModule = moduleDeploy.omit({ routes: true }).extend({
+export const releaseModule = moduleDeploy.extend({
   /** Versions of other modules that it works with, by their name in this release. */
   requires: z
     .record(nameSchema, versionRange)
     .refine((requires) => Object.keys(requires).length <= 64, 'at most 64 modules')
     .default({}),
-  startAfter: notBuilt('a start order is not built yet: modules start as soon as they are ready'),
+  /** Modules of this release that answer before it starts; it stops before they do. */
+  startAfter: z.array(nameSchema).max(64).default([]),
   variants: notBuilt('variants by hardware are not built yet: a release names one image a module'),
 });
 
@@ -45,7 +46,7 @@ export const releaseCreate = releaseContents.extend({
   unlessSame: z.boolean().default(false),
 });
 
-export const releaseModuleBody = releaseModule.omit({ startAfter: true, variants: true }).extend({
+export const releaseModuleBody = releaseModule.omit({ variants: true }).extend({
   image: z.object({ name: nameSchema, version: z.int(), digest: digestSchema }),
   update: updatePolicySchema.omit({ atomic: true }),
 });

@@ -96,14 +96,25 @@ describe('flotilla apply', () => {
     ]);
   });
 
+  it('keeps the start order and the routes of its modules, and what differs in them', async () => {
+    const terms = '    startAfter: [tracker]\n    routes: { alarms: { from: { output: o }, to: { topic: a/b } } }\n';
+    await world.run('apply', '-f', await file(yaml(terms).replace('name: line', 'name: ordered')));
+    const shown = await world.json<{ modules: object }>('release', 'show', 'ordered:1');
+    const alarms = { from: { output: 'o' }, to: { topic: 'a/b' } };
+    expect(shown.modules).toMatchObject({ detector: { startAfter: ['tracker'], routes: { alarms } }, tracker: {} });
+    await world.run('apply', '-f', await file(yaml().replace('name: line', 'name: ordered')));
+    expect(await world.json('release', 'diff', 'ordered:1', 'ordered:2')).toEqual([
+      { module: 'detector', field: 'routes.alarms', from: alarms, to: null },
+      { module: 'detector', field: 'startAfter', from: 'tracker', to: null },
+    ]);
+  });
+
   it.each([
     [requires('>=4'), 'module detector requires tracker >=4, but the release has tracker:3'],
     ['    requires: {trackr: "3"}\n', 'which is not in the release: did you mean tracker?'],
     [requires('^3'), 'is no range of versions; write for example ">=4"'],
-    [
-      '    startAfter: [tracker]\n',
-      'a start order is not built yet: modules start as soon as they are ready; leave it out',
-    ],
+    ['    startAfter: [trackr]\n', 'detector starts after trackr, which is not in the release: did you mean tracker?'],
+    ['    startAfter: [detector]\n', 'the start order is a circle: detector starts after detector'],
     ['    variants: {}\n', 'variants by hardware are not built yet'],
     ['    imagee: x\n', 'there is no field modules.detector.imagee; did you mean modules.detector.image?'],
     ['    settings: *a\n', 'is not YAML that is taken here'],
