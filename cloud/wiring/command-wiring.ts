@@ -13,7 +13,7 @@ import { commandRoutes } from '#cloud/http/routes/command-routes.js';
 import type { Ground } from './ground.js';
 
 /** Once the broker is open: what an earlier process left is sent again. */
-export function wireCommands(ground: Ground, channel: CommandChannel): Routes {
+export function wireCommands(ground: Ground, channel: CommandChannel): readonly Routes[] {
   const { control: db, live, clock, logger, shutdown, audit } = ground;
   const commands = new CommandRepository(db);
   const runner = new CommandRunner({ commands, channel, live, clock, logger });
@@ -24,8 +24,5 @@ export function wireCommands(ground: Ground, channel: CommandChannel): Routes {
   const scheduler = new Scheduler({ schedules, kinds: [scheduledCommand(office)], audit, clock, logger });
   scheduler.wake();
   shutdown.add('schedules', () => scheduler.stop());
-  return (app) => {
-    commandRoutes({ commands, office })(app);
-    scheduleRoutes({ schedules, scheduler })(app);
-  };
+  return [commandRoutes({ commands, office }), scheduleRoutes({ schedules, scheduler })];
 }

@@ -197,7 +197,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       alerts.routes,
       deviceEventsRoutes({ devices, telemetry }),
       deviceCommandsRoutes({ commands: new CommandService({ devices, channel, clock, newId: randomUUID }) }),
-      wireCommands(ground, channel),
+      ...wireCommands(ground, channel),
       trust.routes,
     ],
     checks: [
