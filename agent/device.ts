@@ -5,6 +5,7 @@
  */
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
+import { systemTimeZone } from '#shared/kernel/time-zone.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { causeText } from '#shared/supervisor/exit-cause.js';
@@ -23,6 +24,7 @@ import type { Identity } from '#agent/identity/identity.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { createExecutors } from '#agent/actions/executors.js';
 import { Background } from '#agent/actions/background.js';
+import { imagesOnDisk } from '#agent/actions/garbage.js';
 import { createFetcher } from '#agent/actions/image-fetching.js';
 import { KnownVersions } from '#agent/actions/versions.js';
 import { BlockClient } from '#agent/link/block-client.js';
@@ -30,6 +32,7 @@ import { Reporter } from '#agent/link/reporter.js';
 import type { DeviceFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
 import { createModuleControl } from '#agent/local/module-control.js';
+import { calendarOf } from '#agent/reconcile/calendar.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
 import { entry } from '#agent/reconcile/observed.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
@@ -113,6 +116,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     onDamage: (damage) => parts.damages.push(damage),
     onBug,
   });
+  const timeZone = config.timeZone ?? systemTimeZone();
+  const calendar = () => calendarOf(clock.now(), time.now(), clock.monotonic(), timeZone);
   const set = committedSetOf(committed.value);
   const state = new DeviceState(observedAtStart(committed.value), clock, random);
   const versions = new KnownVersions(
@@ -170,7 +175,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     versions,
     fetcher,
     serving,
-    images,
+    images: imagesOnDisk(images, state, committed),
     committed,
     rejections,
     probations,
@@ -184,6 +189,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     state,
     executors: executors.table,
     policy: defaultPolicy,
+    calendar,
     clock,
     random,
     onPlanned: () => reporter.wake(),
@@ -204,7 +210,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     reconciler,
     telemetry,
     time,
-    capabilities: () => readCapabilities(parts.sandbox.capabilities),
+    calendar,
+    capabilities: () => readCapabilities(parts.sandbox.capabilities, timeZone),
     scoring: { address: config.scoring.address, port: parts.handle.port },
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,

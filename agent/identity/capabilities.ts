@@ -1,5 +1,6 @@
 /** What this machine is, as far as it can say by itself. */
 import { arch, availableParallelism, hostname, platform, totalmem } from 'node:os';
+import { systemTimeZone } from '#shared/kernel/time-zone.js';
 import type { Capabilities } from '#shared/protocol/reported.js';
 import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import { agentVersion } from '#agent/version.js';
@@ -7,8 +8,11 @@ import { agentVersion } from '#agent/version.js';
 /** What this agent understands that older ones refuse a document for. */
 const agentFeatures = ['shadow'] as const;
 
-/** @param sandbox what was found by trying, once that was done */
-export function readCapabilities(sandbox?: SandboxCapabilities): Capabilities {
+/**
+ * @param sandbox what was found by trying, once that was done
+ * @param timeZone in which maintenance windows are read
+ */
+export function readCapabilities(sandbox?: SandboxCapabilities, timeZone = systemTimeZone()): Capabilities {
   return {
     agentVersion,
     platform: `${platform()}-${arch()}`,
@@ -16,6 +20,7 @@ export function readCapabilities(sandbox?: SandboxCapabilities): Capabilities {
     memoryBytes: totalmem(),
     accelerators: ['cpu'],
     hostname: hostname().slice(0, 255),
+    timeZone,
     features: [...agentFeatures],
     ...(sandbox === undefined ? {} : { sandbox }),
   };

@@ -55,7 +55,15 @@ export function reportedStateOf(input: ReportInput): ReportedState {
     refused: input.refused === undefined ? null : { ...input.refused, problem: mutable(input.refused.problem) },
     scoring: { ...input.scoring },
     trust: trustOf(input.trust),
+    ...prefetchedOf(desired, observed),
   };
+}
+
+function prefetchedOf(desired: Desired | undefined, { tracks }: Observed): Pick<ReportedState, 'prefetched'> {
+  const held = (desired?.prefetch ?? [])
+    .map(({ digest }) => digest)
+    .filter((digest) => entry(tracks, digest)?.state === 'staged');
+  return held.length === 0 ? {} : { prefetched: [...new Set(held)].sort() };
 }
 
 function trustOf({ version, unsigned, problem }: TrustReport): NonNullable<ReportedState['trust']> {
@@ -68,6 +76,7 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
   const previous = entry(input.previous, name);
   const shadow = shadowReportOf(name, input);
   const busy = input.plan.waiting.find((one) => one.kind === 'busy' && one.module === name);
+  const window = input.plan.waiting.find((one) => one.kind === 'window' && one.module === name);
   const waits = input.plan.waiting.find((one) => one.kind === 'startAfter' && one.module === name);
   return {
     ...(active === undefined ? {} : { active }),
@@ -77,6 +86,7 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
     ...(busy?.kind === 'busy'
       ? { busy: { until: wholeSecond(busy.deadline + input.offset), reason: busy.reason } }
       : {}),
+    ...(window?.kind === 'window' ? { window: { opensAt: toInstant(window.opensAt) } } : {}),
     ...(waits?.kind === 'startAfter'
       ? { waitsFor: { modules: [...waits.missing], until: wholeSecond(waits.deadline + input.offset) } }
       : {}),
