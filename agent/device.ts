@@ -18,6 +18,7 @@ import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
 import { createDeviceCommands } from '#agent/device-commands.js';
 import { createDeviceInbox } from '#agent/device-inbox.js';
+import { createRefresh } from '#agent/device-refresh.js';
 import { recallDevice } from '#agent/device-memory.js';
 import type { KeptTrust } from '#agent/identity/device-trust.js';
 import type { Identity } from '#agent/identity/identity.js';
@@ -243,14 +244,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     kept,
     Math.max(committed.value.generation, rejections.generation),
   );
-  const refresh = async (): Promise<number> => {
-    reporter.wholeAsked();
-    if (parts.link().connected) {
-      trusting.ask();
-      await publish('desiredGet', { schema: 1 });
-    }
-    return state.desired?.generation ?? 0;
-  };
+  const refresh = createRefresh({ reporter, trusting, state, publish, isConnected: () => parts.link().connected });
   const commands = createDeviceCommands({
     ...{ config, clock, logger, logs, identity, trust, folder, bootId, journal, time, views, raise, publish },
     scoringPort: parts.handle.port,

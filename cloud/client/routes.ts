@@ -7,12 +7,6 @@ import { nameSchema } from '#shared/protocol/primitives.js';
 import { activityBody, activityLog } from '#cloud/http/schemas/activities.js';
 import { alertRuleBody, alertStateBody, alertTested, rulesApplied, rulesApply } from '#cloud/http/schemas/alerts.js';
 import { auditBody, auditChainBody, auditQuery } from '#cloud/http/schemas/audit.js';
-import {
-  commandDeviceBody,
-  commandDevicesQuery,
-  commandJobBody,
-  commandJobCreate,
-} from '#cloud/http/schemas/commands.js';
 import { pageOf, pageQuery } from '#cloud/http/schemas/common.js';
 import {
   commandBody,
@@ -62,7 +56,6 @@ import {
   rolloutStart,
   rolloutWaits,
 } from '#cloud/http/schemas/rollouts.js';
-import { scheduleBody, scheduleCreate } from '#cloud/http/schemas/schedules.js';
 import { loginBody, serverBody } from '#cloud/http/schemas/server.js';
 import { seriesBody, seriesQuery, telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 import { createdToken, selfBody, tokenBody, tokenCreate } from '#cloud/http/schemas/tokens.js';
@@ -77,6 +70,7 @@ import {
   trustVersionsQuery,
 } from '#cloud/http/schemas/trust.js';
 import { workspaceBody, workspaceCreate } from '#cloud/http/schemas/workspaces.js';
+import { commandRoutes } from './command-routes.js';
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
 
@@ -209,20 +203,7 @@ export const routes = {
     body: releaseDeploy,
     response: releaseDeployed,
   },
-  commandJobCreate: { method: 'POST', path: `${w}/commands`, body: commandJobCreate, response: commandJobBody },
-  commandJobList: { method: 'GET', path: `${w}/commands`, query: pageQuery, response: pageOf(commandJobBody) },
-  commandJobGet: { method: 'GET', path: `${w}/commands/:command`, response: commandJobBody },
-  commandJobDevices: {
-    method: 'GET',
-    path: `${w}/commands/:command/devices`,
-    query: commandDevicesQuery,
-    response: pageOf(commandDeviceBody),
-  },
-  commandJobCancel: { method: 'POST', path: `${w}/commands/:command/cancel`, response: commandJobBody },
-  scheduleCreate: { method: 'POST', path: `${w}/schedules`, body: scheduleCreate, response: scheduleBody },
-  scheduleList: { method: 'GET', path: `${w}/schedules`, query: pageQuery, response: pageOf(scheduleBody) },
-  scheduleGet: { method: 'GET', path: `${w}/schedules/:schedule`, response: scheduleBody },
-  scheduleDelete: { method: 'DELETE', path: `${w}/schedules/:schedule`, response: z.null() },
+  ...commandRoutes,
   freezeList: { method: 'GET', path: `${w}/freezes`, response: z.object({ items: z.array(freezeBody) }) },
   freezeCreate: { method: 'POST', path: `${w}/freezes`, body: freezeCreate, response: freezeBody },
   freezeDelete: { method: 'DELETE', path: `${w}/freezes/:freeze`, response: none },
