@@ -37,8 +37,7 @@ describe('a version beside the one that answers', () => {
     await world.close();
   });
 
-  const device = async (): Promise<DeviceBody> =>
-    (await world.flotillaJson('device', 'show', 'cam-1')) as DeviceBody;
+  const device = async (): Promise<DeviceBody> => (await world.flotillaJson('device', 'show', 'cam-1')) as DeviceBody;
   const until = async <T>(what: string, look: () => Promise<T | undefined>): Promise<T> => {
     const { cloud } = world;
     if (!cloud) throw new Error('the control plane is not there');
