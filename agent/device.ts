@@ -12,6 +12,7 @@ import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import type { HostSettings } from '#shared/supervisor/host-set.js';
 import type { EarlyHost } from '#shared/supervisor/early-host.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
+import type { Desired } from '#shared/protocol/desired.js';
 import type { Ack } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
@@ -30,6 +31,8 @@ import { Reporter } from '#agent/link/reporter.js';
 import type { DeviceFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
 import { createModuleControl } from '#agent/local/module-control.js';
+import type { KnownAccelerators } from '#agent/providers/known-accelerators.js';
+import { chooseVariants, hasVariants } from '#agent/reconcile/choose-variant.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
 import { entry } from '#agent/reconcile/observed.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
@@ -61,6 +64,8 @@ export interface DeviceParts {
   readonly trust: KeptTrust;
   readonly folder: StateFolder;
   readonly sandbox: DeviceSandbox;
+  /** Providers that run models here; they are known before the link is up. */
+  readonly accelerators: KnownAccelerators;
   readonly documents: StateDocuments;
   readonly bootId: number;
   readonly lived: () => number;
@@ -140,7 +145,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     firstId: Math.floor(random() * 2 ** 32),
   });
   const images = new ImageStore(new BlobCache(folder), folder.modules);
-  const fetcher = createFetcher({ config, folder, trust, images, blocks, state, committed, onBug });
+  const accelerators = (): readonly string[] => parts.accelerators.current;
+  const fetcher = createFetcher({ config, folder, trust, images, blocks, state, committed, accelerators, onBug });
   const serving = createServing({
     ...parts,
     state,
@@ -201,7 +207,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     reconciler,
     telemetry,
     time,
-    capabilities: () => readCapabilities(parts.sandbox.capabilities),
+    capabilities: () => readCapabilities(parts.sandbox.capabilities, parts.accelerators.current),
     scoring: { address: config.scoring.address, port: parts.handle.port },
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,
@@ -228,8 +234,9 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     publish: (report) => publish('reported', report),
     current: () => views.reported(),
   });
+  const choose = (desired: Desired): Desired => chooseVariants(desired, parts.accelerators.current);
   const inbox = createDeviceInbox(
-    { clock, logger, identity, trust, keptDesired, time, state, holds, views, trusting, reporter, raise },
+    { clock, logger, identity, trust, keptDesired, time, state, holds, views, trusting, reporter, raise, choose },
     kept,
     Math.max(committed.value.generation, rejections.generation),
   );
@@ -252,7 +259,12 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   if (kept !== undefined) {
     const cutShort = probations.refusedIn(kept.generation);
     if (cutShort.length > 0) await rejections.record(kept.generation, cutShort).catch(onHeldUp);
-    state.accept(holds.follow(kept), rejections.of(kept.generation));
+    const follow = (): void => {
+      if (state.desired === undefined) state.accept(holds.follow(choose(kept)), rejections.of(kept.generation));
+    };
+    if (!hasVariants(kept)) follow();
+    // What is committed answers meanwhile.
+    else background.run(() => parts.accelerators.ready().then(follow));
   }
   const control = createModuleControl({
     clock,

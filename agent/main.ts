@@ -2,7 +2,7 @@
  * The agent, constructed and wired: the only place that knows all its parts. Order of a start: the
  * folder and its lock, the boot counter, the port, what was committed, then the network.
  */
-import { hostname } from 'node:os';
+import { arch, hostname, platform } from 'node:os';
 import { dirname } from 'node:path';
 import { Writable } from 'node:stream';
 import { schedule } from 'node-cron';
@@ -31,6 +31,7 @@ import { groupId } from '#agent/local/socket-group.js';
 import { programFiles } from '#agent/program-files.js';
 import { inRoomOf, layBallast } from '#agent/store/ballast.js';
 import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
+import { KnownAccelerators } from '#agent/providers/known-accelerators.js';
 import { readControlToken } from '#agent/store/control-token.js';
 import { openLivedTime } from '#agent/store/lived-time.js';
 import { prepareStateFolder, type StateFolder, stateFolder } from '#agent/store/state-folder.js';
@@ -158,6 +159,13 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     ));
   undo.add(() => grpcHandle?.close());
 
+  const accelerators = KnownAccelerators.begin({
+    entry: entries.providerCheck,
+    environment: hostEnvironmentOf(config),
+    platform: `${platform()}-${arch()}`,
+    onRefused: (provider, reason) => logger.warn({ provider, reason }, 'an accelerator that does not work'),
+    onError: (error) => logger.error({ err: error }, 'accelerators could not be tried'),
+  });
   const device = await createDevice({
     config,
     clock,
@@ -168,6 +176,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     trust,
     folder,
     sandbox,
+    accelerators,
     documents,
     bootId,
     lived: lived.seconds,
@@ -246,7 +255,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
 
   device.start();
   // What is reported is whole from the first report on; what is on this disk answers meanwhile.
-  await sandbox.ready();
+  await Promise.all([sandbox.ready(), accelerators.ready()]);
   session.start();
   renewal.start();
   // Spread over the hour, so that a fleet does not speak at once.

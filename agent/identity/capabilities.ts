@@ -4,14 +4,20 @@ import type { Capabilities } from '#shared/protocol/reported.js';
 import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import { agentVersion } from '#agent/version.js';
 
-/** @param sandbox what was found by trying, once that was done */
-export function readCapabilities(sandbox?: SandboxCapabilities): Capabilities {
+/**
+ * @param sandbox what was found by trying, once that was done
+ * @param accelerators providers that were seen to run a model
+ */
+export function readCapabilities(
+  sandbox?: SandboxCapabilities,
+  accelerators: readonly string[] = ['cpu'],
+): Capabilities {
   return {
     agentVersion,
     platform: `${platform()}-${arch()}`,
     cpus: availableParallelism(),
     memoryBytes: totalmem(),
-    accelerators: ['cpu'],
+    accelerators: [...accelerators],
     hostname: hostname().slice(0, 255),
     ...(sandbox === undefined ? {} : { sandbox }),
   };

@@ -7,6 +7,7 @@ import { AppError } from '#shared/kernel/errors.js';
 import { checkChunkMap, checkManifest, chunkMapLayer, maxImageManifestBytes } from '#shared/package/check-image.js';
 import { maxChunkMapBytes } from '#shared/package/chunk-map.js';
 import { digestOf } from '#shared/package/digest.js';
+import { isVariantIndex, maxIndexBytes, readVariantIndex, type VariantIndex } from '#shared/package/variant-index.js';
 import type { Descriptor } from '#shared/package/image-schema.js';
 import { maxChunkBytes } from '#shared/protocol/blocks.js';
 import type { ImageReference } from '#shared/protocol/desired.js';
@@ -27,6 +28,8 @@ export interface DownloadPorts {
   readonly blocks: BlockClient;
   /** Who may say what runs here, asked at each use. */
   readonly trust: () => Pick<Trust, 'version' | 'publishers' | 'withdrawn'>;
+  /** Providers that run models here, for what is said where no variant does. */
+  readonly accelerators: () => readonly string[];
   /** Images that may hold chunks of this one. */
   readonly neighbours: () => readonly Digest[];
   readonly freeBytes: FreeBytes;
@@ -44,20 +47,16 @@ export async function downloadImage(
   const { blobs } = ports.images;
   const small = new SmallBlobs(ports.blocks, blobs, signal);
 
-  const signature = await small.fetch(image.signature, maxSignatureBytes, 'signature');
-  const signed = verifyTrusted(signature, image, ports.trust());
-  if (!signed.ok) {
-    // Another envelope may stand under another digest; this one is of no use, unless what answers came with it.
-    if (signed.error.code !== 'signature.withdrawn') await blobs.remove(image.signature.digest);
-    throw new AppError(
-      signed.error.code,
-      `${image.name}:${String(image.version)} is refused: ${signed.error.message}`,
-      {
-        details: { digest: image.digest },
-      },
-    );
+  // The index says that this is one of its variants; then the variant's own publisher says that it may run.
+  if (image.chosenFrom !== undefined) {
+    const index = { ...image.chosenFrom, version: image.version };
+    await requireSigned(index, small, ports);
+    requireNamed(image, readVariantIndex(await small.fetch(index, maxIndexBytes, 'index'), index.digest));
   }
-  const manifest = checkManifest(await small.fetch(image, maxImageManifestBytes, 'manifest'), image.digest);
+  await requireSigned(image, small, ports);
+  const manifestBytes = await small.fetch(image, maxImageManifestBytes, 'manifest');
+  if (isVariantIndex(manifestBytes)) throw nothingRuns(image, manifestBytes, ports.accelerators());
+  const manifest = checkManifest(manifestBytes, image.digest);
   const mapLayer = chunkMapLayer(manifest);
   const map = checkChunkMap(manifest, await small.fetch(mapLayer, maxChunkMapBytes, 'chunk map'));
 
@@ -72,6 +71,44 @@ export async function downloadImage(
     onProgress,
     signal,
   });
+}
+
+async function requireSigned(image: ImageReference, small: SmallBlobs, ports: DownloadPorts): Promise<void> {
+  const signature = await small.fetch(image.signature, maxSignatureBytes, 'signature');
+  const signed = verifyTrusted(signature, image, ports.trust());
+  if (signed.ok) return;
+  // Another envelope may stand under another digest; this one is of no use, unless what answers came with it.
+  if (signed.error.code !== 'signature.withdrawn') await ports.images.blobs.remove(image.signature.digest);
+  throw new AppError(signed.error.code, `${image.name}:${String(image.version)} is refused: ${signed.error.message}`, {
+    details: { digest: image.digest },
+  });
+}
+
+/** What the director says of an index counts only as far as its publisher says it. */
+function requireNamed({ digest, size, name, chosenFrom }: ImageReference, { variants }: VariantIndex): void {
+  const named = variants.find((variant) => variant.digest === digest);
+  const agrees =
+    named?.name === name &&
+    named.size === size &&
+    named.accelerator === chosenFrom?.accelerator &&
+    named.precision === chosenFrom.precision;
+  if (agrees) return;
+  throw new AppError(
+    'image.invalid',
+    `the index ${chosenFrom?.name ?? ''} that its publisher signed does not name ${digest} as it was asked for`,
+    { details: { digest } },
+  );
+}
+
+function nothingRuns({ name, version, digest }: ImageReference, bytes: Uint8Array, here: readonly string[]): AppError {
+  const needs = readVariantIndex(bytes, digest).variants.map(
+    ({ accelerator, precision, providers }) => `${accelerator}/${precision} needs ${providers.join(' or ')}`,
+  );
+  return new AppError(
+    'module.invalid',
+    `no variant of ${name}:${String(version)} runs here, where ${here.join(', ')} works: ${needs.join('; ')}`,
+    { details: { digest } },
+  );
 }
 
 /** Blobs fetched whole, each checked by its digest before it is kept or looked at. */

@@ -65,6 +65,7 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
   const candidate = candidateOf(name, input);
   const previous = entry(input.previous, name);
   const busy = input.plan.waiting.find((one) => one.kind === 'busy' && one.module === name);
+  const picked = input.desired === undefined ? undefined : entry(input.desired.modules, name)?.image;
   const waits = input.plan.waiting.find((one) => one.kind === 'startAfter' && one.module === name);
   return {
     ...(active === undefined ? {} : { active }),
@@ -73,6 +74,7 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
     ...(busy?.kind === 'busy'
       ? { busy: { until: wholeSecond(busy.deadline + input.offset), reason: busy.reason } }
       : {}),
+    ...(picked?.chosenFrom === undefined ? {} : { variant: variantOf(picked.digest, picked.chosenFrom) }),
     ...(waits?.kind === 'startAfter'
       ? { waitsFor: { modules: [...waits.missing], until: wholeSecond(waits.deadline + input.offset) } }
       : {}),
@@ -116,7 +118,7 @@ function candidateOf(name: string, { desired, observed, held }: ReportInput): Ca
   const refused = entry(held, name);
   if (refused !== undefined) {
     const { image, problem } = refused;
-    return { digest: image.digest, version: image.version, state: 'rejected', reason: mutable(problem) };
+    return { digest: askedDigest(image), version: image.version, state: 'rejected', reason: mutable(problem) };
   }
   const wanted = desired === undefined ? undefined : entry(desired.modules, name);
   const track = entry(observed.tracks, name);
@@ -127,12 +129,24 @@ function candidateOf(name: string, { desired, observed, held }: ReportInput): Ca
   const state = candidateStateOf(track);
   if (state === undefined) return undefined;
   return {
-    digest: track.image.digest,
+    digest: askedDigest(track.image),
     version: track.image.version,
     state,
     ...(track.problem === undefined ? {} : { reason: mutable(track.problem) }),
     numbers: { attempts: track.attempts, ...track.progress, ...track.numbers },
   };
+}
+
+/** Of what was asked for: of an index, whatever was picked of it. */
+export function askedDigest({ digest, chosenFrom }: ImageReference): ImageReference['digest'] {
+  return chosenFrom?.digest ?? digest;
+}
+
+function variantOf(
+  digest: ImageReference['digest'],
+  { accelerator, precision, because }: NonNullable<ImageReference['chosenFrom']>,
+): NonNullable<ModuleReport['variant']> {
+  return { digest, accelerator, precision, because };
 }
 
 function candidateStateOf({ state }: Track): Candidate['state'] | undefined {

@@ -5,6 +5,7 @@ import {
   type ImageReference,
   type RestartPolicy,
   type UpdatePolicy,
+  type Variant,
 } from '#shared/protocol/desired.js';
 import type { RouteOverrides } from '#shared/protocol/route.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
@@ -23,6 +24,8 @@ export interface DeployedModule {
   readonly update: UpdatePolicy;
   /** What takes the place of routes of the image. */
   readonly routes?: RouteOverrides;
+  /** Where the image is an index: what it stands for, in its order. */
+  readonly variants?: readonly Variant[];
   /** Modules that answer before it starts. */
   readonly startAfter?: readonly string[];
   readonly image: {
@@ -54,7 +57,7 @@ export function composeDesired({ workspace, device, generation, nowMs, modules, 
     expiresAt: toInstant(nowMs + desiredLifetimeMs),
     ...(release === '' ? {} : { release }),
     modules: Object.fromEntries(
-      sorted.map(({ module, settings, policy, update, routes = {}, startAfter = [], image }) => [
+      sorted.map(({ module, settings, policy, update, routes = {}, startAfter = [], variants = [], image }) => [
         module,
         {
           image: {
@@ -67,9 +70,10 @@ export function composeDesired({ workspace, device, generation, nowMs, modules, 
           settings,
           policy,
           update,
-          // Agents that know neither refuse a document that speaks of them.
+          // Agents that know none of them refuse a document that speaks of them.
           ...(Object.keys(routes).length === 0 ? {} : { routes }),
           ...(startAfter.length === 0 ? {} : { startAfter }),
+          ...(variants.length === 0 ? {} : { variants }),
         },
       ]),
     ),
@@ -85,5 +89,9 @@ export function renewDesired(desired: Desired, nowMs: number): Desired {
 
 /** All images a document names: what the device may fetch. */
 export function imagesOf(desired: Desired): ImageReference[] {
-  return [...Object.values(desired.modules).map(({ image }) => image), ...desired.prefetch];
+  const modules = Object.values(desired.modules).flatMap(({ image, variants = [] }) => [
+    image,
+    ...variants.map((variant) => variant.image),
+  ]);
+  return [...modules, ...desired.prefetch];
 }

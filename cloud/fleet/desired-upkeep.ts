@@ -71,7 +71,17 @@ export class DesiredUpkeep {
       .where('deployments.removedGeneration', 'is', null)
       .distinct()
       .execute();
-    return new Map(rows.map((row) => [`${row.workspace} ${row.digest}`, row.signatureDigest]));
+    const variants = await this.options.db
+      .selectFrom('images')
+      .innerJoin('imageVariants', (join) =>
+        join
+          .onRef('imageVariants.workspace', '=', 'images.workspace')
+          .onRef('imageVariants.digest', '=', 'images.digest'),
+      )
+      .select(['images.workspace', 'images.digest', 'images.signatureDigest'])
+      .distinct()
+      .execute();
+    return new Map([...rows, ...variants].map((row) => [`${row.workspace} ${row.digest}`, row.signatureDigest]));
   }
 }
 

@@ -1,5 +1,6 @@
 /** The tables of releases, of images that are chosen among, and of what lies over devices, as Kysely sees them. */
 import type { Generated } from 'kysely';
+import type { AcceleratorKind, Precision } from '#shared/protocol/accelerators.js';
 
 /** Never changed; of one that was deleted the row stays, so that its version is never given again. */
 export interface ReleaseTable {
@@ -33,8 +34,8 @@ export interface ImageVariantTable {
   indexDigest: string;
   position: number;
   digest: string;
-  accelerator: string;
-  precision: string;
+  accelerator: AcceleratorKind;
+  precision: Precision;
   providersJson: string;
 }
 
