@@ -151,6 +151,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     ...parts,
     state,
     troubles,
+    raise,
     labels: (of) => {
       const { generation } = of === 'desired' ? (state.desired ?? committed.value) : committed.value;
       return { generation: String(generation), 'boot-id': String(bootId), device: identity.device };

@@ -17,6 +17,7 @@ import type { LoadFailure } from '#shared/supervisor/host-set.js';
 import { hasScript } from '#shared/supervisor/served-module.js';
 import type { ModuleVersion } from '#agent/serving/module-version.js';
 import type { Serving } from '#agent/serving/serving.js';
+import { createShadowing } from '#agent/actions/shadowing.js';
 import { createSwitching } from '#agent/actions/switching.js';
 import type { CommittedState } from '#agent/store/committed-state.js';
 import type { ImageStore } from '#agent/store/image-store.js';
@@ -206,6 +207,8 @@ export function createExecutors(ports: ExecutorPorts): DeviceExecutors {
         candidateNumber += 1;
       },
     }),
+
+    ...createShadowing(ports),
 
     collectGarbage: async () => {
       await collectGarbage(ports.images, state.desired, ports.committed.value);

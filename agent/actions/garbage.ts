@@ -7,6 +7,7 @@ import type { Committed } from '#agent/store/state-documents.js';
 export function imagesToKeep(desired: Desired | undefined, committed: Committed): ImageReference[] {
   return [
     ...Object.values(desired?.modules ?? {}).map(({ image }) => image),
+    ...Object.values(desired?.modules ?? {}).flatMap(({ shadow }) => shadow?.image ?? []),
     ...(desired?.prefetch ?? []),
     ...Object.values(committed.modules).map((module) => module.desired.image),
     ...Object.values(committed.kept).flatMap((ways) => ways.map(({ image }) => image)),

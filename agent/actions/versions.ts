@@ -1,6 +1,7 @@
 /** Finds what a version key stands for, among what is desired, committed and being served. */
 import type { Desired, DesiredModule } from '#shared/protocol/desired.js';
 import { entry, type ServingSet, type VersionKey, versionKeyOf } from '#agent/reconcile/observed.js';
+import { shadowVersionOf, withoutShadow } from '#agent/reconcile/shadows.js';
 import type { Committed } from '#agent/store/state-documents.js';
 
 export class KnownVersions {
@@ -18,7 +19,15 @@ export class KnownVersions {
       entry(this.served, name),
       entry(this.committed().modules, name)?.desired,
     ];
-    return candidates.find((module) => module !== undefined && versionKeyOf(module) === key);
+    const found = candidates.find((module) => module !== undefined && versionKeyOf(module) === key);
+    return found && withoutShadow(found);
+  }
+
+  /** The version that is to get copies of what a module is asked. */
+  findShadow(name: string, key: VersionKey): DesiredModule | undefined {
+    const module = entry(this.desired()?.modules ?? {}, name);
+    const shadow = module && shadowVersionOf(module);
+    return shadow !== undefined && versionKeyOf(shadow) === key ? shadow : undefined;
   }
 
   /** @throws when a planned set names a version that nothing here knows: a bug */

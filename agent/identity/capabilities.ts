@@ -4,6 +4,9 @@ import type { Capabilities } from '#shared/protocol/reported.js';
 import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import { agentVersion } from '#agent/version.js';
 
+/** What this agent understands that older ones refuse a document for. */
+const agentFeatures = ['shadow'] as const;
+
 /**
  * @param sandbox what was found by trying, once that was done
  * @param accelerators providers that were seen to run a model
@@ -19,6 +22,7 @@ export function readCapabilities(
     memoryBytes: totalmem(),
     accelerators: [...accelerators],
     hostname: hostname().slice(0, 255),
+    features: [...agentFeatures],
     ...(sandbox === undefined ? {} : { sandbox }),
   };
 }

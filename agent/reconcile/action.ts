@@ -45,6 +45,13 @@ export interface ActionArguments {
   readonly commitSet: { readonly generation: number; readonly set: ServingSet };
   /** Let the replaced host finish and end. */
   readonly dropRetired: Readonly<Record<never, never>>;
+  /** Start a version in processes of its own, prove it, and let it get nothing yet. Begun again, it is started anew. */
+  readonly startShadow: { readonly module: string; readonly key: VersionKey };
+  /** From now on it gets copies by the rule of the desired document. */
+  readonly mirrorShadow: { readonly module: string; readonly key: VersionKey };
+  readonly stopShadow: { readonly module: string };
+  /** It is not tried again in this generation. */
+  readonly refuseShadow: { readonly module: string; readonly key: VersionKey; readonly problem: Problem };
   readonly collectGarbage: Readonly<Record<never, never>>;
 }
 

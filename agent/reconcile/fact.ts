@@ -14,6 +14,11 @@ export interface AtTrack {
   readonly key: VersionKey;
 }
 
+export interface AtShadow {
+  readonly module: string;
+  readonly key: VersionKey;
+}
+
 export type Fact =
   | {
       readonly kind: 'desiredAccepted';
@@ -56,5 +61,16 @@ export type Fact =
   /** The replaced host stops accepting, finishes what it has, and stays loaded. */
   | { readonly kind: 'pausing' }
   | { readonly kind: 'retiredDropped' }
+  | ({ readonly kind: 'shadowStarting' } & AtShadow)
+  | ({
+      readonly kind: 'shadowRunning';
+      readonly provider: string;
+      readonly numbers: Readonly<Record<string, number>>;
+    } & AtShadow)
+  /** Copies go to it by this rule. */
+  | ({ readonly kind: 'shadowMirrored'; readonly rule: string } & AtShadow)
+  | ({ readonly kind: 'shadowExited'; readonly clean: boolean; readonly reason: string } & AtShadow)
+  | ({ readonly kind: 'shadowCounted'; readonly numbers: Readonly<Record<string, number>> } & AtShadow)
+  | { readonly kind: 'shadowGone'; readonly module: string }
   | { readonly kind: 'linkChanged'; readonly up: boolean }
   | { readonly kind: 'garbageChanged'; readonly due: boolean };

@@ -3,6 +3,7 @@ import { errorRegistry, type Problem } from '#shared/kernel/errors.js';
 import { type Desired, type DesiredModule, type ImageReference, updatePolicyOf } from '#shared/protocol/desired.js';
 import { entry, type Observed, type Track, type VersionKey, versionKeyOf } from '#agent/reconcile/observed.js';
 import type { AtTrack, Rejection } from '#agent/reconcile/fact.js';
+import { shadowTrackOf, wantedShadows } from '#agent/reconcile/shadows.js';
 import { type TrackEvent, transition } from '#agent/reconcile/track-state.js';
 
 /** When, by the monotonic clock, and the random number of this moment. */
@@ -31,6 +32,14 @@ export function tracksOf(
     const group = updatePolicyOf(module).atomic;
     tracks[name] = group === undefined ? track : { ...track, group };
   }
+  for (const { module, key, shadow } of wantedShadows(desired)) {
+    const id = shadowTrackOf(module);
+    const before = entry(observed.tracks, id);
+    const goesOn = before?.key === key && before.state !== 'rejected';
+    const rejection = entry(rejections, id);
+    const fresh = newTrack(key, shadow.image, moment);
+    tracks[id] = goesOn ? before : rejection?.key === key ? refused(fresh, rejection.problem) : fresh;
+  }
   for (const image of desired.prefetch) {
     const before = entry(observed.tracks, image.digest);
     tracks[image.digest] =
@@ -53,13 +62,18 @@ function freshTrack(
   const key = versionKeyOf(module);
   const fresh = newTrack(key, module.image, moment);
   const rejection = entry(rejections, name);
-  if (rejection?.key === key) {
-    const { problem } = rejection;
-    return { ...fresh, state: 'rejected', problem, attempts: 1, numbers: numbersIn(problem) };
+  if (rejection?.key === key) return refused(fresh, rejection.problem);
+  if (entry(observed.serving.set, name) !== key) {
+    const shadow = entry(observed.tracks, shadowTrackOf(name));
+    // What was a shadow is on this disk already.
+    return shadow?.key === key && shadow.state === 'staged' ? { ...shadow, since: moment.at } : fresh;
   }
-  if (entry(observed.serving.set, name) !== key) return fresh;
   const onProbation = entry(observed.probation?.changed ?? {}, name) === key;
   return { ...fresh, state: onProbation ? 'probation' : 'active' };
+}
+
+function refused(track: Track, problem: Problem): Track {
+  return { ...track, state: 'rejected', problem, attempts: 1, numbers: numbersIn(problem) };
 }
 
 function newTrack(key: VersionKey, image: ImageReference, moment: Moment): Track {

@@ -20,6 +20,7 @@ import {
   switchOver,
   withServing,
 } from '#agent/reconcile/observe-serving.js';
+import { observeShadow } from '#agent/reconcile/observe-shadows.js';
 import {
   changeTrack,
   clearProblem,
@@ -129,6 +130,13 @@ export function observe(observed: Observed, fact: Fact, moment: Moment): Observe
       return { ...observed, draining: observed.draining.slice(1) };
     case 'deferred':
       return defer(observed, fact, moment);
+    case 'shadowStarting':
+    case 'shadowRunning':
+    case 'shadowMirrored':
+    case 'shadowExited':
+    case 'shadowCounted':
+    case 'shadowGone':
+      return observeShadow(observed, fact, moment);
     case 'linkChanged':
       return { ...observed, linkUp: fact.up };
     case 'garbageChanged':

@@ -93,6 +93,18 @@ export interface ProbationObservation {
   readonly crash?: { readonly module: string | undefined; readonly reason: string };
 }
 
+/** A version that gets copies of a module's requests, in processes of its own. */
+export interface ShadowObservation {
+  readonly key: VersionKey;
+  readonly process: ProcessObservation;
+  /** What really runs it. */
+  readonly provider?: string;
+  /** The rule by which copies go to it, as JSON; absent: none do. */
+  readonly mirrored?: string;
+  /** Of its golden vectors, and of its answers beside the live ones. */
+  readonly numbers?: Readonly<Record<string, number>>;
+}
+
 /** A module says that it must not be replaced now. */
 export interface Deferral {
   readonly until: number;
@@ -113,6 +125,8 @@ export interface Observed {
   /** The serving set is new, and not committed to yet. */
   readonly probation?: ProbationObservation;
   readonly deferrals: Readonly<Record<string, Deferral>>;
+  /** By module. */
+  readonly shadows: Readonly<Record<string, ShadowObservation>>;
   /** When the document that counts was accepted. */
   readonly acceptedAt: number;
   /** A switch replaced a host, which still accepts until what replaced it is committed. */
@@ -128,6 +142,7 @@ export const nothingObserved: Observed = {
   tracks: {},
   serving: { set: {}, host: { state: 'absent' }, scripts: {}, restartDue: false },
   deferrals: {},
+  shadows: {},
   acceptedAt: 0,
   retiring: false,
   draining: [],

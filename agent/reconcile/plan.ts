@@ -13,7 +13,9 @@ import { desiredSetOf } from '#agent/reconcile/next-set.js';
 import { entry, type Observed, sameSet, type Track } from '#agent/reconcile/observed.js';
 import type { Policy } from '#agent/reconcile/policy.js';
 import { planProcesses } from '#agent/reconcile/plan-processes.js';
+import { planShadows } from '#agent/reconcile/plan-shadows.js';
 import { planSwitch } from '#agent/reconcile/plan-switch.js';
+import { shadowTrackOf, wantedShadows } from '#agent/reconcile/shadows.js';
 
 export interface PlanInput {
   readonly desired: Desired | undefined;
@@ -75,8 +77,10 @@ export function planDevice(input: PlanInput): Plan {
   }
   const fetches = planFetches(desired, observed, policy, now);
   const switching = planSwitch(desired, observed, policy, now);
-  const actions = [...processes.actions, ...fetches.actions, ...switching.actions];
-  const waiting = [...processes.waiting, ...fetches.waiting, ...switching.waiting];
+  const shadows = planShadows(desired, observed, policy, now);
+  const parts = [processes, fetches, switching, shadows];
+  const actions = parts.flatMap((part) => part.actions);
+  const waiting = parts.flatMap((part) => part.waiting);
   const fetching = Object.values(observed.tracks).some((track) => track.state === 'fetching');
   const between = observed.candidate !== undefined || observed.probation !== undefined;
   if (actions.length === 0 && observed.garbageDue && !fetching && !between) {
@@ -108,10 +112,14 @@ export interface PlanPart {
   readonly waiting: Waiting[];
 }
 
-/** Modules before prefetched images, each in the order of names. */
+/** Modules before shadows before prefetched images, each in the order of names. */
 function planFetches(desired: Desired, observed: Observed, policy: Policy, now: number): PlanPart {
   const part: PlanPart = { actions: [], waiting: [] };
-  const wanted = [...Object.keys(desired.modules).sort(), ...new Set(desired.prefetch.map((image) => image.digest))];
+  const wanted = [
+    ...Object.keys(desired.modules).sort(),
+    ...wantedShadows(desired).map(({ module }) => shadowTrackOf(module)),
+    ...new Set(desired.prefetch.map((image) => image.digest)),
+  ];
   const ids = new Set(wanted);
   let running = 0;
   for (const [id, track] of Object.entries(observed.tracks).sort(byName)) {

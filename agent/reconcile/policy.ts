@@ -19,6 +19,8 @@ export interface Policy {
   readonly drainMs: number;
   /** How often what is on probation is looked at. */
   readonly probationLookMs: number;
+  /** A shadow that ends more often than this is refused. */
+  readonly shadowRestart: RestartPolicy;
   /** For the scoring host while no module says otherwise. */
   readonly hostRestart: RestartPolicy;
 }
@@ -33,5 +35,6 @@ export const defaultPolicy: Policy = {
   startAfterMs: 120_000,
   drainMs: 30_000,
   probationLookMs: 1_000,
+  shadowRestart: { restart: 'always', maxRestarts: 3, windowSeconds: 3600 },
   hostRestart: { restart: 'always', maxRestarts: 20, windowSeconds: 600 },
 };

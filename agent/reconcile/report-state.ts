@@ -3,7 +3,9 @@ import { toInstant } from '#shared/kernel/clock.js';
 import type { Desired, ImageReference } from '#shared/protocol/desired.js';
 import type { Capabilities, ModuleReport, ReportedState } from '#shared/protocol/reported.js';
 import type { Problem } from '#shared/kernel/errors.js';
-import { entry, type Observed, type Track, versionKeyOf } from '#agent/reconcile/observed.js';
+import type { ShadowReport, ShadowState } from '#shared/protocol/shadow.js';
+import { entry, type Observed, type ProcessObservation, type Track, versionKeyOf } from '#agent/reconcile/observed.js';
+import { shadowTrackOf, wantedShadows } from '#agent/reconcile/shadows.js';
 import type { Plan } from '#agent/reconcile/plan.js';
 
 type Active = NonNullable<ModuleReport['active']>;
@@ -64,6 +66,7 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
   const active = activeOf(name, input);
   const candidate = candidateOf(name, input);
   const previous = entry(input.previous, name);
+  const shadow = shadowReportOf(name, input);
   const busy = input.plan.waiting.find((one) => one.kind === 'busy' && one.module === name);
   const picked = input.desired === undefined ? undefined : entry(input.desired.modules, name)?.image;
   const waits = input.plan.waiting.find((one) => one.kind === 'startAfter' && one.module === name);
@@ -71,6 +74,7 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
     ...(active === undefined ? {} : { active }),
     ...(candidate === undefined ? {} : { candidate }),
     ...(previous === undefined ? {} : { previous: { digest: previous.digest, version: previous.version } }),
+    ...(shadow === undefined ? {} : { shadow }),
     ...(busy?.kind === 'busy'
       ? { busy: { until: wholeSecond(busy.deadline + input.offset), reason: busy.reason } }
       : {}),
@@ -147,6 +151,42 @@ function variantOf(
   { accelerator, precision, because }: NonNullable<ImageReference['chosenFrom']>,
 ): NonNullable<ModuleReport['variant']> {
   return { digest, accelerator, precision, because };
+}
+
+function shadowReportOf(name: string, { desired, observed }: ReportInput): ShadowReport | undefined {
+  const wanted = desired && wantedShadows(desired).find(({ module }) => module === name);
+  const track = entry(observed.tracks, shadowTrackOf(name));
+  if (wanted === undefined || track?.key !== wanted.key) return undefined;
+  const running = entry(observed.shadows, name);
+  const own = running?.key === wanted.key ? running : undefined;
+  const { process } = own ?? {};
+  const down = process?.state === 'down' ? ({ code: 'process.failed', message: process.reason } as const) : undefined;
+  const problem = track.problem ?? down;
+  return {
+    digest: track.image.digest,
+    version: track.image.version,
+    state: shadowStateOf(track, process),
+    ...(own?.provider === undefined ? {} : { provider: own.provider }),
+    ...(problem === undefined ? {} : { reason: mutable(problem) }),
+    numbers: { attempts: track.attempts, ...track.progress, ...track.numbers, ...own?.numbers },
+  };
+}
+
+function shadowStateOf({ state }: Track, process: ProcessObservation | undefined): ShadowState {
+  if (state === 'wanted' || state === 'fetching') return 'fetching';
+  if (state === 'rejected' || state === 'failed') return state;
+  switch (process?.state) {
+    case undefined:
+    case 'absent':
+      return 'staged';
+    case 'starting':
+      return process.exits.length === 0 ? 'proving' : 'restarting';
+    case 'running':
+      return 'running';
+    case 'down':
+    case 'stopped':
+      return 'restarting';
+  }
 }
 
 function candidateStateOf({ state }: Track): Candidate['state'] | undefined {

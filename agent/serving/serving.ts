@@ -9,53 +9,33 @@ import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { HostAccess } from '#shared/scoring/access/host-access.js';
 import type { Emission } from '#shared/scoring/host-protocol.js';
-import type { EarlyHost } from '#shared/supervisor/early-host.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
 import type { ExitCause } from '#shared/supervisor/exit-cause.js';
-import type { Dropped } from '#shared/supervisor/log-budget.js';
 import type { ModuleStats } from '#agent/telemetry/collector.js';
-import type { HostEnvironment } from '#agent/providers/loader-environment.js';
-import type { HostEntries } from '#shared/supervisor/host-entries.js';
-import {
-  HostSet,
-  type HostSetPorts,
-  type HostSettings,
-  type LoadFailure,
-  type Proved,
-} from '#shared/supervisor/host-set.js';
+import type { HostSet, LoadFailure, Proved } from '#shared/supervisor/host-set.js';
 import type { ScriptRunner } from '#shared/supervisor/script-runner.js';
 import type { ProbationSample } from '#agent/reconcile/observed.js';
-import { hasScript } from '#shared/supervisor/served-module.js';
 import { type ModuleVersion, servedModuleOf } from '#agent/serving/module-version.js';
-import type { DeviceSandbox } from '#agent/serving/open-sandbox.js';
 import { SetRecord } from '#agent/serving/set-record.js';
+import { ShadowHosts, type ShadowPorts } from '#agent/serving/shadow-hosts.js';
+import { SetSpawner, type SpawnPorts } from '#agent/serving/spawn-set.js';
 
-export interface ServingPorts {
+export interface ServingPorts extends SpawnPorts {
   readonly clock: Clock;
-  readonly entries: HostEntries;
-  readonly hostEnvironment: HostEnvironment;
-  /** Loads its program while the agent starts. */
-  readonly earlyHost?: EarlyHost | undefined;
   readonly handle: ListenHandle;
   /** For gRPC; undefined: none. */
   readonly grpcHandle: ListenHandle | undefined;
-  /** Is ready before a set with user code is started or prepared. */
-  readonly sandbox: Pick<DeviceSandbox, 'confineHost' | 'tried'>;
-  readonly cores: number;
-  readonly settings: Omit<HostSettings, 'labels'>;
   readonly drainMs: number;
   /** Provenance of answers: what is committed, or what the candidate will stand for. */
   readonly labels: (of: 'committed' | 'desired') => Readonly<Record<string, string>>;
   readonly onHostExit: (cause: ExitCause) => void;
   readonly onScriptExit: (module: string, cause: ExitCause) => void;
   readonly onCandidateExit: (cause: ExitCause) => void;
+  readonly shadow: Pick<ShadowPorts, 'onExit' | 'onRefused' | 'onCounted'>;
   /** A module that answers asks not to be replaced for so long. */
   readonly onDefer: (module: string, forMs: number, reason: string) => void;
   /** A module that answers, or did and finishes, gave something to an output. */
   readonly onEmission: (module: string, emission: Emission) => void;
-  readonly onLog: (modules: readonly string[], line: string) => void;
-  /** A module wrote more lines than are kept. */
-  readonly onLogDropped: (module: string, dropped: Dropped) => void;
   /** The last counts of a host that went. */
   readonly onLastStats: (modules: ModuleStats) => Promise<void>;
 }
@@ -78,9 +58,21 @@ export class Serving {
   private readonly answering = new WeakSet<HostSet>();
   /** Counted for a sample, and not yet told to whoever asks for the counts. */
   private untold: ModuleStats = [];
-  private ids = 0;
+  /** Versions that get copies of what the set that answers is asked. */
+  readonly shadows: ShadowHosts;
+  private readonly spawner: SetSpawner;
 
-  constructor(private readonly ports: ServingPorts) {}
+  constructor(private readonly ports: ServingPorts) {
+    this.spawner = new SetSpawner(ports);
+    this.shadows = new ShadowHosts({
+      spawner: this.spawner,
+      sandbox: ports.sandbox,
+      settings: ports.settings,
+      current: () => this.current,
+      labels: () => ports.labels('committed'),
+      ...ports.shadow,
+    });
+  }
 
   /** What really runs each module that answers. */
   get providers(): ReadonlyMap<string, string> {
@@ -107,6 +99,7 @@ export class Serving {
     if (!started.ok) return started;
     this.current = set;
     this.watch(set);
+    await this.shadows.follow(set);
     return started;
   }
 
@@ -150,6 +143,7 @@ export class Serving {
     this.current = candidate;
     this.candidate = undefined;
     await this.endStart(candidate);
+    await this.shadows.follow(candidate);
     return true;
   }
 
@@ -182,6 +176,7 @@ export class Serving {
     this.replaced = current;
     this.current = replaced;
     await this.endStart(replaced);
+    await this.shadows.follow(replaced);
     return true;
   }
 
@@ -236,12 +231,13 @@ export class Serving {
     const { rssBytes } = current === undefined ? { rssBytes: 0 } : await this.count(current);
     const modules = this.untold;
     this.untold = [];
-    return { modules, rssBytes };
+    return { modules, rssBytes: rssBytes + (await this.shadows.rssBytes()) };
   }
 
   async stop(): Promise<void> {
     const { current, starting } = this;
     this.starting = undefined;
+    await this.shadows.stopAll();
     await starting?.kill(new Set());
     await this.discardCandidate();
     await this.dropReplaced();
@@ -255,6 +251,7 @@ export class Serving {
     const { modules, rssBytes } = await set.stats().catch(() => ({ modules: [], rssBytes: 0 }));
     this.recordOf(set).add(modules, this.ports.clock.monotonic());
     this.untold = [...this.untold, ...modules];
+    this.shadows.counted(modules);
     return { rssBytes };
   }
 
@@ -293,38 +290,19 @@ export class Serving {
 
   private spawn(versions: readonly ModuleVersion[], existing: ReadonlyMap<string, ScriptRunner>): HostSet {
     const { ports } = this;
-    const modules = versions.map(servedModuleOf);
-    const tried = modules.some(hasScript) ? ports.sandbox.tried : undefined;
-    const setPorts: HostSetPorts = {
-      entry: ports.entries.scriptHost,
-      hostEntry: ports.entries.scoringHost,
-      hostEnvironment: ports.hostEnvironment,
-      earlyHost: ports.earlyHost,
-      confineHost: () => ports.sandbox.confineHost(),
-      // Asked for where there is user code, which is refused or bounded, never neither.
-      runFolder: tried?.runFolder ?? '',
-      sandbox: tried?.sandbox,
-      cores: ports.cores,
-      maxBodyBytes: ports.settings.maxBodyBytes,
-      nextId: () => {
-        this.ids += 1;
-        return this.ids;
-      },
-      onLog: (module, line) => ports.onLog([module], line),
-      onLogDropped: ports.onLogDropped,
-      onHostLog: ports.onLog,
-      onExit: (runner, cause) => {
-        if (this.current?.scripts.get(runner.module.id) === runner) ports.onScriptExit(runner.module.name, cause);
+    const isCurrent = (runner: ScriptRunner): boolean => this.current?.scripts.get(runner.module.id) === runner;
+    const set: HostSet = this.spawner.spawn(versions.map(servedModuleOf), existing, {
+      onScriptExit: (runner, cause) => {
+        if (isCurrent(runner)) ports.onScriptExit(runner.module.name, cause);
       },
       // A script that several sets share is of the first of them.
       onEmission: (runner, emission) => {
         if (this.answering.has(set)) ports.onEmission(runner.module.name, emission);
       },
       onDefer: (runner, forMs, reason) => {
-        if (this.current?.scripts.get(runner.module.id) === runner) ports.onDefer(runner.module.name, forMs, reason);
+        if (isCurrent(runner)) ports.onDefer(runner.module.name, forMs, reason);
       },
-    };
-    const set = new HostSet(modules, existing, setPorts);
+    });
     return set;
   }
 

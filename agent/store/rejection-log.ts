@@ -3,6 +3,7 @@ import type { Problem } from '#shared/kernel/errors.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import type { DeviceState } from '#agent/reconcile/device-state.js';
 import type { Fact, Rejection } from '#agent/reconcile/fact.js';
+import { shadowTrackOf, trackOwner } from '#agent/reconcile/shadows.js';
 import type { Rejections, StateDocuments } from '#agent/store/state-documents.js';
 
 export class RejectionLog {
@@ -23,8 +24,13 @@ export class RejectionLog {
     return this.current.generation;
   }
 
+  /** By track. */
   of(generation: number): Readonly<Record<string, Rejection>> {
-    return this.current.generation === generation ? this.current.modules : {};
+    if (this.current.generation !== generation) return {};
+    const shadows = Object.entries(this.current.shadows ?? {}).map(
+      ([name, one]) => [shadowTrackOf(name), one] as const,
+    );
+    return { ...this.current.modules, ...Object.fromEntries(shadows) };
   }
 
   /** On disk when it resolves. */
@@ -33,7 +39,8 @@ export class RejectionLog {
     refused: readonly { readonly name: string; readonly key: string; readonly problem: Problem }[],
   ): Promise<void> {
     const added = Object.fromEntries(refused.map(({ name, key, problem }) => [name, { key, problem }]));
-    return this.write({ generation, modules: { ...this.of(generation), ...added } });
+    const { modules, shadows } = byOwner({ ...this.of(generation), ...added });
+    return this.write({ generation, modules, shadows });
   }
 
   /** Writes what a fact has rejected. */
@@ -46,10 +53,7 @@ export class RejectionLog {
         : [],
     );
     if (rejected.length === 0) return;
-    const isModule = ([name]: readonly [string, unknown]): boolean => !name.startsWith('sha256:');
-    this.write({ generation: desired.generation, modules: Object.fromEntries(rejected.filter(isModule)) }).catch(
-      this.onError,
-    );
+    this.write({ generation: desired.generation, ...byOwner(Object.fromEntries(rejected)) }).catch(this.onError);
   }
 
   async settled(): Promise<void> {
@@ -69,4 +73,16 @@ export class RejectionLog {
     });
     return this.writing;
   }
+}
+
+type Owned = Record<'modules' | 'shadows', Record<string, Rejection>>;
+
+/** Prefetched images are nobody's: they are tried anew after a restart. */
+function byOwner(rejections: Readonly<Record<string, Rejection>>): Owned {
+  const found: Owned = { modules: {}, shadows: {} };
+  for (const [track, rejection] of Object.entries(rejections)) {
+    const owner = trackOwner(track);
+    if (owner !== undefined) found[owner.shadow ? 'shadows' : 'modules'][owner.module] = rejection;
+  }
+  return found;
 }

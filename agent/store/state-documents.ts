@@ -40,9 +40,13 @@ const committedSchema = z.object({
 });
 export type Committed = z.infer<typeof committedSchema>;
 
+const rejectionSchema = z.object({ key: z.string(), problem: ownProblemSchema });
+
 const rejectionsSchema = z.object({
   generation: counterSchema,
-  modules: z.record(nameSchema, z.object({ key: z.string(), problem: ownProblemSchema })),
+  modules: z.record(nameSchema, rejectionSchema),
+  /** By module too. */
+  shadows: z.record(nameSchema, rejectionSchema).optional(),
 });
 export type Rejections = z.infer<typeof rejectionsSchema>;
 

@@ -2,7 +2,7 @@
  * What was counted and is not on disk yet. The hosts give each count once, so while the disk is full it
  * waits here, joined with what comes after it: memory grows with versions served, not with time.
  */
-import { joinCounts, joinSketches, joinStages, joinTensors } from '#shared/protocol/merge-metrics.js';
+import { joinCounts, joinShadows, joinSketches, joinStages, joinTensors } from '#shared/protocol/merge-metrics.js';
 import { joinRoutesMetrics } from '#shared/protocol/route-metrics.js';
 import type { ModuleMetrics, StreamKind, SystemMetrics } from '#shared/protocol/stream.js';
 
@@ -39,6 +39,9 @@ function joinMetrics(earlier: ModuleMetrics, later: ModuleMetrics): ModuleMetric
   const same =
     earlier.digest === later.digest && earlier.version === later.version && earlier.provider === later.provider;
   if (!same) return undefined;
+  const [first, second] = [earlier.shadow, later.shadow];
+  const shadow = first === undefined || second === undefined ? (first ?? second) : joinShadows(first, second);
+  if (shadow === undefined && first !== undefined) return undefined;
   const stages = joinStages(earlier.stages, later.stages);
   const tensors = joinTensors(earlier.tensors, later.tensors);
   const routes = joinRoutesMetrics(earlier.routes ?? {}, later.routes ?? {});
@@ -49,6 +52,7 @@ function joinMetrics(earlier: ModuleMetrics, later: ModuleMetrics): ModuleMetric
     latencyMs: joinSketches(earlier.latencyMs, later.latencyMs),
     ...(stages === undefined ? {} : { stages }),
     ...(tensors === undefined ? {} : { tensors }),
+    ...(shadow === undefined ? {} : { shadow }),
     ...(Object.keys(routes).length === 0 ? {} : { routes }),
   };
 }

@@ -5,7 +5,9 @@
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { HostModuleStats } from '#shared/scoring/host-protocol.js';
+import type { OutsideStats } from '#shared/scoring/traffic/shadow-counts.js';
 import { joinRoutesMetrics, type RoutesMetrics } from '#shared/protocol/route-metrics.js';
+import type { ShadowMetrics } from '#shared/protocol/shadow.js';
 import type { ModuleMetrics, SystemMetrics } from '#shared/protocol/stream.js';
 import { type BatchContent, joinBatches, maxModulesLength } from '#agent/telemetry/batch-content.js';
 import type { Spool } from '#agent/telemetry/spool.js';
@@ -56,7 +58,10 @@ export class Collector {
 
   /** The last counts of a host that was replaced: a batch of their own, since a batch names one version a module. */
   async addLast(modules: ModuleStats): Promise<void> {
-    if (modules.every(({ requests, errors }) => requests === 0 && Object.keys(errors).length === 0)) return;
+    const saysNothing = modules.every(
+      ({ requests, errors, mirrored }) => requests === 0 && Object.keys(errors).length === 0 && mirrored === undefined,
+    );
+    if (saysNothing) return;
     await this.spool(modules, undefined, this.ports.clock.monotonic() - this.lastAt);
   }
 
@@ -162,10 +167,15 @@ function cutBySize(batches: readonly Record<string, ModuleMetrics>[]): Record<st
 }
 
 function metricsOf(stats: HostModuleStats): ModuleMetrics {
-  const { digest, version, provider, requests, errors, latencyMs, stages, tensors } = stats;
+  const { digest, version, provider, requests, errors, latencyMs, stages, tensors, mirrored } = stats;
   return {
     ...{ digest, version, provider, requests, errors: { ...errors }, latencyMs },
     ...(stages === undefined ? {} : { stages }),
     ...(tensors === undefined ? {} : { tensors }),
+    ...(mirrored === undefined ? {} : { shadow: shadowMetricsOf(mirrored) }),
   };
+}
+
+function shadowMetricsOf({ disagreed: _, largestDifference, ...counts }: OutsideStats): ShadowMetrics {
+  return { ...counts, ...(largestDifference === null ? {} : { largestDifference }) };
 }

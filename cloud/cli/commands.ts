@@ -1,34 +1,40 @@
 /** The command tree. A new command is a file in commands/ and a line here. */
 import { Command, Option } from 'commander';
 import type { CliIo } from './cli-io.js';
-import { activityCommand } from './commands/activity.js';
-import { alertCommand } from './commands/alert.js';
-import { applyCommand } from './commands/apply.js';
-import { auditCommand } from './commands/audit.js';
-import { cloudCommand } from './commands/cloud.js';
-import { contextCommand } from './commands/context.js';
-import { deployCommand } from './commands/deploy.js';
-import { deviceCommand } from './commands/device.js';
-import { eventsCommand } from './commands/events.js';
-import { fleetCommand } from './commands/fleet.js';
-import { imageCommand } from './commands/image.js';
-import { keysCommand } from './commands/keys.js';
-import { loginCommand } from './commands/login.js';
-import { logsCommand } from './commands/logs.js';
-import { modelCommand } from './commands/model.js';
-import { moduleCommand } from './commands/module.js';
-import { releaseCommand } from './commands/release.js';
-import { rolloutCommand } from './commands/rollout.js';
-import { scoreCommand } from './commands/score.js';
-import { serveCommand } from './commands/serve.js';
-import { telemetryCommand } from './commands/telemetry.js';
-import { tokenCommand } from './commands/token.js';
-import { trustCommand } from './commands/trust.js';
-import { undeployCommand } from './commands/undeploy.js';
-import { workspaceCommand } from './commands/workspace.js';
 import { withExamples } from './help.js';
 
-export function buildProgram(io: CliIo): Command {
+/** Loaded one by one: a command line needs one of them, and all together take longer than most commands do. */
+const commands: Readonly<Record<string, () => Promise<(io: CliIo) => Command>>> = {
+  cloud: async () => (await import('./commands/cloud.js')).cloudCommand,
+  serve: async () => (await import('./commands/serve.js')).serveCommand,
+  login: async () => (await import('./commands/login.js')).loginCommand,
+  context: async () => (await import('./commands/context.js')).contextCommand,
+  token: async () => (await import('./commands/token.js')).tokenCommand,
+  audit: async () => (await import('./commands/audit.js')).auditCommand,
+  workspace: async () => (await import('./commands/workspace.js')).workspaceCommand,
+  model: async () => (await import('./commands/model.js')).modelCommand,
+  module: async () => (await import('./commands/module.js')).moduleCommand,
+  keys: async () => (await import('./commands/keys.js')).keysCommand,
+  trust: async () => (await import('./commands/trust.js')).trustCommand,
+  image: async () => (await import('./commands/image.js')).imageCommand,
+  device: async () => (await import('./commands/device.js')).deviceCommand,
+  fleet: async () => (await import('./commands/fleet.js')).fleetCommand,
+  release: async () => (await import('./commands/release.js')).releaseCommand,
+  rollout: async () => (await import('./commands/rollout.js')).rolloutCommand,
+  apply: async () => (await import('./commands/apply.js')).applyCommand,
+  deploy: async () => (await import('./commands/deploy.js')).deployCommand,
+  undeploy: async () => (await import('./commands/undeploy.js')).undeployCommand,
+  score: async () => (await import('./commands/score.js')).scoreCommand,
+  logs: async () => (await import('./commands/logs.js')).logsCommand,
+  telemetry: async () => (await import('./commands/telemetry.js')).telemetryCommand,
+  alert: async () => (await import('./commands/alert.js')).alertCommand,
+  activity: async () => (await import('./commands/activity.js')).activityCommand,
+  events: async () => (await import('./commands/events.js')).eventsCommand,
+};
+
+/** @param first what the command line begins with; where that is a command, the tree holds no other */
+export async function buildProgram(io: CliIo, first?: string): Promise<Command> {
+  const only = first !== undefined && Object.hasOwn(commands, first) ? commands[first] : undefined;
   const program = new Command('flotilla')
     .description('From a model registry to predictions on a fleet of devices, safely.')
     .version(io.version, '--version', 'print the version')
@@ -40,35 +46,8 @@ export function buildProgram(io: CliIo): Command {
     )
     .option('--workspace <name>', 'work in this workspace (or FLOTILLA_WORKSPACE)')
     .option('--context <name>', 'talk to the control plane of this login (or FLOTILLA_URL and FLOTILLA_TOKEN)');
-  for (const command of [
-    cloudCommand(io),
-    serveCommand(io),
-    loginCommand(io),
-    contextCommand(io),
-    tokenCommand(io),
-    auditCommand(io),
-    workspaceCommand(io),
-    modelCommand(io),
-    moduleCommand(io),
-    keysCommand(io),
-    trustCommand(io),
-    imageCommand(io),
-    deviceCommand(io),
-    fleetCommand(io),
-    releaseCommand(io),
-    rolloutCommand(io),
-    applyCommand(io),
-    deployCommand(io),
-    undeployCommand(io),
-    scoreCommand(io),
-    logsCommand(io),
-    telemetryCommand(io),
-    alertCommand(io),
-    activityCommand(io),
-    eventsCommand(io),
-  ]) {
-    program.addCommand(command);
-  }
+  const made = only === undefined ? Object.values(commands) : [only];
+  for (const load of made) program.addCommand((await load())(io));
   return withExamples(
     program,
     'flotilla login https://127.0.0.1:8080 --authority <sha256> --token <token>',

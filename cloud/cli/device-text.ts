@@ -2,6 +2,7 @@
 import type { ModuleReport } from '#shared/protocol/reported.js';
 import { sandboxText } from '#shared/protocol/sandbox.js';
 import type { DeviceBody } from '#cloud/http/schemas/devices.js';
+import { describeShadows } from './shadow-text.js';
 import { formatAge, formatBytes, formatFields, formatList, formatTable, formatTags } from './output.js';
 
 type Twin = Pick<DeviceBody, 'desired' | 'reported'>;
@@ -72,7 +73,9 @@ export function describeModules({ desired, reported }: Twin): string {
       report?.candidate?.reason?.message ?? report?.active?.reason?.message ?? '',
     ];
   });
-  return formatTable(['MODULE', 'DESIRED', 'ACTIVE', 'CANDIDATE', 'PROVIDER', 'REASON'], rows);
+  const table = formatTable(['MODULE', 'DESIRED', 'ACTIVE', 'CANDIDATE', 'PROVIDER', 'REASON'], rows);
+  const shadows = describeShadows({ desired, reported });
+  return shadows === '' ? table : `${table}\n${shadows}`;
 }
 
 /** `digits:2` where it runs as desired, with its state where not. */

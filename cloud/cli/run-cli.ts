@@ -23,7 +23,7 @@ class ParserExit extends Error {
 
 /** @param args without the program's name */
 export async function runCli(args: readonly string[], io: CliIo): Promise<number> {
-  const program = buildProgram(io);
+  const program = await buildProgram(io, args[0]);
   for (const command of commandTree(program)) {
     command.exitOverride((reason) => {
       throw new ParserExit(reason, command);

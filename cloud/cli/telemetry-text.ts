@@ -2,6 +2,7 @@
 import type { TelemetryBody } from '#cloud/http/schemas/telemetry.js';
 import type { GpuMetrics } from '#shared/protocol/stream.js';
 import { formatBytes, formatFields, formatTable } from './output.js';
+import { describeComparisons } from './shadow-text.js';
 
 export function describeTelemetry(body: TelemetryBody): string {
   const { system } = body;
@@ -29,7 +30,9 @@ export function describeTelemetry(body: TelemetryBody): string {
     ...[module.latencyMs.p50, module.latencyMs.p90, module.latencyMs.p99, module.latencyMs.max].map(milliseconds),
   ]);
   const table = formatTable(['MODULE', 'PROVIDER', 'REQUESTS', 'ERRORS', 'P50 MS', 'P90 MS', 'P99 MS', 'MAX MS'], rows);
-  return [head, table, describeStages(body), describeTensors(body)].filter((part) => part !== '').join('\n');
+  return [head, table, describeComparisons(body), describeStages(body), describeTensors(body)]
+    .filter((part) => part !== '')
+    .join('\n');
 }
 
 function describeStages({ modules }: TelemetryBody): string {

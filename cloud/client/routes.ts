@@ -19,6 +19,7 @@ import {
   generationBody,
   moduleDeploy,
   modulesDeploy,
+  shadowDeploy,
 } from '#cloud/http/schemas/devices.js';
 import {
   certificatesBody,
@@ -285,6 +286,17 @@ export const routes = {
     method: 'PUT',
     path: `${w}/devices/:device/modules/:module`,
     body: moduleDeploy,
+    response: generationBody,
+  },
+  shadowPut: {
+    method: 'PUT',
+    path: `${w}/devices/:device/modules/:module/shadow`,
+    body: shadowDeploy,
+    response: generationBody,
+  },
+  shadowDelete: {
+    method: 'DELETE',
+    path: `${w}/devices/:device/modules/:module/shadow`,
     response: generationBody,
   },
   moduleDelete: { method: 'DELETE', path: `${w}/devices/:device/modules/:module`, response: generationBody },

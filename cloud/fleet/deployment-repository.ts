@@ -8,6 +8,7 @@ import type { Insertable } from 'kysely';
 import { variantsOf } from '#cloud/store/image-variants.js';
 import type { DeployedModule } from './desired-document.js';
 import type { Database } from './device-repository.js';
+import { ShadowRepository } from './shadow-repository.js';
 
 export class DeploymentRepository {
   constructor(private readonly db: Database) {}
@@ -46,6 +47,7 @@ export class DeploymentRepository {
       .where('deployments.removedGeneration', 'is', null)
       .orderBy('deployments.module')
       .execute();
+    const shadows = await new ShadowRepository(this.db).list(workspace, devices);
     const byDevice = new Map<string, DeployedModule[]>();
     for (const {
       device,
@@ -68,6 +70,7 @@ export class DeploymentRepository {
         startAfter: JSON.parse(startAfterJson) as string[],
         ...(flavor === 'index' ? { variants: await variantsOf(this.db, workspace, image.digest) } : {}),
         image,
+        shadow: shadows.get(device)?.get(module),
       });
       byDevice.set(device, modules);
     }

@@ -8,6 +8,7 @@ import {
   type Variant,
 } from '#shared/protocol/desired.js';
 import type { RouteOverrides } from '#shared/protocol/route.js';
+import type { ShadowRule } from '#shared/protocol/shadow.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import { toInstant } from '#shared/kernel/clock.js';
 
@@ -15,6 +16,22 @@ import { toInstant } from '#shared/kernel/clock.js';
 export const desiredLifetimeMs = 30 * 86_400_000;
 /** Renewed when less than this is left: half, so that a control plane may be away for two weeks. */
 export const desiredRenewalMs = desiredLifetimeMs / 2;
+
+export interface DeployedImage {
+  readonly name: string;
+  readonly version: number;
+  readonly digest: string;
+  readonly manifestSize: number;
+  readonly signatureDigest: string;
+  readonly signatureSize: number;
+}
+
+/** A version that gets copies of what the module is asked. */
+export interface DeployedShadow {
+  readonly image: DeployedImage;
+  readonly settings: Desired['modules'][string]['settings'];
+  readonly rule: ShadowRule;
+}
 
 /** One current deployment with the image it names. */
 export interface DeployedModule {
@@ -28,14 +45,8 @@ export interface DeployedModule {
   readonly variants?: readonly Variant[];
   /** Modules that answer before it starts. */
   readonly startAfter?: readonly string[];
-  readonly image: {
-    readonly name: string;
-    readonly version: number;
-    readonly digest: string;
-    readonly manifestSize: number;
-    readonly signatureDigest: string;
-    readonly signatureSize: number;
-  };
+  readonly image: DeployedImage;
+  readonly shadow?: DeployedShadow | undefined;
 }
 
 export interface DesiredInput extends DeviceAddress {
@@ -57,16 +68,10 @@ export function composeDesired({ workspace, device, generation, nowMs, modules, 
     expiresAt: toInstant(nowMs + desiredLifetimeMs),
     ...(release === '' ? {} : { release }),
     modules: Object.fromEntries(
-      sorted.map(({ module, settings, policy, update, routes = {}, startAfter = [], variants = [], image }) => [
+      sorted.map(({ module, settings, policy, update, routes = {}, startAfter = [], variants = [], image, shadow }) => [
         module,
         {
-          image: {
-            name: image.name,
-            version: image.version,
-            digest: image.digest,
-            size: image.manifestSize,
-            signature: { digest: image.signatureDigest, size: image.signatureSize },
-          },
+          image: referenceOf(image),
           settings,
           policy,
           update,
@@ -74,11 +79,23 @@ export function composeDesired({ workspace, device, generation, nowMs, modules, 
           ...(Object.keys(routes).length === 0 ? {} : { routes }),
           ...(startAfter.length === 0 ? {} : { startAfter }),
           ...(variants.length === 0 ? {} : { variants }),
+          ...(shadow && { shadow: { image: referenceOf(shadow.image), settings: shadow.settings, ...shadow.rule } }),
         },
       ]),
     ),
     prefetch: [],
   });
+}
+
+function referenceOf({
+  name,
+  version,
+  digest,
+  manifestSize,
+  signatureDigest,
+  signatureSize,
+}: DeployedImage): ImageReference {
+  return { name, version, digest, size: manifestSize, signature: { digest: signatureDigest, size: signatureSize } };
 }
 
 /** The same document, to be followed for longer: the generation stays, the issue time rises. */
@@ -89,9 +106,10 @@ export function renewDesired(desired: Desired, nowMs: number): Desired {
 
 /** All images a document names: what the device may fetch. */
 export function imagesOf(desired: Desired): ImageReference[] {
-  const modules = Object.values(desired.modules).flatMap(({ image, variants = [] }) => [
+  const modules = Object.values(desired.modules).flatMap(({ image, variants = [], shadow }) => [
     image,
     ...variants.map((variant) => variant.image),
+    ...(shadow ? [shadow.image] : []),
   ]);
   return [...modules, ...desired.prefetch];
 }

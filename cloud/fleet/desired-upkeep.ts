@@ -81,7 +81,17 @@ export class DesiredUpkeep {
       .select(['images.workspace', 'images.digest', 'images.signatureDigest'])
       .distinct()
       .execute();
-    return new Map([...rows, ...variants].map((row) => [`${row.workspace} ${row.digest}`, row.signatureDigest]));
+    const shadows = await this.options.db
+      .selectFrom('images')
+      .innerJoin('shadows', (join) =>
+        join.onRef('shadows.workspace', '=', 'images.workspace').onRef('shadows.imageDigest', '=', 'images.digest'),
+      )
+      .select(['images.workspace', 'images.digest', 'images.signatureDigest'])
+      .distinct()
+      .execute();
+    return new Map(
+      [...rows, ...shadows, ...variants].map((row) => [`${row.workspace} ${row.digest}`, row.signatureDigest]),
+    );
   }
 }
 

@@ -1,7 +1,7 @@
 /** A device as the API shows it. */
 import { tagsSchema } from '#shared/protocol/primitives.js';
 import { reportedStateSchema } from '#shared/protocol/reported.js';
-import type { DeviceBody } from '#cloud/http/schemas/devices.js';
+import type { DesiredBody, DeviceBody } from '#cloud/http/schemas/devices.js';
 import type { DeployedModule } from './desired-document.js';
 import type { DeviceRow } from './device-repository.js';
 
@@ -18,15 +18,19 @@ export function deviceBodyOf(device: DeviceRow, modules: readonly DeployedModule
       generation: device.desiredGeneration,
       ...(device.desiredRelease === '' ? {} : { release: device.desiredRelease }),
       modules: Object.fromEntries(
-        modules.map(({ module, image, settings }) => [
+        modules.map(({ module, image, settings, shadow }) => [
           module,
-          { name: image.name, version: image.version, digest: image.digest, settings },
+          { ...imageIn(image), settings, ...(shadow && { shadow: { ...imageIn(shadow.image), ...shadow.rule } }) },
         ]),
       ),
     },
     reported: reportedStateSchema.parse(JSON.parse(device.reportedJson)),
     ...(device.reportedAt === null ? {} : { reportedAt: device.reportedAt }),
   };
+}
+
+function imageIn({ name, version, digest }: DeployedModule['image']): Pick<DesiredBody, 'name' | 'version' | 'digest'> {
+  return { name, version, digest };
 }
 
 /** The later of its last presence and its last report. */

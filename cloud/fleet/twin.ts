@@ -8,8 +8,7 @@ import { AppError } from '#shared/kernel/errors.js';
 import { CertificateRepository } from './certificate-repository.js';
 import type { NewId } from '#shared/kernel/ids.js';
 import { formatReference } from '#shared/kernel/names.js';
-import { type Desired, type RestartPolicy, type UpdatePolicy, updatePolicyOf } from '#shared/protocol/desired.js';
-import type { RouteOverrides } from '#shared/protocol/route.js';
+import { updatePolicyOf } from '#shared/protocol/desired.js';
 import { buildTopic, channels, type DeviceAddress } from '#shared/protocol/topics.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { ImageTable } from '#cloud/store/tables.js';
@@ -19,8 +18,16 @@ import { deviceNotFound, deviceRetired } from './device-errors.js';
 import { composeDesired, type DeployedModule, desiredRenewalMs, renewDesired } from './desired-document.js';
 import { openStoredDesired, sealDesired } from './desired-envelope.js';
 import type { Database, DeviceRepository, DeviceRow } from './device-repository.js';
+import {
+  groupOf,
+  type ModuleDeployment,
+  type ModuleDeployments,
+  type Placement,
+  type ReleaseDeployment,
+} from './module-deployment.js';
 import type { OutboxRepository } from './outbox-repository.js';
-import { type ModuleChange, planRelease, type ReleasedModule } from './release-plan.js';
+import { type ModuleChange, planRelease } from './release-plan.js';
+import { ShadowRepository } from './shadow-repository.js';
 
 export interface TwinOptions {
   readonly db: Database;
@@ -36,28 +43,6 @@ export interface TwinOptions {
   /** Told after each commit: something waits in the outbox. */
   readonly onCommitted: () => void;
 }
-
-export interface ModuleDeployment {
-  /** `name:version` or a manifest digest. */
-  readonly image: string;
-  readonly settings: Desired['modules'][string]['settings'];
-  readonly policy: RestartPolicy;
-  /** Absent: the usual, without a probation. */
-  readonly update?: UpdatePolicy;
-  /** What takes the place of routes of the image. */
-  readonly routes?: RouteOverrides | undefined;
-}
-
-/** A release, as far as deploying it asks. */
-export interface ReleaseDeployment {
-  readonly name: string;
-  readonly version: number;
-  readonly atomic: boolean;
-  readonly modules: readonly ReleasedModule[];
-}
-
-/** What one change deploys, by module. */
-export type ModuleDeployments = Readonly<Record<string, ModuleDeployment>>;
 
 export class Twin {
   constructor(private readonly options: TwinOptions) {}
@@ -77,6 +62,8 @@ export class Twin {
       for (const [module, deployment] of Object.entries(modules)) {
         const { image: reference, settings, policy, update = updatePolicyOf(undefined), routes } = deployment;
         const image = await this.requireImage(transaction, address.workspace, reference);
+        // It may be the one that was shadowed, and what was compared is another now.
+        await new ShadowRepository(transaction).end(address, module);
         await this.place(deployments, address, generation, { module, image, settings, policy, update, routes, atomic });
       }
       await this.checkRoutes(deployments, address);
@@ -124,6 +111,7 @@ export class Twin {
     const generation = await this.changeWithin(transaction, address, release, async (next) => {
       const deployments = this.options.deployments.within(transaction);
       changes = planRelease(await deployments.listCurrentOf(address), modules);
+      await new ShadowRepository(transaction).end(address);
       for (const change of changes) {
         if (change.change === 'kept') continue;
         if (change.change === 'removed') await deployments.end(address, next, change.module);
@@ -141,6 +129,7 @@ export class Twin {
   async undeploy(address: DeviceAddress, module: string): Promise<number> {
     return this.change(address, [module], async (transaction, generation) => {
       const ended = await this.options.deployments.within(transaction).end(address, generation, module);
+      await new ShadowRepository(transaction).end(address, module);
       if (ended > 0) return;
       throw new AppError(
         'module.not-found',
@@ -155,6 +144,7 @@ export class Twin {
     await db.transaction().execute(async (transaction) => {
       const device = await this.requireDevice(transaction, address);
       await deployments.within(transaction).end(address, device.desiredGeneration + 1);
+      await new ShadowRepository(transaction).end(address);
       const at = toInstant(clock.now());
       await new CertificateRepository(transaction).revoke(address, { at, reason: 'retired' });
       await devices.within(transaction).update(address, {
@@ -235,19 +225,29 @@ export class Twin {
     return generation;
   }
 
+  /** What stands beside the modules changes; the release that the device has stays. @returns the generation */
+  changeBesideWithin(
+    transaction: Database,
+    address: DeviceAddress,
+    edit: (generation: number) => Promise<void>,
+  ): Promise<number> {
+    return this.changeWithin(transaction, address, undefined, edit);
+  }
+
   private async changeWithin(
     transaction: Database,
     address: DeviceAddress,
-    release: string,
+    release: string | undefined,
     edit: (generation: number) => Promise<void>,
   ): Promise<number> {
     const { desiredGeneration } = await this.requireDevice(transaction, address);
     await edit(desiredGeneration + 1);
-    await this.options.devices.within(transaction).update(address, { desiredRelease: release });
+    if (release !== undefined)
+      await this.options.devices.within(transaction).update(address, { desiredRelease: release });
     return this.issue(transaction, address, desiredGeneration, desiredGeneration + 1);
   }
 
-  private announce({ workspace, device }: DeviceAddress, generation: number, modules: readonly string[]): void {
+  announce({ workspace, device }: DeviceAddress, generation: number, modules: readonly string[]): void {
     for (const module of modules) {
       const data = { device, module, generation };
       this.options.live.publish({ workspace, type: 'deployment.changed', subject: device, data });
@@ -313,7 +313,8 @@ export class Twin {
     return device;
   }
 
-  private async requireImage(transaction: Database, workspace: string, reference: string): Promise<ImageTable> {
+  /** @throws AppError `image.not-found` */
+  async requireImage(transaction: Database, workspace: string, reference: string): Promise<ImageTable> {
     const image = await this.options.deployments.within(transaction).findImage(workspace, reference);
     if (image) return image;
     throw new AppError(
@@ -332,16 +333,4 @@ export class Twin {
       createdAt: toInstant(this.options.clock.now()),
     };
   }
-}
-
-interface Placement extends Required<Omit<ModuleDeployment, 'image' | 'routes'>>, Pick<ModuleDeployment, 'routes'> {
-  readonly module: string;
-  readonly startAfter?: readonly string[] | undefined;
-  readonly image: { readonly digest: string };
-  readonly atomic: boolean;
-}
-
-/** Modules of one deployment; each leaves the group when it is deployed anew. */
-function groupOf(generation: number): string {
-  return `g${String(generation)}`;
 }

@@ -136,6 +136,15 @@ export class ImageRepository {
         .orderBy('device')
         .execute();
       if (devices.length > 0) return { kind: 'in-use', devices: devices.map((row) => row.device) };
+      const shadowed = await db
+        .selectFrom('shadows')
+        .select('device')
+        .distinct()
+        .where('workspace', '=', workspace)
+        .where('imageDigest', '=', digest)
+        .orderBy('device')
+        .execute();
+      if (shadowed.length > 0) return { kind: 'in-use', devices: shadowed.map((row) => row.device) };
       // A rollout under way may have to lead them back to it.
       const leftBehind = await db
         .selectFrom('rolloutDevices')

@@ -1,5 +1,6 @@
 /** The tables of rollouts, as Kysely sees them; in the control database, by the rules of `tables.ts`. */
 import type { Generated } from 'kysely';
+import type { ShadowDatabase } from './shadow-tables.js';
 import type { RolloutState, Standing } from '#cloud/rollout/rollout-model.js';
 
 /** A release on its way over a fleet: see `cloud/rollout/`. */
@@ -42,6 +43,8 @@ export interface RolloutDeviceTable {
   previousJson: string | null;
   /** 1 while no other rollout may have the device. */
   claimed: number;
+  /** When the rollout asked for shadows on it; null: not yet. */
+  shadowedAt: number | null;
 }
 
 export interface RolloutHistoryTable {
@@ -54,7 +57,7 @@ export interface RolloutHistoryTable {
   text: string;
 }
 
-export interface RolloutDatabase {
+export interface RolloutDatabase extends ShadowDatabase {
   rollouts: RolloutTable;
   rolloutDevices: RolloutDeviceTable;
   rolloutHistory: RolloutHistoryTable;

@@ -89,6 +89,7 @@ const dependents = [
   'images',
   'blobs',
   'enrolmentTokens',
+  'shadows',
   'deployments',
   'devices',
   'outbox',

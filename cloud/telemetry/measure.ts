@@ -10,6 +10,7 @@ import {
 } from '#shared/protocol/summary.js';
 import type { Metric, Stage, Statistic } from './metric.js';
 import { RouteCounts, RouteValues } from './measure-routes.js';
+import { ShadowComparison } from './measure-shadow.js';
 import { readDetail } from './module-detail.js';
 import { type Gauge, joinGauge, type SystemGauges } from './system-gauges.js';
 
@@ -30,6 +31,7 @@ export interface Measure<Row> {
 
 export function moduleMeasure(metric: Exclude<Metric, { source: 'system' }>): Measure<ModuleSpan> {
   if (metric.source === 'counts') return new Counts(metric.of, metric.code);
+  if (metric.source === 'shadow') return new ShadowComparison(metric.of);
   if (metric.source === 'route') {
     return 'path' in metric
       ? new RouteValues(metric.route, metric.path, metric.statistic)

@@ -1,6 +1,7 @@
 /** What can be asked of telemetry, by name: `requests`, `latency.p99`, `input.pixels.mean`, `cpu.max`. Pure. */
 import { AppError } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
+import { type ShadowFigure, shadowFigures } from './measure-shadow.js';
 import { type GaugeName, gaugeNames } from './system-gauges.js';
 
 export const stages = ['latency', 'queue', 'compute'] as const;
@@ -30,6 +31,7 @@ export type Metric =
       readonly tensor: string;
       readonly statistic: Statistic;
     }
+  | { readonly source: 'shadow'; readonly of: ShadowFigure }
   | { readonly source: 'route'; readonly route: string; readonly count: RouteCount }
   | { readonly source: 'route'; readonly route: string; readonly path: string; readonly statistic: Statistic }
   | { readonly source: 'system'; readonly gauge: GaugeName; readonly statistic: Statistic };
@@ -40,6 +42,7 @@ export const metricNames: readonly string[] = [
   ...stages.flatMap((stage) => numberStatistics.map((statistic) => `${stage}.${statistic}`)),
   ...['input', 'output'].flatMap((side) => tensorStatistics.map((statistic) => `${side}.<tensor>.${statistic}`)),
   ...['input', 'output'].map((side) => `${side}.<tensor>.share.<category>`),
+  ...shadowFigures.map((figure) => `shadow.${figure}`),
   ...['in', 'out', 'dropped', 'dropped.<reason>'].map((count) => `route.<route>.${count}`),
   ...valueStatistics.map((statistic) => `route.<route>.value.<path>.${statistic}`),
   ...gaugeNames.flatMap((gauge) => [gauge, ...gaugeStatistics.map((statistic) => `${gauge}.${statistic}`)]),
@@ -63,6 +66,8 @@ export function unitOf(metric: Metric): Unit {
   switch (metric.source) {
     case 'counts':
       return metric.of === 'error-rate' ? 'share' : 'count';
+    case 'shadow':
+      return metric.of === 'agreement' ? 'share' : 'count';
     case 'stage':
       return 'ms';
     case 'tensor':
@@ -85,6 +90,10 @@ function readMetric(text: string): Metric | undefined {
   const stage = stages.find((one) => one === head);
   if (stage) return withStatistic(rest, numberStatistics, (statistic) => ({ source: 'stage', stage, statistic }));
   if (head === 'input' || head === 'output') return readTensor(head === 'input' ? 'inputs' : 'outputs', rest ?? '');
+  if (head === 'shadow') {
+    const of = shadowFigures.find((one) => one === rest);
+    return of && { source: 'shadow', of };
+  }
   if (head === 'route') return readRoute(rest ?? '');
   const gauge = gaugeNames.find((one) => one === head);
   if (!gauge) return undefined;

@@ -1,19 +1,25 @@
 /** What of a module's metrics has no column of its own, as it is stored. */
 import * as z from 'zod';
-import { joinStages, joinTensors } from '#shared/protocol/merge-metrics.js';
+import { joinShadows, joinStages, joinTensors } from '#shared/protocol/merge-metrics.js';
 import { joinRoutesMetrics, routesMetricsSchema } from '#shared/protocol/route-metrics.js';
-import { stageLatencySchema, tensorSummariesSchema } from '#shared/protocol/stream.js';
+import { shadowMetricsSchema } from '#shared/protocol/shadow.js';
+import { type ModuleMetrics, stageLatencySchema, tensorSummariesSchema } from '#shared/protocol/stream.js';
 
 const moduleDetailSchema = z.object({
   stages: stageLatencySchema.optional(),
   tensors: tensorSummariesSchema.optional(),
   routes: routesMetricsSchema.optional(),
+  /** Versions that got copies of this one's requests, by digest. */
+  shadows: z.record(z.string(), shadowMetricsSchema).optional(),
 });
 export type ModuleDetail = Readonly<z.infer<typeof moduleDetailSchema>>;
 
-export function detailJsonOf({ stages, tensors, routes }: ModuleDetail): string | null {
-  const nothing = stages === undefined && tensors === undefined && routes === undefined;
-  return nothing ? null : JSON.stringify({ stages, tensors, routes });
+type Metrics = Pick<ModuleMetrics, 'stages' | 'tensors' | 'routes' | 'shadow'>;
+
+export function detailJsonOf({ stages, tensors, routes, shadow }: Metrics): string | null {
+  if ([stages, tensors, routes, shadow].every((part) => part === undefined)) return null;
+  const shadows = shadow && { [shadow.digest]: shadow };
+  return JSON.stringify({ stages, tensors, routes, shadows } satisfies ModuleDetail);
 }
 
 /** As it was checked before it was stored. */
@@ -29,5 +35,19 @@ export function joinDetails(earlier: ModuleDetail, later: ModuleDetail): ModuleD
     ...(stages === undefined ? {} : { stages }),
     ...(tensors === undefined ? {} : { tensors }),
     ...(Object.keys(routes).length === 0 ? {} : { routes }),
+    ...joinedShadows(earlier.shadows, later.shadows),
   };
+}
+
+/** A module is shadowed by one version at a time: of more than these a device could only lie. */
+const keptShadows = 8;
+
+function joinedShadows(earlier: ModuleDetail['shadows'] = {}, later: ModuleDetail['shadows'] = {}): ModuleDetail {
+  const joined = new Map(Object.entries(earlier));
+  for (const [digest, shadow] of Object.entries(later)) {
+    const before = joined.get(digest);
+    if (before === undefined && joined.size >= keptShadows) continue;
+    joined.set(digest, (before && joinShadows(before, shadow)) ?? shadow);
+  }
+  return joined.size === 0 ? {} : { shadows: Object.fromEntries(joined) };
 }

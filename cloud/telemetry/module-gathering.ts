@@ -1,5 +1,6 @@
 /** Rows of module versions as one answer for each: counts added, sketches and summaries merged, then told in figures. */
 import { joinCounts } from '#shared/protocol/merge-metrics.js';
+import type { ShadowMetrics } from '#shared/protocol/shadow.js';
 import {
   decodeSketch,
   emptySketch,
@@ -17,8 +18,8 @@ import {
   summaryQuantile,
 } from '#shared/protocol/summary.js';
 import { type ModuleSpan, numberOf } from './measure.js';
-import { readDetail } from './module-detail.js';
-import type { ModuleTelemetry, Quantiles, TensorTelemetry } from './telemetry-port.js';
+import { joinDetails, type ModuleDetail, readDetail } from './module-detail.js';
+import type { ModuleTelemetry, Quantiles, ShadowTelemetry, TensorTelemetry } from './telemetry-port.js';
 
 export interface ModuleRow extends ModuleSpan {
   readonly module: string;
@@ -35,6 +36,7 @@ interface Gathered extends Pick<ModuleRow, 'module' | 'version' | 'digest' | 'pr
   readonly compute: Sketch;
   readonly inputs: Map<string, Summary>;
   readonly outputs: Map<string, Summary>;
+  detail: Pick<ModuleDetail, 'shadows'>;
 }
 
 /** Of categories. */
@@ -51,7 +53,8 @@ export class ModuleGathering {
     into.requests += row.requests;
     into.errors = joinCounts(into.errors, JSON.parse(row.errorsJson) as Record<string, number>);
     addSketch(into.latency, JSON.parse(row.latencyJson) as EncodedSketch);
-    const { stages, tensors } = readDetail(row.detailJson);
+    const { stages, tensors, shadows } = readDetail(row.detailJson);
+    if (shadows !== undefined) into.detail = joinDetails(into.detail, { shadows });
     addSketch(into.queue, stages?.queueMs);
     addSketch(into.compute, stages?.computeMs);
     addSummaries(into.inputs, tensors?.inputs);
@@ -67,7 +70,7 @@ export class ModuleGathering {
 
 function emptyOf(names: Pick<ModuleRow, 'module' | 'version' | 'digest' | 'provider'>): Gathered {
   const sketches = { latency: emptySketch(), queue: emptySketch(), compute: emptySketch() };
-  return { ...names, requests: 0, errors: {}, ...sketches, inputs: new Map(), outputs: new Map() };
+  return { ...names, requests: 0, errors: {}, ...sketches, inputs: new Map(), outputs: new Map(), detail: {} };
 }
 
 function addSketch(into: Sketch, encoded: EncodedSketch | undefined): void {
@@ -94,7 +97,13 @@ function figuresOf(of: Gathered): ModuleTelemetry {
     ...(queue.count === 0 ? {} : { queueMs: quantilesOf(queue) }),
     ...(compute.count === 0 ? {} : { computeMs: quantilesOf(compute) }),
     ...(tensors.length === 0 ? {} : { tensors }),
+    ...(of.detail.shadows === undefined ? {} : { shadows: Object.values(of.detail.shadows).map(shadowFigures) }),
   };
+}
+
+function shadowFigures({ liveLatencyMs, shadowLatencyMs, ...counts }: ShadowMetrics): ShadowTelemetry {
+  const figures = (encoded: EncodedSketch): Quantiles => quantilesOf(decodeSketch(encoded) ?? emptySketch());
+  return { ...counts, liveMs: figures(liveLatencyMs), shadowMs: figures(shadowLatencyMs) };
 }
 
 function quantilesOf(sketch: Sketch): Quantiles {

@@ -1,5 +1,6 @@
 /** The telemetry store as its callers see it: in a worker in production, in place in tests. All plain data. */
 import type { Ack, DeviceEvent, StreamKind, SystemMetrics } from '#shared/protocol/stream.js';
+import type { ShadowMetrics } from '#shared/protocol/shadow.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import type { Metric } from './metric.js';
 import type { Retention, Thinned } from './retention.js';
@@ -44,6 +45,13 @@ export interface TensorTelemetry {
   readonly categories?: { readonly value: string; readonly count: number }[];
 }
 
+/** How a version that got copies compared with the one that answered. */
+export interface ShadowTelemetry extends Omit<ShadowMetrics, 'liveLatencyMs' | 'shadowLatencyMs'> {
+  /** Of the same requests. */
+  readonly liveMs: Quantiles;
+  readonly shadowMs: Quantiles;
+}
+
 export interface ModuleTelemetry {
   readonly module: string;
   readonly version: number;
@@ -56,6 +64,7 @@ export interface ModuleTelemetry {
   readonly queueMs?: Quantiles;
   readonly computeMs?: Quantiles;
   readonly tensors?: TensorTelemetry[];
+  readonly shadows?: ShadowTelemetry[];
 }
 
 /** Batches `from` to `upTo` of a boot's stream that the device let go. */

@@ -19,6 +19,7 @@ import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { Retirement } from '#cloud/fleet/retirement.js';
 import { checkDeviceRoutes } from '#cloud/fleet/route-check.js';
 import { ModuleManifests } from '#cloud/registry/module-manifests.js';
+import { ShadowTwin } from '#cloud/fleet/shadow-twin.js';
 import { Twin } from '#cloud/fleet/twin.js';
 import { TwinIngest } from '#cloud/fleet/twin-ingest.js';
 import { createGateway, type GatewayTls, replaceGatewayTls } from '#cloud/gateway/gateway.js';
@@ -174,6 +175,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   await keepTelemetry(ground, telemetry, version);
   addGauges(ground, wired, devices, outboxRows);
 
+  const shadows = new ShadowTwin({ db: control, twin, clock, onCommitted });
   const releases = new ReleaseRepository(control);
   const fleets = new FleetRepository(control);
   const rollouts = wireRollouts(ground, { twin, releases, fleets, onCommitted });
@@ -192,7 +194,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       fleetClaimsRoutes({ claims, office, clock, trust: told }),
       deviceRoutes({ devices, deployments, search, retirement, live }),
       fleetRoutes({ fleets, devices, deployments, search, clock }),
-      deviceModulesRoutes({ twin }),
+      deviceModulesRoutes({ twin, shadows }),
       releaseRoutes({ releases, twin, clock }),
       rollouts,
       deviceTelemetryRoutes({ devices, telemetry, clock }),

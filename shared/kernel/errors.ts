@@ -123,6 +123,9 @@ export const errorRegistry = {
   'golden.too-slow': { status: 422, retry: 'later', exit: 1 },
   'golden.too-large': { status: 422, retry: 'later', exit: 1 },
   'probation.failed': { status: 422, retry: 'never', exit: 1 },
+  'shadow.failed': { status: 422, retry: 'never', exit: 1 },
+  'shadow.not-found': { status: 404, retry: 'changed', exit: 4 },
+  'shadow.unsupported': { status: 409, retry: 'changed', exit: 5 },
   // The machine beneath
   'disk.full': { status: 507, retry: 'changed', exit: 7 },
   'disk.failed': { status: 500, retry: 'changed', exit: 7 },

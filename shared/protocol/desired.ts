@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { acceleratorKinds, precisions } from './accelerators.js';
 import { counterSchema, digestSchema, instantSchema, nameSchema, schemaVersion, sizeSchema } from './primitives.js';
 import { routeOverridesSchema } from './route.js';
+import { shadowRuleSchema } from './shadow.js';
 
 /** What restarts a module's host process when it ends by itself. */
 export const restartPolicySchema = z.strictObject({
@@ -79,6 +80,16 @@ export const variantSchema = z.strictObject({
 });
 export type Variant = z.infer<typeof variantSchema>;
 
+/**
+ * A version beside the module's own, in processes of its own, that answers nobody. For devices only whose
+ * `capabilities.features` name `shadow`: others refuse a document that has one.
+ */
+export const desiredShadowSchema = shadowRuleSchema.extend({
+  image: imageReferenceSchema,
+  settings: settingsSchema.default({}),
+});
+export type DesiredShadow = z.infer<typeof desiredShadowSchema>;
+
 export const desiredModuleSchema = z.strictObject({
   image: imageReferenceSchema,
   /** Where `image` is an index: the images that it stands for, in its order, of which the device runs the first it can. */
@@ -90,6 +101,7 @@ export const desiredModuleSchema = z.strictObject({
   routes: routeOverridesSchema.optional(),
   /** Modules of this document that answer before it starts; it stops before they do. */
   startAfter: z.array(nameSchema).max(64).optional(),
+  shadow: desiredShadowSchema.optional(),
 });
 export type DesiredModule = z.infer<typeof desiredModuleSchema>;
 

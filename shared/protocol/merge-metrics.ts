@@ -1,5 +1,6 @@
 /** Module metrics of several intervals as those of one: counts add, sketches and summaries merge. */
 import { decodeSketch, emptySketch, type EncodedSketch, encodeSketch, mergeSketch } from './sketch.js';
+import type { ShadowMetrics } from './shadow.js';
 import type { StageLatency, TensorSummaries } from './stream.js';
 import { decodeSummary, type EncodedSummary, encodeSummary, mergeSummary } from './summary.js';
 
@@ -38,6 +39,25 @@ export function joinTensors(
     samples: earlier.samples + later.samples,
     inputs: joinSummaries(earlier.inputs, later.inputs),
     outputs: joinSummaries(earlier.outputs, later.outputs),
+  };
+}
+
+/** @returns undefined when they are of two shadows, which no interval can say */
+export function joinShadows(earlier: ShadowMetrics, later: ShadowMetrics): ShadowMetrics | undefined {
+  if (earlier.digest !== later.digest || earlier.version !== later.version) return undefined;
+  const differences = [earlier.largestDifference, later.largestDifference].filter((one) => one !== undefined);
+  return {
+    digest: later.digest,
+    version: later.version,
+    compared: earlier.compared + later.compared,
+    agreed: earlier.agreed + later.agreed,
+    uncompared: earlier.uncompared + later.uncompared,
+    liveErrors: earlier.liveErrors + later.liveErrors,
+    shadowErrors: earlier.shadowErrors + later.shadowErrors,
+    dropped: earlier.dropped + later.dropped,
+    ...(differences.length === 0 ? {} : { largestDifference: Math.max(...differences) }),
+    liveLatencyMs: joinSketches(earlier.liveLatencyMs, later.liveLatencyMs),
+    shadowLatencyMs: joinSketches(earlier.shadowLatencyMs, later.shadowLatencyMs),
   };
 }
 

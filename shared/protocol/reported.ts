@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { acceleratorKinds, precisions } from './accelerators.js';
 import { counterSchema, digestSchema, instantSchema, nameSchema, problemSchema, schemaVersion } from './primitives.js';
 import { sandboxCapabilitiesSchema } from './sandbox.js';
+import { shadowReportSchema } from './shadow.js';
 
 /** States of a version that is on its way to answer, answers on probation, or was refused. */
 export const candidateStates = ['fetching', 'staged', 'proving', 'probation', 'rejected', 'failed'] as const;
@@ -34,6 +35,7 @@ export const moduleReportSchema = z.object({
   active: activeSchema.optional(),
   candidate: candidateSchema.optional(),
   previous: z.object({ digest: digestSchema, version: z.int().min(1) }).optional(),
+  shadow: shadowReportSchema.optional(),
   /** Until when, at most, the module itself puts its replacement off, and why. */
   busy: z.object({ until: instantSchema, reason: z.string().max(256) }).optional(),
   /** Of an index, which digests above are, the image that the device picked, and why. */
@@ -59,6 +61,8 @@ export const capabilitiesSchema = z.object({
   hostname: z.string().max(255),
   /** Absent: an agent that runs user code without bounds. */
   sandbox: sandboxCapabilitiesSchema.optional(),
+  /** What desired documents may ask beyond what every agent understands, for example `shadow`; absent: nothing. */
+  features: z.array(z.string().max(32)).max(64).optional(),
 });
 export type Capabilities = z.infer<typeof capabilitiesSchema>;
 

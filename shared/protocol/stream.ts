@@ -6,6 +6,7 @@
 import * as z from 'zod';
 import { counterSchema, digestSchema, instantSchema, nameSchema, schemaVersion } from './primitives.js';
 import { routesMetricsSchema } from './route-metrics.js';
+import { shadowMetricsSchema } from './shadow.js';
 import { encodedSketchSchema } from './sketch.js';
 import { encodedSummarySchema } from './summary.js';
 
@@ -61,6 +62,8 @@ export const moduleMetricsSchema = z.object({
   routes: routesMetricsSchema.optional(),
   stages: stageLatencySchema.optional(),
   tensors: tensorSummariesSchema.optional(),
+  /** Of the version that gets copies of this one's requests. */
+  shadow: shadowMetricsSchema.optional(),
 });
 export type ModuleMetrics = z.infer<typeof moduleMetricsSchema>;
 

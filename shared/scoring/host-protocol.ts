@@ -8,7 +8,7 @@ import type { EncodedSketch } from '#shared/protocol/sketch.js';
 import type { StageLatency, TensorSummaries } from '#shared/protocol/stream.js';
 import type { HostAccess } from './access/host-access.js';
 import type { BodyPace } from './body-pace.js';
-import type { ShadowStats } from './traffic/shadow-counts.js';
+import type { OutsideStats, ShadowStats } from './traffic/shadow-counts.js';
 import type { HostTraffic } from './traffic/traffic-schema.js';
 
 /** A module as a scoring host serves it. */
@@ -36,6 +36,8 @@ export interface HostedModule {
   readonly scriptSocket?: string;
   /** The Unix socket on which that script reaches this module's models, and no other's. */
   readonly modelsSocket?: string;
+  /** The Unix socket on which this module answers copies of what another host is asked; without user code only. */
+  readonly copiesSocket?: string;
 }
 
 export interface HostConfig {
@@ -110,6 +112,8 @@ export interface HostModuleStats {
   readonly tensors?: TensorSummaries;
   /** Of a version that copies of live requests go to: how its answers compare. */
   readonly shadow?: ShadowStats;
+  /** Of a version whose requests are copied to one in other processes: how that one's answers compare. */
+  readonly mirrored?: OutsideStats;
 }
 
 export type FromScoringHost =

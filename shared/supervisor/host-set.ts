@@ -8,6 +8,7 @@ import { err, ok, type Result } from '#shared/kernel/result.js';
 import { startLevels } from '#shared/kernel/start-order.js';
 import type { HostAccess } from '#shared/scoring/access/host-access.js';
 import type { HostConfig, LoadedModule } from '#shared/scoring/host-protocol.js';
+import type { HostTraffic } from '#shared/scoring/traffic/traffic-schema.js';
 import type { EarlyHost } from './early-host.js';
 import type { ExitCause } from './exit-cause.js';
 import type { ListenHandle } from './listen-handle.js';
@@ -74,7 +75,8 @@ export class HostSet {
     private readonly ports: HostSetPorts,
   ) {
     this.id = ports.nextId();
-    this.levels = startLevels(Object.fromEntries(unordered.map(({ name, startAfter = [] }) => [name, startAfter])));
+    const of = (name: string) => unordered.filter((one) => one.name === name).flatMap((one) => one.startAfter ?? []);
+    this.levels = startLevels(Object.fromEntries(unordered.map(({ name }) => [name, of(name)])));
     const modules = this.levels.flatMap((names) => unordered.filter(({ name }) => names.includes(name)));
     this.modules = modules;
     const scripts = new Map<string, ScriptRunner>();
@@ -182,6 +184,15 @@ export class HostSet {
     } catch (error) {
       if (!(error instanceof AppError && error.code === 'process.failed')) throw error;
     }
+  }
+
+  /**
+   * Replaces the rules of traffic, all at once.
+   *
+   * @throws AppError `config.invalid` for rules that the host cannot keep: the old ones stay; `process.failed`
+   */
+  traffic(traffic: HostTraffic): Promise<void> {
+    return this.host.traffic(traffic);
   }
 
   stats(): Promise<HostStats> {

@@ -17,6 +17,8 @@ export interface ServedModule {
   readonly settings: Readonly<Record<string, unknown>>;
   /** Names of modules whose scripts answer before its own starts. */
   readonly startAfter?: readonly string[];
+  /** For a shadow without user code: where it answers copies. */
+  readonly copiesSocket?: string;
 }
 
 export function hasScript({ manifest }: Pick<ServedModule, 'manifest'>): boolean {
@@ -36,7 +38,7 @@ export function hostedModuleOf(
   cores: number,
   script: { readonly scriptSocket: string; readonly modelsSocket: string } | undefined,
 ): HostedModule {
-  const { name, version, digest, folder, manifest } = module;
+  const { name, version, digest, folder, manifest, copiesSocket } = module;
   return {
     name,
     version,
@@ -48,6 +50,7 @@ export function hostedModuleOf(
     scoring: scoringOptionsOf(manifest),
     ...(manifest.golden === undefined ? {} : { golden: manifest.golden }),
     ...script,
+    ...(copiesSocket === undefined ? {} : { copiesSocket }),
   };
 }
 

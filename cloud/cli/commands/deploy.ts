@@ -17,11 +17,12 @@ import {
 import type { CliIo } from '../cli-io.js';
 import { followDeployment } from '../deploy-follow.js';
 import { failedAttempts } from '../deploy-verdict.js';
+import { deployShadow, readShadowRule, refuseBesideShadow, type ShadowFlags } from '../deploy-shadow.js';
 import { deployRelease, refuseModuleFlags, type ReleaseOrder } from '../deploy-release.js';
 import { withExamples } from '../help.js';
 import { type Session, withSession } from '../session.js';
 
-interface DeployOptions extends UpdateFlags {
+interface DeployOptions extends UpdateFlags, ShadowFlags {
   readonly release?: string;
   readonly dryRun: boolean;
   readonly device: string;
@@ -69,6 +70,16 @@ export function deployCommand(io: CliIo): Command {
       'versions before this one that stay on the device, for a return without network (default: 2)',
     )
     .option('--defer-at-most <duration>', 'how long the module may put its replacement off (default: 1h)')
+    .option(
+      '--shadow',
+      'the image gets copies of what the module is asked, and answers nobody; nothing switches',
+      false,
+    )
+    .option('--percent <share>', 'with --shadow: of a hundred requests so many are copied (default: 100)')
+    .option(
+      '--compare <rule>',
+      'with --shadow: which answers are the same: tolerance[:<absolute>] or top-1[:<output>] (default: tolerance)',
+    )
     .option('--no-wait', 'do not wait for the device')
     .option('--timeout <duration>', 'how long to wait', '10m')
     .action(async (texts: readonly string[], options: DeployOptions) => {
@@ -86,6 +97,16 @@ export function deployCommand(io: CliIo): Command {
         throw new AppError('request.invalid', '--as names one module: deploy one image with it');
       }
       const settings = readSettings(options.set);
+      const rule = readShadowRule(options);
+      if (options.shadow) {
+        const [reference = '', ...more] = references;
+        if (more.length > 0) throw new AppError('request.invalid', '--shadow takes one image');
+        refuseBesideShadow((flag) => command.getOptionValueSource(flag) === 'cli');
+        const { wait } = options;
+        const shadow = { reference, device, as, settings, rule, wait, timeoutMs: parseDurationMs(options.timeout) };
+        await withSession(io, command, (session) => deployShadow(session, shadow));
+        return;
+      }
       const update = readUpdate(options);
       const overrides = await readRoutes(options.route, options.routes);
       const timeoutMs = parseDurationMs(options.timeout);
@@ -100,6 +121,7 @@ export function deployCommand(io: CliIo): Command {
     'flotilla deploy gate:3 --device cam-1 --as gate-north --set threshold=0.8 --set label=\'"north"\'',
     'flotilla deploy digits:2 --device cam-1 --probation 60s --watch minRequests=200 --watch maxP99Ratio=1.5',
     "flotilla deploy gate:3 --device cam-1 --route 'alarms={ from: { output: alarms }, to: { topic: gate/alarms } }' --route readings=off",
+    'flotilla deploy digits:2 --device cam-1 --shadow --percent 10 --compare top-1',
     'flotilla deploy detector:4 tracker:4 --device cam-1 --atomic',
     'flotilla deploy --release vision:2 --device cam-1 --dry-run',
   );

@@ -12,14 +12,21 @@ export function undeployCommand(io: CliIo): Command {
     .description('Take a module off a device, and wait until it is gone. Ctrl-C leaves it going.')
     .argument('<module>')
     .requiredOption('--device <name>', 'the device')
+    .option('--shadow', 'end its shadow, and leave the module', false)
     .option('--no-wait', 'do not wait for the device')
     .option('--timeout <duration>', 'how long to wait', '10m')
-    .action(async (text: string, options: { device: string; wait: boolean; timeout: string }) => {
+    .action(async (text: string, options: { device: string; shadow: boolean; wait: boolean; timeout: string }) => {
       const module = parseName(text, 'module');
       const device = parseName(options.device, 'device');
       const timeoutMs = parseDurationMs(options.timeout);
       await withSession(io, command, async (session) => {
         const { client, out } = session;
+        if (options.shadow) {
+          const { generation } = await client.call(routes.shadowDelete, { params: { device, module } });
+          const said = `${module} of ${device} is to have no shadow any more (generation ${String(generation)})`;
+          out.result({ device, module, generation, shadow: true }, () => said);
+          return;
+        }
         const before = await client.call(routes.deviceGet, { params: { device } });
         const { generation } = await client.call(routes.moduleDelete, { params: { device, module } });
         const answer = { device, module, generation };
@@ -35,5 +42,9 @@ export function undeployCommand(io: CliIo): Command {
         out.result({ ...answer, done: true }, () => done);
       });
     });
-  return withExamples(command, 'flotilla undeploy digits --device cam-1');
+  return withExamples(
+    command,
+    'flotilla undeploy digits --device cam-1',
+    'flotilla undeploy digits --device cam-1 --shadow',
+  );
 }

@@ -4,6 +4,7 @@ import { publicKeySchema } from '#shared/protocol/enrolment.js';
 import { counterSchema, digestSchema, instantSchema, nameSchema, tagsSchema } from '#shared/protocol/primitives.js';
 import { routeOverridesSchema } from '#shared/protocol/route.js';
 import { reportedStateSchema } from '#shared/protocol/reported.js';
+import { shadowRuleSchema } from '#shared/protocol/shadow.js';
 import { operationNames } from '#shared/protocol/commands.js';
 import { allowTagsSchema } from './device-identity.js';
 
@@ -35,7 +36,10 @@ export const desiredModuleBody = z.object({
   version: z.int(),
   digest: digestSchema,
   settings: settingsSchema,
+  /** What gets copies of its requests beside it. */
+  shadow: shadowRuleSchema.extend({ name: nameSchema, version: z.int(), digest: digestSchema }).optional(),
 });
+export type DesiredBody = z.infer<typeof desiredModuleBody>;
 
 export const deviceBody = z.object({
   name: nameSchema,
@@ -71,6 +75,13 @@ export const moduleDeploy = z.strictObject({
     .prefault({}),
   /** What takes the place of routes of the image, by name; null: none of that name. */
   routes: routeOverridesSchema.optional(),
+});
+
+/** PUT …/devices/{device}/modules/{module}/shadow: copies of what the module is asked go to this image too. */
+export const shadowDeploy = shadowRuleSchema.extend({
+  /** Image as `name:version` or manifest digest. */
+  image: z.string().min(1).max(160),
+  settings: settingsSchema.default({}),
 });
 
 /** POST …/devices/{device}/modules: several modules from one generation on. */

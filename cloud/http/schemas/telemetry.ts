@@ -30,6 +30,17 @@ const tensorBody = z.object({
     .describe('the 16 most frequent'),
 });
 
+const count = z.int();
+const shadowBody = z.object({
+  ...{ digest: z.string(), version: z.int(), compared: count, agreed: count, uncompared: count },
+  liveErrors: count.describe('copied requests that the version that answered failed on'),
+  shadowErrors: count.describe('copied requests that only the shadow failed on'),
+  dropped: count.describe('requests chosen to be copied for which there was no room'),
+  largestDifference: z.number().optional(),
+  liveMs: quantiles.describe('of the same requests'),
+  shadowMs: quantiles,
+});
+
 /** Everything of one module version on one device over the asked span, sketches merged. */
 export const moduleTelemetryBody = z.object({
   module: nameSchema,
@@ -42,6 +53,7 @@ export const moduleTelemetryBody = z.object({
   queueMs: quantiles.optional().describe('of requests, before their run'),
   computeMs: quantiles.optional().describe('of runs of models, which may serve several requests'),
   tensors: z.array(tensorBody).optional().describe('what the module asks to be summarised'),
+  shadows: z.array(shadowBody).optional().describe('versions that got copies of its requests'),
 });
 
 export const telemetryBody = z.object({

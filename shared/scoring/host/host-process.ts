@@ -16,6 +16,7 @@ import { AccessGate } from '../access/access-gate.js';
 import { type HostAccess, loopbackAccess } from '../access/host-access.js';
 import { listenPrivately, type PrivateSocket } from '../private-socket.js';
 import { ConnectionDrain } from '../connection-drain.js';
+import { createCopiesServer } from './copies-server.js';
 import { proveGolden } from './golden.js';
 import { createModelsServer } from './models-server.js';
 import type { GrpcFront } from '../grpc/grpc-front.js';
@@ -232,10 +233,12 @@ export class HostProcess {
 async function serveModels(host: ScoringHost): Promise<ModelsDoor[]> {
   const doors: ModelsDoor[] = [];
   for (const { module } of host.all) {
-    const { modelsSocket } = module;
-    if (modelsSocket === undefined) continue;
-    const server = createModelsServer(host, module);
-    doors.push({ drain: new ConnectionDrain(server), socket: await listenPrivately(server, modelsSocket) });
+    const { modelsSocket, copiesSocket } = module;
+    const open = async (server: Server, path: string): Promise<void> => {
+      doors.push({ drain: new ConnectionDrain(server), socket: await listenPrivately(server, path) });
+    };
+    if (modelsSocket !== undefined) await open(createModelsServer(host, module), modelsSocket);
+    if (copiesSocket !== undefined) await open(createCopiesServer(host, module), copiesSocket);
   }
   return doors;
 }

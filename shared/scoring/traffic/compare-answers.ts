@@ -1,7 +1,7 @@
 /** Whether two answers to one request agree, by a rule. Pure. */
 import type { OutputValues, Value } from './answer-values.js';
 import type { ShadowOutcome } from './shadow-counts.js';
-import type { Comparison, OutputRule } from './traffic-schema.js';
+import type { Comparison, OutputRule } from '#shared/protocol/comparison.js';
 
 export function compareAnswers(
   live: readonly OutputValues[],

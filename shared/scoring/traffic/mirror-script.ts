@@ -12,9 +12,10 @@ import type { ScoringHost } from '../host/scoring-host.js';
 import { problemHeader } from '../script-host/problem-header.js';
 import type { ScriptAnswer } from '../script-host/script-client.js';
 import type { BodyForm } from '../worker/worker-protocol.js';
-import { askShadow, maxScriptAnswerBytes } from './ask-shadow.js';
+import { askShadow } from './ask-shadow.js';
 import { originOf } from './request-origin.js';
 import type { Ask, Copying } from './shadow.js';
+import { maxScriptAnswerBytes } from './shadow-door.js';
 
 const maxScriptBodyBytes = 1024 * 1024;
 

@@ -21,6 +21,12 @@ export interface ShadowStats {
   readonly shadowLatencyMs: EncodedSketch;
 }
 
+/** Of a shadow that is not among its host's modules. */
+export interface OutsideStats extends ShadowStats {
+  readonly digest: string;
+  readonly version: number;
+}
+
 export type ShadowOutcome =
   | { readonly kind: 'compared'; readonly agreed: boolean; readonly largestDifference: number | undefined }
   | { readonly kind: 'uncompared' };

@@ -7,9 +7,11 @@ import { setImmediate } from 'node:timers';
 import type { Clock } from '#shared/kernel/clock.js';
 import { type ErrorCode, toProblem } from '#shared/kernel/errors.js';
 import type { EncodedResponse } from '../codec/infer-response.js';
+import type { ModelSignature } from '../codec/tensor.js';
 import type { LoadedHostedModule } from '../host/hosted-module.js';
 import { outputValues } from './answer-values.js';
 import { compareAnswers } from './compare-answers.js';
+import type { CopyAnswer, OutsideShadow } from './shadow-door.js';
 import { ShadowCounts, type ShadowOutcome, type ShadowStats } from './shadow-counts.js';
 import type { ShadowRule } from './traffic-schema.js';
 
@@ -21,13 +23,15 @@ export interface ShadowPorts {
   /** In [0, 1). */
   readonly random: () => number;
   /** The shadow version; undefined while it is not loaded. */
-  readonly target: () => LoadedHostedModule | undefined;
+  readonly target: () => Target | undefined;
   /** Whether live requests need the cores. */
   readonly busy: () => boolean;
 }
 
+type Target = LoadedHostedModule | OutsideShadow;
+
 /** Asks the shadow version the same. */
-export type Ask = (target: LoadedHostedModule) => Promise<EncodedResponse>;
+export type Ask = (target: Target) => Promise<CopyAnswer>;
 
 /** What becomes of a request that is copied. One of the two is called, once. */
 export interface Copying {
@@ -40,6 +44,8 @@ interface Copy {
   readonly live: EncodedResponse;
   readonly liveMs: number;
   readonly bytes: number;
+  /** Of the live version's model; of another's outputs nothing is known here. */
+  readonly signature: ModelSignature;
 }
 
 export class Shadow {
@@ -61,10 +67,11 @@ export class Shadow {
 
   /**
    * @param bytes of the request
+   * @param signature of the version that answers
    * @param copy copies what the live run may take away; called only where there is room
    * @returns undefined where this request is not copied
    */
-  sample(bytes: number, copy: () => Ask): Copying | undefined {
+  sample(bytes: number, signature: ModelSignature, copy: () => Ask): Copying | undefined {
     const { rule, ports } = this;
     if (this.closed.signal.aborted || ports.random() >= rule.rate || !ports.target()) return undefined;
     if (this.held >= rule.maxWaiting || this.heldBytes + bytes > rule.maxWaitingBytes) {
@@ -74,7 +81,7 @@ export class Shadow {
     this.hold(1, bytes);
     const ask = copy();
     return {
-      answered: (live, liveMs) => this.enqueue({ ask, live, liveMs, bytes }),
+      answered: (live, liveMs) => this.enqueue({ ask, live, liveMs, bytes, signature }),
       failed: (code) => {
         this.hold(-1, -bytes);
         if (isOwnFault(code)) this.count((counts) => counts.liveFailed());
@@ -146,30 +153,33 @@ export class Shadow {
   }
 
   /** Never throws: whatever becomes of the copy is a number. */
-  private async run(copy: Copy, target: LoadedHostedModule | undefined): Promise<void> {
+  private async run(copy: Copy, target: Target | undefined): Promise<void> {
     if (!target) {
       this.count((counts) => counts.drop());
       return;
     }
     const { clock } = this.ports;
     const startedMs = clock.monotonic();
-    let answer: EncodedResponse;
+    let answer: CopyAnswer;
     try {
       answer = await copy.ask(target);
     } catch (error) {
-      const overloaded = toProblem(error).code === 'score.overloaded';
-      this.count((counts) => (overloaded ? counts.drop() : counts.shadowFailed()));
+      const { code } = toProblem(error);
+      // It has no room, or its own processes are being started again: nothing is learned of its answers.
+      const missed = code === 'score.overloaded' || (code === 'score.not-ready' && !('signature' in target));
+      this.count((counts) => (missed ? counts.drop() : counts.shadowFailed()));
       return;
     }
-    const shadowMs = clock.monotonic() - startedMs;
-    const outcome = this.compare(copy.live, answer, target);
+    const shadowMs = answer.ranMs ?? clock.monotonic() - startedMs;
+    const outcome = this.compare(copy, answer, target);
     this.count((counts) => counts.answered(outcome, copy.liveMs, shadowMs));
   }
 
-  private compare(live: EncodedResponse, shadow: EncodedResponse, target: LoadedHostedModule): ShadowOutcome {
+  private compare({ live, signature }: Copy, shadow: EncodedResponse, target: Target): ShadowOutcome {
     try {
-      const liveValues = outputValues(live, target.signature);
-      const shadowValues = liveValues && outputValues(shadow, target.signature);
+      const known = 'signature' in target ? target.signature : signature;
+      const liveValues = outputValues(live, known);
+      const shadowValues = liveValues && outputValues(shadow, known);
       return shadowValues ? compareAnswers(liveValues, shadowValues, this.rule.compare) : { kind: 'uncompared' };
     } catch {
       // A script may answer JSON deeper than can be walked.

@@ -17,7 +17,7 @@ import type { RequestHeaders } from './request-origin.js';
 import { identityOf } from './request-identity.js';
 import { ResponseCache } from './response-cache.js';
 import type { Ask, Copying, Shadow } from './shadow.js';
-import type { ShadowStats } from './shadow-counts.js';
+import type { OutsideStats, ShadowStats } from './shadow-counts.js';
 import { TrafficRules, type TrafficRulesPorts } from './traffic-rules.js';
 
 /** Hashing more would hold up the thread that speaks HTTP for longer than it saves. */
@@ -84,7 +84,7 @@ export class TrafficControl {
 
   /** Whether this module's live requests may be copied, on a face that streams: see `mirrorScript`. */
   sampleScript(module: LoadedHostedModule, bytes: number, pinned: boolean, ask: () => Ask): Copying | undefined {
-    return this.shadowFor(module, pinned)?.sample(bytes, ask);
+    return this.shadowFor(module, pinned)?.sample(bytes, module.signature, ask);
   }
 
   shadow(name: string): Shadow | undefined {
@@ -104,17 +104,27 @@ export class TrafficControl {
     return [...this.captured.values()].map(({ module, capture }) => ({ module, ...capture.counts }));
   }
 
-  /** Adds to the stats of each shadow version how it compared since they were last taken. */
+  /**
+   * Adds how each shadow compared since this was last asked: to the stats of its version, or, where that is not of this
+   * host, to those of the version that answers.
+   */
   withShadows(stats: readonly HostModuleStats[]): readonly HostModuleStats[] {
     const left = new Map<string, ShadowStats>();
+    const outside = new Map<string, OutsideStats>();
     for (const shadow of this.rules.takeShadows()) {
-      const key = `${shadow.module}\0${String(shadow.rule.version)}`;
+      const { module, rule } = shadow;
+      const key = `${module}\0${String(rule.version)}`;
       // One that was replaced comes first; its successor's turn is next time.
-      if (!left.has(key)) left.set(key, shadow.take());
+      if (rule.at === undefined && !left.has(key)) left.set(key, shadow.take());
+      const { version } = rule;
+      if (rule.at !== undefined && !outside.has(module))
+        outside.set(module, { digest: rule.at.digest, version, ...shadow.take() });
     }
     return stats.map((one) => {
       const shadow = left.get(`${one.name}\0${String(one.version)}`);
-      return shadow ? { ...one, shadow } : one;
+      const mirrored = outside.get(one.name);
+      outside.delete(one.name);
+      return { ...one, ...(shadow ? { shadow } : {}), ...(mirrored ? { mirrored } : {}) };
     });
   }
 
@@ -148,8 +158,10 @@ export class TrafficControl {
   }
 
   private async run(module: LoadedHostedModule, call: ModelCall): Promise<EncodedResponse> {
-    const copying = this.shadowFor(module, call.origin?.pinned ?? false)?.sample(call.body.length, () =>
-      this.askOf(call),
+    const copying = this.shadowFor(module, call.origin?.pinned ?? false)?.sample(
+      call.body.length,
+      module.signature,
+      () => this.askOf(call),
     );
     const startedMs = this.ports.clock.monotonic();
     this.liveRuns += 1;
@@ -177,7 +189,8 @@ export class TrafficControl {
   private shadowFor(module: LoadedHostedModule, pinned: boolean): Shadow | undefined {
     if (pinned) return undefined;
     const shadow = this.rules.shadowOf(module.name);
-    return shadow?.rule.version === module.module.version ? undefined : shadow;
+    const isItself = shadow?.rule.at === undefined && shadow?.rule.version === module.module.version;
+    return isItself ? undefined : shadow;
   }
 
   private busy(): boolean {

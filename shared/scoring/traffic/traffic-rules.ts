@@ -5,7 +5,8 @@ import type { LoadedHostedModule } from '../host/hosted-module.js';
 import { pickByKey, pickByRandom, type WeightedVersion } from './pick-version.js';
 import { type RequestHeaders, routeKeyOf } from './request-origin.js';
 import { Shadow, type ShadowPorts } from './shadow.js';
-import { hostTrafficSchema, type ModuleTraffic } from './traffic-schema.js';
+import { OutsideShadow } from './shadow-door.js';
+import { hostTrafficSchema, type ModuleTraffic, type ShadowRule } from './traffic-schema.js';
 
 export interface TrafficRulesPorts extends Omit<ShadowPorts, 'target'> {
   /** Versions that the host may load, loaded or not; empty for an unknown name. */
@@ -48,7 +49,7 @@ export class TrafficRules {
         const shadow =
           rule === undefined || isDeepStrictEqual(old?.rule, rule)
             ? rule && old
-            : new Shadow(name, rule, { ...this.ports, target: () => this.readyVersion(name, rule.version) });
+            : new Shadow(name, rule, { ...this.ports, target: this.targetOf(name, rule) });
         if (shadow) kept.add(shadow);
         return [name, { weights: weighted(weights), shadow }];
       }),
@@ -95,6 +96,12 @@ export class TrafficRules {
     for (const shadow of this.shadows) shadow.close();
   }
 
+  private targetOf(name: string, { version, at }: ShadowRule): ShadowPorts['target'] {
+    if (at === undefined) return () => this.readyVersion(name, version);
+    const outside = new OutsideShadow(name, at);
+    return () => outside;
+  }
+
   private readyVersion(name: string, version: number): LoadedHostedModule | undefined {
     return this.ports.ready(name).find(({ module }) => module.version === version);
   }
@@ -102,14 +109,17 @@ export class TrafficRules {
   private check(name: string, { weights, shadow }: ModuleTraffic): void {
     const known = this.ports.known(name);
     if (known.length === 0) throw new AppError('config.invalid', `traffic: no module "${name}" is here`);
-    for (const version of [...Object.keys(weights).map(Number), ...(shadow ? [shadow.version] : [])]) {
+    for (const version of [...Object.keys(weights).map(Number), ...(shadow && !shadow.at ? [shadow.version] : [])]) {
       if (known.includes(version)) continue;
       throw new AppError(
         'config.invalid',
         `traffic: module "${name}" has no version ${String(version)} here; there is ${known.join(', ')}`,
       );
     }
-    if (shadow) this.checkComparison(name, shadow.version, shadow.compare);
+    if (!shadow) return;
+    // Of what answers elsewhere nothing is known, and the rule must fit what answers here.
+    const versions = shadow.at ? Object.keys(weights).map(Number) : [shadow.version];
+    for (const version of versions) this.checkComparison(name, version, shadow.compare);
   }
 
   /** Where the version is loaded and names its outputs, the rule must name such that are there. */

@@ -3,43 +3,20 @@
  * copies of them. Given by the host's owner, at start and while running.
  */
 import * as z from 'zod';
+import { comparisonSchema } from '#shared/protocol/comparison.js';
 
 const versionSchema = z.string().regex(/^[1-9]\d{0,9}$/, 'a version is an integer from 1');
 
-const toleranceRule = z.strictObject({
-  kind: z.literal('tolerance'),
-  absolute: z.number().min(0).default(1e-4),
-  relative: z.number().min(0).default(1e-3),
+/** Where a shadow answers that is not among this host's modules: its own process, so that its end is not ours. */
+const shadowDoorSchema = z.strictObject({
+  /** Unix socket. */
+  socket: z.string().min(1).max(107),
+  /** Who answers there: the module's script, or a host with its one model. */
+  by: z.enum(['script', 'model']),
+  /** Of its image. */
+  digest: z.string().min(1).max(128),
 });
-
-const outputRuleSchema = z.discriminatedUnion('kind', [
-  /** Floats within the tolerance; integers, booleans and strings equal. */
-  toleranceRule,
-  /** The same place of the largest value, row by row of the last dimension. */
-  z.strictObject({ kind: z.literal('top-1') }),
-  /** The same direction: for embeddings. */
-  z.strictObject({ kind: z.literal('cosine'), atLeast: z.number().min(-1).max(1).default(0.99) }),
-  z.strictObject({ kind: z.literal('ignore') }),
-]);
-export type OutputRule = z.infer<typeof outputRuleSchema>;
-
-const comparisonSchema = z.discriminatedUnion('kind', [
-  /** Of all outputs. */
-  toleranceRule,
-  /** Of the one output of floats, or the one that is named. */
-  z.strictObject({ kind: z.literal('top-1'), output: z.string().min(1).max(256).optional() }),
-  /**
-   * A rule for each output. Rules, not code: what compares runs on the thread that speaks HTTP, where no
-   * user's code may.
-   */
-  z.strictObject({
-    kind: z.literal('custom'),
-    outputs: z.record(z.string().min(1).max(256), outputRuleSchema),
-    /** For outputs that are not named. */
-    others: outputRuleSchema.prefault({ kind: 'tolerance' }),
-  }),
-]);
-export type Comparison = z.infer<typeof comparisonSchema>;
+export type ShadowDoor = z.infer<typeof shadowDoorSchema>;
 
 const shadowSchema = z.strictObject({
   version: z.int().min(1),
@@ -55,6 +32,8 @@ const shadowSchema = z.strictObject({
     .min(1024)
     .max(1024 ** 3)
     .default(32 * 1024 ** 2),
+  /** Absent: the version is one of this host's. */
+  at: shadowDoorSchema.optional(),
 });
 export type ShadowRule = z.infer<typeof shadowSchema>;
 
@@ -67,7 +46,8 @@ const moduleTrafficSchema = z
     shadow: shadowSchema.optional(),
   })
   .refine(
-    ({ weights, shadow }) => shadow === undefined || (weights[String(shadow.version)] ?? 0) === 0,
+    ({ weights, shadow }) =>
+      shadow === undefined || shadow.at !== undefined || (weights[String(shadow.version)] ?? 0) === 0,
     'the shadow version must not answer live requests too: give it no weight',
   );
 export type ModuleTraffic = z.infer<typeof moduleTrafficSchema>;

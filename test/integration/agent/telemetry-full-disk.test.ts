@@ -20,7 +20,7 @@ function stats(
   latencies: readonly number[],
   errors: Record<string, number> = {},
   name = 'digits',
-): HostModuleStats {
+): Omit<HostModuleStats, 'shadow'> {
   const sketch = emptySketch();
   for (const latency of latencies) addToSketch(sketch, latency);
   const failed = Object.values(errors).reduce((sum, count) => sum + count, 0);

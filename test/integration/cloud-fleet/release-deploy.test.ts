@@ -3,7 +3,7 @@ import { verifyEnvelope } from '#shared/package/dsse.js';
 import { type Desired, desiredSchema, restartPolicySchema, updatePolicySchema } from '#shared/protocol/desired.js';
 import { envelopeSchema, payloadTypes } from '#shared/protocol/envelope.js';
 import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
-import type { ReleaseDeployment } from '#cloud/fleet/twin.js';
+import type { ReleaseDeployment } from '#cloud/fleet/module-deployment.js';
 import { addressOf, bytesOf, FleetWorld, type TestImage } from '#test/support/fleet-world.js';
 
 const d = addressOf('d');

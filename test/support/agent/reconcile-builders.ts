@@ -1,5 +1,11 @@
 /** Desired documents and images for plans, and a device that does what it is told, in memory. */
-import type { Desired, DesiredModule, ImageReference, UpdatePolicy } from '#shared/protocol/desired.js';
+import {
+  type Desired,
+  type DesiredModule,
+  desiredShadowSchema,
+  type ImageReference,
+  type UpdatePolicy,
+} from '#shared/protocol/desired.js';
 import type { Problem } from '#shared/kernel/errors.js';
 import type { Action } from '#agent/reconcile/action.js';
 import {
@@ -14,6 +20,7 @@ import type { Fact } from '#agent/reconcile/fact.js';
 import { observe } from '#agent/reconcile/observe.js';
 import { planDevice, type Plan, wakeTimes } from '#agent/reconcile/plan.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
+import { ruleKeyOf, shadowTrackOf } from '#agent/reconcile/shadows.js';
 
 export function digestNumber(number: number): string {
   return `sha256:${number.toString(16).padStart(64, '0')}`;
@@ -31,6 +38,10 @@ export function moduleNumber(number: number, update?: UpdatePolicy): DesiredModu
     policy: { restart: 'always', maxRestarts: 20, windowSeconds: 600 },
     ...(update === undefined ? {} : { update }),
   };
+}
+
+export function withShadow(module: DesiredModule, number: number, percent = 100): DesiredModule {
+  return { ...module, shadow: desiredShadowSchema.parse({ image: imageNumber(number), percent }) };
 }
 
 export function desiredOf(
@@ -176,6 +187,26 @@ export class SimulatedDevice {
         this.take({ kind: 'retiredDraining' });
         this.take({ kind: 'retiredDropped' });
         return;
+      case 'startShadow':
+        this.take({ kind: 'shadowStarting', module: action.module, key: action.key });
+        this.startShadow(action.module, action.key);
+        return;
+      case 'mirrorShadow': {
+        const shadow = this.desired?.modules[action.module]?.shadow;
+        if (shadow === undefined) return;
+        const { module, key } = action;
+        this.take({ kind: 'shadowMirrored', module, key, rule: ruleKeyOf(shadow) });
+        if (this.is(key, 'dies')) this.take({ kind: 'shadowExited', module, key, clean: false, reason: 'SIGSEGV' });
+        return;
+      }
+      case 'stopShadow':
+        this.take({ kind: 'shadowGone', module: action.module });
+        return;
+      case 'refuseShadow': {
+        const { module, key, problem } = action;
+        this.take({ kind: 'versionFailed', track: shadowTrackOf(module), key, problem });
+        return;
+      }
       case 'collectGarbage':
         this.take({ kind: 'garbageChanged', due: false });
     }
@@ -212,6 +243,16 @@ export class SimulatedDevice {
     else if ((fate === 'flaky' || fate === 'crashes') && this.flake(`prove ${digest}`)) {
       this.take({ kind: 'versionFailed', track, key, problem: failure });
     } else this.take({ kind: 'proved', track, key });
+  }
+
+  private startShadow(module: string, key: string): void {
+    const failed = this.is(key, 'rejected') ? rejection : this.is(key, 'flaky') ? failure : undefined;
+    if (failed === undefined || (failed === failure && !this.flake(`shadow ${key}`))) {
+      this.take({ kind: 'shadowRunning', module, key, provider: 'cpu', numbers: {} });
+      return;
+    }
+    this.take({ kind: 'shadowGone', module });
+    this.take({ kind: 'versionFailed', track: shadowTrackOf(module), key, problem: failed });
   }
 
   /** Fails twice, then works. */

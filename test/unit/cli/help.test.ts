@@ -5,7 +5,7 @@ import { commandTree, pathOf } from '#cloud/cli/help.js';
 import type { CliIo } from '#cloud/cli/cli-io.js';
 import { CliHarness } from '#test/support/cli/cli-harness.js';
 
-const program = buildProgram({ version: '9.9.9' } as CliIo);
+const program = await buildProgram({ version: '9.9.9' } as CliIo);
 const commands = [...commandTree(program)].map((command) => ({ path: pathOf(command), command }));
 
 let cli: CliHarness;

@@ -4,7 +4,7 @@ import { encodePlainResponse } from '#shared/scoring/codec/plain-request.js';
 import type { Tensor } from '#shared/scoring/codec/tensor.js';
 import { maxComparedElements, outputValues } from '#shared/scoring/traffic/answer-values.js';
 import { compareAnswers } from '#shared/scoring/traffic/compare-answers.js';
-import type { Comparison } from '#shared/scoring/traffic/traffic-schema.js';
+import type { Comparison } from '#shared/protocol/comparison.js';
 
 const scores = (...values: number[]): Tensor => ({
   name: 'scores',

@@ -8,7 +8,8 @@ import { type Ask, Shadow } from '#shared/scoring/traffic/shadow.js';
 import { hostTrafficSchema, type ShadowRule } from '#shared/scoring/traffic/traffic-schema.js';
 
 const answer: EncodedResponse = { body: new TextEncoder().encode('{"y":[1]}') };
-const target = { signature: { inputs: [], outputs: [] } } as unknown as LoadedHostedModule;
+const signature = { inputs: [], outputs: [] };
+const target = { signature } as unknown as LoadedHostedModule;
 
 function shadowOf(rule: Partial<ShadowRule> = {}, ports: { busy?: () => boolean; random?: () => number } = {}): Shadow {
   const parsed = hostTrafficSchema.parse({ m: { weights: { '1': 1 }, shadow: { version: 2, rate: 1, ...rule } } });
@@ -24,14 +25,14 @@ const turns = async (count = 10): Promise<void> => {
 
 /** A live request of so many bytes that is answered at once. */
 function live(shadow: Shadow, ask: Ask, bytes = 10): void {
-  shadow.sample(bytes, () => ask)?.answered(answer, 1);
+  shadow.sample(bytes, signature, () => ask)?.answered(answer, 1);
 }
 
 describe('a shadow', () => {
   it('is asked only after the live answer, and never in its turn', async () => {
     const asked: string[] = [];
     const shadow = shadowOf();
-    const copying = shadow.sample(10, () => async () => {
+    const copying = shadow.sample(10, signature, () => async () => {
       asked.push('shadow');
       return answer;
     });
@@ -47,7 +48,7 @@ describe('a shadow', () => {
     const shadow = shadowOf({ maxWaiting: 3 });
     let copies = 0;
     for (let request = 0; request < 10; request++) {
-      const copying = shadow.sample(10, () => {
+      const copying = shadow.sample(10, signature, () => {
         copies += 1;
         return () => new Promise(() => undefined);
       });
@@ -74,7 +75,7 @@ describe('a shadow', () => {
     live(shadow, async () => answer, 1000);
     live(shadow, async () => answer, 100);
     // There was room for this request, and is none for the answer it is compared to.
-    shadow.sample(10, () => async () => answer)?.answered({ body: new Uint8Array(100) }, 1);
+    shadow.sample(10, signature, () => async () => answer)?.answered({ body: new Uint8Array(100) }, 1);
     expect(shadow.snapshot()).toMatchObject({ dropped: 2 });
     shadow.close();
     expect(shadow.snapshot()).toMatchObject({ dropped: 3 });
@@ -92,8 +93,8 @@ describe('a shadow', () => {
 
   it('counts the faults of either side, and none that the client made', async () => {
     const shadow = shadowOf();
-    shadow.sample(1, () => async () => answer)?.failed('score.invalid-input');
-    shadow.sample(1, () => async () => answer)?.failed('score.failed');
+    shadow.sample(1, signature, () => async () => answer)?.failed('score.invalid-input');
+    shadow.sample(1, signature, () => async () => answer)?.failed('score.failed');
     live(shadow, async () => {
       throw new AppError('score.failed', 'no');
     });
@@ -107,7 +108,10 @@ describe('a shadow', () => {
   it('takes the share of requests that its rate says', () => {
     const draws = [0.1, 0.3, 0.49, 0.5, 0.9];
     const shadow = shadowOf({ rate: 0.5 }, { random: () => draws.shift() ?? 1 });
-    const sampled = Array.from({ length: 5 }, () => shadow.sample(1, () => async () => answer) !== undefined);
+    const sampled = Array.from(
+      { length: 5 },
+      () => shadow.sample(1, signature, () => async () => answer) !== undefined,
+    );
     expect(sampled).toEqual([true, true, true, false, false]);
   });
 
@@ -123,7 +127,7 @@ describe('a shadow', () => {
   it('survives an answer too deep to walk', async () => {
     const shadow = shadowOf();
     const deep = { body: new TextEncoder().encode('['.repeat(50_000) + ']'.repeat(50_000)) };
-    shadow.sample(1, () => async () => deep)?.answered(deep, 1);
+    shadow.sample(1, signature, () => async () => deep)?.answered(deep, 1);
     await turns();
     const { compared, uncompared } = shadow.snapshot();
     expect(compared + uncompared).toBe(1);
