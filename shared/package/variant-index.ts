@@ -5,7 +5,6 @@
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import { acceleratorKinds, precisions } from '#shared/protocol/accelerators.js';
-import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import { maxVariants } from '#shared/protocol/desired.js';
 import { type Digest, digestSchema, nameSchema, sizeSchema } from '#shared/protocol/primitives.js';
@@ -22,7 +21,6 @@ const providersSchema = z
 
 const descriptorSchema = z.object({
   mediaType: z.literal(mediaTypes.manifest),
-  artifactType: z.literal(mediaTypes.artifact),
   digest: digestSchema,
   size: sizeSchema.max(maxImageManifestBytes),
   annotations: z.object({
@@ -36,7 +34,6 @@ const descriptorSchema = z.object({
 export const variantIndexSchema = z.object({
   schemaVersion: z.literal(2),
   mediaType: z.literal(mediaTypes.index),
-  artifactType: z.literal(mediaTypes.artifact),
   manifests: z.array(descriptorSchema).min(1).max(maxVariants),
   annotations: z.object({ [annotations.title]: nameSchema }),
 });
@@ -58,24 +55,26 @@ export interface VariantIndex {
   readonly variants: readonly IndexedVariant[];
 }
 
-/** The same variants in the same order are the same bytes. */
+/**
+ * The same variants in the same order are the same bytes. Fields stand in the order in which Go's tools write them, and
+ * annotations by name: one that copies an index by writing it anew then keeps its digest.
+ */
 export function encodeVariantIndex({ name, variants }: VariantIndex): Uint8Array {
   const index: z.input<typeof variantIndexSchema> = {
     schemaVersion: 2,
     mediaType: mediaTypes.index,
-    artifactType: mediaTypes.artifact,
     manifests: variants.map(({ name: title, digest, size, accelerator, precision, providers }) => ({
-      ...{ mediaType: mediaTypes.manifest, artifactType: mediaTypes.artifact, digest, size },
+      ...{ mediaType: mediaTypes.manifest, digest, size },
       annotations: {
-        [annotations.title]: title,
         [annotations.accelerator]: accelerator,
         [annotations.precision]: precision,
         [annotations.providers]: providers.join(','),
+        [annotations.title]: title,
       },
     })),
     annotations: { [annotations.title]: name },
   };
-  return Buffer.from(canonicalJson(index));
+  return Buffer.from(JSON.stringify(index));
 }
 
 /** @throws AppError `blob.digest-mismatch`, `image.invalid` */
