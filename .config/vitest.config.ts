@@ -3,6 +3,8 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+// Files of one worker share the modules that they load: loading is most of what a small test costs.
+const shared = { isolate: false };
 const slow = { testTimeout: 60_000, hookTimeout: 60_000 };
 
 /** One project a kind of test; a later kind may need what an earlier one proves. */
@@ -21,8 +23,8 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     projects: [
-      project('unit'),
-      project('property', { testTimeout: 30_000 }),
+      project('unit', { ...shared, testTimeout: 30_000 }),
+      project('property', { ...shared, testTimeout: 30_000 }),
       project('contract', slow),
       project('integration', slow),
       project('scenario', slow),

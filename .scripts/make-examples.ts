@@ -279,6 +279,13 @@ const examples: Record<string, object> = {
     totalTimeoutSeconds: 86_400,
     retries: { later: { attempts: 2, backoffSeconds: 60 }, timeout: { attempts: 1, backoffSeconds: 300 } },
     lateJoiners: 'follow',
+    gates: {
+      speed: { kind: 'latency', maxMs: 80, maxRatio: 1.5, reference: 'before', minSamples: 500 },
+      errors: { kind: 'errors', maxPercent: 1, confidence: 0.99 },
+      numbers: { kind: 'invalid', module: 'digits', tensor: 'output.probabilities', min: 0, max: 1 },
+      classes: { kind: 'drift', module: 'digits', tensor: 'output.label', maxPsi: 0.25, reference: 'peers' },
+      memory: { kind: 'memory', maxRatio: 1.3, minSamples: 30 },
+    },
   },
 };
 

@@ -42,6 +42,7 @@ import { createDeviceRoutes } from '#agent/routes/device-routes.js';
 import { followActive, takeEmission } from '#agent/routes/follow-active.js';
 import { DeviceViews } from '#agent/local/device-views.js';
 import { createServing } from '#agent/serving/device-serving.js';
+import { firstServing, firstServingMs } from '#agent/serving/first-serving.js';
 import type { Serving } from '#agent/serving/serving.js';
 import type { DeviceSandbox } from '#agent/serving/open-sandbox.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
@@ -85,7 +86,8 @@ export interface Device {
   readonly face: DeviceFace;
   /** Resolves once every host goes by it. */
   readonly setAccess: Serving['setAccess'];
-  start(): void;
+  /** Resolves once what is on this disk answers, or has failed to for the first time, or keeps us waiting. */
+  start(): Promise<void>;
   stop(): Promise<void>;
   linkChanged(up: boolean): void;
   onDesired(payload: Uint8Array): void;
@@ -288,10 +290,12 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
       return serving.setAccess(access);
     },
     start: () => {
+      const answers = firstServing(state);
       telemetry.start();
       background.run(() => routing.start());
       reconciler.wake();
       trusting.look();
+      return Promise.race([answers, clock.sleep(firstServingMs, stopping.signal)]);
     },
     stop: async () => {
       stopping.abort();

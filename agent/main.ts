@@ -3,7 +3,6 @@
  * folder and its lock, the boot counter, the port, what was committed, then the network.
  */
 import { arch, hostname, platform } from 'node:os';
-import { dirname } from 'node:path';
 import { Writable } from 'node:stream';
 import { schedule } from 'node-cron';
 import type { Clock } from '#shared/kernel/clock.js';
@@ -17,29 +16,21 @@ import type { Channel } from '#shared/protocol/topics.js';
 import { unreachable } from '#shared/kernel/result.js';
 import type { AgentConfig } from '#agent/config.js';
 import { createDevice, type Device } from '#agent/device.js';
+import { type EarlyStart, startEarly } from '#agent/early-start.js';
 import { CertificateRenewal } from '#agent/identity/certificate-renewal.js';
-import { KeptTrust } from '#agent/identity/device-trust.js';
-import { type Identity, identityDocument, KeptIdentity } from '#agent/identity/identity.js';
+import { KeptIdentity } from '#agent/identity/identity.js';
 import { DeviceSession } from '#agent/link/device-session.js';
-import { refuseOpenFolder } from '#agent/local/folder-safety.js';
 import { brokerUrls } from '#agent/link/transport-choice.js';
 import { openLocalApi } from '#agent/local/local-api.js';
-import { localSocketOf } from '#agent/local/local-socket.js';
 import { LogRings } from '#agent/local/log-rings.js';
 import { ScoringAccess } from '#agent/local/scoring-access.js';
-import { groupId } from '#agent/local/socket-group.js';
-import { programFiles } from '#agent/program-files.js';
 import { inRoomOf, layBallast } from '#agent/store/ballast.js';
 import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
 import { KnownAccelerators } from '#agent/providers/known-accelerators.js';
 import { readControlToken } from '#agent/store/control-token.js';
 import { openLivedTime } from '#agent/store/lived-time.js';
-import { prepareStateFolder, type StateFolder, stateFolder } from '#agent/store/state-folder.js';
-import { takeStateLock } from '#agent/store/state-lock.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
 import { bindWithPatience } from '#agent/serving/bind-port.js';
-import { DeviceSandbox } from '#agent/serving/open-sandbox.js';
-import { EarlyHost } from '#shared/supervisor/early-host.js';
 import { agentVersion } from '#agent/version.js';
 
 export interface AgentPorts {
@@ -61,51 +52,21 @@ export interface RunningAgent {
 const orphanPatienceMs = 10_000;
 const renewalLookMs = 60_000;
 
-/** What must be undone, newest first. */
-class Undo {
-  private readonly steps: (() => Promise<void> | void)[] = [];
-
-  add(step: () => Promise<void> | void): void {
-    this.steps.push(step);
-  }
-
-  async all(): Promise<void> {
-    for (let step = this.steps.pop(); step !== undefined; step = this.steps.pop()) await step();
-  }
-}
-
-export async function startAgent(config: AgentConfig, ports: AgentPorts): Promise<RunningAgent> {
-  const undo = new Undo();
+/** @param begun what {@link startEarly} gave, where it was done before this was loaded */
+export async function startAgent(config: AgentConfig, ports: AgentPorts, begun?: EarlyStart): Promise<RunningAgent> {
+  const early = begun ?? (await startEarly(config));
   try {
-    return await start(config, ports, undo);
+    return await start(config, ports, early);
   } catch (error) {
-    await undo.all();
+    await early.undo.all();
     throw error;
   }
 }
 
-async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promise<RunningAgent> {
+async function start(config: AgentConfig, ports: AgentPorts, early: EarlyStart): Promise<RunningAgent> {
   const { clock, random } = ports;
-  const folder = stateFolder(config.stateDir);
-  const { identity, trust } = await readIdentity(folder);
+  const { folder, identity, trust, socket, group, lock, entries, sandbox, earlyHost, undo } = early;
   const kept = new KeptIdentity(folder.identity, identity);
-  await prepareStateFolder(folder);
-  const socket = localSocketOf(config);
-  for (const place of new Set([folder.root, dirname(socket)])) await refuseOpenFolder(place);
-  const { socketGroup } = config.local;
-  const group = socketGroup === undefined ? undefined : await groupId(socketGroup);
-  const lock = await inRoomOf(folder.ballast, () => takeStateLock(folder.lock));
-  undo.add(() => lock.release());
-  const entries = programFiles();
-  const sandbox = await DeviceSandbox.of(config, folder, entries.scriptHost);
-  undo.add(() => sandbox.close());
-  const earlyHost = new EarlyHost({
-    entry: entries.scoringHost,
-    env: hostEnvironmentOf(config),
-    confinement: sandbox.confineHost(),
-  });
-  undo.add(() => earlyHost.close());
-
   const logs = new LogRings(folder.logs, clock);
   const tee = new Writable({
     write: (line: Buffer, _encoding, done) => {
@@ -159,7 +120,7 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     ));
   undo.add(() => grpcHandle?.close());
 
-  const accelerators = KnownAccelerators.begin({
+  const accelerators = new KnownAccelerators({
     entry: entries.providerCheck,
     environment: hostEnvironmentOf(config),
     platform: `${platform()}-${arch()}`,
@@ -253,8 +214,9 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
   const local = await openLocalApi(socket, face, group);
   undo.add(() => local.close());
 
-  device.start();
-  // What is reported is whole from the first report on; what is on this disk answers meanwhile.
+  // To try out the bounds costs as much as to load a model, so that what is on this disk answers first. What is
+  // reported is whole from the first report on.
+  await device.start();
   await Promise.all([sandbox.ready(), accelerators.ready()]);
   session.start();
   renewal.start();
@@ -281,25 +243,6 @@ async function start(config: AgentConfig, ports: AgentPorts, undo: Undo): Promis
     device,
     stop: () => undo.all(),
   };
-}
-
-async function readIdentity(folder: StateFolder): Promise<{ identity: Identity; trust: KeptTrust }> {
-  const unreadable = (error: unknown): never => {
-    throw new AppError(
-      'state.corrupt',
-      `this device's identity cannot be read (${messageOf(error)}): get a token with "flotilla device replace", and enrol it anew with "flotilla-agent enroll --replace"`,
-      { cause: error },
-    );
-  };
-  const identity = await identityDocument(folder.identity).read().catch(unreadable);
-  if (identity === undefined) {
-    throw new AppError(
-      'auth.missing',
-      `this machine is not enrolled (there is no ${folder.identity}): get a token with "flotilla device token", then "flotilla-agent enroll --token … --name …"`,
-    );
-  }
-  const trust = await KeptTrust.open(folder.trust).catch(unreadable);
-  return { identity: identity.value, trust: trust ?? unreadable(new Error(`there is no ${folder.trust}`)) };
 }
 
 function dispatch(device: Device, channel: Channel, id: string | undefined, payload: Buffer): void {

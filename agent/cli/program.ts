@@ -15,14 +15,14 @@ import { addDiagnosis } from '#agent/cli/diagnosis.js';
 import { addKeys, keysCommands } from '#agent/cli/keys.js';
 import { addProviders, providerCommands } from '#agent/cli/providers.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
-import { enrol } from '#agent/identity/enrol.js';
 import { addInstallation, startCommand } from '#agent/cli/installation.js';
 import { addDefer, addRollback } from '#agent/cli/module-control.js';
+import { enrol } from '#agent/identity/enrol.js';
 import { readHardwareId } from '#agent/identity/hardware-id.js';
 import { explainText, statusText } from '#agent/cli/texts.js';
 import { askAgent } from '#agent/local/local-client.js';
 import type { ExplanationView, StatusView } from '#agent/local/explanation.js';
-import { startAgent } from '#agent/main.js';
+import { startEarly } from '#agent/early-start.js';
 import { localSocketOf } from '#agent/local/local-socket.js';
 import { stateFolder } from '#agent/store/state-folder.js';
 import { agentVersion } from '#agent/version.js';
@@ -170,11 +170,11 @@ function addRun(program: Command): Command {
           print(global, form, () => [toYaml(form).trimEnd()]);
           return;
         }
-        const agent = await startAgent(config, {
-          clock: systemClock,
-          random: Math.random,
-          pretty: process.stderr.isTTY,
-        });
+        const early = await startEarly(config);
+        // Loaded while the host that serves loads.
+        const { startAgent } = await import('#agent/main.js');
+        const ports = { clock: systemClock, random: Math.random, pretty: process.stderr.isTTY };
+        const agent = await startAgent(config, ports, early);
         onShutdown(() => agent.stop());
         // For whoever started it and waits: the one line that says that it runs, and where.
         print(global, { scoring: agent.scoring, grpc: agent.grpc, pid: process.pid }, () => [

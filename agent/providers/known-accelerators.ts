@@ -23,37 +23,29 @@ const deadlineMs = 60_000;
 
 export class KnownAccelerators {
   private found: readonly string[] = ['cpu'];
+  private trial: Promise<void> | undefined;
 
-  private constructor(private readonly trial: Promise<void>) {}
-
-  /** Begins the trial; {@link ready} waits for its end. */
-  static begin(parts: AcceleratorParts): KnownAccelerators {
-    const providers = providersToTry(parts.platform, signsOfThisMachine(parts.environment));
-    const take = async (): Promise<readonly string[]> => {
-      if (providers.length === 0) return [];
-      const rows = await checkProviders(providers, { ...parts, deadlineMs }, ({ provider, outcome, reason }) => {
-        if (outcome !== 'works') parts.onRefused(provider, `${outcome}: ${reason ?? 'it says nothing'}`);
-      });
-      return rows.filter(({ outcome }) => outcome === 'works').map(({ provider }) => provider);
-    };
-    const trial = take().then(
-      (working) => {
-        known.found = ['cpu', ...working];
-      },
-      (error: unknown) => parts.onError(error),
-    );
-    const known = new KnownAccelerators(trial);
-    return known;
-  }
+  constructor(private readonly parts: AcceleratorParts) {}
 
   /** `cpu` alone until the trial is over. */
   get current(): readonly string[] {
     return this.found;
   }
 
-  /** Never rejects. */
+  /** Makes the trial, once, and waits for its end. Never rejects. */
   ready(): Promise<void> {
+    this.trial ??= this.take().catch((error: unknown) => this.parts.onError(error));
     return this.trial;
+  }
+
+  private async take(): Promise<void> {
+    const { parts } = this;
+    const providers = providersToTry(parts.platform, signsOfThisMachine(parts.environment));
+    if (providers.length === 0) return;
+    const rows = await checkProviders(providers, { ...parts, deadlineMs }, ({ provider, outcome, reason }) => {
+      if (outcome !== 'works') parts.onRefused(provider, `${outcome}: ${reason ?? 'it says nothing'}`);
+    });
+    this.found = ['cpu', ...rows.filter(({ outcome }) => outcome === 'works').map(({ provider }) => provider)];
   }
 }
 

@@ -1,5 +1,12 @@
 /** Rollouts in words. Pure. */
-import type { HistoryBody, RolloutBody, RolloutPlanned, RolloutWaits } from '#cloud/http/schemas/rollouts.js';
+import type {
+  HistoryBody,
+  RolloutBody,
+  RolloutGates,
+  RolloutPlanned,
+  RolloutWaits,
+} from '#cloud/http/schemas/rollouts.js';
+import { gateNumber } from '#cloud/rollout/gates/gate-words.js';
 import { formatAge, formatBytes, formatFields, formatList, formatTable, printable } from './output.js';
 
 type Standings = RolloutBody['waves'][number]['standings'];
@@ -49,7 +56,7 @@ export function describeRollouts(rollouts: readonly RolloutBody[], now: number):
   );
 }
 
-export function describeRollout(rollout: RolloutBody, history: readonly HistoryBody[] = []): string {
+export function describeRollout(rollout: RolloutBody, history: readonly HistoryBody[] = [], gates = ''): string {
   const { number, release, fleet, reason, createdAt, createdBy, endedAt } = rollout;
   const help = nextStep(rollout);
   return [
@@ -69,6 +76,7 @@ export function describeRollout(rollout: RolloutBody, history: readonly HistoryB
         .filter(({ standings }) => Object.keys(standings).length > 0)
         .map(({ wave, standings }) => [String(wave), standingsText(standings)]),
     ),
+    ...(gates === '' ? [] : [gates]),
     ...(history.length === 0 ? [] : [history.map(describeEntry).join('')]),
   ].join('\n');
 }
@@ -76,7 +84,8 @@ export function describeRollout(rollout: RolloutBody, history: readonly HistoryB
 /** What a person can do about it. */
 function nextStep({ state, reason, number }: RolloutBody): string | undefined {
   if (state !== 'paused') return undefined;
-  const goOn = reason?.code === 'requested' ? 'goes on' : 'accepts what failed and goes on';
+  const accepts = reason?.code === 'gate' ? 'goes on in spite of the gate' : 'accepts what failed and goes on';
+  const goOn = reason?.code === 'requested' ? 'goes on' : accepts;
   return `flotilla rollout resume ${String(number)} ${goOn}; flotilla rollout rollback ${String(number)} leads back`;
 }
 
@@ -123,6 +132,21 @@ export function describeWaits({ counts, items, troubled }: RolloutWaits, device?
   ].join('\n');
 }
 
+/** Empty where the rollout has no gates. */
+export function describeGates({ items }: RolloutGates): string {
+  if (items.length === 0) return '';
+  return formatTable(
+    ['WAVE', 'GATE', 'MEASURE', 'MODULE', 'VALUE', 'REFERENCE', 'AT MOST', 'SAMPLES', 'DEVICES', 'VERDICT'],
+    items.map((one) => [
+      ...[String(one.wave), one.gate, one.measure, one.module === '' ? '-' : one.module],
+      ...[one.value, one.reference, one.bound].map((number) => gateNumber(number, one.unit)),
+      String(one.samples) + (one.referenceSamples === undefined ? '' : ` / ${String(one.referenceSamples)}`),
+      `${String(one.told)}/${String(one.devices)}`,
+      `${one.verdict}${one.accepted ? ' (accepted)' : ''}${one.lack === undefined ? '' : `: ${one.lack.text}`}`,
+    ]),
+  );
+}
+
 const waitTexts: Readonly<Record<RolloutWaits['items'][number]['kind'], string>> = {
   device: 'the device itself',
   offline: 'it is not connected',
@@ -131,6 +155,7 @@ const waitTexts: Readonly<Record<RolloutWaits['items'][number]['kind'], string>>
   rate: 'the rate',
   wave: 'its wave',
   bake: 'the bake time of the wave before',
+  gate: 'a quality gate',
   approval: 'approval: flotilla rollout approve',
   paused: 'the rollout is paused',
   claimed: 'another rollout holds it',

@@ -47,6 +47,7 @@ import {
 import {
   historyBody,
   rolloutBody,
+  rolloutGates,
   rolloutOrder,
   rolloutPlan,
   rolloutPlanned,
@@ -204,6 +205,7 @@ export const routes = {
   rolloutList: { method: 'GET', path: `${w}/rollouts`, query: pageQuery, response: pageOf(rolloutBody) },
   rolloutGet: { method: 'GET', path: `${w}/rollouts/:rollout`, response: rolloutBody },
   rolloutWaits: { method: 'GET', path: `${w}/rollouts/:rollout/waits`, response: rolloutWaits },
+  rolloutGates: { method: 'GET', path: `${w}/rollouts/:rollout/gates`, response: rolloutGates },
   rolloutHistory: {
     method: 'GET',
     path: `${w}/rollouts/:rollout/history`,

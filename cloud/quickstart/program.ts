@@ -25,6 +25,8 @@ export interface Launch {
   /** The folder of the build. */
   readonly build: string;
   readonly name: ProgramName;
+  /** In the place of the program's own entry, below the folder of the build. */
+  readonly entry?: string;
   readonly args: readonly string[];
   /** Everything the program sees but PATH. */
   readonly env: Environment;
@@ -111,8 +113,8 @@ function commandLine({ name, args }: Launch): string {
   return [name, ...args].join(' ');
 }
 
-function start({ build, name, args, env, prefix = [] }: Launch): ChildProcess {
-  const [program = process.execPath, ...rest] = [...prefix, process.execPath, join(build, entries[name]), ...args];
+function start({ build, name, entry = entries[name], args, env, prefix = [] }: Launch): ChildProcess {
+  const [program = process.execPath, ...rest] = [...prefix, process.execPath, join(build, entry), ...args];
   return spawn(program, rest, {
     env: { PATH: process.env['PATH'] ?? '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

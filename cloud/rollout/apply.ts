@@ -57,11 +57,12 @@ export function afterOrder(rollout: Rollout, order: Order, now: number): Rollout
     case 'resume': {
       if (state !== 'paused') throw refused(rollout, 'only one that is paused can be resumed');
       const { reason, pausedAt = now } = rollout;
-      const accepts = reason !== undefined && reason.code !== 'requested';
+      const accepts = reason !== undefined && reason.code !== 'requested' && reason.code !== 'gate';
       return {
         ...{ ...rollout, state: 'running', pausedAt: undefined, reason: undefined },
         countedFrom: rollout.countedFrom + Math.max(0, now - pausedAt),
         ...(accepts ? { acceptedAt: now } : {}),
+        ...(reason?.code === 'gate' ? { acceptedGates: withGates(rollout, reason.gates ?? []) } : {}),
       };
     }
     case 'approve':
@@ -78,6 +79,11 @@ export function afterOrder(rollout: Rollout, order: Order, now: number): Rollout
         throw refused(rollout, 'its devices go back already');
       return ending(rollout, { as: 'rolled-back', returns: 'all' }, 'rolled back by a person');
   }
+}
+
+function withGates({ wave, acceptedGates }: Rollout, gates: readonly string[]): NonNullable<Rollout['acceptedGates']> {
+  const before = acceptedGates?.wave === wave ? acceptedGates.gates : [];
+  return { wave, gates: [...new Set([...before, ...gates])].sort() };
 }
 
 function ending(rollout: Rollout, how: Ending, text: string): Rollout {

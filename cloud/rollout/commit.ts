@@ -10,6 +10,7 @@ import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
 import type { ReleaseDeployment } from '#cloud/fleet/module-deployment.js';
 import type { Twin } from '#cloud/fleet/twin.js';
 import { afterAssignment, afterTransition } from './apply.js';
+import { GateRepository } from './gates/gate-repository.js';
 import { withOutcome } from './judge.js';
 import type { Plan } from './plan.js';
 import { type Assignment, isFinal, type Outcome } from './rollout-model.js';
@@ -71,6 +72,9 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
     for (const assignment of asked) {
       const entry = await ask(transaction, twin, input, assignment);
       if (entry !== undefined) entries.push(entry);
+    }
+    if (plan.gates.length > 0) {
+      await new GateRepository(transaction).store(stored, stored.rollout.wave, at, plan.gates);
     }
     if (plan.transition) entries.push({ at, ...describeTransition(plan.transition) });
     for (const entry of entries) await rollouts.note(stored, entry);

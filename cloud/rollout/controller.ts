@@ -11,6 +11,8 @@ import { matchingDevices } from '#cloud/fleet/device-search.js';
 import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import type { Twin } from '#cloud/fleet/twin.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
+import type { GateVerdict } from './gates/gate-model.js';
+import type { GateWatch } from './gates/gate-watch.js';
 import { CannotAsk, commitStep, failureOf } from './commit.js';
 import { type Plan, planRollout } from './plan.js';
 import type { Joiner } from './rollout-model.js';
@@ -21,11 +23,20 @@ export interface ControllerOptions {
   readonly db: Database;
   readonly releases: Pick<ReleaseRepository, 'require'>;
   readonly twin: Twin;
+  readonly gates: GateWatch;
   readonly live: LiveEvents;
   readonly clock: Clock;
   readonly logger: Logger;
   /** Told after each commit that asked a device something: it waits in the outbox. */
   readonly onCommitted: () => void;
+}
+
+/** A rollout at one moment. */
+export interface Look {
+  readonly plan: Plan;
+  readonly devices: readonly LoadedDevice[];
+  /** Of the wave whose turn it is, while it runs. */
+  readonly gates: readonly GateVerdict[] | undefined;
 }
 
 /** Devices report many times a second; looking so often is enough. */
@@ -76,7 +87,7 @@ export class RolloutController {
   }
 
   /** What a rollout would do now, and what its devices wait for. */
-  async look(stored: StoredRollout): Promise<{ readonly plan: Plan; readonly devices: readonly LoadedDevice[] }> {
+  async look(stored: StoredRollout): Promise<Look> {
     const { db, clock } = this.options;
     const { policy, rollout, workspace, query } = stored;
     const follows = policy.lateJoiners === 'follow' && rollout.state === 'running';
@@ -85,7 +96,8 @@ export class RolloutController {
       : undefined;
     const devices = await new RolloutDevices(db).load(stored, stored.release, members, this.awayFrom);
     const joiners = members === undefined ? [] : await this.joinersOf(stored, members, devices);
-    return { devices, plan: planRollout({ rollout, policy, devices, joiners, now: clock.now() }) };
+    const gates = await this.options.gates.verdicts(stored);
+    return { devices, gates, plan: planRollout({ rollout, policy, devices, joiners, gates, now: clock.now() }) };
   }
 
   private async run(): Promise<void> {
@@ -106,16 +118,19 @@ export class RolloutController {
 
   /** @returns when to look again at the latest */
   private async advance(address: RolloutAddress): Promise<number> {
-    const { db, clock } = this.options;
+    const { db, clock, gates } = this.options;
     for (let step = 0; step < stepsAtOnce && !this.stopped.signal.aborted; step++) {
       const stored = await new RolloutRepository(db).find(address);
-      if (stored === undefined || stored.endedAt !== undefined) return Number.POSITIVE_INFINITY;
+      if (stored === undefined || stored.endedAt !== undefined) {
+        gates.forget(address);
+        return Number.POSITIVE_INFINITY;
+      }
       const { plan, devices } = await this.look(stored);
       if (isIdle(plan)) {
         const now = clock.now();
         return plan.waiting.reduce(
           (first, { until }) => (until !== undefined && until > now ? Math.min(first, until) : first),
-          Number.POSITIVE_INFINITY,
+          now + gates.remainingMs(stored),
         );
       }
       await this.carryOut(stored, plan, devices);
@@ -137,7 +152,7 @@ export class RolloutController {
       if (!(error instanceof CannotAsk)) throw error;
       this.options.logger.warn({ ...error.assignment, reason: messageOf(error) }, 'a device could not be asked');
       const outcomes = [failureOf(error, input.now)];
-      const only: Plan = { outcomes, assignments: [], transition: undefined, waiting: [], joins: [] };
+      const only: Plan = { outcomes, assignments: [], transition: undefined, waiting: [], joins: [], gates: [] };
       const committed = await commitStep(db, twin, { ...input, plan: only });
       this.publish(stored, committed?.entries ?? []);
     }

@@ -10,6 +10,8 @@ import { bakedAt, roomFor, totalEndsAt } from './deadlines.js';
 import { planEnding } from './ending.js';
 import { judgeDevice, withOutcome } from './judge.js';
 import { inOrder } from './order.js';
+import type { GateVerdict } from './gates/gate-model.js';
+import { failedGate, openGate } from './gates/gate-step.js';
 import type { RolloutPolicy } from './policy.js';
 import { allowanceByRate } from './rate.js';
 import {
@@ -32,6 +34,8 @@ export interface PlanInput {
   readonly devices: readonly RolloutDevice[];
   /** Members of the fleet that are not among the devices. */
   readonly joiners?: readonly Joiner[] | undefined;
+  /** What the gates of the policy say of the wave whose turn it is. */
+  readonly gates?: readonly GateVerdict[] | undefined;
   readonly now: number;
 }
 
@@ -45,11 +49,13 @@ export interface Plan {
   readonly waiting: readonly Wait[];
   /** Devices that join the last wave. */
   readonly joins: readonly string[];
+  /** What the transition rests on. */
+  readonly gates: readonly GateVerdict[];
 }
 
 export function planRollout(input: PlanInput): Plan {
   const { rollout, policy, now } = input;
-  if (isFinal(rollout.state)) return { outcomes: [], assignments: [], waiting: [], joins: [] };
+  if (isFinal(rollout.state)) return { outcomes: [], assignments: [], waiting: [], joins: [], gates: [] };
   const outcomes = new Map<string, Outcome>();
   const judged = inOrder(rollout.id, input.devices).map((one) => {
     const outcome = judgeDevice(one, rollout, policy, now);
@@ -72,6 +78,7 @@ export function planRollout(input: PlanInput): Plan {
   return {
     outcomes: [...outcomes.values()],
     ...{ assignments: step.assignments, transition: step.transition, waiting, joins },
+    gates: rollout.state === 'running' && step.transition !== undefined ? (input.gates ?? []) : [],
   };
 }
 
@@ -79,7 +86,7 @@ function nextStep(devices: readonly RolloutDevice[], input: PlanInput, joins: re
   const { rollout, policy, now } = input;
   if (rollout.state === 'ending') return planEnding(devices, rollout, policy, now);
   if (rollout.state === 'paused') return { assignments: [] };
-  const stop = overdue(rollout, policy, now) ?? crossedThreshold(devices, rollout, policy);
+  const stop = overdue(rollout, policy, now) ?? crossedThreshold(devices, rollout, policy) ?? failedGate(input);
   if (stop !== undefined) return { assignments: [], transition: stop };
   const isOpen = devices.some(
     ({ standing, wave }) => wave <= rollout.wave && (standing === 'queued' || standing === 'changing'),
@@ -98,14 +105,16 @@ function overdue(rollout: Rollout, policy: RolloutPolicy, now: number): Transiti
 /** The wave has ended: watched, approved, and on to the next one. Undefined while that waits. */
 function afterWave(
   devices: readonly RolloutDevice[],
-  { rollout, policy, now }: PlanInput,
+  input: PlanInput,
   joins: readonly string[],
 ): Transition | undefined {
+  const { rollout, policy, now } = input;
   const unmet = unmetSuccess(devices, rollout, policy);
   if (unmet !== undefined) return unmet;
   const isEmpty = !devices.some(({ wave, standing }) => wave === rollout.wave && standing !== 'left');
   if (!isEmpty) {
     if (now < bakedAt(devices, rollout, policy)) return undefined;
+    if (openGate(devices, input) !== undefined) return undefined;
     const more = joins.length > 0 || devices.some(({ wave, standing }) => wave > rollout.wave && standing === 'queued');
     const approval = policy.waves[rollout.wave]?.approval ?? false;
     if (approval && more && rollout.approvedBefore <= rollout.wave) return undefined;

@@ -1,6 +1,7 @@
 /** What a person asks of a rollout: how fast, how many at once, when to go on and when to stop. Strict. */
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
+import { checkGates, gatesSchema } from './gates/gate-kinds.js';
 import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 
 const daySeconds = 86_400;
@@ -112,7 +113,8 @@ export const rolloutPolicySchema = z.strictObject({
     .prefault({}),
   /** Devices that match the fleet's query later join the last wave, and those that no longer match leave; or not. */
   lateJoiners: z.enum(['follow', 'ignore']).default('follow'),
-  gates: notBuilt('quality gates are'),
+  /** What must hold of the devices of each wave before the next begins; by name. */
+  gates: gatesSchema.optional(),
   shadow: notBuilt('shadow agreement is'),
   windows: notBuilt('maintenance windows are'),
   freeze: notBuilt('freeze periods are'),
@@ -124,7 +126,8 @@ export type RolloutPolicy = z.output<typeof rolloutPolicySchema>;
 export type RetryClass = keyof RolloutPolicy['retries'];
 
 /** What no schema of a single field says. @throws AppError `request.invalid`, `query.invalid` for the canary's query */
-export function checkPolicy({ waves }: Pick<RolloutPolicy, 'waves'>): void {
+export function checkPolicy({ waves, gates = {} }: Pick<RolloutPolicy, 'waves' | 'gates'>): void {
+  checkGates(gates);
   let reached = -1;
   for (const [index, wave] of waves.entries()) {
     const { where, percent: share }: WaveSize = wave;

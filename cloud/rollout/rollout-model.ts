@@ -28,12 +28,16 @@ export const reasonCodes = [
   'total-timeout',
   'requested',
   'superseded',
+  /** A quality gate failed. */
+  'gate',
 ] as const;
 
 /** Why a rollout stands as it does; `text` has the numbers. */
 export interface Reason {
   readonly code: (typeof reasonCodes)[number];
   readonly text: string;
+  /** Those that failed, by name. */
+  readonly gates?: readonly string[] | undefined;
 }
 
 export interface Ending {
@@ -59,6 +63,8 @@ export interface Rollout {
   readonly pausedAt?: number | undefined;
   /** Somebody went on although a threshold was crossed: what had ended before counts no more. */
   readonly acceptedAt?: number | undefined;
+  /** Gates that somebody went on in spite of, in that wave. */
+  readonly acceptedGates?: { readonly wave: number; readonly gates: readonly string[] } | undefined;
 }
 
 export const standings = [
@@ -150,6 +156,7 @@ export const waitKinds = [
   'rate',
   'wave',
   'bake',
+  'gate',
   'approval',
   'paused',
   'claimed',
@@ -161,6 +168,6 @@ export interface Wait {
   readonly kind: (typeof waitKinds)[number];
   /** When this ends at the latest by itself; absent only while paused, when no clock runs. */
   readonly until?: number | undefined;
-  /** The wave, the other rollout, the device's last problem. */
+  /** The wave, the other rollout, the device's last problem, what a gate lacks. */
   readonly detail?: string | undefined;
 }

@@ -8,6 +8,7 @@ import type { Fleet } from '#cloud/fleet/fleet-repository.js';
 import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import { afterOrder, type Order } from './apply.js';
+import { requireGateModules } from './gates/gate-modules.js';
 import { checkPolicy, type RolloutPolicy, type WaveSize } from './policy.js';
 import type { Rollout } from './rollout-model.js';
 import { type Claim, RolloutDevices } from './rollout-devices.js';
@@ -58,6 +59,7 @@ export class RolloutOffice {
     const at = toInstant(now);
     const stored = await this.options.db.transaction().execute(async (transaction) => {
       await requireRelease(transaction, workspace, release);
+      await requireGateModules(transaction, workspace, release, policy.gates ?? {});
       const { number, waves, claims } = await draftIn(transaction, workspace, fleet, policy);
       const total = waves.reduce((sum, wave) => sum + wave.length, 0);
       if (total === 0) {

@@ -67,7 +67,8 @@ export function endingOf(how: 'stop' | 'rollback'): Ending {
   return how === 'rollback' ? { as: 'rolled-back', returns: 'all' } : { as: 'failed', returns: 'none' };
 }
 
-function stopped({ onFailure }: RolloutPolicy, reason: Reason): Transition {
+/** What the policy has for a release that is worse. */
+export function stopped({ onFailure }: Pick<RolloutPolicy, 'onFailure'>, reason: Reason): Transition {
   return onFailure === 'pause' ? { kind: 'pause', reason } : { kind: 'end', ending: endingOf(onFailure), reason };
 }
 

@@ -1,6 +1,8 @@
 /** What a device that has not ended waits for, and until when at most. Pure. */
 import { bakedAt, roomFor, stepEndsAt, totalEndsAt, unreachableAt } from './deadlines.js';
 import { isToReturn } from './ending.js';
+import type { GateVerdict } from './gates/gate-model.js';
+import { openGate } from './gates/gate-step.js';
 import type { RolloutPolicy } from './policy.js';
 import { allowanceByRate, rateOpensAt } from './rate.js';
 import type { Assignment, Rollout, RolloutDevice, Wait } from './rollout-model.js';
@@ -19,13 +21,16 @@ export interface WaitContext {
   readonly bakedAt: number;
   /** A device of the waves up to now has not ended. */
   readonly waveIsOpen: boolean;
+  /** What a gate of the wave lacks, or why it failed. */
+  readonly openGate: string | undefined;
 }
 
 export function waitContext(
   devices: readonly RolloutDevice[],
   assignments: readonly Assignment[],
-  { rollout, policy, now }: Pick<WaitContext, 'rollout' | 'policy' | 'now'>,
+  input: Pick<WaitContext, 'rollout' | 'policy' | 'now'> & { readonly gates?: readonly GateVerdict[] | undefined },
 ): WaitContext {
+  const { rollout, policy, now } = input;
   const ends = devices.flatMap((one) =>
     one.standing === 'changing' || one.standing === 'returning' ? [stepEndsAt(one, policy)] : [],
   );
@@ -37,6 +42,7 @@ export function waitContext(
     allowed: allowanceByRate(devices, policy, now) - assignments.length,
     rateOpensAt: Number.isFinite(opens) ? opens : now + 60_000,
     bakedAt: bakedAt(devices, rollout, policy),
+    openGate: openGate(devices, input),
     waveIsOpen: devices.some(
       ({ standing, wave }) => wave <= rollout.wave && (standing === 'queued' || standing === 'changing'),
     ),
@@ -85,6 +91,7 @@ function waveWait({ device, wave }: RolloutDevice, context: WaitContext): Wait {
   const detail = String(wave + 1);
   if (!context.waveIsOpen) {
     if (now < context.bakedAt) return { device, kind: 'bake', until: context.bakedAt, detail };
+    if (context.openGate !== undefined) return { device, kind: 'gate', until, detail: context.openGate };
     const approval = policy.waves[rollout.wave]?.approval ?? false;
     if (approval && rollout.approvedBefore <= rollout.wave) return { device, kind: 'approval', until, detail };
   }

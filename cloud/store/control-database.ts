@@ -10,6 +10,7 @@ import * as alerts from './migrations/0006-alerts.js';
 import * as fleets from './migrations/0007-fleets.js';
 import * as routes from './migrations/0008-routes.js';
 import * as rollouts from './migrations/0009-rollouts.js';
+import * as gates from './migrations/0010-gates.js';
 import * as shadows from './migrations/0011-shadows.js';
 import * as layers from './migrations/0013-layers.js';
 import { openSqlite } from './sqlite.js';
@@ -28,6 +29,7 @@ export const controlMigrations: readonly Migration[] = [
   { name: '0007-fleets', up: fleets.up },
   { name: '0008-routes', up: routes.up },
   { name: '0009-rollouts', up: rollouts.up },
+  { name: '0010-gates', up: gates.up },
   { name: '0011-shadows', up: shadows.up },
   { name: '0013-layers', up: layers.up },
 ];

@@ -57,8 +57,22 @@ export interface RolloutHistoryTable {
   text: string;
 }
 
+/** Of each wave the verdicts that it ended with. */
+export interface RolloutGateTable {
+  workspace: string;
+  rollout: number;
+  wave: number;
+  gate: string;
+  /** Empty where the gate is of no module. */
+  module: string;
+  at: string;
+  /** GateVerdict. */
+  verdictJson: string;
+}
+
 export interface RolloutDatabase extends ShadowDatabase {
   rollouts: RolloutTable;
   rolloutDevices: RolloutDeviceTable;
   rolloutHistory: RolloutHistoryTable;
+  rolloutGates: RolloutGateTable;
 }

@@ -71,6 +71,7 @@ export class WorkspaceRepository {
 }
 
 const dependents = [
+  'rolloutGates',
   'rolloutHistory',
   'rolloutDevices',
   'rollouts',

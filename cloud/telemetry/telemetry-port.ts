@@ -2,6 +2,7 @@
 import type { Ack, DeviceEvent, StreamKind, SystemMetrics } from '#shared/protocol/stream.js';
 import type { ShadowMetrics } from '#shared/protocol/shadow.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
+import type { ModuleNumbers } from './cohort-numbers.js';
 import type { Metric } from './metric.js';
 import type { Retention, Thinned } from './retention.js';
 import type { RolledUp } from './roll-up.js';
@@ -124,6 +125,28 @@ export interface SeriesAnswer {
   readonly leftOff: number;
 }
 
+/** Instants are epoch milliseconds by the control plane's clock, when batches came. */
+export interface CohortDevice {
+  readonly device: string;
+  readonly fromMs: number;
+  /** Absent: no end. Taken down to its minute. */
+  readonly toMs?: number | undefined;
+  /** Versions of the module; of others nothing is counted. */
+  readonly digests: readonly string[];
+  /** While only these versions were there, so that readings of the machine are theirs; absent: never. */
+  readonly settled?: { readonly fromMs: number; readonly toMs?: number | undefined } | undefined;
+}
+
+/** What versions of one module did on some devices, each over a span of its own. */
+export interface CohortQuestion {
+  readonly workspace: string;
+  readonly module: string;
+  /** Some fifty: questions are answered between batches that come in. */
+  readonly devices: readonly CohortDevice[];
+  /** Readings of the machine too. */
+  readonly machine: boolean;
+}
+
 export interface NewEventsQuestion {
   readonly workspace: string;
   /** `upTo` of the answer before. */
@@ -164,6 +187,7 @@ export interface TelemetryPort {
   telemetry(question: TelemetryQuestion): Promise<TelemetryAnswer>;
   events(question: EventsQuestion): Promise<EventsAnswer>;
   series(question: SeriesQuestion): Promise<SeriesAnswer>;
+  cohort(question: CohortQuestion): Promise<ModuleNumbers>;
   /** In the order in which they were stored. */
   newEvents(question: NewEventsQuestion): Promise<NewEvents>;
   /** A step of summing up; what is new by minute is told once. */

@@ -1,11 +1,14 @@
 /** The telemetry database behind its port, in the thread that constructs it. */
 import { sql } from 'kysely';
 import { openTelemetryDatabase, type TelemetryStore } from '#cloud/store/telemetry-database.js';
+import type { ModuleNumbers } from './cohort-numbers.js';
+import { readCohort } from './cohort-reader.js';
 import { readEvents, readNewEvents } from './event-reader.js';
 import { followRemoval, pruneStep, type Retention, type Thinned, thinStep } from './retention.js';
 import { type MachineMinute, type ModuleRollup, type RolledUp, rollUp } from './roll-up.js';
 import { readSeries } from './series-reader.js';
 import type {
+  CohortQuestion,
   EventsAnswer,
   EventsQuestion,
   IngestResult,
@@ -65,6 +68,11 @@ export class TelemetryRepository implements TelemetryPort {
   async series(question: SeriesQuestion): Promise<SeriesAnswer> {
     await this.catchUp();
     return readSeries(this.db, question);
+  }
+
+  async cohort(question: CohortQuestion): Promise<ModuleNumbers> {
+    await this.catchUp();
+    return readCohort(this.db, question);
   }
 
   async rollUp(): Promise<RolledUp> {

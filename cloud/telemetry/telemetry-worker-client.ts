@@ -43,6 +43,7 @@ export class TelemetryWorkerClient implements TelemetryPort {
   readonly telemetry = this.calling('telemetry');
   readonly events = this.calling('events');
   readonly series = this.calling('series');
+  readonly cohort = this.calling('cohort');
   readonly newEvents = this.calling('newEvents');
   readonly rollUp = this.calling('rollUp');
   readonly thin = this.calling('thin');

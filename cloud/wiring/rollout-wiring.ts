@@ -4,29 +4,37 @@ import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import type { Twin } from '#cloud/fleet/twin.js';
 import type { Routes } from '#cloud/http/app.js';
 import { rolloutRoutes } from '#cloud/http/routes/rollout-routes.js';
+import { GateReader } from '#cloud/rollout/gates/gate-reader.js';
+import { GateRepository } from '#cloud/rollout/gates/gate-repository.js';
+import { GateWatch } from '#cloud/rollout/gates/gate-watch.js';
 import { RolloutController } from '#cloud/rollout/controller.js';
 import { RolloutDevices } from '#cloud/rollout/rollout-devices.js';
 import { RolloutDrafts } from '#cloud/rollout/rollout-drafts.js';
 import { RolloutOffice } from '#cloud/rollout/rollout-office.js';
 import { RolloutRepository } from '#cloud/rollout/rollout-repository.js';
+import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { Ground } from './ground.js';
 
 export interface RolloutParts {
   readonly twin: Twin;
   readonly releases: ReleaseRepository;
   readonly fleets: FleetRepository;
+  readonly telemetry: Pick<TelemetryPort, 'cohort'>;
   /** Told after each commit: something waits in the outbox. */
   readonly onCommitted: () => void;
 }
 
-export function wireRollouts(ground: Ground, { twin, releases, fleets, onCommitted }: RolloutParts): Routes {
+export function wireRollouts(ground: Ground, parts: RolloutParts): Routes {
+  const { twin, releases, fleets, telemetry, onCommitted } = parts;
   const { control: db, live, clock, logger, shutdown } = ground;
-  const controller = new RolloutController({ db, releases, twin, live, clock, logger, onCommitted });
+  const gates = new GateWatch(new GateReader(db, telemetry), clock, logger);
+  const controller = new RolloutController({ db, releases, twin, gates, live, clock, logger, onCommitted });
   const office = new RolloutOffice({ db, live, clock, onChanged: () => controller.wake() });
   controller.start();
   shutdown.add('rollouts', () => controller.stop());
   return rolloutRoutes({
     ...{ controller, office, releases, fleets, drafts: new RolloutDrafts(db, office) },
     ...{ rollouts: new RolloutRepository(db), devices: new RolloutDevices(db) },
+    gates: new GateRepository(db),
   });
 }

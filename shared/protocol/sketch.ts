@@ -86,6 +86,11 @@ export function histogramOf(sketch: Sketch, bounds: readonly number[]): number[]
   return counts;
 }
 
+/** What is in each bucket, by its middle, ascending. */
+export function bucketsOf(sketch: Sketch): { readonly value: number; readonly count: number }[] {
+  return sorted(sketch).map(([bucket, count]) => ({ value: middleOf(bucket), count }));
+}
+
 export function encodeSketch(sketch: Sketch): EncodedSketch {
   const bytes: number[] = [];
   let last = 0;

@@ -6,9 +6,9 @@ import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { formatTable } from '#cloud/cli/output.js';
-import type { ChaosRow, ChaosTopic } from '#test/support/chaos/chaos.js';
+import type { ChaosBounds, ChaosRow, ChaosTopic } from '#test/support/chaos/chaos.js';
 
-const help = `Usage: npm run chaos -- [topics…] [--minutes <n>] [--runs <n>] [--seed <n>] [--list]
+const help = `Usage: npm run chaos -- [topics…] [--minutes <n>] [--runs <n>] [--seed <n>] [--part <k/n>] [--list]
 
 Tries faults against the built programs and prints one table. A topic is chosen by how its name begins;
 without one, all are run, and the minutes are shared among them.
@@ -16,9 +16,11 @@ without one, all are run, and the minutes are shared among them.
   --minutes <n>  end after about so long (default 60)
   --runs <n>     at most so many runs of each fault
   --seed <n>     which runs come first, and what is random in them (default 1)
+  --part <k/n>   of the kills, every n-th point, beginning with the k-th: parts 1/n to n/n are all points
   --list         what there is
 
 Example: npm run chaos -- agent-kill --minutes 5
+         npm run chaos -- cloud-kill --part 1/4
 `;
 
 const folder = new URL('../support/chaos/', import.meta.url);
@@ -48,13 +50,21 @@ function numberOf(value: string | undefined, name: string): number | undefined {
   return Number.isFinite(number) && number > 0 ? number : refuse(`--${name} ${value}: a number above 0 is needed`);
 }
 
+function partOf(value: string | undefined): ChaosBounds['part'] {
+  if (value === undefined) return undefined;
+  const [, number, of] = (/^([1-9]\d{0,3})\/([1-9]\d{0,3})$/.exec(value) ?? []).map(Number);
+  if (number === undefined || of === undefined || number > of)
+    return refuse(`--part ${value}: one such as 3/8 is needed`);
+  return { number, of };
+}
+
 function readArguments() {
   try {
     const number = { type: 'string' } as const;
     const flag = { type: 'boolean', default: false } as const;
     return parseArgs({
       allowPositionals: true,
-      options: { minutes: number, runs: number, seed: number, list: flag, help: flag },
+      options: { minutes: number, runs: number, seed: number, part: number, list: flag, help: flag },
     });
   } catch (error) {
     return refuse(error instanceof Error ? error.message : String(error));
@@ -80,6 +90,7 @@ const chosen = topics.filter(
 
 const seed = numberOf(values.seed, 'seed') ?? 1;
 const runs = numberOf(values.runs, 'runs');
+const part = partOf(values.part);
 const endAt = performance.now() + (numberOf(values.minutes, 'minutes') ?? 60) * 60_000;
 const rows: ChaosRow[] = [];
 for (const [index, topic] of chosen.entries()) {
@@ -91,6 +102,7 @@ for (const [index, topic] of chosen.entries()) {
       signal: AbortSignal.timeout(share),
       say: (line) => process.stderr.write(`   ${line}\n`),
       ...(runs === undefined ? {} : { runs }),
+      ...(part === undefined ? {} : { part }),
     })),
   );
 }

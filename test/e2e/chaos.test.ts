@@ -1,5 +1,6 @@
 /** A few runs of each topic of `npm run chaos`; all of them take hours. */
 import { describe, expect, it } from 'vitest';
+import { topic as agentCut } from '../support/chaos/agent-cut.js';
 import { topic as agentKill } from '../support/chaos/agent-kill.js';
 import { topic as badDay } from '../support/chaos/bad-day.js';
 import type { ChaosTopic } from '../support/chaos/chaos.js';
@@ -34,6 +35,12 @@ describe('a control plane killed at a change to its disk or database, and starte
 describe('a device whose power is cut while it writes', () => {
   it('starts from whatever the disk has kept, with all that was promised', async () => {
     expect(await failuresOf(powerCut, 60)).toEqual([]);
+  });
+});
+
+describe('a built agent whose power is cut while it writes', () => {
+  it('answers from what the disk has kept as it had said it would, and comes to what is desired', async () => {
+    expect(await failuresOf(agentCut, 1)).toEqual([]);
   });
 });
 

@@ -1,6 +1,7 @@
 /** Rollouts over devices that are only data: their moods, their clock and whoever carries out what was planned. */
 import fc from 'fast-check';
 import { afterAssignment, afterTransition } from '#cloud/rollout/apply.js';
+import type { GateVerdict } from '#cloud/rollout/gates/gate-model.js';
 import { withOutcome } from '#cloud/rollout/judge.js';
 import { type Plan, planRollout } from '#cloud/rollout/plan.js';
 import { type RolloutPolicy, rolloutPolicySchema } from '#cloud/rollout/policy.js';
@@ -18,6 +19,12 @@ export interface Mood {
   readonly canary: boolean;
 }
 
+/** What a gate says in a wave: nothing decided at first, then this. */
+export interface GateMood {
+  readonly knowsAfterMs: number;
+  readonly says: 'pass' | 'fail' | 'undecided';
+}
+
 export const startMs = 1_000_000;
 
 /** A rollout with its devices, as a database would hold them; `step` is what a control plane does. */
@@ -32,6 +39,8 @@ export class RolloutWorld {
   constructor(
     readonly policy: RolloutPolicy,
     readonly moods: ReadonlyMap<string, Mood>,
+    /** By gate; of each wave in turn, the last for those after it. */
+    readonly gateMoods: Readonly<Record<string, readonly GateMood[]>> = {},
     id = 'r1',
   ) {
     const candidates = [...moods].map(([device, { canary }]) => ({ device, canary }));
@@ -59,8 +68,18 @@ export class RolloutWorld {
     });
   }
 
-  plan(devices: readonly RolloutDevice[] = this.devices): Plan {
-    return planRollout({ rollout: this.rollout, policy: this.policy, devices, now: this.now });
+  plan(devices: readonly RolloutDevice[] = this.devices, gates: readonly GateVerdict[] = this.gates()): Plan {
+    return planRollout({ rollout: this.rollout, policy: this.policy, devices, gates, now: this.now });
+  }
+
+  gates(): GateVerdict[] {
+    const { wave, waveStartedAt } = this.rollout;
+    return Object.keys(this.policy.gates ?? {}).map((gate) => {
+      const moods = this.gateMoods[gate] ?? [];
+      const mood = moods[Math.min(wave, moods.length - 1)];
+      const knows = mood !== undefined && this.now >= waveStartedAt + mood.knowsAfterMs;
+      return verdictOf(gate, knows ? mood.says : 'undecided');
+    });
   }
 
   /** @param atMost as a control plane that carries out only a part before it is killed */
@@ -103,6 +122,13 @@ export class RolloutWorld {
   }
 }
 
+export function verdictOf(gate: string, verdict: GateVerdict['verdict'], more: Partial<GateVerdict> = {}): GateVerdict {
+  const numbers = { unit: 'share', value: 0.02, reference: null, bound: 0.01, samples: 31 } as const;
+  const lack = verdict === 'undecided' ? { lack: { what: 'samples', text: '31 of 200 requests' } as const } : {};
+  const head = { gate, kind: 'errors', measure: 'errors', module: 'digits', told: 1, devices: 1 };
+  return { ...head, verdict, ...numbers, ...lack, ...more };
+}
+
 export function queued(device: string, wave: number): RolloutDevice {
   const seen = { online: true, offlineSince: 0, member: true, observed: { kind: 'working' } as const };
   return { device, wave, standing: 'queued', attempts: 0, touched: false, ...seen };
@@ -128,6 +154,25 @@ export const anyMood: fc.Arbitrary<Mood> = fc.record({
   awayForMs: fc.constantFrom(10_000, 100_000, 10_000_000),
   canary: fc.boolean(),
 });
+
+export const anyGateMood: fc.Arbitrary<GateMood> = fc.record({
+  knowsAfterMs: fc.constantFrom(0, 30_000, 300_000),
+  says: fc.constantFrom('pass', 'pass', 'pass', 'fail', 'undecided'),
+});
+
+/** For policies with none, one or two gates. */
+export const anyGateMoods: fc.Arbitrary<Readonly<Record<string, readonly GateMood[]>>> = fc
+  .array(fc.array(anyGateMood, { minLength: 1, maxLength: 3 }), { maxLength: 2 })
+  .map((moods) => Object.fromEntries(moods.map((one, index) => [`g${String(index)}`, one])));
+
+/** The policy with a gate for each mood. */
+export function withGates(policy: RolloutPolicy, moods: Readonly<Record<string, unknown>>): RolloutPolicy {
+  const gate = { kind: 'errors', maxPercent: 1 };
+  return rolloutPolicySchema.parse({
+    ...policy,
+    gates: Object.fromEntries(Object.keys(moods).map((name) => [name, gate])),
+  });
+}
 
 export const goodMood: fc.Arbitrary<Mood> = anyMood.map((mood) => ({ ...mood, does: 'run', awayFromMs: 0 }));
 

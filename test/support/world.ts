@@ -5,12 +5,17 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { askAgent } from '#agent/local/local-client.js';
+import type { StatusView } from '#agent/local/explanation.js';
+import { stateFolder } from '#agent/store/state-folder.js';
 import { ownPort } from './own-port.js';
-import { Daemon, type Environment, runProgram } from '#cloud/quickstart/program.js';
+import { Daemon, type Environment, ProgramFailed, runProgram } from '#cloud/quickstart/program.js';
 import { repository } from './repository.js';
 
 export { repository };
 const build = join(repository, 'dist');
+/** The agent as it is installed: in few files, which start sooner. */
+export const installedAgent = 'agent-bundle/flotilla-agent.js';
 
 export interface WorldOptions {
   /** `external`: the control plane uses a broker on the broker port that the test starts. */
@@ -27,6 +32,8 @@ export interface WorldOptions {
   readonly brokerAdvertiseUrl?: string;
   /** What agents are started behind, for example a network namespace. */
   readonly agentPrefix?: readonly string[];
+  /** The operator's commands run in the process of the test: for stories that are told hundreds of times. */
+  readonly operatorInProcess?: boolean;
 }
 
 export class World {
@@ -101,8 +108,15 @@ export class World {
   }
 
   /** Runs a `flotilla` command as the operator; rejects with its output when it fails. */
-  flotilla(...args: readonly string[]): Promise<string> {
-    return runProgram({ build, name: 'flotilla', args, env: this.operator });
+  async flotilla(...args: readonly string[]): Promise<string> {
+    if (this.options.operatorInProcess !== true) {
+      return runProgram({ build, name: 'flotilla', args, env: this.operator });
+    }
+    // Loaded by those who ask for it: it is the whole command line.
+    const { CliHarness } = await import('./cli/cli-harness.js');
+    const { exit, stdout, stderr } = await CliHarness.at(join(this.folder, 'operator')).run(args);
+    if (exit !== 0) throw new ProgramFailed(`flotilla ${args.join(' ')}`, String(exit), (stderr + stdout).trim());
+    return stdout;
   }
 
   async flotillaJson(...args: readonly string[]): Promise<unknown> {
@@ -122,7 +136,14 @@ export class World {
 
   agentCommand(name: string, ...args: readonly string[]): Promise<string> {
     const prefix = this.options.agentPrefix ?? [];
-    return runProgram({ build, name: 'flotilla-agent', args, env: this.agentEnvironment(name), prefix });
+    const env = this.agentEnvironment(name);
+    return runProgram({ build, name: 'flotilla-agent', entry: installedAgent, args, env, prefix });
+  }
+
+  /** What the agent of this name says of itself at its socket; undefined while none answers. */
+  async statusOf(name: string): Promise<StatusView | undefined> {
+    const { FLOTILLA_AGENT_STATE_DIR: folder = '' } = this.agentEnvironment(name);
+    return (await askAgent(stateFolder(folder).socket, '/status').catch(() => undefined)) as StatusView | undefined;
   }
 
   async enrol(name: string): Promise<void> {
@@ -133,8 +154,7 @@ export class World {
   async startAgent(name: string, port: number): Promise<Daemon> {
     const agent = this.start('flotilla-agent', ['run'], this.agentEnvironment(name, port), this.options.agentPrefix);
     await agent.until('answering', 30_000, async () => {
-      const text = await this.agentCommand(name, 'status', '--output', 'json').catch(() => undefined);
-      return text === undefined ? undefined : true;
+      return (await this.statusOf(name)) === undefined ? undefined : true;
     });
     return agent;
   }
@@ -146,7 +166,8 @@ export class World {
     env: Environment,
     prefix: readonly string[] = [],
   ): Daemon {
-    const daemon = new Daemon({ build, name, args, env, prefix });
+    const entry = name === 'flotilla-agent' ? { entry: installedAgent } : {};
+    const daemon = new Daemon({ build, name, ...entry, args, env, prefix });
     this.daemons.add(daemon);
     return daemon;
   }

@@ -6,7 +6,7 @@ import { parseCount, parseName, parseReleaseReference, parseRollout } from '../a
 import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
 import { readPolicyFile } from '../policy-file.js';
-import { describePlanned, describeRollout, describeRollouts, describeWaits } from '../rollout-text.js';
+import { describeGates, describePlanned, describeRollout, describeRollouts, describeWaits } from '../rollout-text.js';
 import { followRollout } from '../rollout-watch.js';
 import { withSession } from '../session.js';
 import { readYamlInput } from '../yaml-input.js';
@@ -108,7 +108,9 @@ function showCommand(io: CliIo): Command {
       await withSession(io, command, async ({ client, out }) => {
         const body = await client.call(routes.rolloutGet, { params: { rollout } });
         const history = await client.list(routes.rolloutHistory, { params: { rollout } }, count);
-        out.result({ ...body, history }, () => describeRollout(body, [...history].reverse()));
+        const { items: gates } = await client.call(routes.rolloutGates, { params: { rollout } });
+        const table = describeGates({ items: gates });
+        out.result({ ...body, gates, history }, () => describeRollout(body, [...history].reverse(), table));
       });
     });
   return withExamples(command, 'flotilla rollout show 7', 'flotilla rollout show 7 --history 100');
@@ -127,7 +129,9 @@ function watchCommand(io: CliIo): Command {
 
 function explainCommand(io: CliIo): Command {
   const command = new Command('explain')
-    .description('Say what each waiting device waits for and until when, and why others failed.')
+    .description(
+      'Say what each waiting device waits for and until when, why others failed, and what quality gates say.',
+    )
     .argument('<rollout>', 'its number')
     .option('--device <name>', 'only this one')
     .action(async (text: string, options: { readonly device?: string }) => {
@@ -135,9 +139,13 @@ function explainCommand(io: CliIo): Command {
       const device = options.device === undefined ? undefined : parseName(options.device, 'device');
       await withSession(io, command, async ({ client, out }) => {
         const waits = await client.call(routes.rolloutWaits, { params: { rollout } });
+        const { items: gates } = await client.call(routes.rolloutGates, { params: { rollout } });
         const isShown = (one: { readonly device: string }): boolean => device === undefined || one.device === device;
         const shown = { ...waits, items: waits.items.filter(isShown), troubled: waits.troubled.filter(isShown) };
-        out.result(shown, () => describeWaits(waits, device));
+        const table = device === undefined ? describeGates({ items: gates }) : '';
+        out.result({ ...shown, gates }, () =>
+          [describeWaits(waits, device), ...(table === '' ? [] : [table])].join('\n'),
+        );
       });
     });
   return withExamples(command, 'flotilla rollout explain 7', 'flotilla rollout explain 7 --device cam-1');

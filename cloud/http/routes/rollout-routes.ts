@@ -5,6 +5,9 @@ import type { FleetRepository } from '#cloud/fleet/fleet-repository.js';
 import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import type { Order } from '#cloud/rollout/apply.js';
 import type { RolloutController } from '#cloud/rollout/controller.js';
+import type { GateVerdict } from '#cloud/rollout/gates/gate-model.js';
+import type { GateRepository, StoredVerdict } from '#cloud/rollout/gates/gate-repository.js';
+import { isAccepted } from '#cloud/rollout/gates/gate-step.js';
 import type { RolloutDevices, WaveCount } from '#cloud/rollout/rollout-devices.js';
 import type { RolloutDrafts } from '#cloud/rollout/rollout-drafts.js';
 import type { RolloutOffice } from '#cloud/rollout/rollout-office.js';
@@ -15,6 +18,8 @@ import {
   historyBody,
   type RolloutBody,
   rolloutBody,
+  type RolloutGates,
+  rolloutGates,
   rolloutOrder,
   rolloutPlan,
   rolloutPlanned,
@@ -29,6 +34,7 @@ export interface RolloutRouteDeps {
   readonly office: RolloutOffice;
   readonly drafts: RolloutDrafts;
   readonly controller: RolloutController;
+  readonly gates: GateRepository;
   readonly releases: ReleaseRepository;
   readonly fleets: FleetRepository;
 }
@@ -48,7 +54,7 @@ const shownWaits = 1000;
 const shownTroubled = 100;
 
 export function rolloutRoutes(deps: RolloutRouteDeps): Routes {
-  const { rollouts, devices, office, drafts, controller, releases, fleets } = deps;
+  const { rollouts, devices, office, drafts, controller, gates, releases, fleets } = deps;
   const addressOf = ({ workspace, rollout }: z.output<typeof params>): RolloutAddress => ({
     workspace,
     number: rollout,
@@ -149,6 +155,19 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Routes {
     );
 
     app.get(
+      `${path}/gates`,
+      {
+        config: { role: 'reader' },
+        schema: { tags, summary: 'What quality gates say, with the numbers', params, response: { 200: rolloutGates } },
+      },
+      async (request) => {
+        const stored = await rollouts.require(addressOf(request.params));
+        const { gates: now = [] } = stored.rollout.state === 'running' ? await controller.look(stored) : {};
+        return toGates(stored, await gates.list(stored), now);
+      },
+    );
+
+    app.get(
       `${path}/history`,
       {
         config: { role: 'reader' },
@@ -199,6 +218,21 @@ function toBody(stored: StoredRollout, counts: readonly WaveCount[]): RolloutBod
       ),
     })),
     ...(endedAt === undefined ? {} : { endedAt }),
+  };
+}
+
+function toGates(
+  { rollout }: StoredRollout,
+  stored: readonly StoredVerdict[],
+  now: readonly GateVerdict[],
+): RolloutGates {
+  const decided = now.length === 0 ? stored : stored.filter(({ wave }) => wave !== rollout.wave);
+  const said = [...decided, ...now.map((verdict) => ({ ...verdict, wave: rollout.wave, at: undefined }))];
+  return {
+    items: said.map(({ wave, ...verdict }) => ({
+      ...verdict,
+      ...{ wave: wave + 1, accepted: wave === rollout.wave && isAccepted(verdict.gate, rollout) },
+    })),
   };
 }
 

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { instantSchema, nameSchema } from '#shared/protocol/primitives.js';
+import { units, verdicts } from '#cloud/rollout/gates/gate-model.js';
 import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import { reasonCodes, rolloutStates, standings, waitKinds } from '#cloud/rollout/rollout-model.js';
 
@@ -50,7 +51,9 @@ export const rolloutBody = z.object({
   state: z.enum(rolloutStates),
   /** While it ends: what it will then be. */
   endsAs: z.string().optional(),
-  reason: z.object({ code: z.enum(reasonCodes), text: z.string() }).optional(),
+  reason: z
+    .object({ code: z.enum(reasonCodes), text: z.string(), gates: z.array(z.string()).readonly().optional() })
+    .optional(),
   /** Whose turn it is, from 1. */
   wave: z.int(),
   waves: z.array(z.object({ wave: z.int(), standings: z.partialRecord(z.enum(standings), z.int()) })),
@@ -87,6 +90,40 @@ export const rolloutOrder = z.discriminatedUnion('order', [
   /** `running`: devices under way go back to what they had; else they come to their end. */
   z.strictObject({ order: z.literal('abort'), running: z.boolean().default(false) }),
 ]);
+
+/** What quality gates say: now of the wave whose turn it is, and of those before what they ended with. */
+export const rolloutGates = z.object({
+  items: z.array(
+    z.object({
+      /** From 1. */
+      wave: z.int(),
+      gate: z.string(),
+      kind: z.string(),
+      /** What is measured, in a word or two. */
+      measure: z.string(),
+      /** Empty where it is of the machine. */
+      module: z.string(),
+      verdict: z.enum(verdicts),
+      /** Somebody went on although it failed. */
+      accepted: z.boolean(),
+      unit: z.enum(units),
+      value: z.number().nullable(),
+      reference: z.number().nullable(),
+      /** The most that the value may be, the reference considered. */
+      bound: z.number().nullable(),
+      samples: z.int(),
+      referenceSamples: z.int().optional(),
+      /** Devices that told something, of those that it is about. */
+      told: z.int(),
+      devices: z.int(),
+      /** Why it is undecided. */
+      lack: z.object({ what: z.string(), text: z.string(), needed: z.number().optional() }).optional(),
+      /** When it was decided by; absent: as it stands now. */
+      at: instantSchema.optional(),
+    }),
+  ),
+});
+export type RolloutGates = z.output<typeof rolloutGates>;
 
 export const historyBody = z.object({
   at: instantSchema,

@@ -12,11 +12,12 @@ import { type Lane, tinyRunMs } from './lane.js';
 import { Observed } from './observed.js';
 import { ModelStatistics } from './statistics.js';
 import { WorkerRunner } from './worker-runner.js';
+import type { WorkerThreads } from './worker-threads.js';
 
 export interface ModuleDeps {
   readonly engine: Engine;
   readonly clock: Clock;
-  readonly workerEntry: URL;
+  readonly workerThreads: WorkerThreads;
   readonly onCrash: (error: Error) => void;
   readonly onBug: (error: unknown) => void;
   readonly onSpent: (buffer: ArrayBuffer) => void;
@@ -106,7 +107,7 @@ async function startWorkers(
 > {
   const start = (of: WorkerConfig): ReturnType<typeof WorkerRunner.start> =>
     WorkerRunner.start({
-      entry: deps.workerEntry,
+      thread: deps.workerThreads.take(),
       config: of,
       monotonicMs: () => deps.clock.monotonic(),
       onCrash: deps.onCrash,

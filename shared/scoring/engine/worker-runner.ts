@@ -1,5 +1,5 @@
 /** A worker thread with its sessions, as the engine sees it. Closed when idle, never terminated. */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { Problem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { GroupAnswer, GroupResult } from '../worker/answer-group.js';
@@ -19,7 +19,7 @@ interface UnderWay {
 }
 
 export interface WorkerRunnerOptions {
-  readonly entry: URL;
+  readonly thread: Worker;
   readonly config: WorkerConfig;
   readonly monotonicMs: () => number;
   /** The thread ended by itself: the process is not to be trusted any more. */
@@ -51,11 +51,11 @@ export class WorkerRunner implements Runner {
     thread.on('error', options.onCrash);
   }
 
-  /** Starts the thread and loads its models. */
+  /** Has the thread load its models. */
   static start(
     options: WorkerRunnerOptions,
   ): Promise<Result<{ readonly runner: WorkerRunner; readonly models: readonly LoadedWorkerModel[] }, Problem>> {
-    const thread = new Worker(options.entry, { workerData: options.config, execArgv: [] });
+    const { thread, config } = options;
     const runner = new WorkerRunner(thread, options);
     return new Promise((resolve) => {
       thread.on('message', (message: FromWorker) => {
@@ -77,6 +77,7 @@ export class WorkerRunner implements Runner {
             return;
         }
       });
+      thread.postMessage({ type: 'load', config } satisfies ToWorker);
     });
   }
 

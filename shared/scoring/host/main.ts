@@ -6,6 +6,7 @@ import { errno } from '#shared/platform/atomic-file.js';
 import { createLogger } from '#shared/platform/logger.js';
 import { usableCores } from '#shared/platform/usable-cores.js';
 import type { FromScoringHost, ToScoringHost } from '../host-protocol.js';
+import { WorkerThreads } from '../engine/worker-threads.js';
 import { HostProcess } from './host-process.js';
 
 /** How long what is under way may take once the owner is gone. */
@@ -22,7 +23,7 @@ const host = new HostProcess({
   newId: randomUUID,
   random: Math.random,
   version: programVersion(),
-  workerEntry: new URL('../worker/main.js', import.meta.url),
+  workerThreads: new WorkerThreads(new URL('../worker/main.js', import.meta.url)),
   onCrash: crash,
   onBug: (error) => log.error({ err: error }, 'a request failed by a bug of ours'),
   cores: usableCores(),

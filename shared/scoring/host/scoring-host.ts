@@ -10,6 +10,7 @@ import { type BodyPace, defaultPace } from '../body-pace.js';
 import { BodyReader } from '../body-reader.js';
 import { Engine } from '../engine/engine.js';
 import type { ModelCall } from '../engine/model-call.js';
+import type { WorkerThreads } from '../engine/worker-threads.js';
 import { LoadedHostedModule } from './hosted-module.js';
 import { pinOf, type RequestHeaders } from '../traffic/request-origin.js';
 import { type HostAnswer, TrafficControl } from '../traffic/traffic-control.js';
@@ -22,7 +23,7 @@ export interface ScoringHostDeps {
   readonly random: () => number;
   /** Of the program, for server metadata. */
   readonly version: string;
-  readonly workerEntry: URL;
+  readonly workerThreads: WorkerThreads;
   /** The process must be replaced. */
   readonly onCrash: (error: Error) => void;
   readonly onBug: (error: unknown) => void;

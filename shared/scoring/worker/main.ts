@@ -1,16 +1,16 @@
 /**
  * A worker thread of a scoring host, where onnxruntime runs, synchronously, off the thread that speaks
- * HTTP. It loads its models, then answers groups one after another until told to close; it is never
+ * HTTP. It loads the models that it is told, then answers groups one after another until told to close; it is never
  * terminated from outside, which would abort the whole process in the middle of a run.
  */
-import { parentPort, workerData, type MessagePort } from 'node:worker_threads';
+import { parentPort, type MessagePort } from 'node:worker_threads';
 import { type Problem, toProblem } from '#shared/kernel/errors.js';
 import { minPooledBytes } from '../buffer-pool.js';
 import { answerGroup, type GroupAnswer, type GroupResult } from './answer-group.js';
 import { OnnxSession } from './onnx-session.js';
 import type { FromWorker, GroupRequest, ToWorker, WorkerAnswer, WorkerConfig } from './worker-protocol.js';
 
-async function main(port: MessagePort, config: WorkerConfig): Promise<void> {
+async function load(port: MessagePort, config: WorkerConfig): Promise<void> {
   const post = (message: FromWorker, transfer: ArrayBuffer[] = []): void => port.postMessage(message, transfer);
   const sessions = new Map<string, OnnxSession>();
   try {
@@ -36,6 +36,8 @@ async function main(port: MessagePort, config: WorkerConfig): Promise<void> {
   };
   port.on('message', (message: ToWorker) => {
     switch (message.type) {
+      case 'load':
+        throw new Error('a worker loads once');
       case 'run':
         last = last.then(() => run(message));
         return;
@@ -70,4 +72,8 @@ function reportBug(error: unknown): void {
 }
 
 if (!parentPort) throw new Error('this file is the entry of a worker thread');
-await main(parentPort, workerData as WorkerConfig);
+const port = parentPort;
+port.once('message', (message: ToWorker) => {
+  if (message.type === 'load') void load(port, message.config);
+  else port.close();
+});

@@ -52,7 +52,11 @@ export interface GroupRequest {
   readonly requests: readonly BodyRequest[];
 }
 
-export type ToWorker = GroupRequest | { readonly type: 'close' };
+/** `load` comes first, and once. */
+export type ToWorker =
+  | { readonly type: 'load'; readonly config: WorkerConfig }
+  | GroupRequest
+  | { readonly type: 'close' };
 
 /** What was found out about a model when it was loaded (`model-trial.ts`). */
 export interface ModelTraits {

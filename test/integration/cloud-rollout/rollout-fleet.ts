@@ -7,17 +7,23 @@ import { type Fleet, FleetRepository } from '#cloud/fleet/fleet-repository.js';
 import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { Twin } from '#cloud/fleet/twin.js';
 import type { ControlStore } from '#cloud/store/control-database.js';
+import { GateReader } from '#cloud/rollout/gates/gate-reader.js';
+import { GateWatch } from '#cloud/rollout/gates/gate-watch.js';
 import { RolloutController } from '#cloud/rollout/controller.js';
 import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import { RolloutDevices } from '#cloud/rollout/rollout-devices.js';
 import { RolloutOffice } from '#cloud/rollout/rollout-office.js';
 import { RolloutRepository, type StoredRollout } from '#cloud/rollout/rollout-repository.js';
+import { noNumbers } from '#cloud/telemetry/cohort-numbers.js';
+import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import { addressOf, bytesOf, FleetWorld, silent } from '#test/support/fleet-world.js';
 
 export class RolloutFleet {
   readonly rollouts: RolloutRepository;
   readonly rows: RolloutDevices;
   readonly office: RolloutOffice;
+  /** Nobody has told anything, until a test puts a store here. */
+  telemetry: Pick<TelemetryPort, 'cohort'> = { cohort: async () => noNumbers() };
 
   private constructor(
     readonly world: FleetWorld,
@@ -63,7 +69,8 @@ export class RolloutFleet {
     const parts = { devices, deployments, outbox, director: signer, clock, live, onCommitted };
     const twin = new Twin({ db, ...parts, newId: randomUUID });
     const releases = new ReleaseRepository(db as ControlStore);
-    return new RolloutController({ db, releases, twin, live, clock, logger: silent, onCommitted });
+    const gates = new GateWatch(new GateReader(db, this.telemetry), clock, silent);
+    return new RolloutController({ db, releases, twin, gates, live, clock, logger: silent, onCommitted });
   }
 
   /** The same database, but whoever asks it is cut off at its n-th question. */

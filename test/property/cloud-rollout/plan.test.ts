@@ -4,7 +4,15 @@ import { afterOrder, type Order } from '#cloud/rollout/apply.js';
 import { changingCount } from '#cloud/rollout/deadlines.js';
 import type { Plan } from '#cloud/rollout/plan.js';
 import { unavailableBudget } from '#cloud/rollout/policy.js';
-import { anyMood, anyPolicy, fleetOf, goodMood, RolloutWorld } from '#test/support/rollout-world.js';
+import {
+  anyGateMoods,
+  anyMood,
+  anyPolicy,
+  fleetOf,
+  goodMood,
+  RolloutWorld,
+  withGates,
+} from '#test/support/rollout-world.js';
 
 const open = ['queued', 'changing', 'returning'] as const;
 const passing = fc.array(fc.integer({ min: 1, max: 120_000 }), { minLength: 1, maxLength: 40 });
@@ -42,13 +50,16 @@ function obey(world: RolloutWorld, order: Order): void {
   }
 }
 
-const story = { policy: anyPolicy, moods: fleetOf(anyMood), steps: passing, given: orders };
+const story = {
+  ...{ policy: anyPolicy, moods: fleetOf(anyMood), gates: anyGateMoods },
+  ...{ steps: passing, given: orders },
+};
 
 describe('whatever devices, clocks and people do', () => {
   it('no assignment takes the changing devices above the budget', () => {
     fc.assert(
-      fc.property(fc.record(story), ({ policy, moods, steps, given }) => {
-        const world = new RolloutWorld(policy, moods);
+      fc.property(fc.record(story), ({ policy, moods, gates, steps, given }) => {
+        const world = new RolloutWorld(withGates(policy, gates), moods, gates);
         const budget = unavailableBudget(policy, moods.size);
         live(world, steps, given, (plan) => {
           const before = world.devices;
@@ -67,8 +78,8 @@ describe('whatever devices, clocks and people do', () => {
 
   it('one that is paused, aborted or failed deploys nothing, and nothing is assigned beside a transition', () => {
     fc.assert(
-      fc.property(fc.record(story), ({ policy, moods, steps, given }) => {
-        const world = new RolloutWorld(policy, moods);
+      fc.property(fc.record(story), ({ policy, moods, gates, steps, given }) => {
+        const world = new RolloutWorld(withGates(policy, gates), moods, gates);
         live(world, steps, given, ({ assignments, transition }) => {
           const { state, ending } = world.rollout;
           if (state === 'paused' || world.isOver) expect(assignments).toEqual([]);
@@ -84,8 +95,8 @@ describe('whatever devices, clocks and people do', () => {
 
   it('no device is in two waves, none has its turn before its wave, and generations only rise', () => {
     fc.assert(
-      fc.property(fc.record(story), ({ policy, moods, steps, given }) => {
-        const world = new RolloutWorld(policy, moods);
+      fc.property(fc.record(story), ({ policy, moods, gates, steps, given }) => {
+        const world = new RolloutWorld(withGates(policy, gates), moods, gates);
         const seen = new Map<string, number>();
         live(world, steps, given, ({ assignments }) => {
           for (const { device, action } of assignments) {
@@ -105,8 +116,8 @@ describe('whatever devices, clocks and people do', () => {
 
   it('each device has ended or has one wait, with a deadline ahead unless it is paused', () => {
     fc.assert(
-      fc.property(fc.record(story), ({ policy, moods, steps, given }) => {
-        const world = new RolloutWorld(policy, moods);
+      fc.property(fc.record(story), ({ policy, moods, gates, steps, given }) => {
+        const world = new RolloutWorld(withGates(policy, gates), moods, gates);
         live(world, steps, given, () => undefined);
         const plan = world.settle();
         const waiting = new Map(plan.waiting.map((wait) => [wait.device, wait]));
@@ -126,11 +137,13 @@ describe('whatever devices, clocks and people do', () => {
 
   it('the order of the input changes nothing, nor does planning twice', () => {
     fc.assert(
-      fc.property(fc.record({ ...story, seed: fc.integer() }), ({ policy, moods, steps, given, seed }) => {
-        const world = new RolloutWorld(policy, moods);
+      fc.property(fc.record({ ...story, seed: fc.integer() }), ({ policy, moods, gates, steps, given, seed }) => {
+        const world = new RolloutWorld(withGates(policy, gates), moods, gates);
         live(world, steps.slice(0, 10), given, (plan) => {
           expect(world.plan()).toEqual(plan);
           expect(world.plan(shuffled(world.devices, seed))).toEqual(plan);
+          const others = world.plan(world.devices, shuffled(world.gates(), seed));
+          expect({ ...others, gates: plan.gates }).toEqual(plan);
         });
       }),
     );
@@ -140,9 +153,9 @@ describe('whatever devices, clocks and people do', () => {
     fc.assert(
       fc.property(
         fc.record({ ...story, cuts: fc.array(fc.nat({ max: 3 }), { minLength: 1, maxLength: 20 }) }),
-        ({ policy, moods, steps, given, cuts }) => {
-          const whole = new RolloutWorld(policy, moods);
-          const cut = new RolloutWorld(policy, moods);
+        ({ policy, moods, gates, steps, given, cuts }) => {
+          const whole = new RolloutWorld(withGates(policy, gates), moods, gates);
+          const cut = new RolloutWorld(withGates(policy, gates), moods, gates);
           let turn = 0;
           for (const [index, ms] of steps.entries()) {
             whole.settle();
@@ -183,11 +196,9 @@ describe('a rollout', () => {
 
   it('always ends once nobody holds it up: by its total timeout at the latest', () => {
     fc.assert(
-      fc.property(anyPolicy, fleetOf(anyMood), (policy, moods) => {
-        const world = new RolloutWorld(
-          { ...policy, onFailure: policy.onFailure === 'pause' ? 'stop' : policy.onFailure },
-          moods,
-        );
+      fc.property(anyPolicy, fleetOf(anyMood), anyGateMoods, (policy, moods, gates) => {
+        const onFailure = policy.onFailure === 'pause' ? 'stop' : policy.onFailure;
+        const world = new RolloutWorld(withGates({ ...policy, onFailure }, gates), moods, gates);
         for (let step = 0; !world.isOver && step < 300; step++) {
           world.settle();
           if (world.rollout.state === 'paused') obey(world, { kind: 'resume' });

@@ -57,6 +57,16 @@ export interface Batch {
   readonly [field: string]: unknown;
 }
 
+/** What a control plane knows of its device. */
+export interface CloudMemory {
+  readonly state: ReportedState;
+  readonly reportedAt: { readonly bootId: number; readonly sequence: number };
+  /** Of any message. */
+  readonly lastBoot: number;
+  /** Last sequence that is stored, by stream and boot. */
+  readonly upTo: ReadonlyMap<string, number>;
+}
+
 /** What happens to a frame on its way: usually itself, once. */
 export type FrameFate = (frame: BlockFrame, count: number) => BlockFrame[];
 
@@ -70,6 +80,8 @@ export class FakeCloud {
   readonly presences: Presence[] = [];
   /** Called as a device subscribes, and as its presence comes: before it is answered. */
   onMoment: (moment: 'subscribing' | 'presence') => void = () => undefined;
+  /** Called after each message of the device was taken, and before it is answered over the network. */
+  onTaken: () => void = () => undefined;
   readonly stored: Record<StreamKind, Batch[]> = { telemetry: [], events: [] };
   readonly gaps: Record<StreamKind, number> = { telemetry: 0, events: 0 };
   readonly denied: string[] = [];
@@ -91,7 +103,7 @@ export class FakeCloud {
   private broker: Aedes | undefined;
   private server: Server | undefined;
   private usedPort = 0;
-  private readonly upTo = new Map<string, number>();
+  private upTo = new Map<string, number>();
   private reportedAt = { bootId: 0, sequence: 0 };
 
   private constructor(
@@ -151,7 +163,10 @@ export class FakeCloud {
       this.onMoment('subscribing');
       done(null, mayDeviceSubscribe(address, subscription.topic) ? subscription : null);
     };
-    broker.on('publish', (packet, client) => this.take(packet, client));
+    broker.on('publish', (packet, client) => {
+      this.take(packet, client);
+      if (client !== null) this.onTaken();
+    });
     const server = createTlsServer(
       { ...this.serverTls, ca: this.authorityPem, requestCert: true, rejectUnauthorized: true, noDelay: true },
       (socket) => broker.handle(socket),
@@ -170,6 +185,22 @@ export class FakeCloud {
     this.sessions.clear();
     if (broker !== undefined) await new Promise<void>((resolve) => broker.close(() => resolve()));
     await new Promise<void>((resolve) => (server === undefined ? resolve() : server.close(() => resolve())));
+  }
+
+  get memory(): CloudMemory {
+    const boots = this.presences.map(({ bootId }) => bootId);
+    const lastBoot = Math.max(this.reportedAt.bootId, ...boots);
+    return { state: this.state, reportedAt: this.reportedAt, lastBoot, upTo: new Map(this.upTo) };
+  }
+
+  /** Goes back to what it knew then, and has seen nothing since. */
+  recall({ state, reportedAt, upTo }: CloudMemory): void {
+    this.state = state;
+    this.reportedAt = { ...reportedAt };
+    this.upTo = new Map(upTo);
+    this.gaps.telemetry = 0;
+    this.gaps.events = 0;
+    this.presences.length = 0;
   }
 
   desiredOf(generation: number, modules: Record<string, DesiredModule>, prefetch: ImageReference[] = []): Desired {

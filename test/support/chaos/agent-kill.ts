@@ -8,10 +8,17 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ownPort } from '#test/support/own-port.js';
-import { pointKindsFirst } from '../crash/points.js';
+import { numberOf, pointKindsFirst, pointsOfPart } from '../crash/points.js';
 import { judgeTrace, type TraceJudgement, type TraceRules } from '../crash/system-calls.js';
 import { World, repository } from '../world.js';
-import { type ChaosBounds, type ChaosOutcome, ChaosTally, type ChaosRow, type ChaosTopic } from './chaos.js';
+import {
+  type ChaosBounds,
+  type ChaosOutcome,
+  ChaosTally,
+  type ChaosRow,
+  type ChaosTopic,
+  describeOutcome,
+} from './chaos.js';
 import { type Answer, DeviceStory } from './device-story.js';
 
 const module = join(repository, 'modules/digits');
@@ -39,7 +46,10 @@ export class AgentKills {
   private constructor(readonly world: World) {}
 
   static async open(): Promise<AgentKills> {
-    const world = await World.create({ agents: { FLOTILLA_AGENT_DISK_RESERVE_MEGABYTES: '0' } });
+    const world = await World.create({
+      agents: { FLOTILLA_AGENT_DISK_RESERVE_MEGABYTES: '0' },
+      operatorInProcess: true,
+    });
     const harness = new AgentKills(world);
     try {
       await world.open();
@@ -79,16 +89,16 @@ export class AgentKills {
 
   async killEverywhere(
     points: readonly string[],
-    { runs = Number.POSITIVE_INFINITY, seed, signal, say }: ChaosBounds,
+    { runs = Number.POSITIVE_INFINITY, part, seed, signal, say }: ChaosBounds,
   ): Promise<ChaosRow> {
-    say(`${String(points.length)} points`);
     const tally = new ChaosTally('agent killed at a change to its disk');
-    const waiting = pointKindsFirst(points, seed).slice(0, runs);
+    const waiting = pointKindsFirst(pointsOfPart(points, part), seed).slice(0, runs);
+    say(`${String(waiting.length)} of ${String(points.length)} points`);
     const lane = async (): Promise<void> => {
       for (let point = waiting.shift(); point !== undefined && !signal.aborted; point = waiting.shift()) {
         const outcome = await this.killAt(point);
         tally.count(outcome);
-        say(`${point}: ${outcome.failure ?? 'survived'}`);
+        say(`${point}: ${describeOutcome(outcome)}`);
       }
     };
     // Each story is a device of its own, and waits more than it works.
@@ -97,8 +107,10 @@ export class AgentKills {
   }
 
   private async killAt(point: string): Promise<ChaosOutcome> {
-    const story = await this.begin(Number(point.split(' ')[0]));
-    const outcome = await story.tell().catch((error: unknown): ChaosOutcome => ({ failure: `${String(error)}` }));
+    const story = await this.begin(numberOf(point));
+    const outcome = await story
+      .tell()
+      .catch((error: unknown): ChaosOutcome => ({ failure: `${String(error)}; the agent said: ${story.agentOutput}` }));
     await story.end();
     return outcome.failure === undefined ? outcome : { ...outcome, failure: `${point}: ${outcome.failure}` };
   }

@@ -20,6 +20,8 @@ export interface ChaosRow {
 export interface ChaosBounds {
   /** At most so many runs of each fault; all there are when absent. */
   readonly runs?: number;
+  /** One of so many parts of what there is, from 1; all parts together try everything once. */
+  readonly part?: { readonly number: number; readonly of: number };
   /** Picks which runs, and every random choice in them. */
   readonly seed: number;
   /** Aborted when time is up: a topic ends after the run under way and gives what it has. */
@@ -37,8 +39,14 @@ export interface ChaosTopic {
 /** What one run came to; `failure` says what was wrong. */
 export interface ChaosOutcome {
   readonly failure?: string;
+  /** The fault never came, so that nothing was tried; such a run is not counted. */
+  readonly missed?: boolean;
   readonly lost?: number;
   readonly doubled?: number;
+}
+
+export function describeOutcome({ failure, missed = false }: ChaosOutcome): string {
+  return failure ?? (missed ? 'not reached' : 'survived');
 }
 
 /** Counts outcomes into a row. */
@@ -50,8 +58,8 @@ export class ChaosTally {
 
   constructor(private readonly fault: string) {}
 
-  count({ failure, lost = 0, doubled = 0 }: ChaosOutcome): void {
-    this.runs += 1;
+  count({ failure, missed = false, lost = 0, doubled = 0 }: ChaosOutcome): void {
+    if (!missed || failure !== undefined) this.runs += 1;
     this.lost += lost;
     this.doubled += doubled;
     if (failure !== undefined) this.failures.push(failure);

@@ -1,10 +1,10 @@
 /** One device's story: enrolled, two versions deployed, a module retired; killed once on the way, and started again. */
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { type Daemon, ProgramFailed } from '#cloud/quickstart/program.js';
+import type { Daemon } from '#cloud/quickstart/program.js';
 import { crashEnvironment } from '../crash/crash-order.js';
 import { tracedCalls } from '../crash/system-calls.js';
-import type { World } from '../world.js';
+import { installedAgent, type World } from '../world.js';
 import type { ChaosOutcome } from './chaos.js';
 
 /** What a version answers to the one question, byte for byte. */
@@ -20,6 +20,7 @@ export class DeviceStory {
   private agent: Daemon | undefined;
   private starts = 0;
   private over = false;
+  private killed = false;
   private asked = 0;
   private readonly wrong: string[] = [];
 
@@ -52,10 +53,24 @@ export class DeviceStory {
       await polling;
     }
     await this.settled();
-    const outcome = await this.judge();
+    const killedBefore = this.killed;
     await this.end();
     await living;
-    return outcome;
+    if (this.killed && !killedBefore) await this.startOnceMore();
+    const outcome = await this.judge();
+    return this.killAt === undefined || this.killed ? outcome : { ...outcome, missed: true };
+  }
+
+  /** Killed while it stopped: there must be a next start all the same. */
+  private async startOnceMore(): Promise<void> {
+    this.agent = this.world.start('flotilla-agent', ['run'], this.environment());
+    await this.settled();
+    await this.end();
+  }
+
+  /** The last of it, for whoever looks into a failure. */
+  get agentOutput(): string {
+    return this.agent?.output.slice(-2000) ?? '';
   }
 
   async end(): Promise<void> {
@@ -66,7 +81,7 @@ export class DeviceStory {
   /** The first process of each kind may be killed; what is started in its place may not. */
   private environment(): Record<string, string> {
     const order = {
-      program: 'agent/cli/main.js',
+      program: installedAgent,
       commands: ['run', 'enroll'],
       root: this.root,
       except: ['logs', 'run', 'capture'],
@@ -80,7 +95,8 @@ export class DeviceStory {
   private async enrol(): Promise<void> {
     const exit = await this.tryToEnrol(await this.newToken());
     if (exit.code === '0') return;
-    if (exit.code !== 'SIGKILL') throw new Error(`enrolling ended with ${exit.code}: ${exit.output}`);
+    this.killed = exit.code === 'SIGKILL';
+    if (!this.killed) throw new Error(`enrolling ended with ${exit.code}: ${exit.output}`);
     this.starts += 1;
     const again = await this.tryToEnrol(exit.token);
     // Killed after its last change: it is enrolled, and says so.
@@ -112,6 +128,7 @@ export class DeviceStory {
       this.agent = this.world.start('flotilla-agent', ['run'], this.environment(), this.traced ? strace : []);
       const exit = await this.agent.exited;
       this.starts += 1;
+      this.killed ||= exit === 'SIGKILL';
       if (this.over) return;
       if (exit !== 'SIGKILL' || this.starts > 1) {
         this.wrong.push(`the agent ended with ${exit}: ${this.agent.output.slice(-2000)}`);
@@ -174,19 +191,11 @@ export class DeviceStory {
   private async settled(): Promise<void> {
     const deadline = performance.now() + 60_000;
     for (;;) {
-      const text = await this.world.agentCommand(this.name, 'status', '--output', 'json').catch((error: unknown) => {
-        if (!(error instanceof ProgramFailed)) throw error;
-        return '{}';
-      });
-      const status = JSON.parse(text) as {
-        reported?: { converged?: boolean };
-        spool?: Record<string, { batches: number }>;
-      };
-      const waiting = Object.values(status.spool ?? { unknown: { batches: 1 } });
-      if (status.reported?.converged === true && waiting.every(({ batches }) => batches <= 1)) return;
+      const status = await this.world.statusOf(this.name);
+      const waiting = Object.values(status?.spool ?? {});
+      if (status?.reported.converged === true && waiting.every(({ batches }) => batches <= 1)) return;
       if (performance.now() > deadline) {
-        const output = this.agent?.output.slice(-2000) ?? '';
-        throw new Error(`not settled within 60 s: ${[text, ...this.wrong].join('; ')}; the agent said: ${output}`);
+        throw new Error(`not settled within 60 s: ${[JSON.stringify(status), ...this.wrong].join('; ')}`);
       }
       await pause(100);
     }

@@ -36,6 +36,11 @@ export class CliHarness {
     return new CliHarness(await mkdtemp(join(tmpdir(), 'flotilla-cli-')));
   }
 
+  /** With a home that is there and is not removed. */
+  static at(home: string): CliHarness {
+    return new CliHarness(home);
+  }
+
   async run(args: readonly string[], setup: CliSetup = {}): Promise<CliRun> {
     let stdout = '';
     let stderr = '';

@@ -18,7 +18,7 @@ export interface CrashOrder {
   readonly seen: string;
   /** While this file is there, no change is taken, as on a disk that the kernel has made read-only. */
   readonly readOnlyWhile?: string;
-  /** Every change with its bytes. */
+  /** Every change with its bytes, a line each as it begins and as it ends: see journal.ts. */
   readonly journal?: string;
 }
 

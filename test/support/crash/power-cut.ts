@@ -39,6 +39,18 @@ export class PowerCutDisk {
     this.sureNames.set(root, inode);
   }
 
+  /** A file in the root that was there, and sure, before the first change. */
+  had(path: string, data: Buffer): void {
+    const inode: Inode = { ...fileInode(), sure: data, now: data };
+    this.names.set(path, inode);
+    this.sureNames.set(path, inode);
+  }
+
+  /** As it is while nothing is cut: bytes by path. */
+  get files(): ReadonlyMap<string, Buffer> {
+    return new Map([...this.names].flatMap(([path, { isFolder, now }]) => (isFolder ? [] : [[path, now] as const])));
+  }
+
   /** A change that has ended well. */
   take(effect: DiskEffect): void {
     switch (effect.op) {
@@ -84,12 +96,14 @@ export class PowerCutDisk {
     const names = this.namesAfterCut(random);
     const bytes = new Map<Inode, Buffer>();
     const places = new Map<Inode, string>();
+    const folders = new Set([this.root]);
     for (const [path, inode] of [...names].sort(([a], [b]) => (a < b ? -1 : 1))) {
       if (path === this.root) continue;
-      // A name in a folder whose own name is not sure is lost with it.
-      if (names.get(dirname(path))?.isFolder !== true) continue;
+      // A name in a folder whose own name is lost, or that of a folder above, is lost with it.
+      if (!folders.has(dirname(path))) continue;
       const place = join(target, path.slice(this.root.length));
       if (inode.isFolder) {
+        folders.add(path);
         await mkdir(place, { recursive: true });
         continue;
       }

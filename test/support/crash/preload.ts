@@ -35,7 +35,7 @@ if (order !== undefined && isMainThread && program.endsWith(order.program) && or
   const record = (kind: 'begin' | 'end', effect: DiskEffect): void => {
     if (journalFile === undefined) return;
     const line = 'data' in effect ? { ...effect, data: effect.data.toString('base64') } : effect;
-    writeSync(journalFile, `${JSON.stringify({ kind, effect: line })}\n`);
+    writeSync(journalFile, `${JSON.stringify({ kind, process: process.pid, effect: line })}\n`);
   };
 
   const refuseChange = ({ op, path }: DiskEffect): void => {

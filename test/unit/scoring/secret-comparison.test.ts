@@ -13,6 +13,8 @@ vi.mock('node:crypto', async (original) => {
   };
 });
 
+// Test files share what they load.
+vi.resetModules();
 const { isAmong, secretDigest } = await import('#shared/scoring/access/bearer.js');
 const { newApiToken, parseApiToken, sameSecret } = await import('#cloud/auth/api-token.js');
 
