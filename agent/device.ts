@@ -12,12 +12,12 @@ import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import type { HostSettings } from '#shared/supervisor/host-set.js';
 import type { EarlyHost } from '#shared/supervisor/early-host.js';
 import type { ListenHandle } from '#shared/supervisor/listen-handle.js';
-import type { Desired } from '#shared/protocol/desired.js';
 import type { Ack } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
 import { createDeviceCommands } from '#agent/device-commands.js';
 import { createDeviceInbox } from '#agent/device-inbox.js';
+import { followVariants } from '#agent/follow-variants.js';
 import { recallDevice } from '#agent/device-memory.js';
 import type { KeptTrust } from '#agent/identity/device-trust.js';
 import type { Identity } from '#agent/identity/identity.js';
@@ -32,7 +32,6 @@ import type { DeviceFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
 import { createModuleControl } from '#agent/local/module-control.js';
 import type { KnownAccelerators } from '#agent/providers/known-accelerators.js';
-import { chooseVariants, hasVariants } from '#agent/reconcile/choose-variant.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
 import { entry } from '#agent/reconcile/observed.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
@@ -147,7 +146,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     firstId: Math.floor(random() * 2 ** 32),
   });
   const images = new ImageStore(new BlobCache(folder), folder.modules);
-  const accelerators = (): readonly string[] => parts.accelerators.current;
+  const { accelerators } = parts;
   const fetcher = createFetcher({ config, folder, trust, images, blocks, state, committed, accelerators, onBug });
   const serving = createServing({
     ...parts,
@@ -210,7 +209,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     reconciler,
     telemetry,
     time,
-    capabilities: () => readCapabilities(parts.sandbox.capabilities, parts.accelerators.current),
+    capabilities: () => readCapabilities(parts.sandbox.capabilities, accelerators.current),
     scoring: { address: config.scoring.address, port: parts.handle.port },
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,
@@ -237,7 +236,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     publish: (report) => publish('reported', report),
     current: () => views.reported(),
   });
-  const choose = (desired: Desired): Desired => chooseVariants(desired, parts.accelerators.current);
+  const { choose, whenKnown } = followVariants(accelerators);
   const inbox = createDeviceInbox(
     { clock, logger, identity, trust, keptDesired, time, state, holds, views, trusting, reporter, raise, choose },
     kept,
@@ -262,12 +261,9 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   if (kept !== undefined) {
     const cutShort = probations.refusedIn(kept.generation);
     if (cutShort.length > 0) await rejections.record(kept.generation, cutShort).catch(onHeldUp);
-    const follow = (): void => {
+    whenKnown(kept, background, () => {
       if (state.desired === undefined) state.accept(holds.follow(choose(kept)), rejections.of(kept.generation));
-    };
-    if (!hasVariants(kept)) follow();
-    // What is committed answers meanwhile.
-    else background.run(() => parts.accelerators.ready().then(follow));
+    });
   }
   const control = createModuleControl({
     clock,
