@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process';
 import { copyFile, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Daemon } from '#cloud/quickstart/program.js';
 import { type DesiredModule, probationSchema, type UpdatePolicy } from '#shared/protocol/desired.js';
@@ -138,9 +140,11 @@ describe('a built agent, while versions are tried on it', () => {
   it('goes on scoring on a disk that has become read-only, says so, and does what was asked once it is not', async () => {
     const lock = join(folder, 'run.read-only');
     await writeFile(lock, '');
+    const mount = await coverReadOnly(folder);
     deploy(scripts[0], watched(0));
     await until('told', () => JSON.stringify(cloud.state.refused ?? null).includes('disk'), 40_000);
     for (let count = 0; count < 5; count++) expect(await ask()).toBe('2');
+    await mount.end();
     await rm(lock);
     // It asks again by itself within half a minute, or when it is told again.
     cloud.publishDesired(cloud.desiredOf(generation, { adder: { ...requireModule(scripts[0]), update: watched(0) } }));
@@ -148,6 +152,19 @@ describe('a built agent, while versions are tried on it', () => {
     expect(await ask()).toBe('1');
   });
 });
+
+/**
+ * The kernel refuses every name that is to change from here on, by whomever: also what passes by the preload, which
+ * refuses what is written to files that are open. Does nothing where this process may not mount.
+ */
+async function coverReadOnly(folder: string): Promise<{ end(): Promise<unknown> }> {
+  const run = promisify(execFile);
+  const mounted = await run('mount', ['--bind', folder, folder]).then(
+    () => run('mount', ['-o', 'remount,ro,bind', folder]).then(() => true),
+    () => false,
+  );
+  return { end: () => (mounted ? run('umount', [folder]) : Promise.resolve()) };
+}
 
 function requireModule(built: BuiltModule | undefined): DesiredModule {
   if (built === undefined) throw new Error('it was not built');

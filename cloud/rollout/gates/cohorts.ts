@@ -52,7 +52,9 @@ export function cohortsOf(gate: Gate, input: CohortInput): readonly Cohorts[] | 
     // With the same image before and after, nothing tells the numbers of both apart.
     const changed = cohort.filter(({ previous }) => !digests.includes(previous?.get(module) ?? ''));
     if (digests.length === 0 || changed.length === 0) return [];
-    const candidate = first(rollout.id, changed).map((one) => candidateOf(one, digests, rollout.waveStartedAt));
+    const candidate = first(rollout.id, changed).map((one) =>
+      candidateOf(one, digests, rollout.waveStartedAt, gate.skipSeconds * 1000),
+    );
     const compared = reference === undefined ? [] : referenceOf(reference, module, changed, input);
     return [{ module, label: readsMachine ? '' : module, candidate, reference: compared }];
   });
@@ -70,10 +72,10 @@ function runsIt({ standing, previous }: Member): boolean {
   return standing !== 'overtaken' && standing !== 'gone';
 }
 
-function candidateOf(one: Member, digests: readonly string[], waveStartedAt: number): CohortDevice {
-  const fromMs = one.previous === undefined ? waveStartedAt : (one.assignedAt ?? waveStartedAt);
-  const settledFrom = one.previous === undefined ? waveStartedAt : one.endedAt;
-  const isSettled = one.standing === 'succeeded' && settledFrom !== undefined;
+function candidateOf(one: Member, digests: readonly string[], waveStartedAt: number, skipMs: number): CohortDevice {
+  const fromMs = (one.previous === undefined ? waveStartedAt : (one.assignedAt ?? waveStartedAt)) + skipMs;
+  const settledFrom = one.previous === undefined ? fromMs : Math.max(fromMs, one.endedAt ?? fromMs);
+  const isSettled = one.standing === 'succeeded';
   return { device: one.device, fromMs, digests, ...(isSettled ? { settled: { fromMs: settledFrom } } : {}) };
 }
 

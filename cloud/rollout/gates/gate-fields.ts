@@ -22,6 +22,8 @@ export type Reference = z.output<typeof referenceSchema>;
 export const common = {
   /** Answers, elements or readings of the candidate below which it neither passes nor fails; of a reference too. */
   minSamples: z.int().min(1).max(1_000_000_000).default(200),
+  /** After a device was asked, of which nothing counts: a version that has just started is slow and says little. */
+  skipSeconds: z.int().min(0).max(86_400).default(0),
 };
 /** Of one module; without it each module that the release changes is judged by itself. */
 export const anyModule = { module: nameSchema.optional() };

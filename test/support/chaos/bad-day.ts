@@ -1,7 +1,7 @@
 /**
  * One device's bad day: its control plane away (a scaled hour), the agent killed twice, its disk filled, its
- * clock set back a year, the agent started again on that clock; then all is well again. Every request that
- * it answered must be in the store once, and it must come to what is desired.
+ * clock set back a year, the agent started again on that clock, which then goes a year ahead; then its control
+ * plane is back. Every request that it answered must be in the store once, and it must come to what is desired.
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -22,10 +22,13 @@ const spooledMs = 1_000;
 
 export const topic: ChaosTopic = {
   name: 'bad-day',
-  about: 'one device offline, killed twice, its disk filled, its clock set back a year, and online again',
+  about:
+    'one device offline, killed twice, its disk filled, its clock set back a year and then ahead one, and online again',
   run: async ({ runs = 3, signal, say }: ChaosBounds): Promise<readonly ChaosRow[]> => {
     const clock = await findFaketime();
-    const tally = new ChaosTally(`offline, killed twice, disk full${clock === undefined ? '' : ', clock back a year'}`);
+    const tally = new ChaosTally(
+      `offline, killed twice, disk full${clock === undefined ? '' : ', clock a year back and ahead'}`,
+    );
     for (let run = 0; run < runs && !signal.aborted; run++) {
       const outcome = await BadDay.live(clock).catch((error: unknown): ChaosOutcome => ({ failure: String(error) }));
       tally.count(outcome);
@@ -130,8 +133,12 @@ class BadDay {
     // Also a start on the wrong clock.
     await this.agent?.stop();
     await this.startAgent();
-    this.requireOldClock();
+    await this.requireOldClock();
     await this.ask(20);
+    // Two years on at once: it meets its control plane again with certificates that this clock calls expired.
+    await this.setClock(year);
+    await this.ask(20);
+    await pause(spooledMs);
 
     await world.startCloud();
     await world.flotilla('deploy', 'digits:2', '--device', 'cam-1', '--timeout', '90s', '--probation', '0');
@@ -149,9 +156,10 @@ class BadDay {
   }
 
   /** Else this would prove nothing. */
-  private requireOldClock(): void {
-    if (!this.fakesClock) return;
-    const said = Number(/"time":(\d+)/.exec(this.agent?.output ?? '')?.[1]);
+  private async requireOldClock(): Promise<void> {
+    const { agent } = this;
+    if (!this.fakesClock || agent === undefined) return;
+    const said = Number(await agent.until('logging', 30_000, () => /"time":(\d+)/.exec(agent.output)?.[1]));
     if (!(said < Date.now() - (year - 86_400) * 1000))
       this.wrong.push(`the agent's clock was not set back: ${String(said)}`);
   }
