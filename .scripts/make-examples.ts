@@ -287,6 +287,18 @@ const examples: Record<string, object> = {
       memory: { kind: 'memory', maxRatio: 1.3, minSamples: 30 },
     },
   },
+  'simulation-profile': {
+    schema: 1,
+    loadSeconds: [0.2, 1],
+    latencyMs: 5,
+    telemetry: { intervalSeconds: 30, requestsPerMinute: 120 },
+    groups: [
+      { name: 'slow', percent: 5, loadSeconds: [5, 20], latencyMs: 40 },
+      { name: 'refusing', percent: 2, with: ['digits:2'], rejects: true },
+      { name: 'drifting', percent: 5, with: ['digits:2'], drift: 2, errorShare: 0.02 },
+      { name: 'away', percent: 10, away: { afterSeconds: [60, 300], forSeconds: [20, 60] } },
+    ],
+  },
 };
 
 for (const [name, example] of Object.entries(examples)) {

@@ -19,6 +19,7 @@ import { presenceSchema } from '#shared/protocol/presence.js';
 import { reportedSchema } from '#shared/protocol/reported.js';
 import { ackSchema, eventBatchSchema, telemetryBatchSchema } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
+import { simulationProfileSchema } from '#shared/protocol/simulation.js';
 import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import { trustDataSchema, trustDocumentSchema, trustRequestSchema } from '#shared/protocol/trust.js';
 
@@ -201,5 +202,11 @@ export const protocolDocuments: readonly ProtocolDocument[] = [
     title: 'Rollout policy',
     about: 'How a release goes over a fleet, as `flotilla rollout start --policy` reads it. Strict.',
     schema: rolloutPolicySchema,
+  },
+  {
+    name: 'simulation-profile',
+    title: 'Profile of a simulated fleet',
+    about: 'How simulated devices behave, as `flotilla simulate --profile` reads it. Strict.',
+    schema: simulationProfileSchema,
   },
 ];

@@ -24,6 +24,7 @@ import type { Identity } from '#agent/identity/identity.js';
 import { readCapabilities } from '#agent/identity/capabilities.js';
 import { createExecutors } from '#agent/actions/executors.js';
 import { Background } from '#agent/actions/background.js';
+import { imagesOnDisk } from '#agent/actions/garbage.js';
 import { createFetcher } from '#agent/actions/image-fetching.js';
 import { KnownVersions } from '#agent/actions/versions.js';
 import { BlockClient } from '#agent/link/block-client.js';
@@ -146,8 +147,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     firstId: Math.floor(random() * 2 ** 32),
   });
   const images = new ImageStore(new BlobCache(folder), folder.modules);
-  const { accelerators } = parts;
-  const fetcher = createFetcher({ config, folder, trust, images, blocks, state, committed, accelerators, onBug });
+  const fetcher = createFetcher({ ...parts, images, blocks, state, committed, onBug });
   const serving = createServing({
     ...parts,
     state,
@@ -175,7 +175,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     versions,
     fetcher,
     serving,
-    images,
+    images: imagesOnDisk(images, state, committed),
     committed,
     rejections,
     probations,
@@ -209,7 +209,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     reconciler,
     telemetry,
     time,
-    capabilities: () => readCapabilities(parts.sandbox.capabilities, accelerators.current),
+    capabilities: () => readCapabilities(parts.sandbox.capabilities, parts.accelerators.current),
     scoring: { address: config.scoring.address, port: parts.handle.port },
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,
@@ -236,7 +236,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     publish: (report) => publish('reported', report),
     current: () => views.reported(),
   });
-  const { choose, whenKnown } = followVariants(accelerators);
+  const { choose, whenKnown } = followVariants(parts.accelerators);
   const inbox = createDeviceInbox(
     { clock, logger, identity, trust, keptDesired, time, state, holds, views, trusting, reporter, raise, choose },
     kept,

@@ -29,7 +29,8 @@ export async function cloudRelease(
     unknown
   >;
   addText(files, 'app/package.json', `${JSON.stringify({ name, version, type, license, imports }, null, 2)}\n`);
-  for (const part of ['cloud', 'shared']) {
+  // Of the agent, what simulated devices are made of.
+  for (const part of ['cloud', 'shared', 'agent']) {
     // The compiler leaves what it made of sources that are gone.
     const hasSource = (file: string): boolean => existsSync(join(root, part, file.replace(/\.js$/, '.ts')));
     addFolder(files, `app/dist/${part}`, join(root, 'dist', part), (file) => file.endsWith('.js') && hasSource(file));

@@ -11,7 +11,6 @@ import type { DeviceState } from '#agent/reconcile/device-state.js';
 import { entry, type ServingSet, type VersionKey } from '#agent/reconcile/observed.js';
 import type { Background } from '#agent/actions/background.js';
 import type { Fetcher } from '#agent/actions/fetcher.js';
-import { collectGarbage } from '#agent/actions/garbage.js';
 import type { KnownVersions } from '#agent/actions/versions.js';
 import type { LoadFailure } from '#shared/supervisor/host-set.js';
 import { hasScript } from '#shared/supervisor/served-module.js';
@@ -24,15 +23,31 @@ import type { ImageStore } from '#agent/store/image-store.js';
 import type { ProbationJournal } from '#agent/store/probation-journal.js';
 import type { RejectionLog } from '#agent/store/rejection-log.js';
 
+/** What actions do with the processes that answer. */
+export interface Hosts
+  extends Pick<
+    Serving,
+    | ('start' | 'startScript' | 'scriptsOf' | 'scriptsDown' | 'prepare' | 'prove' | 'discardCandidate' | 'relabel')
+    | ('switchOver' | 'pauseReplaced' | 'goBack' | 'sample' | 'dropReplaced')
+  > {
+  readonly shadows: Pick<Serving['shadows'], 'start' | 'mirror' | 'stop'>;
+}
+
+/** What actions do with what was fetched. */
+export interface Images extends Pick<ImageStore, 'openStaged' | 'readModule' | 'folderOf'> {
+  /** All that is neither desired, nor committed, nor kept for a return goes. */
+  collectGarbage(): Promise<void>;
+}
+
 export interface ExecutorPorts {
   readonly state: DeviceState;
   readonly versions: KnownVersions;
-  readonly fetcher: Fetcher;
-  readonly serving: Serving;
-  readonly images: ImageStore;
-  readonly committed: CommittedState;
-  readonly rejections: RejectionLog;
-  readonly probations: ProbationJournal;
+  readonly fetcher: Pick<Fetcher, 'start' | 'cancel'>;
+  readonly serving: Hosts;
+  readonly images: Images;
+  readonly committed: Pick<CommittedState, 'change'>;
+  readonly rejections: Pick<RejectionLog, 'record'>;
+  readonly probations: Pick<ProbationJournal, 'begin' | 'end'>;
   readonly background: Background;
   readonly raise: (event: Omit<DeviceEvent, 'at'>) => void;
   readonly pause: (ms: number) => Promise<void>;
@@ -211,7 +226,7 @@ export function createExecutors(ports: ExecutorPorts): DeviceExecutors {
     ...createShadowing(ports),
 
     collectGarbage: async () => {
-      await collectGarbage(ports.images, state.desired, ports.committed.value);
+      await ports.images.collectGarbage();
       state.take({ kind: 'garbageChanged', due: false });
     },
   };

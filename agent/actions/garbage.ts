@@ -1,6 +1,9 @@
 /** What may go from the disk: all that neither is desired, nor committed, nor the way back, nor prefetched. */
 import type { Desired, ImageReference } from '#shared/protocol/desired.js';
 import type { Digest } from '#shared/protocol/primitives.js';
+import type { Images } from '#agent/actions/executors.js';
+import type { DeviceState } from '#agent/reconcile/device-state.js';
+import type { CommittedState } from '#agent/store/committed-state.js';
 import type { ImageStore } from '#agent/store/image-store.js';
 import type { Committed } from '#agent/store/state-documents.js';
 
@@ -12,6 +15,20 @@ export function imagesToKeep(desired: Desired | undefined, committed: Committed)
     ...Object.values(committed.modules).map((module) => module.desired.image),
     ...Object.values(committed.kept).flatMap((ways) => ways.map(({ image }) => image)),
   ];
+}
+
+/** What actions are given of the images on this disk. */
+export function imagesOnDisk(
+  images: ImageStore,
+  state: Pick<DeviceState, 'desired'>,
+  committed: Pick<CommittedState, 'value'>,
+): Images {
+  return {
+    openStaged: (image) => images.openStaged(image),
+    readModule: (image) => images.readModule(image),
+    folderOf: (image) => images.folderOf(image),
+    collectGarbage: () => collectGarbage(images, state.desired, committed.value),
+  };
 }
 
 /** Only while no download is under way: a blob that just came is not in any list yet. */

@@ -9,7 +9,7 @@ import { nearest } from '#shared/kernel/names.js';
 import { onShutdown } from '#shared/platform/signals.js';
 import { tagsSchema } from '#shared/protocol/primitives.js';
 import { describeIssues } from '#shared/protocol/decode.js';
-import { fileFormOf } from '#agent/config.js';
+import { type AgentConfig, fileFormOf } from '#agent/config.js';
 import { configOf, example, flag, type GlobalOptions, print } from '#agent/cli/command-parts.js';
 import { addDiagnosis } from '#agent/cli/diagnosis.js';
 import { addKeys, keysCommands } from '#agent/cli/keys.js';
@@ -23,6 +23,7 @@ import { explainText, statusText } from '#agent/cli/texts.js';
 import { askAgent } from '#agent/local/local-client.js';
 import type { ExplanationView, StatusView } from '#agent/local/explanation.js';
 import { startEarly } from '#agent/early-start.js';
+import type { RunningAgent } from '#agent/main.js';
 import { localSocketOf } from '#agent/local/local-socket.js';
 import { stateFolder } from '#agent/store/state-folder.js';
 import { agentVersion } from '#agent/version.js';
@@ -170,12 +171,15 @@ function addRun(program: Command): Command {
           print(global, form, () => [toYaml(form).trimEnd()]);
           return;
         }
-        const early = await startEarly(config);
-        // Loaded while the host that serves loads.
-        const { startAgent } = await import('#agent/main.js');
-        const ports = { clock: systemClock, random: Math.random, pretty: process.stderr.isTTY };
-        const agent = await startAgent(config, ports, early);
-        onShutdown(() => agent.stop());
+        const starting = start(config);
+        // From now on: who is told to stop while it starts ends in order all the same, once it has.
+        onShutdown(() =>
+          starting.then(
+            (started) => started.stop(),
+            () => undefined,
+          ),
+        );
+        const agent = await starting;
         // For whoever started it and waits: the one line that says that it runs, and where.
         print(global, { scoring: agent.scoring, grpc: agent.grpc, pid: process.pid }, () => [
           `Scoring on http://${agent.scoring.address}:${String(agent.scoring.port)}`,
@@ -184,6 +188,13 @@ function addRun(program: Command): Command {
       },
     );
   return example(command, 'flotilla-agent run --scoring-port 8801');
+}
+
+async function start(config: AgentConfig): Promise<RunningAgent> {
+  const early = await startEarly(config);
+  // Loaded while the host that serves loads.
+  const { startAgent } = await import('#agent/main.js');
+  return startAgent(config, { clock: systemClock, random: Math.random, pretty: process.stderr.isTTY }, early);
 }
 
 function addStatus(program: Command): Command {

@@ -32,7 +32,7 @@ export interface CommandPorts {
   readonly address: DeviceAddress;
   /** Asked for each command. */
   readonly directors: () => readonly string[];
-  readonly journal: CommandJournal;
+  readonly journal: Pick<CommandJournal, 'look' | 'begin' | 'answer'>;
   readonly executors: OperationExecutors;
   readonly respond: (response: CommandResponse) => Promise<boolean>;
   /** Lower bound of the true time, milliseconds since the epoch. */

@@ -7,7 +7,7 @@ import { JsonDocument } from '#shared/platform/atomic-file.js';
 import { publicKeySchema } from '#shared/protocol/enrolment.js';
 import { counterSchema } from '#shared/protocol/primitives.js';
 
-const deviceTrustSchema = z.object({
+export const deviceTrustSchema = z.object({
   /** Of the trust document that says it; 0 for what the token pinned. */
   version: counterSchema,
   directors: z.array(publicKeySchema).min(1).max(8),

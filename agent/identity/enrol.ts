@@ -2,26 +2,16 @@
  * Enrolment: from a one-time token, or a fleet claim's, to an identity on disk. The token's secret leaves this machine
  * only over a connection that was verified against the authority that the token pins; the private keys never do.
  */
-import * as z from 'zod';
-import { type Clock, toInstant } from '#shared/kernel/clock.js';
+import type { Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { isName } from '#shared/kernel/names.js';
-import {
-  controlPlaneServerName,
-  enrolmentPendingSchema,
-  type EnrolmentRequest,
-  enrolmentResponseSchema,
-  type EnrolmentResponse,
-  type EnrolmentToken,
-  parseEnrolmentToken,
-} from '#shared/protocol/enrolment.js';
+import { parseEnrolmentToken } from '#shared/protocol/enrolment.js';
 import type { Capabilities } from '#shared/protocol/reported.js';
-import { clientIdOf } from '#shared/protocol/topics.js';
-import { type DeviceKeys, makeDeviceKeys, sealingPublicKey, signingRequestFor } from '#agent/identity/device-keys.js';
-import { pinnedTrust, trustDocument } from '#agent/identity/device-trust.js';
-import { type Gateway, gatewayAt, postToGateway } from '#agent/identity/gateway-request.js';
+import { type DeviceKeys, makeDeviceKeys } from '#agent/identity/device-keys.js';
+import { trustDocument } from '#agent/identity/device-trust.js';
+import { gatewayAt } from '#agent/identity/gateway-request.js';
+import { askForIdentity } from '#agent/identity/identity-request.js';
 import { type Identity, identityDocument, pendingEnrolmentDocument } from '#agent/identity/identity.js';
-import { checkOwnCertificate } from '#agent/identity/own-certificate.js';
 import { fetchPinnedAuthority } from '#agent/identity/pinned-authority.js';
 import type { ProxySettings } from '#agent/link/proxy-choice.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
@@ -60,7 +50,7 @@ async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
   const { folder, device } = input;
   const token = parseEnrolmentToken(input.token);
   if (!token.ok) throw new AppError('enrolment.token-invalid', `this is no enrolment token: ${token.error}`);
-  const { workspace, secret } = token.value;
+  const { workspace } = token.value;
   if (device !== undefined) requireName(device);
   const document = identityDocument(folder.identity);
   if (!input.replace) await requireNoIdentity(document, folder);
@@ -71,94 +61,18 @@ async function enrolLocked(input: EnrolInput, clock: Clock): Promise<Identity> {
 
   const pending = pendingEnrolmentDocument(folder.pendingEnrolment);
   const keys = await keysFor(pending, workspace, device);
-  const subject = device === undefined ? workspace : clientIdOf({ workspace, device });
-  const request: EnrolmentRequest = {
-    workspace,
-    secret,
-    ...(device === undefined ? {} : { device }),
-    csr: await signingRequestFor(keys.privateKey, subject),
-    sealingKey: sealingPublicKey(keys.sealingKey),
-    ...(input.hardwareId === undefined ? {} : { hardwareId: input.hardwareId }),
-    tags: { ...input.tags },
-    capabilities: input.capabilities,
-  };
-  // No signed time is known yet: the pin alone says whom to believe.
-  const expected = { authorities: [authority], name: controlPlaneServerName, trustedNow: Number.NEGATIVE_INFINITY };
-  const answer = await ask({ ...server, expected }, request, input, clock);
-  checkAnswer(answer, { token: token.value, device, keys, authority });
-  const identity: Identity = {
-    schema: 2,
-    workspace,
-    device: answer.device,
-    gateway: url.href,
-    broker: answer.broker,
-    certificate: answer.certificate,
-    privateKey: keys.privateKey,
-    sealingKey: keys.sealingKey,
-    enrolledAt: toInstant(clock.now()),
-  };
+  const { identity, bootIdAbove, trust } = await askForIdentity(
+    { ...input, token: token.value, server, gateway: url.href, authority, keys },
+    clock,
+  );
   // Nothing of an earlier device is this one's: not its generation, nor what it has not sent yet.
   await document.remove();
   await forgetDevice(folder);
-  await new StateDocuments(folder, () => undefined).raiseBootId(answer.bootIdAbove);
-  const { director, publishers } = token.value;
-  await trustDocument(folder.trust).write(pinnedTrust({ directors: [director], publishers, authorities: [authority] }));
+  await new StateDocuments(folder, () => undefined).raiseBootId(bootIdAbove);
+  await trustDocument(folder.trust).write(trust);
   await document.write(identity);
   await pending.remove();
   return identity;
-}
-
-const answerSchema = z.union([enrolmentPendingSchema, enrolmentResponseSchema]);
-
-/** Until the server answers, where it says that it will: the same request, with the same keys, is the same device. */
-async function ask(
-  gateway: Gateway,
-  request: EnrolmentRequest,
-  { onWaiting }: EnrolInput,
-  clock: Clock,
-): Promise<EnrolmentResponse> {
-  for (;;) {
-    let waitSeconds: number;
-    let what: string;
-    try {
-      const answer = await postToGateway(gateway, '/v1/enrol', request, answerSchema);
-      if (!('state' in answer)) return answer;
-      waitSeconds = answer.retryAfterSeconds;
-      what = 'somebody must approve this device: flotilla device claim pending lists it';
-      if (onWaiting === undefined) throw new AppError('enrolment.pending', `${what}; then run the same command again`);
-    } catch (error) {
-      if (onWaiting === undefined || !(error instanceof AppError) || error.code !== 'rate.limited') throw error;
-      const after = error.details['retryAfterSeconds'];
-      waitSeconds = typeof after === 'number' && after >= 1 && after <= 3600 ? after : 5;
-      what = error.message;
-    }
-    onWaiting(what, waitSeconds);
-    await clock.sleep(waitSeconds * 1000);
-  }
-}
-
-function checkAnswer(
-  answer: EnrolmentResponse,
-  asked: {
-    readonly token: EnrolmentToken;
-    readonly device: string | undefined;
-    readonly keys: DeviceKeys;
-    readonly authority: string;
-  },
-): void {
-  const { token, keys, authority } = asked;
-  const device = asked.device ?? answer.device;
-  const mismatch = (what: string): AppError => new AppError('enrolment.pin-mismatch', `${what}; nothing of it is kept`);
-  if (answer.director !== token.director) {
-    throw mismatch("the director's key of the server is not the one that the token pins");
-  }
-  const commonName = clientIdOf({ workspace: token.workspace, device });
-  if (answer.device !== device || answer.workspace !== token.workspace) {
-    throw mismatch(`the server enrolled ${answer.workspace}/${answer.device}, not ${commonName}`);
-  }
-  const { privateKey } = keys;
-  const checked = checkOwnCertificate(answer.certificate, { commonName, privateKey, authorities: [authority] });
-  if (!checked.ok) throw mismatch(`the certificate that the server gave is refused: ${checked.error}`);
 }
 
 /** Those of an enrolment of this device that was cut off, or new ones; on disk before they are shown to anybody. */

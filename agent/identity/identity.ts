@@ -5,7 +5,7 @@ import { instantSchema, nameSchema } from '#shared/protocol/primitives.js';
 
 const privateKeySchema = z.string().startsWith('-----BEGIN PRIVATE KEY-----').max(4096);
 
-const identitySchema = z.object({
+export const identitySchema = z.object({
   schema: z.literal(2),
   workspace: nameSchema,
   device: nameSchema,

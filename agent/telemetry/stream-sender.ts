@@ -24,6 +24,9 @@ export interface SenderOptions {
 
 const defaultSenderOptions: SenderOptions = { window: 16, patienceMs: 15_000 };
 
+/** What holds the batches until they are stored elsewhere. */
+export type BatchHolder = Pick<Spool, 'size' | 'pending' | 'read' | 'acknowledge'>;
+
 export class StreamSender {
   private readonly flight: SingleFlight;
   private up = false;
@@ -33,7 +36,7 @@ export class StreamSender {
   private stopped = false;
 
   constructor(
-    private readonly spool: Spool,
+    private readonly spool: BatchHolder,
     private readonly ports: SenderPorts,
     private readonly options: SenderOptions = defaultSenderOptions,
   ) {

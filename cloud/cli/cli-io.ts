@@ -3,6 +3,8 @@ import type { Clock } from '#shared/kernel/clock.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { FlotillaClient } from '#cloud/client/flotilla-client.js';
 import type { CliConfig } from './cli-config.js';
+import type { SimulationCounts, SimulationOrder } from '#shared/protocol/simulation.js';
+import type { SimulationEvents } from './simulation-processes.js';
 import type { Target } from './context-file.js';
 import type { TextSink } from './output.js';
 import type { ServeEvents, ServeRequest } from './serve-request.js';
@@ -29,6 +31,12 @@ export interface CliIo {
   runServe(request: ServeRequest, events: ServeEvents): Promise<void>;
   /** What that request would serve, and how, as data. */
   describeServe(request: ServeRequest): Promise<object>;
+  /** Processes of simulated devices; ends when the signal aborts, with what was counted. */
+  runSimulation(
+    orders: readonly SimulationOrder[],
+    events: SimulationEvents,
+    signal: AbortSignal,
+  ): Promise<SimulationCounts>;
   /** The control plane's configuration as those flags make it, as text. */
   printCloudConfig(args: readonly string[]): Promise<string>;
 }

@@ -28,6 +28,7 @@ const commands: Readonly<Record<string, () => Promise<(io: CliIo) => Command>>> 
   logs: async () => (await import('./commands/logs.js')).logsCommand,
   telemetry: async () => (await import('./commands/telemetry.js')).telemetryCommand,
   alert: async () => (await import('./commands/alert.js')).alertCommand,
+  simulate: async () => (await import('./commands/simulate.js')).simulateCommand,
   activity: async () => (await import('./commands/activity.js')).activityCommand,
   events: async () => (await import('./commands/events.js')).eventsCommand,
 };

@@ -63,6 +63,10 @@ const io: CliIo = {
     const { describeServe } = await import('./serve-process.js');
     return describeServe(request);
   },
+  runSimulation: async (orders, events, signal) => {
+    const { runSimulation } = await import('./simulation-processes.js');
+    return runSimulation(orders, events, signal);
+  },
   printCloudConfig: async (cloudArgs) => {
     const { printConfig, readCloudArguments } = await import('#cloud/config.js');
     return printConfig((await readCloudArguments(cloudArgs)).config);

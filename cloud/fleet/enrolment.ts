@@ -12,6 +12,7 @@ import type { AuditLog } from '#cloud/audit/audit-log.js';
 import type { DeviceAccess } from '#cloud/mqtt/device-access.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { ControlStore, ControlTransaction } from '#cloud/store/control-database.js';
+import { SharedCommits } from '#cloud/store/shared-commits.js';
 import { readSigningRequest } from '#cloud/trust/signing-request.js';
 import { CertificateRepository } from './certificate-repository.js';
 import type { Certification } from './certification.js';
@@ -56,8 +57,10 @@ interface Made {
 
 export class Enrolment {
   readonly tokens: EnrolmentTokens;
+  private readonly commits: SharedCommits;
 
   constructor(private readonly options: EnrolmentOptions) {
+    this.commits = new SharedCommits(options.db);
     this.tokens = new EnrolmentTokens(options.db, options.clock);
   }
 
@@ -96,7 +99,7 @@ export class Enrolment {
     order: EnrolmentOrder,
     from: string | undefined,
   ): Promise<EnrolledDevice | Pending> {
-    const { db, access, known, live, claims } = this.options;
+    const { access, known, live, claims } = this.options;
     const request = await readSigningRequest(order.csr);
     const subject = order.device === undefined ? order.workspace : clientIdOf({ ...order, device: order.device });
     if (request.commonName !== subject) {
@@ -105,7 +108,7 @@ export class Enrolment {
         `the certificate signing request is for ${request.commonName.slice(0, 130)}, not for ${subject}`,
       );
     }
-    const made = await db.transaction().execute(async (transaction): Promise<Made | Pending> => {
+    const made = await this.commits.run(async (transaction): Promise<Made | Pending> => {
       const key = request.keyFingerprint;
       const admission =
         grant.kind === 'token'

@@ -35,6 +35,8 @@ export interface Committed {
   readonly entries: readonly HistoryEntry[];
   /** The outbox has something. */
   readonly asked: boolean;
+  /** The rollout as it is now. */
+  readonly stored: StoredRollout;
 }
 
 export interface CommitInput {
@@ -79,8 +81,17 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
     if (plan.transition) entries.push({ at, ...describeTransition(plan.transition) });
     for (const entry of entries) await rollouts.note(stored, entry);
     if (isFinal(rollout.state)) await rows.claim(stored, false);
-    return { entries, asked: asked.length > 0 };
+    return { entries, asked: asked.length > 0, stored: { ...stored, rollout, revision: stored.revision + 1 } };
   });
+}
+
+/**
+ * What is left of a plan once its first part is committed. It holds without another look: it was planned as one, and a
+ * device is asked only while its twin is as it was looked at.
+ */
+export function restOf({ assignments }: Plan): Plan | undefined {
+  const left = assignments.slice(askedAtOnce);
+  return left.length === 0 ? undefined : { outcomes: [], assignments: left, waiting: [], joins: [], gates: [] };
 }
 
 async function ask(

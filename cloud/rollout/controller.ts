@@ -13,7 +13,7 @@ import type { Twin } from '#cloud/fleet/twin.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { GateVerdict } from './gates/gate-model.js';
 import type { GateWatch } from './gates/gate-watch.js';
-import { CannotAsk, commitStep, failureOf } from './commit.js';
+import { CannotAsk, commitStep, failureOf, restOf } from './commit.js';
 import { type Plan, planRollout } from './plan.js';
 import type { Joiner } from './rollout-model.js';
 import { type LoadedDevice, RolloutDevices } from './rollout-devices.js';
@@ -41,6 +41,11 @@ export interface Look {
 
 /** Devices report many times a second; looking so often is enough. */
 const gatherMs = 200;
+/** A look costs with the fleet: of all time it takes a fifth at most, and reports gather meanwhile. */
+const pausePerLook = 4;
+const longestGatherMs = 5_000;
+/** Parts of one plan that are carried out without another look: what devices report meanwhile waits so long. */
+const partsAtOnce = 10;
 /** Without a nearer deadline: queries of fleets change with no event. */
 const longestSleepMs = 30_000;
 /** More steps at once would starve the other rollouts. */
@@ -51,6 +56,8 @@ export class RolloutController {
   private readonly stopped = new AbortController();
   private sleeping = new AbortController();
   private gathering = false;
+  /** How long the last look took. */
+  private lookMs = 0;
   /** Who is away is known from here on: at a start nobody is known to be there. */
   private readonly awayFrom: number;
   private unsubscribe: () => void = () => undefined;
@@ -90,6 +97,7 @@ export class RolloutController {
   async look(stored: StoredRollout): Promise<Look> {
     const { db, clock } = this.options;
     const { policy, rollout, workspace, query } = stored;
+    const begunAt = clock.monotonic();
     const follows = policy.lateJoiners === 'follow' && rollout.state === 'running';
     const members = follows
       ? new Set((await matchingDevices(db, workspace, query).select('devices.name').execute()).map(({ name }) => name))
@@ -97,7 +105,9 @@ export class RolloutController {
     const devices = await new RolloutDevices(db).load(stored, stored.release, members, this.awayFrom);
     const joiners = members === undefined ? [] : await this.joinersOf(stored, members, devices);
     const gates = await this.options.gates.verdicts(stored);
-    return { devices, gates, plan: planRollout({ rollout, policy, devices, joiners, gates, now: clock.now() }) };
+    const plan = planRollout({ rollout, policy, devices, joiners, gates, now: clock.now() });
+    this.lookMs = clock.monotonic() - begunAt;
+    return { devices, gates, plan };
   }
 
   private async run(): Promise<void> {
@@ -142,18 +152,24 @@ export class RolloutController {
     const { db, releases, twin, clock, onCommitted } = this.options;
     const deploys = plan.assignments.some(({ action }) => action === 'deploy');
     const release = deploys ? await releases.require(stored.workspace, stored.release) : undefined;
-    const input = { stored, release, devices, now: clock.now() };
+    const input = { release, devices, now: clock.now() };
+    let current = stored;
     try {
-      const committed = await commitStep(db, twin, { ...input, plan });
-      if (committed === undefined) return;
-      if (committed.asked) onCommitted();
-      this.publish(stored, committed.entries);
+      let part: Plan | undefined = plan;
+      for (let parts = 0; part !== undefined && parts < partsAtOnce; parts++) {
+        const committed = await commitStep(db, twin, { ...input, stored: current, plan: part });
+        if (committed === undefined) return;
+        if (committed.asked) onCommitted();
+        this.publish(stored, committed.entries);
+        current = committed.stored;
+        part = this.stopped.signal.aborted ? undefined : restOf(part);
+      }
     } catch (error) {
       if (!(error instanceof CannotAsk)) throw error;
       this.options.logger.warn({ ...error.assignment, reason: messageOf(error) }, 'a device could not be asked');
       const outcomes = [failureOf(error, input.now)];
       const only: Plan = { outcomes, assignments: [], transition: undefined, waiting: [], joins: [], gates: [] };
-      const committed = await commitStep(db, twin, { ...input, plan: only });
+      const committed = await commitStep(db, twin, { ...input, stored: current, plan: only });
       this.publish(stored, committed?.entries ?? []);
     }
   }
@@ -181,7 +197,8 @@ export class RolloutController {
   private wakeSoon(): void {
     if (this.gathering) return;
     this.gathering = true;
-    void this.options.clock.sleep(gatherMs, this.stopped.signal).then(() => {
+    const pauseMs = Math.min(longestGatherMs, Math.max(gatherMs, this.lookMs * pausePerLook));
+    void this.options.clock.sleep(pauseMs, this.stopped.signal).then(() => {
       this.gathering = false;
       this.wake();
     });

@@ -38,9 +38,9 @@ export class RolloutFleet {
   /** `count` devices d0, d1 …, online, and the releases vision:1 to vision:3. */
   static async open(count: number): Promise<RolloutFleet> {
     const world = await FleetWorld.open();
-    for (let index = 0; index < count; index++) {
-      await addDevice(world, `d${String(index)}`);
-    }
+    await world.control.transaction().execute(async (control) => {
+      for (let index = 0; index < count; index++) await addDevice({ control }, `d${String(index)}`);
+    });
     await new DeviceFacts(world.control).bringUpToDate();
     const releases = new ReleaseRepository(world.control);
     for (const version of [1, 2, 3]) {
@@ -153,7 +153,7 @@ function releaseOf(version: number): Parameters<ReleaseRepository['create']>[1] 
   return { name: 'vision', description: '', atomic: false, modules: { detector: module } } as never;
 }
 
-export async function addDevice({ control }: FleetWorld, name: string): Promise<void> {
+export async function addDevice({ control }: Pick<FleetWorld, 'control'>, name: string): Promise<void> {
   await control
     .insertInto('devices')
     .values({

@@ -110,7 +110,9 @@ export class AgentKills {
     const story = await this.begin(numberOf(point));
     const outcome = await story
       .tell()
-      .catch((error: unknown): ChaosOutcome => ({ failure: `${String(error)}; the agent said: ${story.agentOutput}` }));
+      .catch(
+        async (error: unknown): Promise<ChaosOutcome> => ({ failure: `${String(error)}; ${await story.describe()}` }),
+      );
     await story.end();
     return outcome.failure === undefined ? outcome : { ...outcome, failure: `${point}: ${outcome.failure}` };
   }

@@ -68,9 +68,12 @@ export class DeviceStory {
     await this.end();
   }
 
-  /** The last of it, for whoever looks into a failure. */
-  get agentOutput(): string {
-    return this.agent?.output.slice(-2000) ?? '';
+  /** What the device and its control plane say, for whoever looks into a failure. */
+  async describe(): Promise<string> {
+    const explained = await this.world.agentCommand(this.name, 'explain', '--output', 'json').catch(String);
+    const known = await this.world.flotilla('device', 'show', this.name, '--output', 'json').catch(String);
+    const output = this.agent?.output.slice(-2000) ?? '';
+    return `the agent explains: ${explained}; its control plane knows: ${known}; the agent said: ${output}`;
   }
 
   async end(): Promise<void> {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Clock, systemClock } from '#shared/kernel/clock.js';
 import type { CliIo } from '#cloud/cli/cli-io.js';
 import { runCli } from '#cloud/cli/run-cli.js';
+import { sumOf } from '#cloud/cli/simulation-processes.js';
 import { FlotillaClient } from '#cloud/client/flotilla-client.js';
 
 export interface CliRun {
@@ -104,6 +105,12 @@ export class CliHarness {
         });
         return Promise.resolve();
       },
+      runSimulation: (orders, events) => {
+        stderr += `simulate ${JSON.stringify(orders)}\n`;
+        const counts = { ...noCounts, devices: 7, enrolled: 7 };
+        events.onCounts(counts);
+        return Promise.resolve(counts);
+      },
       describeServe: (request) => Promise.resolve(request),
       printCloudConfig: (cloudArgs) => Promise.resolve(`config ${cloudArgs.join(' ')}\n`),
     };
@@ -115,6 +122,8 @@ export class CliHarness {
     await rm(this.home, { recursive: true, force: true });
   }
 }
+
+const noCounts = sumOf([]);
 
 function answerFrom(secrets: string[], question: string): Promise<string> {
   const answer = secrets.shift();
