@@ -279,6 +279,9 @@ const examples: Record<string, object> = {
     totalTimeoutSeconds: 86_400,
     retries: { later: { attempts: 2, backoffSeconds: 60 }, timeout: { attempts: 1, backoffSeconds: 300 } },
     lateJoiners: 'follow',
+    windows: [{ cron: '0 2 * * 1-5', durationSeconds: 7200 }],
+    freeze: [{ from: '2026-12-24T00:00:00Z', until: '2026-12-27T00:00:00Z', reason: 'Christmas' }],
+    prefetch: { wavesAhead: 1, atOnce: 50 },
     gates: {
       speed: { kind: 'latency', maxMs: 80, maxRatio: 1.5, reference: 'before', minSamples: 500 },
       errors: { kind: 'errors', maxPercent: 1, confidence: 0.99 },
@@ -286,6 +289,13 @@ const examples: Record<string, object> = {
       classes: { kind: 'drift', module: 'digits', tensor: 'output.label', maxPsi: 0.25, reference: 'peers' },
       memory: { kind: 'memory', maxRatio: 1.3, minSamples: 30 },
     },
+  },
+  'release-file': { kind: 'release', name: 'vision', modules: { detector: { image: 'detector:4' } } },
+  'rollout-file': {
+    kind: 'rollout',
+    release: 'vision',
+    fleet: 'line-3',
+    policy: { waves: [{ count: 1, bakeSeconds: 600 }], maxUnavailable: '10%' },
   },
   'simulation-profile': {
     schema: 1,

@@ -19,6 +19,8 @@ import { presenceSchema } from '#shared/protocol/presence.js';
 import { reportedSchema } from '#shared/protocol/reported.js';
 import { ackSchema, eventBatchSchema, telemetryBatchSchema } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
+import { releaseFile } from '#cloud/cli/release-file.js';
+import { rolloutFile } from '#cloud/cli/rollout-file.js';
 import { simulationProfileSchema } from '#shared/protocol/simulation.js';
 import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import { trustDataSchema, trustDocumentSchema, trustRequestSchema } from '#shared/protocol/trust.js';
@@ -202,6 +204,18 @@ export const protocolDocuments: readonly ProtocolDocument[] = [
     title: 'Rollout policy',
     about: 'How a release goes over a fleet, as `flotilla rollout start --policy` reads it. Strict.',
     schema: rolloutPolicySchema,
+  },
+  {
+    name: 'release-file',
+    title: 'Release file',
+    about: 'A release, as `flotilla apply -f` reads it. Strict.',
+    schema: releaseFile,
+  },
+  {
+    name: 'rollout-file',
+    title: 'Rollout file',
+    about: 'A rollout, as `flotilla apply -f` reads it, alone or beside releases as a document of its own. Strict.',
+    schema: rolloutFile,
   },
   {
     name: 'simulation-profile',

@@ -1,6 +1,7 @@
 /** Every setting of the agent, once: by its path in the file, with what holds without it. */
 import { isIP } from 'node:net';
 import * as z from 'zod';
+import { isTimeZone } from '#shared/kernel/time-zone.js';
 import { readHostName, readOrigin } from '#shared/scoring/access/access-settings.js';
 import { parseProxy } from '#agent/link/proxy-choice.js';
 import { routeSettings } from '#agent/routes/route-settings.js';
@@ -109,6 +110,11 @@ export const agentSettings = {
     .max(4096)
     .default('')
     .describe('reached without the proxy, separated by commas; without it NO_PROXY of the environment'),
+  timeZone: z
+    .string()
+    .refine(isTimeZone, 'must be a time zone, for example Europe/Berlin')
+    .optional()
+    .describe('time zone in which maintenance windows are read; without it that of the system'),
   'log.level': z
     .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
     .default('info')

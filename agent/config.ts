@@ -32,6 +32,8 @@ type Settings = z.infer<typeof schema>;
 
 export interface AgentConfig extends SiteConfig {
   readonly stateDir: string;
+  /** Absent: that of the system. */
+  readonly timeZone?: string;
   readonly scoring: AccessSettings & { readonly port: number; readonly maxBodyBytes: number };
   /** On the address of scoring; absent: none. */
   readonly grpc?: { readonly port: number };
@@ -111,6 +113,7 @@ export function readAgentConfig(flags: AgentFlags, configPath: string | undefine
 /** The configuration as a settings file says it: what `--print-config` prints can be read again. */
 export function fileFormOf({
   stateDir,
+  timeZone,
   scoring,
   grpc,
   local,
@@ -124,6 +127,7 @@ export function fileFormOf({
 }: AgentConfig): Readonly<Record<string, unknown>> {
   return {
     stateDir,
+    ...(timeZone === undefined ? {} : { timeZone }),
     scoring: {
       address: scoring.address,
       port: scoring.port,
@@ -157,6 +161,7 @@ export function fileFormOf({
 function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig {
   return deepFreeze({
     stateDir: values.stateDir,
+    ...(values.timeZone === undefined ? {} : { timeZone: values.timeZone }),
     scoring: {
       address: values['scoring.address'],
       port: values['scoring.port'],

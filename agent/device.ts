@@ -5,6 +5,7 @@
  */
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
+import { systemTimeZone } from '#shared/kernel/time-zone.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { causeText } from '#shared/supervisor/exit-cause.js';
@@ -17,7 +18,7 @@ import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
 import { createDeviceCommands } from '#agent/device-commands.js';
 import { createDeviceInbox } from '#agent/device-inbox.js';
-import { followVariants } from '#agent/follow-variants.js';
+import { followKept, followVariants } from '#agent/follow-variants.js';
 import { recallDevice } from '#agent/device-memory.js';
 import type { KeptTrust } from '#agent/identity/device-trust.js';
 import type { Identity } from '#agent/identity/identity.js';
@@ -33,6 +34,7 @@ import type { DeviceFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
 import { createModuleControl } from '#agent/local/module-control.js';
 import type { KnownAccelerators } from '#agent/providers/known-accelerators.js';
+import { calendarOf } from '#agent/reconcile/calendar.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
 import { entry } from '#agent/reconcile/observed.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
@@ -118,6 +120,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     onDamage: (damage) => parts.damages.push(damage),
     onBug,
   });
+  const timeZone = config.timeZone ?? systemTimeZone();
+  const calendar = () => calendarOf(clock.now(), time.now(), clock.monotonic(), timeZone);
   const set = committedSetOf(committed.value);
   const state = new DeviceState(observedAtStart(committed.value), clock, random);
   const versions = new KnownVersions(
@@ -189,6 +193,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     state,
     executors: executors.table,
     policy: defaultPolicy,
+    calendar,
     clock,
     random,
     onPlanned: () => reporter.wake(),
@@ -209,7 +214,8 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     reconciler,
     telemetry,
     time,
-    capabilities: () => readCapabilities(parts.sandbox.capabilities, parts.accelerators.current),
+    calendar,
+    capabilities: () => readCapabilities(parts.sandbox.capabilities, parts.accelerators.current, timeZone),
     scoring: { address: config.scoring.address, port: parts.handle.port },
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,
@@ -236,9 +242,9 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     publish: (report) => publish('reported', report),
     current: () => views.reported(),
   });
-  const { choose, whenKnown } = followVariants(parts.accelerators);
+  const variants = followVariants(parts.accelerators);
   const inbox = createDeviceInbox(
-    { clock, logger, identity, trust, keptDesired, time, state, holds, views, trusting, reporter, raise, choose },
+    { clock, logger, identity, trust, keptDesired, time, state, holds, views, trusting, reporter, raise, ...variants },
     kept,
     Math.max(committed.value.generation, rejections.generation),
   );
@@ -258,13 +264,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     if (fact.kind === 'committed') trusting.look();
   });
   state.onChange(watchModules(state, raise, (module, line) => logs.module(module, line)));
-  if (kept !== undefined) {
-    const cutShort = probations.refusedIn(kept.generation);
-    if (cutShort.length > 0) await rejections.record(kept.generation, cutShort).catch(onHeldUp);
-    whenKnown(kept, background, () => {
-      if (state.desired === undefined) state.accept(holds.follow(choose(kept)), rejections.of(kept.generation));
-    });
-  }
+  await followKept(kept, { state, holds, rejections, probations, background, onHeldUp, ...variants });
   const control = createModuleControl({
     clock,
     state,

@@ -7,6 +7,7 @@ import type { Identity } from '#agent/identity/identity.js';
 import type { Refusal } from '#agent/link/desired-inbox.js';
 import type { TrustedTime } from '#agent/link/trusted-clock.js';
 import { type ExplanationView, plansView, type StatusView, waitingView } from '#agent/local/explanation.js';
+import type { Calendar } from '#agent/reconcile/calendar.js';
 import type { DeviceState } from '#agent/reconcile/device-state.js';
 import { entry } from '#agent/reconcile/observed.js';
 import { planDevice } from '#agent/reconcile/plan.js';
@@ -34,6 +35,7 @@ export interface ViewParts {
   readonly reconciler: Reconciler;
   readonly telemetry: Telemetry;
   readonly time: TrustedTime;
+  readonly calendar: () => Calendar;
   readonly capabilities: () => Capabilities;
   readonly scoring: { readonly address: string; readonly port: number };
   readonly grpc: { readonly address: string; readonly port: number } | undefined;
@@ -154,6 +156,7 @@ export class DeviceViews {
       observed: state.observed,
       policy: defaultPolicy,
       now: clock.monotonic(),
+      calendar: this.parts.calendar(),
     });
   }
 }

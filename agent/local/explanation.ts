@@ -33,7 +33,10 @@ export interface ExplanationView {
   readonly status: StatusView;
   readonly desired: Desired | null;
   readonly observed: Observed;
-  readonly waiting: readonly (Omit<Waiting, 'deadline'> & { readonly deadlineAt?: string })[];
+  readonly waiting: readonly (Omit<Waiting, 'deadline' | 'opensAt'> & {
+    readonly deadlineAt?: string;
+    readonly opensAt?: string;
+  })[];
   readonly refusals: readonly Refusal[];
   readonly refusedCommands: readonly { readonly id: string; readonly at: string; readonly problem: Problem }[];
   readonly plans: readonly {
@@ -46,6 +49,7 @@ export interface ExplanationView {
 /** @param offset wall clock minus monotonic clock, now */
 export function waitingView(waiting: readonly Waiting[], offset: number): ExplanationView['waiting'] {
   return waiting.map((one) => {
+    if ('opensAt' in one) return { ...one, opensAt: toInstant(one.opensAt) };
     if (!('deadline' in one)) return one;
     const { deadline, ...rest } = one;
     return { ...rest, deadlineAt: toInstant(deadline + offset) };

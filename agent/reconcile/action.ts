@@ -20,7 +20,8 @@ export interface ActionArguments {
   /** Start a second host with the next set, beside the one that answers. */
   readonly prepareSet: { readonly set: ServingSet };
   readonly discardCandidate: {
-    readonly because: 'superseded' | 'timeout';
+    /** window: it is proved, and loaded anew when its maintenance window opens. */
+    readonly because: 'superseded' | 'timeout' | 'window';
     /** Modules to blame, each of which is tried again later. */
     readonly failed: readonly string[];
     readonly problem?: Problem;

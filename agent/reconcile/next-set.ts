@@ -1,5 +1,6 @@
 /** Which versions should answer next: what is desired, as far as it is ready, allowed and not put off. Pure. */
 import { type Desired, updatePolicyOf } from '#shared/protocol/desired.js';
+import { type Calendar, windowOpensAt, windowOpenSince } from '#agent/reconcile/calendar.js';
 import { entry, type Observed, type ServingSet, type Track, versionKeyOf } from '#agent/reconcile/observed.js';
 import type { Waiting } from '#agent/reconcile/plan.js';
 import { unreadyBefore } from '#agent/reconcile/start-after.js';
@@ -15,7 +16,13 @@ export interface NextSet {
 }
 
 /** New versions where they are ready, incumbents elsewhere. */
-export function nextSet(desired: Desired, observed: Observed, startAfterMs: number, now: number): NextSet {
+export function nextSet(
+  desired: Desired,
+  observed: Observed,
+  startAfterMs: number,
+  now: number,
+  calendar: Calendar,
+): NextSet {
   const set: Record<string, string> = {};
   const waiting: Waiting[] = [];
   const { serving } = observed;
@@ -38,11 +45,16 @@ export function nextSet(desired: Desired, observed: Observed, startAfterMs: numb
     const missing = others.filter((other) => !ready(other));
     const before = key === undefined ? undefined : unreadyBefore(desired, observed, others, ready, startAfterMs);
     const busy = key === undefined ? [name] : others;
-    const until = Math.max(...busy.map((other) => busyUntil(desired, observed, other, now) ?? now));
+    const until = Math.max(...busy.map((other) => busyUntil(desired, observed, other, now, calendar) ?? now));
+    const opensAt = laterOf(busy.map((other) => windowOpensAt(desired, observed, other, now, calendar)));
+    const proved = key === undefined || busy.every((other) => isProvedOrThere(desired, observed, other));
     if (missing.length > 0) {
       waiting.push({ kind: 'together', module: name, group: groupOf(desired, name) ?? '', missing });
       put(incumbent);
-    } else if (until > now) {
+    } else if (opensAt !== undefined && proved) {
+      waiting.push({ kind: 'window', module: name, opensAt });
+      put(incumbent);
+    } else if (opensAt === undefined && until > now) {
       const reason = reasonOf(observed, busy, name);
       waiting.push({ kind: 'busy', module: name, deadline: until, reason });
       put(incumbent);
@@ -74,14 +86,22 @@ export function keepsGroups(desired: Desired, observed: Observed, set: ServingSe
  *
  * @returns undefined when it may
  */
-export function busyUntil(desired: Desired, observed: Observed, name: string, now: number): number | undefined {
+export function busyUntil(
+  desired: Desired,
+  observed: Observed,
+  name: string,
+  now: number,
+  calendar: Calendar,
+): number | undefined {
   const deferral = entry(observed.deferrals, name);
   const incumbent = entry(observed.serving.set, name);
   if (deferral === undefined || incumbent === undefined) return undefined;
   const module = entry(desired.modules, name);
   if (module !== undefined && versionKeyOf(module) === incumbent) return undefined;
   const readyAt = entry(observed.tracks, name)?.readyAt ?? observed.acceptedAt;
-  const until = Math.min(deferral.until, readyAt + updatePolicyOf(module).maxDeferSeconds * 1000);
+  // Before its window it need not put anything off.
+  const from = Math.max(readyAt, windowOpenSince(desired, name, now, calendar) ?? readyAt);
+  const until = Math.min(deferral.until, from + updatePolicyOf(module).maxDeferSeconds * 1000);
   return until > now ? until : undefined;
 }
 
@@ -90,6 +110,19 @@ function isReadyOrThere(desired: Desired, observed: Observed, name: string): boo
   if (module === undefined) return true;
   const key = versionKeyOf(module);
   return entry(observed.serving.set, name) === key || isReady(entry(observed.tracks, name), key);
+}
+
+function isProvedOrThere(desired: Desired, observed: Observed, name: string): boolean {
+  const module = entry(desired.modules, name);
+  if (module === undefined) return true;
+  const key = versionKeyOf(module);
+  const track = entry(observed.tracks, name);
+  return entry(observed.serving.set, name) === key || (track?.key === key && track.state === 'proved');
+}
+
+function laterOf(instants: readonly (number | undefined)[]): number | undefined {
+  const known = instants.filter((at) => at !== undefined);
+  return known.length === 0 ? undefined : Math.max(...known);
 }
 
 function reasonOf(observed: Observed, names: readonly string[], name: string): string {

@@ -2,6 +2,7 @@
 import { type Desired, probationSchema, type Probation, updatePolicyOf } from '#shared/protocol/desired.js';
 import { judgeProbation } from '#shared/supervisor/probation.js';
 import type { Action } from '#agent/reconcile/action.js';
+import { type Calendar, windowOpensAt } from '#agent/reconcile/calendar.js';
 import { busyUntil, desiredSetOf, isReady, keepsGroups, nextSet } from '#agent/reconcile/next-set.js';
 import { entry, type Observed, sameSet, type ServingSet } from '#agent/reconcile/observed.js';
 import type { PlanPart } from '#agent/reconcile/plan.js';
@@ -12,7 +13,13 @@ const unwatched: Probation = probationSchema.parse({ windowSeconds: 0 });
 /** A host that does not answer is ended by its owner's liveness check well before. */
 const sampleTimeoutMs = 60_000;
 
-export function planSwitch(desired: Desired, observed: Observed, policy: Policy, now: number): PlanPart {
+export function planSwitch(
+  desired: Desired,
+  observed: Observed,
+  policy: Policy,
+  now: number,
+  calendar: Calendar,
+): PlanPart {
   const part: PlanPart = { actions: [], waiting: [] };
   const { serving, candidate, committed } = observed;
   const [drainingSince] = observed.draining;
@@ -25,10 +32,10 @@ export function planSwitch(desired: Desired, observed: Observed, policy: Policy,
     return part;
   }
   if (candidate !== undefined) {
-    planCandidate(part, desired, observed, policy, now);
+    planCandidate(part, desired, observed, policy, now, calendar);
     return part;
   }
-  const target = nextSet(desired, observed, policy.startAfterMs, now);
+  const target = nextSet(desired, observed, policy.startAfterMs, now, calendar);
   const settled = Object.entries(desiredSetOf(desired)).every(
     ([name, key]) => entry(serving.set, name) === key || entry(observed.tracks, name)?.state === 'rejected',
   );
@@ -46,15 +53,25 @@ export function planSwitch(desired: Desired, observed: Observed, policy: Policy,
 }
 
 /** A candidate that is still wanted is brought to its end before a newer set is looked at. */
-function planCandidate(part: PlanPart, desired: Desired, observed: Observed, policy: Policy, now: number): void {
+function planCandidate(
+  part: PlanPart,
+  desired: Desired,
+  observed: Observed,
+  policy: Policy,
+  now: number,
+  calendar: Calendar,
+): void {
   const { candidate, serving } = observed;
   if (candidate === undefined) return;
   const wanted = desiredSetOf(desired);
+  const opensAt = (name: string): number | undefined => windowOpensAt(desired, observed, name, now, calendar);
+  const isBusy = (name: string): boolean => busyUntil(desired, observed, name, now, calendar) !== undefined;
+  const isHeld = (name: string): boolean => isBusy(name) || opensAt(name) !== undefined;
   const changed = Object.keys(candidate.set)
     .filter((name) => candidate.set[name] !== entry(serving.set, name))
     .sort();
   const valid = Object.entries(candidate.set).every(([name, key]) => {
-    if (entry(serving.set, name) === key) return Object.hasOwn(wanted, name) || isBusy(desired, observed, name, now);
+    if (entry(serving.set, name) === key) return Object.hasOwn(wanted, name) || isHeld(name);
     return wanted[name] === key && isReady(entry(observed.tracks, name), key);
   });
   const gone = Object.keys(serving.set).filter((name) => entry(candidate.set, name) === undefined);
@@ -83,10 +100,18 @@ function planCandidate(part: PlanPart, desired: Desired, observed: Observed, pol
     part.actions.push({ kind: 'prove', module: unproved, key });
     return;
   }
+  const closed = [...changed, ...gone].find((name) => opensAt(name) !== undefined);
+  if (closed !== undefined) {
+    const at = opensAt(closed) ?? now;
+    if (at - calendar.offset - now <= policy.windowNearMs)
+      part.waiting.push({ kind: 'window', module: closed, opensAt: at });
+    else part.actions.push({ kind: 'discardCandidate', because: 'window', failed: [] });
+    return;
+  }
   // It became busy while its successor was made ready, which waits for it.
-  const busy = [...changed, ...gone].find((name) => isBusy(desired, observed, name, now));
+  const busy = [...changed, ...gone].find(isBusy);
   if (busy !== undefined) {
-    const deadline = busyUntil(desired, observed, busy, now) ?? now;
+    const deadline = busyUntil(desired, observed, busy, now, calendar) ?? now;
     const reason = entry(observed.deferrals, busy)?.reason ?? '';
     part.waiting.push({ kind: 'busy', module: busy, deadline, reason });
     return;
@@ -141,10 +166,6 @@ function watchedIn(desired: Desired, { serving }: Observed, set: ServingSet): st
       return incumbent !== undefined && incumbent !== set[name] && probation.windowSeconds > 0;
     })
     .sort();
-}
-
-function isBusy(desired: Desired, observed: Observed, name: string, now: number): boolean {
-  return busyUntil(desired, observed, name, now) !== undefined;
 }
 
 function timeout(failed: readonly string[], message: string): Action {

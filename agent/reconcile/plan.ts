@@ -9,6 +9,7 @@ import { backoffMs } from '#shared/kernel/backoff.js';
 import type { Problem } from '#shared/kernel/errors.js';
 import type { Desired } from '#shared/protocol/desired.js';
 import type { Action } from '#agent/reconcile/action.js';
+import type { Calendar } from '#agent/reconcile/calendar.js';
 import { desiredSetOf } from '#agent/reconcile/next-set.js';
 import { entry, type Observed, sameSet, type Track } from '#agent/reconcile/observed.js';
 import type { Policy } from '#agent/reconcile/policy.js';
@@ -23,6 +24,8 @@ export interface PlanInput {
   readonly policy: Policy;
   /** Monotonic milliseconds, of the same clock as the times in `observed`. */
   readonly now: number;
+  /** What time of day `now` is. */
+  readonly calendar: Calendar;
 }
 
 export type Waiting =
@@ -38,6 +41,8 @@ export type Waiting =
   | { readonly kind: 'preparing'; readonly deadline: number }
   /** The module itself puts its replacement off. */
   | { readonly kind: 'busy'; readonly module: string; readonly deadline: number; readonly reason: string }
+  /** Ready, and its maintenance window is closed; opensAt: milliseconds since the epoch. */
+  | { readonly kind: 'window'; readonly module: string; readonly opensAt: number }
   /** Ready, and to take over only together with others that are not. */
   | { readonly kind: 'together'; readonly module: string; readonly group: string; readonly missing: readonly string[] }
   /** It starts after modules that do not answer yet; at the deadline without them. */
@@ -69,14 +74,14 @@ export interface Plan {
 }
 
 export function planDevice(input: PlanInput): Plan {
-  const { desired, observed, now, policy } = input;
+  const { desired, observed, now, policy, calendar } = input;
   // What crashed on probation is not started again: the set before it answers instead.
   const processes = observed.probation?.crash === undefined ? planProcesses(input) : { actions: [], waiting: [] };
   if (desired === undefined) {
     return { actions: processes.actions, waiting: [...processes.waiting, { kind: 'desired' }], converged: false };
   }
   const fetches = planFetches(desired, observed, policy, now);
-  const switching = planSwitch(desired, observed, policy, now);
+  const switching = planSwitch(desired, observed, policy, now, calendar);
   const shadows = planShadows(desired, observed, policy, now);
   const parts = [processes, fetches, switching, shadows];
   const actions = parts.flatMap((part) => part.actions);
@@ -89,9 +94,16 @@ export function planDevice(input: PlanInput): Plan {
   return { actions, waiting, converged: isConverged(desired, observed) };
 }
 
-/** When the device is to be looked at again, though nothing happened. */
-export function wakeTimes({ waiting }: Plan): number[] {
-  return waiting.flatMap((one) => ('lookAt' in one ? [one.lookAt] : 'deadline' in one ? [one.deadline] : []));
+/** A wall clock may be set while a window is waited for. */
+const windowLookMs = 60_000;
+
+/** When the device is to be looked at again, though nothing happened; by the monotonic clock. */
+export function wakeTimes({ waiting }: Plan, now: number, { offset }: Pick<Calendar, 'offset'>): number[] {
+  return waiting.flatMap((one) => {
+    if ('lookAt' in one) return [one.lookAt];
+    if ('opensAt' in one) return [Math.min(Math.ceil(one.opensAt - offset), now + windowLookMs)];
+    return 'deadline' in one ? [one.deadline] : [];
+  });
 }
 
 function isConverged(desired: Desired, observed: Observed): boolean {

@@ -11,6 +11,8 @@ export interface Policy {
   /** A candidate host that has not loaded its models by then is given up. */
   readonly prepareTimeoutMs: number;
   readonly proveTimeoutMs: number;
+  /** What is proved stays loaded when its maintenance window opens so soon. */
+  readonly windowNearMs: number;
   /** A restarted host that has not loaded by then is looked at again. */
   readonly startTimeoutMs: number;
   /** How long a module waits for those that it starts after; then it starts without them. */
@@ -31,6 +33,7 @@ export const defaultPolicy: Policy = {
   maxFetches: 2,
   prepareTimeoutMs: 120_000,
   proveTimeoutMs: 120_000,
+  windowNearMs: 120_000,
   startTimeoutMs: 120_000,
   startAfterMs: 120_000,
   drainMs: 30_000,

@@ -9,6 +9,7 @@ import { messageOf } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import { type Action, type Executors, execute } from '#agent/reconcile/action.js';
+import type { Calendar } from '#agent/reconcile/calendar.js';
 import type { DeviceState } from '#agent/reconcile/device-state.js';
 import { type Plan, planDevice, wakeTimes } from '#agent/reconcile/plan.js';
 import type { Policy } from '#agent/reconcile/policy.js';
@@ -26,6 +27,8 @@ export interface ReconcilerPorts {
   readonly state: DeviceState;
   readonly executors: Executors;
   readonly policy: Policy;
+  /** What time it is for maintenance windows. */
+  readonly calendar: () => Calendar;
   readonly clock: Clock;
   readonly random: Random;
   readonly onPlanned: (plan: Plan) => void;
@@ -75,7 +78,9 @@ export class Reconciler {
     clearTimeout(this.timer);
     for (let round = 0; round < maxRounds && !this.stopped; round++) {
       const monotonic = clock.monotonic();
-      const plan = planDevice({ desired: state.desired, observed: state.observed, policy, now: monotonic });
+      const calendar = this.ports.calendar();
+      const { desired, observed } = state;
+      const plan = planDevice({ desired, observed, policy, now: monotonic, calendar });
       const failures = await this.executeAll(plan);
       this.remember({ at: clock.now(), monotonic, plan, failures });
       onPlanned(plan);
@@ -86,7 +91,7 @@ export class Reconciler {
       }
       this.failuresInARow = 0;
       if (plan.actions.length === 0) {
-        const times = wakeTimes(plan);
+        const times = wakeTimes(plan, monotonic, calendar);
         if (times.length > 0) this.wakeAfter(Math.min(...times) - clock.monotonic());
         return;
       }

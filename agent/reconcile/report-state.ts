@@ -55,7 +55,15 @@ export function reportedStateOf(input: ReportInput): ReportedState {
     refused: input.refused === undefined ? null : { ...input.refused, problem: mutable(input.refused.problem) },
     scoring: { ...input.scoring },
     trust: trustOf(input.trust),
+    ...prefetchedOf(desired, observed),
   };
+}
+
+function prefetchedOf(desired: Desired | undefined, { tracks }: Observed): Pick<ReportedState, 'prefetched'> {
+  const held = (desired?.prefetch ?? [])
+    .map(({ digest }) => digest)
+    .filter((digest) => entry(tracks, digest)?.state === 'staged');
+  return held.length === 0 ? {} : { prefetched: [...new Set(held)].sort() };
 }
 
 function trustOf({ version, unsigned, problem }: TrustReport): NonNullable<ReportedState['trust']> {
@@ -69,6 +77,7 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
   const shadow = shadowReportOf(name, input);
   const busy = input.plan.waiting.find((one) => one.kind === 'busy' && one.module === name);
   const picked = input.desired === undefined ? undefined : entry(input.desired.modules, name)?.image;
+  const window = input.plan.waiting.find((one) => one.kind === 'window' && one.module === name);
   const waits = input.plan.waiting.find((one) => one.kind === 'startAfter' && one.module === name);
   return {
     ...(active === undefined ? {} : { active }),
@@ -79,6 +88,7 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
       ? { busy: { until: wholeSecond(busy.deadline + input.offset), reason: busy.reason } }
       : {}),
     ...(picked?.chosenFrom === undefined ? {} : { variant: variantOf(picked.digest, picked.chosenFrom) }),
+    ...(window?.kind === 'window' ? { window: { opensAt: toInstant(window.opensAt) } } : {}),
     ...(waits?.kind === 'startAfter'
       ? { waitsFor: { modules: [...waits.missing], until: wholeSecond(waits.deadline + input.offset) } }
       : {}),

@@ -9,6 +9,7 @@ import { createExecutors, type DeviceExecutors } from '#agent/actions/executors.
 import { Fetcher } from '#agent/actions/fetcher.js';
 import { KnownVersions } from '#agent/actions/versions.js';
 import type { BlockClient } from '#agent/link/block-client.js';
+import type { Calendar } from '#agent/reconcile/calendar.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
 import { type Plan, planDevice } from '#agent/reconcile/plan.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
@@ -47,6 +48,7 @@ export const simulatedCapabilities = {
   memoryBytes: 4 * 1024 ** 3,
   accelerators: ['cpu'],
   hostname: 'simulated',
+  timeZone: 'UTC',
 };
 
 export class SimulatedWork {
@@ -86,6 +88,7 @@ export class SimulatedWork {
     });
     this.reconciler = new Reconciler({
       ...{ state: this.state, executors: this.executors.table, policy: defaultPolicy, clock, random, onBug },
+      calendar: () => this.calendar(),
       onPlanned: parts.onChanged,
       onFailure: (_action, error) => onBug(error),
     });
@@ -112,7 +115,13 @@ export class SimulatedWork {
 
   plan(): Plan {
     const { desired, observed } = this.state;
-    return planDevice({ desired, observed, policy: defaultPolicy, now: this.parts.clock.monotonic() });
+    const now = this.parts.clock.monotonic();
+    return planDevice({ desired, observed, policy: defaultPolicy, now, calendar: this.calendar() });
+  }
+
+  private calendar(): Calendar {
+    const { clock } = this.parts;
+    return { offset: clock.now() - clock.monotonic(), timeZone: simulatedCapabilities.timeZone };
   }
 
   reported(said: Pick<ReportInput, 'refused' | 'trust'>): ReportedState {

@@ -28,6 +28,13 @@ export function parseDurationSeconds(text: string): number {
   return seconds;
 }
 
+/** A time with its zone, `2026-12-01T03:00Z` or `…+01:00`. @returns in UTC, as it goes over the wire */
+export function parseInstant(text: string, flag: string): string {
+  const at = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text) ? Date.parse(text) : Number.NaN;
+  if (!Number.isNaN(at)) return new Date(at).toISOString();
+  throw invalid(`${flag} "${shown(text)}" is no time with a zone; write for example 2026-12-01T03:00Z`);
+}
+
 const tagName = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$/;
 
 /** `k=v`, the value possibly empty. */

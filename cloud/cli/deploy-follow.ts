@@ -9,13 +9,13 @@ import { waitInterruptibly } from './interruption.js';
 import { watchDevice } from './device-watch.js';
 import type { Session } from './session.js';
 
-/** @returns the sentence that says it is done */
+/** @returns the sentence that says it is done, or that the device is ready and waits for its window */
 export async function followDeployment(
   session: Session,
   device: string,
   targets: readonly DeployTarget[],
   timeoutMs: number,
-): Promise<string> {
+): Promise<{ readonly done: boolean; readonly text: string }> {
   const { io, client, progress } = session;
   const goesOn = `the deployment goes on; flotilla device modules ${device}`;
   const deadline = io.clock.monotonic() + timeoutMs;
@@ -26,7 +26,9 @@ export async function followDeployment(
         const changed = watch.nextChange();
         const state = await client.call(routes.deviceGet, { params: { device } });
         const verdict = judgeDeployments(state, targets);
-        if (verdict.kind === 'done') return verdict.text;
+        if (verdict.kind === 'done' || verdict.kind === 'waits') {
+          return { done: verdict.kind === 'done', text: verdict.text };
+        }
         if (verdict.kind === 'failed') {
           throw new AppError(verdict.problem.code, verdict.problem.message, {
             details: { device, ...verdict.problem.details },
@@ -39,7 +41,7 @@ export async function followDeployment(
           throw new AppError('device.timeout', `not done in time: ${verdict.text}; ${goesOn}`);
         }
         await changed(leftMs, io.signal);
-        if (io.signal.aborted) return '';
+        if (io.signal.aborted) return { done: false, text: '' };
       }
     });
   } finally {

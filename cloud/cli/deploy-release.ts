@@ -15,7 +15,7 @@ export interface ReleaseOrder {
 }
 
 /** Flags of `flotilla deploy` that say what a release says itself. */
-const ownFlags = ['as', 'set', 'restart', 'probation', 'watch', 'atomic', 'keep', 'deferAtMost'] as const;
+const ownFlags = ['as', 'set', 'restart', 'probation', 'watch', 'atomic', 'keep', 'deferAtMost', 'window'] as const;
 
 /** @param given whether a person gave the flag. @throws AppError `request.invalid` */
 export function refuseModuleFlags(given: (flag: string) => boolean): void {
@@ -52,6 +52,6 @@ export async function deployRelease(session: Session, order: ReleaseOrder): Prom
     digest: change === 'removed' ? undefined : wanted.modules[module]?.image.digest,
     refusedBeforeAt,
   }));
-  const text = await followDeployment(session, device, targets, order.timeoutMs);
-  out.result({ ...deployed, done: true }, () => text);
+  const { done, text } = await followDeployment(session, device, targets, order.timeoutMs);
+  out.result({ ...deployed, done }, () => text);
 }

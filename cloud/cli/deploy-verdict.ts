@@ -31,6 +31,8 @@ export type Verdict =
       readonly bytes?: { readonly done: number; readonly total: number };
     }
   | { readonly kind: 'done'; readonly text: string }
+  /** Nothing more happens before its maintenance window opens. */
+  | { readonly kind: 'waits'; readonly text: string }
   | { readonly kind: 'failed'; readonly problem: Problem };
 
 /** Of several: the first that failed, else the first that is under way; done when all are. */
@@ -43,7 +45,11 @@ export function judgeDeployments(device: DeviceBody, targets: readonly DeployTar
   }
   const underWay = verdicts.find(({ verdict }) => verdict.kind === 'progress');
   if (underWay !== undefined) return underWay.verdict;
-  return { kind: 'done', text: verdicts.map(({ verdict }) => ('text' in verdict ? verdict.text : '')).join('\n') };
+  const waits = verdicts.some(({ verdict }) => verdict.kind === 'waits');
+  return {
+    kind: waits ? 'waits' : 'done',
+    text: verdicts.map(({ verdict }) => ('text' in verdict ? verdict.text : '')).join('\n'),
+  };
 }
 
 export function judgeDeployment(device: DeviceBody, target: DeployTarget): Verdict {
@@ -90,6 +96,10 @@ function judgeRemoval(device: DeviceBody, target: DeployTarget, report: ModuleRe
       text: `${target.module} is gone from ${device.name} (generation ${String(target.generation)})`,
     };
   }
+  if (report?.window !== undefined) {
+    const text = `${target.module} goes from ${device.name} when its window opens, ${report.window.opensAt}`;
+    return { kind: 'waits', text };
+  }
   return progress(`${target.module} is being stopped on ${device.name}`);
 }
 
@@ -99,7 +109,13 @@ function judgeModule(
   digest: string,
   report: ModuleReport | undefined,
 ): Verdict {
-  const { candidate, active, busy } = report ?? {};
+  const { candidate, active, busy, window } = report ?? {};
+  if (window !== undefined) {
+    return {
+      kind: 'waits',
+      text: `${module} is ready on ${device.name} and waits for its window until ${window.opensAt}`,
+    };
+  }
   if (busy !== undefined && active?.digest !== digest) {
     const reason = busy.reason === '' ? '' : `: ${busy.reason}`;
     return progress(`${module} on ${device.name} puts its replacement off, until ${busy.until} at most${reason}`);

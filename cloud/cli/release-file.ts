@@ -7,7 +7,7 @@ import { invalidFile, isMapping, refuseUnknownFields } from './yaml-fields.js';
 
 export const releaseFile = releaseContents.extend({ kind: z.literal('release') });
 
-const kinds = ['release'];
+const kinds = ['release', 'rollout'];
 const topKeys = Object.keys(releaseFile.shape);
 const moduleKeys = Object.keys(releaseModule.shape);
 
@@ -17,7 +17,10 @@ export function readReleaseFile(value: unknown, where: string): z.output<typeof 
   const { kind } = value;
   if (kind !== 'release') {
     const near = typeof kind === 'string' ? nearest(kind, kinds) : undefined;
-    throw invalidFile(where, `kind says what it is; known ${near === undefined ? 'is only release' : `is ${near}`}`);
+    throw invalidFile(
+      where,
+      `kind says what it is; known ${near === undefined ? 'are release and rollout' : `is ${near}`}`,
+    );
   }
   refuseUnknownFields(value, topKeys, where);
   if (isMapping(value['modules'])) {

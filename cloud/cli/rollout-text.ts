@@ -12,7 +12,7 @@ import { formatAge, formatBytes, formatFields, formatList, formatTable, printabl
 type Standings = RolloutBody['waves'][number]['standings'];
 
 export function describePlanned(planned: RolloutPlanned): string {
-  const { release, fleet, devices, maxUnavailable, bytesPerDevice, waves, conflicts } = planned;
+  const { release, fleet, devices, maxUnavailable, bytesPerDevice, bytesAtMost, expected, waves, conflicts } = planned;
   const rows = waves
     .filter(({ count }) => count > 0)
     .map(({ wave, count, already, devices: names, bakeSeconds, approval }) => [
@@ -28,7 +28,12 @@ export function describePlanned(planned: RolloutPlanned): string {
       ['release', release],
       ['fleet', `${fleet}, ${String(devices)} ${devices === 1 ? 'device' : 'devices'}`],
       ['at once', `at most ${String(maxUnavailable)} changing`],
-      ['bytes', `${formatBytes(bytesPerDevice)} for a device that has none of it`],
+      [
+        'bytes',
+        `${formatBytes(bytesPerDevice)} for a device that has none of it, at most ${formatBytes(bytesAtMost)} in all`,
+      ],
+      ['takes', takesText(expected)],
+      ['without', expected.leftOut.join(', ')],
       ...conflicts.map(
         ({ rollout, devices: held }) => ['held', `${String(held)} devices by rollout ${String(rollout)}`] as const,
       ),
@@ -37,6 +42,18 @@ export function describePlanned(planned: RolloutPlanned): string {
       ? 'the fleet has no devices'
       : formatTable(['WAVE', 'DEVICES', 'ALREADY', 'BAKE', 'APPROVAL', 'FIRST'], rows),
   ].join('\n');
+}
+
+function takesText({ seconds, deviceSeconds, measuredDevices }: RolloutPlanned['expected']): string {
+  const how =
+    measuredDevices === 0 ? 'assumed: none has succeeded yet' : `the median of ${String(measuredDevices)} before`;
+  return `about ${durationText(seconds)}, at ${durationText(deviceSeconds)} for a device (${how})`;
+}
+
+function durationText(seconds: number): string {
+  if (seconds < 120) return `${String(seconds)} s`;
+  if (seconds < 7200) return `${String(Math.round(seconds / 60))} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
 }
 
 export function describeRollouts(rollouts: readonly RolloutBody[], now: number): string {
@@ -153,6 +170,8 @@ const waitTexts: Readonly<Record<RolloutWaits['items'][number]['kind'], string>>
   retry: 'another attempt',
   budget: 'others that are changing (maxUnavailable)',
   rate: 'the rate',
+  window: 'its maintenance window',
+  freeze: 'the end of a freeze',
   wave: 'its wave',
   bake: 'the bake time of the wave before',
   gate: 'a quality gate',

@@ -34,6 +34,8 @@ import {
   replacementCreate,
 } from '#cloud/http/schemas/device-identity.js';
 import { deviceCount, fleetBody, fleetCounted, fleetCreate, fleetPatch } from '#cloud/http/schemas/fleets.js';
+import { freezeBody, freezeCreate } from '#cloud/http/schemas/freezes.js';
+import { rolloutScheduleBody, rolloutScheduleCreate } from '#cloud/http/schemas/rollout-schedules.js';
 import { imageBody, imageCreate } from '#cloud/http/schemas/images.js';
 import { modelBody, modelCreate, modelPatch } from '#cloud/http/schemas/models.js';
 import {
@@ -200,6 +202,21 @@ export const routes = {
     body: releaseDeploy,
     response: releaseDeployed,
   },
+  freezeList: { method: 'GET', path: `${w}/freezes`, response: z.object({ items: z.array(freezeBody) }) },
+  freezeCreate: { method: 'POST', path: `${w}/freezes`, body: freezeCreate, response: freezeBody },
+  freezeDelete: { method: 'DELETE', path: `${w}/freezes/:freeze`, response: none },
+  rolloutScheduleList: {
+    method: 'GET',
+    path: `${w}/rollout-schedules`,
+    response: z.object({ items: z.array(rolloutScheduleBody) }),
+  },
+  rolloutScheduleCreate: {
+    method: 'POST',
+    path: `${w}/rollout-schedules`,
+    body: rolloutScheduleCreate,
+    response: rolloutScheduleBody,
+  },
+  rolloutScheduleCancel: { method: 'DELETE', path: `${w}/rollout-schedules/:schedule`, response: none },
   rolloutPlan: { method: 'POST', path: `${w}/rollout-plan`, body: rolloutPlan, response: rolloutPlanned },
   rolloutStart: { method: 'POST', path: `${w}/rollouts`, body: rolloutStart, response: rolloutBody },
   rolloutList: { method: 'GET', path: `${w}/rollouts`, query: pageQuery, response: pageOf(rolloutBody) },

@@ -55,9 +55,12 @@ export interface DesiredInput extends DeviceAddress {
   readonly modules: readonly DeployedModule[];
   /** As name:version; empty where the modules are no release. */
   readonly release: string;
+  /** What it is to hold beside them. */
+  readonly prefetch?: readonly DeployedImage[];
 }
 
-export function composeDesired({ workspace, device, generation, nowMs, modules, release }: DesiredInput): Desired {
+export function composeDesired(input: DesiredInput): Desired {
+  const { workspace, device, generation, nowMs, modules, release, prefetch = [] } = input;
   const sorted = [...modules].sort((a, b) => (a.module < b.module ? -1 : 1));
   return desiredSchema.parse({
     schema: 1,
@@ -83,7 +86,7 @@ export function composeDesired({ workspace, device, generation, nowMs, modules, 
         },
       ]),
     ),
-    prefetch: [],
+    prefetch: prefetch.filter(({ digest }) => !modules.some(({ image }) => image.digest === digest)).map(referenceOf),
   });
 }
 

@@ -109,6 +109,16 @@ export class ReleaseRepository {
     throw notFound(workspace, named, await livingVersions(this.db, 'releases', workspace, named.name));
   }
 
+  /** @returns name:version. @throws AppError `release.not-found` */
+  async newest(workspace: string, name: string): Promise<string> {
+    const found = await newestOf(this.db, workspace, name);
+    if (found !== undefined) return formatReference(found);
+    throw new AppError(
+      'release.not-found',
+      `there is no release ${name} in workspace ${workspace}: flotilla release list shows those there are`,
+    );
+  }
+
   /** @throws AppError `release.in-use` while a device has it, `release.not-found` */
   async delete(workspace: string, reference: string, at: string): Promise<void> {
     const { name, version } = await this.require(workspace, reference);
@@ -188,7 +198,7 @@ async function resolveModules(
   return resolved;
 }
 
-async function newestOf(db: ControlTransaction, workspace: string, name: string): Promise<Release | undefined> {
+async function newestOf(db: Database, workspace: string, name: string): Promise<Release | undefined> {
   const row = await db
     .selectFrom('releases')
     .selectAll()

@@ -26,6 +26,7 @@ import {
   type ReleaseDeployment,
 } from './module-deployment.js';
 import type { OutboxRepository } from './outbox-repository.js';
+import { PrefetchRepository } from './prefetch-repository.js';
 import { type ModuleChange, planRelease } from './release-plan.js';
 import { ShadowRepository } from './shadow-repository.js';
 
@@ -211,6 +212,12 @@ export class Twin {
     if (reissued) this.options.onCommitted();
   }
 
+  /** The next generation says what is to be prefetched now; its modules stay as they are. */
+  async issueWithin(transaction: Database, address: DeviceAddress): Promise<number> {
+    const { desiredGeneration } = await this.requireDevice(transaction, address);
+    return this.issue(transaction, address, desiredGeneration, desiredGeneration + 1);
+  }
+
   private async change(
     address: DeviceAddress,
     modules: readonly string[],
@@ -264,7 +271,8 @@ export class Twin {
     const { devices, deployments, outbox, director, clock } = this.options;
     const modules = await deployments.within(transaction).listCurrentOf(address);
     const { desiredRelease: release } = await this.requireDevice(transaction, address);
-    const document = composeDesired({ ...address, generation, nowMs: clock.now(), modules, release });
+    const prefetch = await new PrefetchRepository(transaction).of(address);
+    const document = composeDesired({ ...address, generation, nowMs: clock.now(), modules, release, prefetch });
     const envelope = sealDesired(document, director);
     const written = await devices
       .within(transaction)

@@ -7,6 +7,7 @@ export type LiveEventType =
   | 'device.changed'
   | 'device.event'
   | 'deployment.changed'
+  | 'rollout.schedule'
   | 'rollout.changed'
   | 'rollout.device'
   | 'workspace.deleted';

@@ -41,11 +41,13 @@ export function afterAssignment(
 
 export type Order =
   | { readonly kind: 'pause' }
-  | { readonly kind: 'resume' }
+  /** @param ignoreFreeze freeze periods do not hold it from now on; then it need not be paused */
+  | { readonly kind: 'resume'; readonly ignoreFreeze?: boolean }
   | { readonly kind: 'approve' }
   /** @param running devices under way go back too; else they come to their end */
   | { readonly kind: 'abort'; readonly running: boolean }
-  | { readonly kind: 'rollback' };
+  /** @param devices only these, whatever becomes of the others; absent: all */
+  | { readonly kind: 'rollback'; readonly devices?: readonly string[] | undefined };
 
 /** @throws AppError `rollout.state` that says what the rollout is and what would help */
 export function afterOrder(rollout: Rollout, order: Order, now: number): Rollout {
@@ -55,6 +57,8 @@ export function afterOrder(rollout: Rollout, order: Order, now: number): Rollout
       if (state !== 'running') throw refused(rollout, 'only one that is running can be paused');
       return { ...rollout, state: 'paused', pausedAt: now, reason: requested('paused by a person') };
     case 'resume': {
+      const ignoring = order.ignoreFreeze === true ? { ignoresFreeze: true } : {};
+      if (order.ignoreFreeze === true && state === 'running') return { ...rollout, ...ignoring };
       if (state !== 'paused') throw refused(rollout, 'only one that is paused can be resumed');
       const { reason, pausedAt = now } = rollout;
       const accepts = reason !== undefined && reason.code !== 'requested' && reason.code !== 'gate';
@@ -62,6 +66,7 @@ export function afterOrder(rollout: Rollout, order: Order, now: number): Rollout
         ...{ ...rollout, state: 'running', pausedAt: undefined, reason: undefined },
         countedFrom: rollout.countedFrom + Math.max(0, now - pausedAt),
         ...(accepts ? { acceptedAt: now } : {}),
+        ...ignoring,
         ...(reason?.code === 'gate' ? { acceptedGates: withGates(rollout, reason.gates ?? []) } : {}),
       };
     }
@@ -75,6 +80,7 @@ export function afterOrder(rollout: Rollout, order: Order, now: number): Rollout
     case 'rollback':
       if (state === 'rolled-back' || state === 'superseded')
         throw refused(rollout, 'there is nothing left to roll back');
+      if (order.devices !== undefined) return leadingBack(rollout, order.devices);
       if (state === 'ending' && rollout.ending?.returns === 'all')
         throw refused(rollout, 'its devices go back already');
       return ending(rollout, { as: 'rolled-back', returns: 'all' }, 'rolled back by a person');
@@ -88,6 +94,15 @@ function withGates({ wave, acceptedGates }: Rollout, gates: readonly string[]): 
 
 function ending(rollout: Rollout, how: Ending, text: string): Rollout {
   return { ...rollout, state: 'ending', ending: how, pausedAt: undefined, reason: requested(text) };
+}
+
+/** One that is over ends once more, as it had, when they are back. */
+function leadingBack(rollout: Rollout, devices: readonly string[]): Rollout {
+  const { state } = rollout;
+  const leadBack = [...new Set([...(rollout.leadBack ?? []), ...devices])].sort();
+  return isFinal(state)
+    ? { ...rollout, state: 'ending', ending: { as: state, returns: 'none' }, leadBack }
+    : { ...rollout, leadBack };
 }
 
 function requested(text: string): Reason {

@@ -6,9 +6,11 @@ import { toInstant } from '#shared/kernel/clock.js';
 import { AppError, type ErrorCode } from '#shared/kernel/errors.js';
 import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
 import { type Database, DeviceRepository } from '#cloud/fleet/device-repository.js';
+import { PrefetchRepository } from '#cloud/fleet/prefetch-repository.js';
 import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
 import type { ReleaseDeployment } from '#cloud/fleet/module-deployment.js';
 import type { Twin } from '#cloud/fleet/twin.js';
+import { prefetch } from './ask-prefetch.js';
 import { afterAssignment, afterTransition } from './apply.js';
 import { GateRepository } from './gates/gate-repository.js';
 import { withOutcome } from './judge.js';
@@ -16,6 +18,7 @@ import type { Plan } from './plan.js';
 import { type Assignment, isFinal, type Outcome } from './rollout-model.js';
 import { type LoadedDevice, type Previous, RolloutDevices } from './rollout-devices.js';
 import { type HistoryEntry, RolloutRepository, type StoredRollout } from './rollout-repository.js';
+import type { RolloutPolicy } from './policy.js';
 import { describeTransition } from './words.js';
 
 /** So many devices are asked in one transaction; the others by the next plan. */
@@ -75,13 +78,16 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
       const entry = await ask(transaction, twin, input, assignment);
       if (entry !== undefined) entries.push(entry);
     }
+    const fetching = await prefetch(transaction, twin, input);
+    entries.push(...fetching);
     if (plan.gates.length > 0) {
       await new GateRepository(transaction).store(stored, stored.rollout.wave, at, plan.gates);
     }
     if (plan.transition) entries.push({ at, ...describeTransition(plan.transition) });
     for (const entry of entries) await rollouts.note(stored, entry);
     if (isFinal(rollout.state)) await rows.claim(stored, false);
-    return { entries, asked: asked.length > 0, stored: { ...stored, rollout, revision: stored.revision + 1 } };
+    const after = { ...stored, rollout, revision: stored.revision + 1 };
+    return { entries, asked: asked.length + fetching.length > 0, stored: after };
   });
 }
 
@@ -113,7 +119,10 @@ async function ask(
   const previousJson = kept ?? (await currentOf(transaction, address, row.desiredRelease));
   if (action === 'deploy' && release === undefined) throw new Error(`${stored.release} was not loaded`);
   const wanted =
-    action === 'deploy' && release !== undefined ? { ...release, release: stored.release } : returnTo(previousJson);
+    action === 'deploy' && release !== undefined
+      ? { ...within(release, stored.policy), release: stored.release }
+      : returnTo(previousJson);
+  await new PrefetchRepository(transaction).drop(address, stored.number);
   let generation: number;
   try {
     ({ generation } = await twin.deploySetWithin(transaction, address, wanted, wanted.release));
@@ -150,9 +159,21 @@ async function currentOf(
   return JSON.stringify(previous);
 }
 
+/** The windows of a rollout take the place of those that the release says. */
+function within(release: ReleaseDeployment, { windows }: Pick<RolloutPolicy, 'windows'>): ReleaseDeployment {
+  if (windows === undefined) return release;
+  return { ...release, modules: release.modules.map((one) => ({ ...one, update: { ...one.update, windows } })) };
+}
+
 function returnTo(previousJson: string): Pick<ReleaseDeployment, 'modules' | 'atomic'> & { readonly release: string } {
   const { release, modules } = JSON.parse(previousJson) as Previous;
-  return { release, atomic: false, modules: modules.map((one): ReleasedModule => ({ ...one, requires: {} })) };
+  return { release, atomic: false, modules: modules.map(backAtOnce) };
+}
+
+/** Going back waits for no window. */
+function backAtOnce({ update, ...one }: Previous['modules'][number]): ReleasedModule {
+  const { windows: _windows, ...rest } = update;
+  return { ...one, update: rest, requires: {} };
 }
 
 /** Instead of the step that could not be carried out: the device has failed. */

@@ -11,9 +11,11 @@ import { matchingDevices } from '#cloud/fleet/device-search.js';
 import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import type { Twin } from '#cloud/fleet/twin.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
+import { dropPrefetches } from './ask-prefetch.js';
 import type { GateVerdict } from './gates/gate-model.js';
 import type { GateWatch } from './gates/gate-watch.js';
 import { CannotAsk, commitStep, failureOf, restOf } from './commit.js';
+import { FreezeRepository } from './freeze-repository.js';
 import { type Plan, planRollout } from './plan.js';
 import type { Joiner } from './rollout-model.js';
 import { type LoadedDevice, RolloutDevices } from './rollout-devices.js';
@@ -104,8 +106,9 @@ export class RolloutController {
       : undefined;
     const devices = await new RolloutDevices(db).load(stored, stored.release, members, this.awayFrom);
     const joiners = members === undefined ? [] : await this.joinersOf(stored, members, devices);
+    const freezes = await new FreezeRepository(db).since(workspace, rollout.countedFrom);
     const gates = await this.options.gates.verdicts(stored);
-    const plan = planRollout({ rollout, policy, devices, joiners, gates, now: clock.now() });
+    const plan = planRollout({ rollout, policy, devices, joiners, freezes, gates, now: clock.now() });
     this.lookMs = clock.monotonic() - begunAt;
     return { devices, gates, plan };
   }
@@ -123,6 +126,7 @@ export class RolloutController {
         logger.error({ err: error, ...address }, 'a rollout could not be carried on');
       }
     }
+    if (await dropPrefetches(db, this.options.twin)) this.options.onCommitted();
     this.sleepUntil(dueAt);
   }
 
@@ -150,7 +154,7 @@ export class RolloutController {
 
   private async carryOut(stored: StoredRollout, plan: Plan, devices: readonly LoadedDevice[]): Promise<void> {
     const { db, releases, twin, clock, onCommitted } = this.options;
-    const deploys = plan.assignments.some(({ action }) => action === 'deploy');
+    const deploys = plan.assignments.some(({ action }) => action === 'deploy') || (plan.prefetches ?? []).length > 0;
     const release = deploys ? await releases.require(stored.workspace, stored.release) : undefined;
     const input = { release, devices, now: clock.now() };
     let current = stored;
@@ -216,6 +220,6 @@ export class RolloutController {
   }
 }
 
-function isIdle({ outcomes, assignments, transition, joins }: Plan): boolean {
-  return outcomes.length + assignments.length + joins.length === 0 && transition === undefined;
+function isIdle({ outcomes, assignments, transition, joins, prefetches = [] }: Plan): boolean {
+  return outcomes.length + assignments.length + joins.length + prefetches.length === 0 && transition === undefined;
 }

@@ -2,8 +2,14 @@
 import { type RolloutPolicy, unavailableBudget } from './policy.js';
 import type { Rollout, RolloutDevice } from './rollout-model.js';
 
-export function stepEndsAt(one: Pick<RolloutDevice, 'assignedAt'>, policy: RolloutPolicy): number {
-  return (one.assignedAt ?? 0) + policy.stepTimeoutSeconds * 1000;
+/** Counted while its maintenance window is open, from each opening anew; what goes back waits for none. */
+export function stepEndsAt(
+  { assignedAt = 0, standing, window }: Pick<RolloutDevice, 'assignedAt' | 'standing' | 'window'>,
+  policy: RolloutPolicy,
+): number {
+  const opening = standing === 'returning' ? undefined : window;
+  const from = opening === undefined ? assignedAt : opening.open ? opening.since : opening.opensAt;
+  return Math.max(assignedAt, from) + policy.stepTimeoutSeconds * 1000;
 }
 
 export function totalEndsAt(rollout: Pick<Rollout, 'countedFrom'>, policy: RolloutPolicy): number {
@@ -36,7 +42,15 @@ export function changingCount(devices: readonly Pick<RolloutDevice, 'standing'>[
   return devices.filter(({ standing }) => standing === 'changing' || standing === 'returning').length;
 }
 
-/** How many more may change. */
-export function roomFor(devices: readonly RolloutDevice[], policy: RolloutPolicy): number {
-  return Math.max(0, unavailableBudget(policy, devices.length) - changingCount(devices));
+/**
+ * How many more may change. One that waits for its window holds no room, unless that opens before one that is asked
+ * now must be done.
+ */
+export function roomFor(devices: readonly RolloutDevice[], policy: RolloutPolicy, now: number): number {
+  const soon = now + policy.stepTimeoutSeconds * 1000;
+  const held = devices.filter(({ standing, window }) => {
+    if (standing === 'returning') return true;
+    return standing === 'changing' && (window?.open !== false || window.opensAt <= soon);
+  });
+  return Math.max(0, unavailableBudget(policy, devices.length) - held.length);
 }

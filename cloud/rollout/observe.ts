@@ -45,8 +45,10 @@ function fromReport(reported: ReportedState, generation: number, digests: Readon
     return isOurs ? { kind: 'failed', problem: refused.problem } : { kind: 'working' };
   }
   let underWay: Problem | undefined;
+  let opensAt: number | undefined;
   for (const name of Object.keys(reported.modules).sort()) {
     const report = reported.modules[name] ?? {};
+    if (report.window !== undefined) opensAt = Math.max(opensAt ?? 0, Date.parse(report.window.opensAt));
     const candidate = report.candidate && digests.has(report.candidate.digest) ? report.candidate : undefined;
     const active = report.active && digests.has(report.active.digest) ? report.active : undefined;
     if (candidate?.state === 'rejected') {
@@ -58,7 +60,11 @@ function fromReport(reported: ReportedState, generation: number, digests: Readon
       return { kind: 'failed', problem: about(name, active.reason, 'process.failed', 'stopped') };
     }
   }
-  return { kind: 'working', ...(underWay === undefined ? {} : { problem: underWay }) };
+  return {
+    kind: 'working',
+    ...(underWay === undefined ? {} : { problem: underWay }),
+    ...(opensAt === undefined ? {} : { opensAt }),
+  };
 }
 
 function about(module: string, reason: Problem | undefined, code: string, what: string): Problem {

@@ -8,11 +8,15 @@
  */
 import { bakedAt, roomFor, totalEndsAt } from './deadlines.js';
 import { planEnding } from './ending.js';
+import { type Freeze, freezesOf, frozenMs, withFreezes } from './freeze.js';
 import { judgeDevice, withOutcome } from './judge.js';
+import { planLeadBack, withLeadBack } from './lead-back.js';
+import { withWindows } from './openings.js';
 import { inOrder } from './order.js';
 import type { GateVerdict } from './gates/gate-model.js';
 import { failedGate, openGate } from './gates/gate-step.js';
 import type { RolloutPolicy } from './policy.js';
+import { planPrefetch } from './prefetch.js';
 import { allowanceByRate } from './rate.js';
 import {
   type Assignment,
@@ -34,6 +38,8 @@ export interface PlanInput {
   readonly devices: readonly RolloutDevice[];
   /** Members of the fleet that are not among the devices. */
   readonly joiners?: readonly Joiner[] | undefined;
+  /** Of the workspace. */
+  readonly freezes?: readonly Freeze[] | undefined;
   /** What the gates of the policy say of the wave whose turn it is. */
   readonly gates?: readonly GateVerdict[] | undefined;
   readonly now: number;
@@ -49,15 +55,22 @@ export interface Plan {
   readonly waiting: readonly Wait[];
   /** Devices that join the last wave. */
   readonly joins: readonly string[];
+  /** Devices that are to fetch the release's images beforehand. */
+  readonly prefetches?: readonly string[];
   /** What the transition rests on. */
   readonly gates: readonly GateVerdict[];
 }
 
-export function planRollout(input: PlanInput): Plan {
-  const { rollout, policy, now } = input;
+export function planRollout(given: PlanInput): Plan {
+  const { policy, now } = given;
+  const freezes = given.rollout.ignoresFreeze === true ? [] : [...freezesOf(policy), ...(given.freezes ?? [])];
+  // What was frozen counts for no deadline of the whole.
+  const { countedFrom: from } = given.rollout;
+  const rollout = { ...given.rollout, countedFrom: from + frozenMs(freezes, from, now) };
+  const input = { ...given, rollout };
   if (isFinal(rollout.state)) return { outcomes: [], assignments: [], waiting: [], joins: [], gates: [] };
   const outcomes = new Map<string, Outcome>();
-  const judged = inOrder(rollout.id, input.devices).map((one) => {
+  const judged = settled(input, freezes).map((one) => {
     const outcome = judgeDevice(one, rollout, policy, now);
     if (outcome !== undefined) outcomes.set(one.device, outcome);
     return withOutcome(one, outcome);
@@ -71,6 +84,8 @@ export function planRollout(input: PlanInput): Plan {
   const devices = judged.map((one) => withOutcome(one, outcomes.get(one.device)));
   const context = waitContext(devices, step.assignments, input);
   const waiting = devices.flatMap((one): Wait[] => waitOf(one, context));
+  const assigned = new Set(step.assignments.map(({ device }) => device));
+  const prefetches = step.transition === undefined ? planPrefetch(devices, rollout, policy, assigned) : [];
   for (const { device, claimedBy } of joining) {
     if (claimedBy === undefined) continue;
     waiting.push({ device, kind: 'claimed', until: totalEndsAt(rollout, policy), detail: claimedBy });
@@ -78,12 +93,21 @@ export function planRollout(input: PlanInput): Plan {
   return {
     outcomes: [...outcomes.values()],
     ...{ assignments: step.assignments, transition: step.transition, waiting, joins },
+    ...(prefetches.length === 0 ? {} : { prefetches }),
     gates: rollout.state === 'running' && step.transition !== undefined ? (input.gates ?? []) : [],
   };
 }
 
+/** The devices in order, with all that this moment says of them. */
+function settled({ rollout, policy, devices, now }: PlanInput, freezes: readonly Freeze[]): readonly RolloutDevice[] {
+  const ordered = withLeadBack(inOrder(rollout.id, devices), rollout);
+  return withFreezes(withWindows(ordered, policy, now), freezes, now);
+}
+
 function nextStep(devices: readonly RolloutDevice[], input: PlanInput, joins: readonly string[]): Step {
   const { rollout, policy, now } = input;
+  const back = planLeadBack(devices, policy, now);
+  if (back !== undefined) return back;
   if (rollout.state === 'ending') return planEnding(devices, rollout, policy, now);
   if (rollout.state === 'paused') return { assignments: [] };
   const stop = overdue(rollout, policy, now) ?? crossedThreshold(devices, rollout, policy) ?? failedGate(input);
@@ -120,6 +144,7 @@ function afterWave(
     if (approval && more && rollout.approvedBefore <= rollout.wave) return undefined;
   }
   if (rollout.wave < rollout.waves - 1) return { kind: 'advance', wave: rollout.wave + 1 };
+  if (devices.some(({ standing, ledBack }) => standing === 'returning' || ledBack === true)) return undefined;
   // Who has just joined has its turn first.
   return joins.length > 0 ? undefined : { kind: 'finish', state: 'succeeded' };
 }
@@ -127,7 +152,8 @@ function afterWave(
 function planDeploys(devices: readonly RolloutDevice[], { rollout, policy, now }: PlanInput): Assignment[] {
   return devices
     .filter(({ standing, wave, online }) => standing === 'queued' && wave <= rollout.wave && online)
-    .filter(({ retryAt = 0 }) => retryAt <= now)
-    .slice(0, Math.min(roomFor(devices, policy), allowanceByRate(devices, policy, now)))
+    .filter(({ retryAt = 0, window }) => retryAt <= now && window?.open !== false)
+    .filter(({ frozen, ledBack }) => frozen === undefined && ledBack !== true)
+    .slice(0, Math.min(roomFor(devices, policy, now), allowanceByRate(devices, policy, now)))
     .map(({ device }) => ({ device, action: 'deploy' }));
 }

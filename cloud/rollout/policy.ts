@@ -1,6 +1,7 @@
 /** What a person asks of a rollout: how fast, how many at once, when to go on and when to stop. Strict. */
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
+import { windowsSchema } from '#shared/protocol/maintenance-window.js';
 import { checkGates, gatesSchema } from './gates/gate-kinds.js';
 import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 
@@ -10,6 +11,12 @@ const seconds = z
   .min(0)
   .max(30 * daySeconds);
 const percent = z.number().min(0).max(100);
+
+/** With a zone, or it would be another time on another machine. */
+const instantText = z.iso.datetime({
+  offset: true,
+  error: 'is no time with a zone, such as 2026-12-24T00:00:00Z',
+});
 
 /** What the design knows of rollouts and nobody built yet. */
 const notBuilt = (what: string): z.ZodOptional<z.ZodNever> =>
@@ -113,21 +120,46 @@ export const rolloutPolicySchema = z.strictObject({
     .prefault({}),
   /** Devices that match the fleet's query later join the last wave, and those that no longer match leave; or not. */
   lateJoiners: z.enum(['follow', 'ignore']).default('follow'),
+  /** When devices may change, each in its own time zone unless a window names one; absent: at any time. */
+  windows: windowsSchema.optional(),
+  /** Times in which nobody is asked for anything new. */
+  freeze: z
+    .array(z.strictObject({ from: instantText, until: instantText, reason: z.string().min(1).max(256).optional() }))
+    .max(100)
+    .optional(),
+  /** Devices fetch and verify the images before they are asked to run them; true: one wave ahead. */
+  prefetch: z
+    .union(
+      [
+        z.literal(true),
+        z.strictObject({
+          /** Of so many waves after the one whose turn it is; 0: those of that one that still wait. */
+          wavesAhead: z.int().min(0).max(500).default(1),
+          /** So many devices fetch at once. */
+          atOnce: z.int().min(1).max(100_000).default(100),
+        }),
+      ],
+      { error: 'is true, or how many waves ahead: { wavesAhead: 2 }, with atOnce' },
+    )
+    .optional(),
   /** What must hold of the devices of each wave before the next begins; by name. */
   gates: gatesSchema.optional(),
   shadow: notBuilt('shadow agreement is'),
-  windows: notBuilt('maintenance windows are'),
-  freeze: notBuilt('freeze periods are'),
-  schedule: notBuilt('schedules are'),
-  prefetch: notBuilt('prefetching is'),
   layers: notBuilt('layers are'),
 });
 export type RolloutPolicy = z.output<typeof rolloutPolicySchema>;
 export type RetryClass = keyof RolloutPolicy['retries'];
 
 /** What no schema of a single field says. @throws AppError `request.invalid`, `query.invalid` for the canary's query */
-export function checkPolicy({ waves, gates = {} }: Pick<RolloutPolicy, 'waves' | 'gates'>): void {
+export function checkPolicy({
+  waves,
+  gates = {},
+  freeze = [],
+}: Pick<RolloutPolicy, 'waves' | 'gates' | 'freeze'>): void {
   checkGates(gates);
+  for (const [index, { from, until }] of freeze.entries()) {
+    if (Date.parse(from) >= Date.parse(until)) throw invalid(`freeze.${String(index)}: it ends before it begins`);
+  }
   let reached = -1;
   for (const [index, wave] of waves.entries()) {
     const { where, percent: share }: WaveSize = wave;

@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import { parseReference } from '#shared/kernel/names.js';
 import { reportedStateSchema } from '#shared/protocol/reported.js';
+import { PrefetchRepository } from '#cloud/fleet/prefetch-repository.js';
 import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
 import type { Database } from '#cloud/fleet/device-repository.js';
 import type { RolloutDeviceTable } from '#cloud/store/rollout-tables.js';
@@ -71,11 +72,14 @@ export class RolloutDevices {
         >`case when r.generation is not null and (r.standing in ('changing', 'returning', 'unreachable')
           or d.convergedGeneration <> d.desiredGeneration) then d.reportedJson end`.as('reportedJson'),
       )
+      .select(sql<string | null>`json_extract(d.reportedJson, '$.capabilities.timeZone')`.as('timeZone'))
+      .select(sql<string | null>`json_extract(d.reportedJson, '$.prefetched')`.as('prefetched'))
       .select(sql<string | null>`case when r.standing = 'returning' then r.previousJson end`.as('returnsTo'))
       .where('r.workspace', '=', workspace)
       .where('r.rollout', '=', number)
       .execute();
     const released = await this.digestsOf(workspace, release);
+    const fetched = await new PrefetchRepository(this.db).asked(workspace, number);
     return rows.map((row) => {
       const { device, wave, standing, attempts, generation, desiredGeneration, reasonJson, reportedJson } = row;
       const twin = {
@@ -93,6 +97,8 @@ export class RolloutDevices {
         offlineSince: Math.max(awayFrom, row.presenceAt === null ? 0 : Date.parse(row.presenceAt)),
         member: members?.has(device) ?? true,
         observed: observe(twin, asked),
+        ...(row.timeZone === null ? {} : { timeZone: row.timeZone }),
+        ...prefetchOf(fetched.get(device), row.prefetched),
       };
     });
   }
@@ -114,6 +120,19 @@ export class RolloutDevices {
       .select('device')
       .where('workspace', '=', workspace)
       .where('rollout', '=', number)
+      .execute();
+    return rows.map(({ device }) => device);
+  }
+
+  /** Those that it has asked for something. */
+  async touched({ workspace, number }: RolloutAddress): Promise<string[]> {
+    const rows = await this.db
+      .selectFrom('rolloutDevices')
+      .select('device')
+      .where('workspace', '=', workspace)
+      .where('rollout', '=', number)
+      .where('generation', 'is not', null)
+      .orderBy('device')
       .execute();
     return rows.map(({ device }) => device);
   }
@@ -158,13 +177,16 @@ export class RolloutDevices {
   }
 
   /** Other rollouts may have its devices; or, to roll it back, none may. */
-  async claim({ workspace, number }: RolloutAddress, claimed: boolean): Promise<void> {
-    await this.db
+  async claim({ workspace, number }: RolloutAddress, claimed: boolean, only?: readonly string[]): Promise<void> {
+    const query = this.db
       .updateTable('rolloutDevices')
       .set({ claimed: claimed ? 1 : 0 })
       .where('workspace', '=', workspace)
-      .where('rollout', '=', number)
-      .execute();
+      .where('rollout', '=', number);
+    if (only === undefined) await query.execute();
+    for (let from = 0; only !== undefined && from < only.length; from += insertedAtOnce) {
+      await query.where('device', 'in', only.slice(from, from + insertedAtOnce)).execute();
+    }
   }
 
   /** Of a rollout that another one supersedes. */
@@ -232,6 +254,13 @@ export interface WaveCount {
   readonly wave: number;
   readonly standing: Standing;
   readonly count: number;
+}
+
+/** @param reported digests that the device says it holds, as JSON */
+function prefetchOf(asked: readonly string[] | undefined, reported: string | null): Pick<RolloutDevice, 'prefetch'> {
+  if (asked === undefined) return {};
+  const held = new Set(reported === null ? [] : (JSON.parse(reported) as string[]));
+  return { prefetch: asked.every((digest) => held.has(digest)) ? 'held' : 'asked' };
 }
 
 function digestsIn(previousJson: string): ReadonlySet<string> {

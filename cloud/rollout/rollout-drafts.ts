@@ -3,10 +3,14 @@ import type { Database } from '#cloud/fleet/device-repository.js';
 import type { Fleet } from '#cloud/fleet/fleet-repository.js';
 import { parseReference } from '#shared/kernel/names.js';
 import type { RolloutPlanned } from '#cloud/http/schemas/rollouts.js';
+import { expectedTime, leftOut, median } from './expected-time.js';
 import { type RolloutPolicy, unavailableBudget } from './policy.js';
 import type { RolloutOffice } from './rollout-office.js';
 
 const shownDevices = 100;
+const measuredDevices = 1000;
+/** Where no device has succeeded yet. */
+const assumedSeconds = 60;
 
 export class RolloutDrafts {
   constructor(
@@ -19,10 +23,19 @@ export class RolloutDrafts {
     const total = waves.reduce((sum, wave) => sum + wave.length, 0);
     const already = await this.alreadyThere(workspace, release);
     const conflicts = new Map<number, number>();
+    const changing = waves.map((devices) => devices.filter((device) => !already.has(device)).length);
+    const bytesPerDevice = await this.bytesOf(workspace, release);
+    const took = await this.tookBefore(workspace, fleet.name);
     for (const { rollout } of claims) conflicts.set(rollout, (conflicts.get(rollout) ?? 0) + 1);
     return {
       ...{ release, fleet: fleet.name, devices: total, maxUnavailable: unavailableBudget(policy, total) },
-      bytesPerDevice: await this.bytesOf(workspace, release),
+      bytesPerDevice,
+      bytesAtMost: bytesPerDevice * changing.reduce((sum, count) => sum + count, 0),
+      expected: {
+        ...expectedTime(changing, policy, took.seconds ?? assumedSeconds),
+        measuredDevices: took.devices,
+        leftOut: leftOut(policy),
+      },
       waves: waves.map((devices, index) => ({
         ...{ wave: index + 1, count: devices.length, devices: devices.slice(0, shownDevices) },
         already: devices.filter((device) => already.has(device)).length,
@@ -31,6 +44,29 @@ export class RolloutDrafts {
       })),
       conflicts: [...conflicts].map(([rollout, devices]) => ({ rollout, devices })),
     };
+  }
+
+  /** What devices took that succeeded last: those of this fleet, or else of any. */
+  private async tookBefore(
+    workspace: string,
+    fleet: string,
+  ): Promise<{ readonly seconds: number | undefined; readonly devices: number }> {
+    const rows = await this.db
+      .selectFrom('rolloutDevices as r')
+      .innerJoin('rollouts as o', (join) =>
+        join.onRef('o.workspace', '=', 'r.workspace').onRef('o.number', '=', 'r.rollout'),
+      )
+      .select(['o.fleet', 'r.assignedAt', 'r.endedAt'])
+      .where('r.workspace', '=', workspace)
+      .where('r.standing', '=', 'succeeded')
+      .where('r.assignedAt', 'is not', null)
+      .orderBy('r.endedAt', 'desc')
+      .limit(measuredDevices)
+      .execute();
+    const own = rows.filter((row) => row.fleet === fleet);
+    const counted = (own.length > 0 ? own : rows).map(({ assignedAt, endedAt }) => (endedAt ?? 0) - (assignedAt ?? 0));
+    const ms = median(counted);
+    return { seconds: ms === undefined ? undefined : Math.max(1, Math.ceil(ms / 1000)), devices: counted.length };
   }
 
   private async alreadyThere(workspace: string, release: string): Promise<ReadonlySet<string>> {

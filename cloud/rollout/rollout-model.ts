@@ -1,4 +1,5 @@
 /** What a rollout and its devices are, as data. Instants are milliseconds since the epoch. */
+import type { WindowState } from '#shared/protocol/maintenance-window.js';
 import type { Problem } from './observe.js';
 
 /** Everything but the first three is an end; of these only a rollback leads out. */
@@ -63,6 +64,10 @@ export interface Rollout {
   readonly pausedAt?: number | undefined;
   /** Somebody went on although a threshold was crossed: what had ended before counts no more. */
   readonly acceptedAt?: number | undefined;
+  /** In an emergency: freeze periods do not hold it. */
+  readonly ignoresFreeze?: boolean | undefined;
+  /** Devices that a person leads back, whatever becomes of the others. */
+  readonly leadBack?: readonly string[] | undefined;
   /** Gates that somebody went on in spite of, in that wave. */
   readonly acceptedGates?: { readonly wave: number; readonly gates: readonly string[] } | undefined;
 }
@@ -89,7 +94,8 @@ export type Standing = (typeof standings)[number];
 /** What a device says about what the rollout asks of it. */
 export type Observation =
   | { readonly kind: 'there' }
-  | { readonly kind: 'working'; readonly problem?: Problem | undefined }
+  /** @property opensAt it is ready, and says that it waits for its maintenance window until then */
+  | { readonly kind: 'working'; readonly problem?: Problem | undefined; readonly opensAt?: number | undefined }
   | { readonly kind: 'failed'; readonly problem: Problem }
   | { readonly kind: 'overtaken' }
   | { readonly kind: 'gone' };
@@ -112,6 +118,16 @@ export interface RolloutDevice {
   /** Matches the fleet's query now. */
   readonly member: boolean;
   readonly observed: Observation;
+  /** As it reports it; absent: UTC. */
+  readonly timeZone?: string | undefined;
+  /** How its maintenance window stands at the moment that is planned; absent: it may change at any time. */
+  readonly window?: WindowState | undefined;
+  /** A freeze holds it at the moment that is planned. */
+  readonly frozen?: { readonly name: string; readonly until: number } | undefined;
+  /** It was asked to fetch the release's images beforehand, and has them. */
+  readonly prefetch?: 'asked' | 'held' | undefined;
+  /** A person leads it back, and it is not asked yet. */
+  readonly ledBack?: boolean | undefined;
 }
 
 /** A device of the fleet that is not in the rollout yet. */
@@ -154,6 +170,10 @@ export const waitKinds = [
   'retry',
   'budget',
   'rate',
+  /** Until it opens. */
+  'window',
+  /** Until its end. */
+  'freeze',
   'wave',
   'bake',
   'gate',

@@ -30,8 +30,12 @@ export interface StartOrder {
   readonly policy: RolloutPolicy;
   /** Rollouts that hold devices of the fleet end. */
   readonly supersede: boolean;
+  /** Freeze periods do not hold it. */
+  readonly ignoreFreeze?: boolean | undefined;
   /** Whose order it is. */
   readonly by: string;
+  /** What is to be done in the same transaction. */
+  readonly within?: ((transaction: Database, made: RolloutAddress) => Promise<void>) | undefined;
 }
 
 export interface Draft {
@@ -53,7 +57,7 @@ export class RolloutOffice {
 
   /** @throws AppError `rollout.conflict` where another rollout holds a device, `request.invalid` for an empty fleet */
   async start(workspace: string, order: StartOrder): Promise<StoredRollout> {
-    const { release, fleet, policy, supersede, by } = order;
+    const { release, fleet, policy, supersede, by, ignoreFreeze = false, within } = order;
     checkPolicy(policy);
     const now = this.options.clock.now();
     const at = toInstant(now);
@@ -73,6 +77,7 @@ export class RolloutOffice {
       const rollout: Rollout = {
         ...{ id: String(number), state: 'running', wave: 0, waves: waveCount(policy) },
         ...{ waveStartedAt: now, approvedBefore: 0, countedFrom: now },
+        ...(ignoreFreeze ? { ignoresFreeze: true } : {}),
       };
       const made: StoredRollout = {
         ...{ workspace, number, release, fleet: fleet.name, query: fleet.query, policy, rollout, revision: 1 },
@@ -89,8 +94,9 @@ export class RolloutOffice {
       await rollouts.note(made, {
         at,
         kind: 'started',
-        text: `${release} over ${String(total)} devices of ${fleet.name}`,
+        text: `${release} over ${String(total)} devices of ${fleet.name}${ignoreFreeze ? '; freeze periods do not hold it' : ''}`,
       });
+      await within?.(transaction, made);
       return made;
     });
     this.changed(stored, { at, kind: 'started', text: stored.release });
@@ -100,13 +106,15 @@ export class RolloutOffice {
   /** @throws AppError `rollout.not-found`, `rollout.state`, `rollout.conflict` */
   async order(address: RolloutAddress, order: Order, by: string): Promise<StoredRollout> {
     const now = this.options.clock.now();
-    const entry: HistoryEntry = { at: toInstant(now), kind: order.kind, text: `by ${by}` };
+    const entry: HistoryEntry = { at: toInstant(now), kind: order.kind, text: `${orderText(order)}by ${by}` };
     const stored = await this.options.db.transaction().execute(async (transaction) => {
       const rollouts = new RolloutRepository(transaction);
       const before = await rollouts.require(address);
       const rollout = afterOrder(before.rollout, order, now);
       // One that is over holds no device any more: to lead them back it needs them again.
-      if (before.endedAt !== undefined) await takeAgain(transaction, before);
+      const only = order.kind === 'rollback' ? order.devices : undefined;
+      if (only !== undefined) await requireTouched(transaction, before, only);
+      if (before.endedAt !== undefined) await takeAgain(transaction, before, only);
       if (!(await rollouts.compareAndSet(before, rollout, entry.at))) {
         throw new AppError(
           'rollout.conflict',
@@ -182,12 +190,33 @@ async function endSuperseded(
   );
 }
 
-async function takeAgain(transaction: Database, stored: StoredRollout): Promise<void> {
+function orderText(order: Order): string {
+  if (order.kind === 'resume' && order.ignoreFreeze === true) return 'freeze periods do not hold it any more, ';
+  if (order.kind !== 'rollback' || order.devices === undefined) return '';
+  const { devices } = order;
+  return `${devices.slice(0, 5).join(', ')}${devices.length > 5 ? ` and ${String(devices.length - 5)} more` : ''}, `;
+}
+
+/** @throws AppError `rollout.state` for devices that it asked for nothing, which hence have nothing to go back to */
+async function requireTouched(transaction: Database, stored: StoredRollout, devices: readonly string[]): Promise<void> {
+  const touched = new Set(await new RolloutDevices(transaction).touched(stored));
+  const others = devices.filter((device) => !touched.has(device));
+  if (others.length === 0) return;
+  const shown = others.slice(0, 5).join(', ') + (others.length > 5 ? ` and ${String(others.length - 5)} more` : '');
+  throw new AppError(
+    'rollout.state',
+    `rollout ${String(stored.number)} has asked ${shown} for nothing: there is nothing to lead back there`,
+    { details: { devices: others.slice(0, 20) } },
+  );
+}
+
+/** @param only these devices; absent: all */
+async function takeAgain(transaction: Database, stored: StoredRollout, only?: readonly string[]): Promise<void> {
   const rows = new RolloutDevices(transaction);
-  const own = new Set(await rows.names(stored));
+  const own = new Set(only ?? (await rows.names(stored)));
   const held = (await rows.claims(stored.workspace)).filter(({ device }) => own.has(device));
   if (held.length > 0) throw conflict(held);
-  await rows.claim(stored, true);
+  await rows.claim(stored, true, only);
 }
 
 function conflict(claims: readonly Claim[]): AppError {

@@ -1,6 +1,7 @@
 /** What a device that has not ended waits for, and until when at most. Pure. */
 import { bakedAt, roomFor, stepEndsAt, totalEndsAt, unreachableAt } from './deadlines.js';
 import { isToReturn } from './ending.js';
+import { awaitsWindow } from './openings.js';
 import type { GateVerdict } from './gates/gate-model.js';
 import { openGate } from './gates/gate-step.js';
 import type { RolloutPolicy } from './policy.js';
@@ -37,7 +38,7 @@ export function waitContext(
   const opens = rateOpensAt(devices, now);
   return {
     ...{ rollout, policy, now, assigned: new Set(assignments.map(({ device }) => device)) },
-    room: roomFor(devices, policy) - assignments.length,
+    room: roomFor(devices, policy, now) - assignments.length,
     roomOpensAt: ends.reduce((first, end) => Math.min(first, end), now + policy.stepTimeoutSeconds * 1000),
     allowed: allowanceByRate(devices, policy, now) - assignments.length,
     rateOpensAt: Number.isFinite(opens) ? opens : now + 60_000,
@@ -56,7 +57,9 @@ export function waitOf(one: RolloutDevice, context: WaitContext): Wait[] {
   if (context.assigned.has(device)) {
     return [{ device, kind: 'device', until: now + policy.stepTimeoutSeconds * 1000 }];
   }
+  if (one.ledBack === true) return [{ device, kind: 'budget', until: context.roomOpensAt }];
   if (one.standing === 'changing' || one.standing === 'returning') {
+    if (awaitsWindow(one) && one.window?.open === false) return [{ device, kind: 'window', until: one.window.opensAt }];
     const problem = one.observed.kind === 'working' ? one.observed.problem : undefined;
     const detail = problem === undefined ? {} : { detail: problem.message };
     return [{ device, kind: 'device', until: stepEndsAt(one, policy), ...detail }];
@@ -79,6 +82,8 @@ function queuedWait(one: RolloutDevice, context: WaitContext): Wait {
   if (one.retryAt !== undefined && one.retryAt > now) {
     return { device, kind: 'retry', until: one.retryAt, ...(one.reason ? { detail: one.reason.message } : {}) };
   }
+  if (one.frozen !== undefined) return { device, kind: 'freeze', until: one.frozen.until, detail: one.frozen.name };
+  if (one.window?.open === false) return { device, kind: 'window', until: one.window.opensAt };
   if (context.room <= 0) return { device, kind: 'budget', until: context.roomOpensAt };
   if (context.allowed <= 0) return { device, kind: 'rate', until: context.rateOpensAt };
   // The rollout itself goes on to something else in this very step.

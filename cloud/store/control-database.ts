@@ -12,6 +12,7 @@ import * as routes from './migrations/0008-routes.js';
 import * as rollouts from './migrations/0009-rollouts.js';
 import * as gates from './migrations/0010-gates.js';
 import * as shadows from './migrations/0011-shadows.js';
+import * as rolloutTimes from './migrations/0012-rollout-times.js';
 import * as layers from './migrations/0013-layers.js';
 import { openSqlite } from './sqlite.js';
 import type { ControlDatabase } from './tables.js';
@@ -31,6 +32,7 @@ export const controlMigrations: readonly Migration[] = [
   { name: '0009-rollouts', up: rollouts.up },
   { name: '0010-gates', up: gates.up },
   { name: '0011-shadows', up: shadows.up },
+  { name: '0012-rollout-times', up: rolloutTimes.up },
   { name: '0013-layers', up: layers.up },
 ];
 

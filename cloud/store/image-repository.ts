@@ -14,6 +14,7 @@ import { newestFirst, type Page, type PageRequest, versionKey } from './page.js'
 import type { IndexedVariant } from '#shared/package/variant-index.js';
 import { indexesOf, insertVariants, type StoredVariant, variantsOf } from './image-variants.js';
 import type { ImageTable } from './tables.js';
+import { devicesLedBackTo } from './rollback-targets.js';
 
 export interface ImageBlob {
   readonly mediaType: string;
@@ -57,7 +58,7 @@ export type ImageDeleteOutcome =
   | DeleteOutcome
   | { readonly kind: 'released'; readonly releases: readonly string[] }
   | { readonly kind: 'indexed'; readonly indexes: readonly string[] }
-  /** A rollout under way may have to lead these devices back to it. */
+  /** A rollout may lead these devices back to it. */
   | { readonly kind: 'led-back-to'; readonly devices: readonly string[] };
 
 export class ImageRepository {
@@ -145,16 +146,8 @@ export class ImageRepository {
         .orderBy('device')
         .execute();
       if (shadowed.length > 0) return { kind: 'in-use', devices: shadowed.map((row) => row.device) };
-      // A rollout under way may have to lead them back to it.
-      const leftBehind = await db
-        .selectFrom('rolloutDevices')
-        .select('device')
-        .where('workspace', '=', workspace)
-        .where('claimed', '=', 1)
-        .where('previousJson', 'like', `%"${digest}"%`)
-        .orderBy('device')
-        .execute();
-      if (leftBehind.length > 0) return { kind: 'led-back-to', devices: leftBehind.map((row) => row.device) };
+      const leftBehind = await devicesLedBackTo(db, workspace, digest);
+      if (leftBehind.length > 0) return { kind: 'led-back-to', devices: leftBehind };
       const releases = await db
         .selectFrom('releaseModules')
         .select(['name', 'version'])

@@ -57,6 +57,47 @@ export interface RolloutHistoryTable {
   text: string;
 }
 
+/** Instants here are milliseconds since the epoch. */
+export interface FreezeTable {
+  workspace: string;
+  name: string;
+  startsAt: number;
+  endsAt: number;
+  /** As it was written; empty: all devices. */
+  whereText: string;
+  /** As it was understood. */
+  queryJson: string | null;
+  reason: string;
+  createdAt: string;
+  createdBy: string;
+}
+
+export interface RolloutScheduleTable {
+  workspace: string;
+  number: number;
+  orderJson: string;
+  /** Null: once. */
+  cron: string | null;
+  timeZone: string | null;
+  /** Null: it does not start any more. */
+  nextAt: number | null;
+  lateSeconds: number;
+  state: 'waiting' | 'over' | 'cancelled';
+  lastAt: number | null;
+  lastRollout: number | null;
+  lastText: string;
+  createdAt: string;
+  createdBy: string;
+}
+
+/** An image that a device is to hold before it is asked to run it. */
+export interface RolloutPrefetchTable {
+  workspace: string;
+  rollout: number;
+  device: string;
+  digest: string;
+}
+
 /** Of each wave the verdicts that it ended with. */
 export interface RolloutGateTable {
   workspace: string;
@@ -71,6 +112,9 @@ export interface RolloutGateTable {
 }
 
 export interface RolloutDatabase extends ShadowDatabase {
+  freezes: FreezeTable;
+  rolloutSchedules: RolloutScheduleTable;
+  rolloutPrefetches: RolloutPrefetchTable;
   rollouts: RolloutTable;
   rolloutDevices: RolloutDeviceTable;
   rolloutHistory: RolloutHistoryTable;

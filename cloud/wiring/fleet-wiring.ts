@@ -196,7 +196,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       fleetRoutes({ fleets, devices, deployments, search, clock }),
       deviceModulesRoutes({ twin, shadows }),
       releaseRoutes({ releases, twin, clock }),
-      rollouts,
+      ...rollouts,
       deviceTelemetryRoutes({ devices, telemetry, clock }),
       telemetryRoutes({ telemetry, clock }),
       alerts.routes,

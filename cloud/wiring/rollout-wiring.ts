@@ -1,4 +1,5 @@
 /** Releases over fleets: who drives them, who takes orders, and the routes to both. */
+import { matchingDevices } from '#cloud/fleet/device-search.js';
 import type { FleetRepository } from '#cloud/fleet/fleet-repository.js';
 import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import type { Twin } from '#cloud/fleet/twin.js';
@@ -12,6 +13,11 @@ import { RolloutDevices } from '#cloud/rollout/rollout-devices.js';
 import { RolloutDrafts } from '#cloud/rollout/rollout-drafts.js';
 import { RolloutOffice } from '#cloud/rollout/rollout-office.js';
 import { RolloutRepository } from '#cloud/rollout/rollout-repository.js';
+import { freezeRoutes } from '#cloud/http/routes/freeze-routes.js';
+import { rolloutScheduleRoutes } from '#cloud/http/routes/rollout-schedule-routes.js';
+import { FreezeRepository } from '#cloud/rollout/freeze-repository.js';
+import { ScheduleRepository } from '#cloud/rollout/schedule-repository.js';
+import { RolloutScheduler } from '#cloud/rollout/scheduler.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { Ground } from './ground.js';
 
@@ -24,17 +30,26 @@ export interface RolloutParts {
   readonly onCommitted: () => void;
 }
 
-export function wireRollouts(ground: Ground, parts: RolloutParts): Routes {
+export function wireRollouts(ground: Ground, parts: RolloutParts): Routes[] {
   const { twin, releases, fleets, telemetry, onCommitted } = parts;
   const { control: db, live, clock, logger, shutdown } = ground;
   const gates = new GateWatch(new GateReader(db, telemetry), clock, logger);
   const controller = new RolloutController({ db, releases, twin, gates, live, clock, logger, onCommitted });
   const office = new RolloutOffice({ db, live, clock, onChanged: () => controller.wake() });
   controller.start();
+  const scheduler = new RolloutScheduler({ db, office, releases, fleets, live, clock, logger });
+  scheduler.start();
+  shutdown.add('rollout schedules', () => scheduler.stop());
   shutdown.add('rollouts', () => controller.stop());
-  return rolloutRoutes({
+  const rollouts = rolloutRoutes({
     ...{ controller, office, releases, fleets, drafts: new RolloutDrafts(db, office) },
     ...{ rollouts: new RolloutRepository(db), devices: new RolloutDevices(db) },
+    found: (workspace, query) => matchingDevices(db, workspace, query).select('devices.name').execute(),
     gates: new GateRepository(db),
   });
+  return [
+    rollouts,
+    freezeRoutes({ freezes: new FreezeRepository(db), clock, onChanged: () => controller.wake() }),
+    rolloutScheduleRoutes({ schedules: new ScheduleRepository(db), releases, fleets, clock }),
+  ];
 }

@@ -1,6 +1,7 @@
 /** What a device should run: the payload of the director's envelope on the `desired` channel. */
 import * as z from 'zod';
 import { acceleratorKinds, precisions } from './accelerators.js';
+import { windowsSchema } from './maintenance-window.js';
 import { counterSchema, digestSchema, instantSchema, nameSchema, schemaVersion, sizeSchema } from './primitives.js';
 import { routeOverridesSchema } from './route.js';
 import { shadowRuleSchema } from './shadow.js';
@@ -44,6 +45,8 @@ export const updatePolicySchema = z.strictObject({
   maxDeferSeconds: z.int().min(0).max(604_800).default(3600),
   /** Modules with the same word here take over together, or none of them does. */
   atomic: nameSchema.optional(),
+  /** When it may take over; fetched, verified and proved it is before. Absent: at any time. */
+  windows: windowsSchema.optional(),
 });
 export type UpdatePolicy = z.infer<typeof updatePolicySchema>;
 

@@ -47,6 +47,8 @@ export const moduleReportSchema = z.object({
       because: z.string().max(512),
     })
     .optional(),
+  /** What is to take over, or to go, waits for its maintenance window: when that opens. */
+  window: z.object({ opensAt: instantSchema }).optional(),
   /** It starts after modules that do not answer yet; then without them. */
   waitsFor: z.object({ modules: z.array(nameSchema).max(64), until: instantSchema }).optional(),
 });
@@ -59,6 +61,8 @@ export const capabilitiesSchema = z.object({
   memoryBytes: z.number(),
   accelerators: z.array(z.string().max(32)).max(16),
   hostname: z.string().max(255),
+  /** In which maintenance windows are read; absent: an agent that knows none. */
+  timeZone: z.string().max(64).optional(),
   /** Absent: an agent that runs user code without bounds. */
   sandbox: sandboxCapabilitiesSchema.optional(),
   /** What desired documents may ask beyond what every agent understands, for example `shadow`; absent: nothing. */
@@ -96,6 +100,8 @@ export const reportedStateSchema = z.object({
   /** Where local scoring answers, for whoever stands at the device. */
   scoring: scoringSchema.optional(),
   trust: reportedTrustSchema.optional(),
+  /** Digests of the images that it was to prefetch and holds, verified; absent: none. */
+  prefetched: z.array(digestSchema).max(64).optional(),
 });
 export type ReportedState = z.infer<typeof reportedStateSchema>;
 
@@ -114,6 +120,7 @@ export const reportedSchema = z.object({
     capabilities: capabilitiesSchema.nullable().optional(),
     scoring: scoringSchema.nullable().optional(),
     trust: reportedTrustSchema.nullable().optional(),
+    prefetched: z.array(digestSchema).max(64).nullable().optional(),
   }),
 });
 export type Reported = z.infer<typeof reportedSchema>;
@@ -122,7 +129,7 @@ export type ReportedPatch = Reported['state'];
 export const emptyReportedState: ReportedState = { generation: 0, converged: false, modules: {} };
 
 /** Fields of a state that may be absent. `null` and absent mean the same: a diff says null, a state leaves it out. */
-const optionalFields = ['capabilities', 'refused', 'scoring', 'trust'] as const;
+const optionalFields = ['capabilities', 'refused', 'scoring', 'trust', 'prefetched'] as const;
 
 export function applyPatch(state: ReportedState, patch: ReportedPatch): ReportedState {
   const modules = { ...state.modules };
@@ -144,6 +151,8 @@ export function applyPatch(state: ReportedState, patch: ReportedPatch): Reported
   if (refused) next.refused = refused;
   if (scoring) next.scoring = scoring;
   if (trust) next.trust = trust;
+  const prefetched = patch.prefetched === undefined ? state.prefetched : patch.prefetched;
+  if (prefetched) next.prefetched = prefetched;
   return next;
 }
 

@@ -1,5 +1,6 @@
 /** Rollouts over devices that are only data: their moods, their clock and whoever carries out what was planned. */
 import fc from 'fast-check';
+import { windowsAt } from '#shared/protocol/maintenance-window.js';
 import { afterAssignment, afterTransition } from '#cloud/rollout/apply.js';
 import type { GateVerdict } from '#cloud/rollout/gates/gate-model.js';
 import { withOutcome } from '#cloud/rollout/judge.js';
@@ -64,8 +65,17 @@ export class RolloutWorld {
       const { awayFromMs, awayForMs } = mood;
       const from = startMs + awayFromMs;
       const online = awayFromMs === 0 || this.now < from || this.now >= from + awayForMs;
-      return { ...one, online, offlineSince: online ? 0 : from, observed: observationOf(one, mood, online, this.now) };
+      const observed = this.behindWindow(one, observationOf(one, mood, online, this.now));
+      return { ...one, online, offlineSince: online ? 0 : from, observed };
     });
+  }
+
+  /** Outside its window a device does not change, and says so. */
+  private behindWindow(one: RolloutDevice, observed: Observation): Observation {
+    const { windows } = this.policy;
+    if (windows === undefined || one.standing !== 'changing') return observed;
+    const state = windowsAt(windows, one.timeZone ?? 'UTC', this.now);
+    return state.open ? observed : { kind: 'working', opensAt: state.opensAt };
   }
 
   plan(devices: readonly RolloutDevice[] = this.devices, gates: readonly GateVerdict[] = this.gates()): Plan {

@@ -1,23 +1,77 @@
-/** `flotilla apply`: what a file says is there afterwards, and nothing is made that is there already. */
+/** `flotilla apply`: what a file says is there afterwards, and nothing is made or started that is already. */
 import { Command } from 'commander';
+import { AppError } from '#shared/kernel/errors.js';
 import { formatReference } from '#shared/kernel/names.js';
+import type { FlotillaClient } from '#cloud/client/flotilla-client.js';
 import { routes } from '#cloud/client/routes.js';
+import { releaseMeant, sameRollout } from '../applied-state.js';
 import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
-import { readReleaseFile } from '../release-file.js';
+import { type AppliedDocument, readAppliedFile, type RolloutOrder } from '../rollout-file.js';
 import { withSession } from '../session.js';
-import { readYamlInput } from '../yaml-input.js';
+import { readYamlDocuments } from '../yaml-input.js';
 
 export function applyCommand(io: CliIo): Command {
   const command = new Command('apply')
-    .description('Make the next version of the release that a YAML file says, unless the newest is the same already.')
-    .requiredOption('-f, --file <path>', 'the file; - for standard input')
+    .description(
+      'Make what a YAML file says: the next version of a release, unless the newest is the same already; a rollout of it, unless the newest over that fleet is the same.',
+    )
+    .requiredOption('-f, --file <path>', 'the file, of one or more documents; - for standard input')
     .action(async ({ file }: { readonly file: string }) => {
-      const contents = readReleaseFile(await readYamlInput(io, file), file === '-' ? 'standard input' : file);
+      const documents = await readDocuments(io, file);
       await withSession(io, command, async ({ client, out }) => {
-        const made = await client.call(routes.releaseCreate, { body: { ...contents, unlessSame: true } });
-        out.result(made, () => `${formatReference(made)} ${made.created ? 'is made' : 'is the same already'}`);
+        for (const one of inOrder(documents)) {
+          if (one.kind === 'release') {
+            const made = await client.call(routes.releaseCreate, { body: { ...one.contents, unlessSame: true } });
+            const text = `${formatReference(made)} ${made.created ? 'is made' : 'is the same already'}`;
+            if (documents.length === 1) out.result(made, () => text);
+            else out.item({ kind: 'release', ...made }, () => text);
+          } else {
+            const { rollout, text } = await applyRollout(client, one.order);
+            if (documents.length === 1) out.result(rollout, () => text);
+            else out.item({ kind: 'rollout', ...rollout }, () => text);
+          }
+        }
       });
     });
-  return withExamples(command, 'flotilla apply -f release.yaml');
+  return withExamples(command, 'flotilla apply -f release.yaml', 'flotilla apply -f rollout.yaml');
+}
+
+/** @throws AppError `request.invalid` */
+export async function readDocuments(io: CliIo, file: string): Promise<AppliedDocument[]> {
+  return readAppliedFile(await readYamlDocuments(io, file), file === '-' ? 'standard input' : file);
+}
+
+/** Releases before the rollouts of them. */
+export function inOrder(documents: readonly AppliedDocument[]): readonly AppliedDocument[] {
+  return [...documents].sort((a, b) => (a.kind === b.kind ? 0 : a.kind === 'release' ? -1 : 1));
+}
+
+type Applied = Awaited<ReturnType<typeof start>> & { readonly started: boolean };
+
+/** One that went wrong is not started anew by a file that says the same as before. */
+async function applyRollout(client: FlotillaClient, order: RolloutOrder): Promise<{ rollout: Applied; text: string }> {
+  const release = (await releaseMeant(client, order.release)) ?? order.release;
+  const same = await sameRollout(client, order, release);
+  if (same === undefined) {
+    const rollout = { ...(await start(client, order, release)), started: true };
+    return { rollout, text: `rollout ${String(rollout.number)} of ${release} over ${order.fleet} is started` };
+  }
+  const number = String(same.number);
+  const state = same.endsAs ?? same.state;
+  if (['failed', 'aborted', 'rolled-back'].includes(state)) {
+    throw new AppError(
+      'rollout.state',
+      `rollout ${number} of ${release} over ${order.fleet} is ${state}: change the file, or start it anew with ` +
+        `flotilla rollout start --release ${release} --fleet ${order.fleet}`,
+    );
+  }
+  return {
+    rollout: { ...same, started: false },
+    text: `rollout ${number} of ${release} over ${order.fleet} is ${same.state}`,
+  };
+}
+
+function start(client: FlotillaClient, order: RolloutOrder, release: string) {
+  return client.call(routes.rolloutStart, { body: { ...order, release } });
 }

@@ -71,6 +71,12 @@ export function deployCommand(io: CliIo): Command {
     )
     .option('--defer-at-most <duration>', 'how long the module may put its replacement off (default: 1h)')
     .option(
+      '--window <window>',
+      'when it may take over, a cron expression and a duration, in the time zone of the device unless it names one; several times',
+      collect,
+      [],
+    )
+    .option(
       '--shadow',
       'the image gets copies of what the module is asked, and answers nobody; nothing switches',
       false,
@@ -121,6 +127,7 @@ export function deployCommand(io: CliIo): Command {
     'flotilla deploy gate:3 --device cam-1 --as gate-north --set threshold=0.8 --set label=\'"north"\'',
     'flotilla deploy digits:2 --device cam-1 --probation 60s --watch minRequests=200 --watch maxP99Ratio=1.5',
     "flotilla deploy gate:3 --device cam-1 --route 'alarms={ from: { output: alarms }, to: { topic: gate/alarms } }' --route readings=off",
+    "flotilla deploy digits:2 --device cam-1 --window '0 2 * * 1-5 for 2h'",
     'flotilla deploy digits:2 --device cam-1 --shadow --percent 10 --compare top-1',
     'flotilla deploy detector:4 tracker:4 --device cam-1 --atomic',
     'flotilla deploy --release vision:2 --device cam-1 --dry-run',
@@ -197,6 +204,6 @@ async function deploy(session: Session, deployment: Deployment): Promise<void> {
     const attemptsBefore = failedAttempts(before, module, digest);
     return { generation, module, digest, refusedBeforeAt, attemptsBefore };
   });
-  const text = await followDeployment(session, device, targets, deployment.timeoutMs);
-  out.result({ ...answer, done: true }, () => text);
+  const { done, text } = await followDeployment(session, device, targets, deployment.timeoutMs);
+  out.result({ ...answer, done }, () => text);
 }

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import type * as z from 'zod';
 import { routes } from '#cloud/client/routes.js';
 import type { rolloutOrder } from '#cloud/http/schemas/rollouts.js';
-import { parseRollout } from '../argument-parsers.js';
+import { collect, parseName, parseRollout } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
 import { describeRollout } from '../rollout-text.js';
@@ -17,7 +17,7 @@ async function give(io: CliIo, command: Command, text: string, body: z.input<typ
   });
 }
 
-function orderCommand(io: CliIo, order: 'pause' | 'resume' | 'approve' | 'rollback', description: string): Command {
+function orderCommand(io: CliIo, order: 'pause' | 'approve', description: string): Command {
   const command = new Command(order)
     .description(description)
     .argument('<rollout>', 'its number')
@@ -31,7 +31,14 @@ export function pauseCommand(io: CliIo): Command {
 
 export function resumeCommand(io: CliIo): Command {
   const what = 'Go on. After a threshold was crossed this accepts what has failed until now.';
-  return orderCommand(io, 'resume', what);
+  const command = new Command('resume')
+    .description(what)
+    .argument('<rollout>', 'its number')
+    .option('--ignore-freeze', 'in an emergency: freeze periods do not hold it from now on', false)
+    .action((text: string, { ignoreFreeze }: { readonly ignoreFreeze: boolean }) =>
+      give(io, command, text, { order: 'resume', ignoreFreeze }),
+    );
+  return withExamples(command, 'flotilla rollout resume 7', 'flotilla rollout resume 7 --ignore-freeze');
 }
 
 export function approveCommand(io: CliIo): Command {
@@ -40,7 +47,24 @@ export function approveCommand(io: CliIo): Command {
 
 export function rollbackCommand(io: CliIo): Command {
   const what = 'Lead every device that was touched back to what it had before, also of a rollout that is over.';
-  return orderCommand(io, 'rollback', what);
+  const command = new Command('rollback')
+    .description(what)
+    .argument('<rollout>', 'its number')
+    .option('--device <name>', 'only this one, whatever becomes of the others; several times', collect, [])
+    .option('--where <query>', 'only those that it has asked and the query finds')
+    .action((text: string, { device, where }: { readonly device: readonly string[]; readonly where?: string }) =>
+      give(io, command, text, {
+        order: 'rollback',
+        ...(device.length === 0 ? {} : { devices: device.map((name) => parseName(name, 'device')) }),
+        ...(where === undefined ? {} : { where }),
+      }),
+    );
+  return withExamples(
+    command,
+    'flotilla rollout rollback 7',
+    'flotilla rollout rollback 7 --device cam-1 --device cam-4',
+    `flotilla rollout rollback 7 --where 'site = "north"'`,
+  );
 }
 
 export function abortCommand(io: CliIo): Command {

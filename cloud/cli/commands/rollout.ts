@@ -1,16 +1,15 @@
 /** `flotilla rollout …`: releases over fleets, wave after wave. */
 import { Command } from 'commander';
 import { routes } from '#cloud/client/routes.js';
-import { type RolloutPolicy, rolloutPolicySchema } from '#cloud/rollout/policy.js';
-import { parseCount, parseName, parseReleaseReference, parseRollout } from '../argument-parsers.js';
+import { parseCount, parseName, parseRollout } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
-import { readPolicyFile } from '../policy-file.js';
 import { describeGates, describePlanned, describeRollout, describeRollouts, describeWaits } from '../rollout-text.js';
 import { followRollout } from '../rollout-watch.js';
 import { withSession } from '../session.js';
-import { readYamlInput } from '../yaml-input.js';
 import { abortCommand, approveCommand, pauseCommand, resumeCommand, rollbackCommand } from './rollout-orders.js';
+import { schedulesCommand, unscheduleCommand } from './rollout-schedules.js';
+import { orderOf, type PlanOptions, policyOf, startCommand } from './rollout-start.js';
 
 export function rolloutCommand(io: CliIo): Command {
   const group = new Command('rollout').description(
@@ -22,6 +21,7 @@ export function rolloutCommand(io: CliIo): Command {
   for (const make of [pauseCommand, resumeCommand, approveCommand, abortCommand, rollbackCommand]) {
     group.addCommand(make(io));
   }
+  for (const make of [schedulesCommand, unscheduleCommand]) group.addCommand(make(io));
   return withExamples(
     group,
     'flotilla rollout plan --release vision:2 --fleet line-3',
@@ -30,21 +30,13 @@ export function rolloutCommand(io: CliIo): Command {
   );
 }
 
-interface StartOptions {
-  readonly release: string;
-  readonly fleet: string;
-  readonly policy?: string;
-  readonly supersede: boolean;
-  readonly watch: boolean;
-}
-
 function planCommand(io: CliIo): Command {
   const command = new Command('plan')
-    .description('Say what a rollout would do now: waves, devices, bytes. Nothing is changed.')
+    .description('Say what a rollout would do now: waves, devices, bytes, time. Nothing is changed.')
     .requiredOption('--release <release>', 'name:version')
     .requiredOption('--fleet <fleet>', 'a saved fleet')
     .option('--policy <path>', 'how it goes, a YAML file; - for standard input')
-    .action(async (options: StartOptions) => {
+    .action(async (options: PlanOptions) => {
       const body = { ...orderOf(options), policy: await policyOf(io, options.policy) };
       await withSession(io, command, async ({ client, out }) => {
         const planned = await client.call(routes.rolloutPlan, { body });
@@ -52,39 +44,6 @@ function planCommand(io: CliIo): Command {
       });
     });
   return withExamples(command, 'flotilla rollout plan --release vision:2 --fleet line-3 --policy policy.yaml');
-}
-
-function startCommand(io: CliIo): Command {
-  const command = new Command('start')
-    .description('Start a rollout. Devices of the fleet get the release, wave after wave.')
-    .requiredOption('--release <release>', 'name:version')
-    .requiredOption('--fleet <fleet>', 'a saved fleet')
-    .option('--policy <path>', 'how it goes, a YAML file; - for standard input')
-    .option('--supersede', 'end the rollouts that hold devices of the fleet', false)
-    .option('--watch', 'follow it until it is over', false)
-    .action(async (options: StartOptions) => {
-      const { supersede, watch } = options;
-      const body = { ...orderOf(options), policy: await policyOf(io, options.policy), supersede };
-      await withSession(io, command, async (session) => {
-        const started = await session.client.call(routes.rolloutStart, { body });
-        if (watch) await followRollout(session, String(started.number));
-        else session.out.result(started, () => describeRollout(started));
-      });
-    });
-  return withExamples(
-    command,
-    'flotilla rollout start --release vision:2 --fleet line-3 --watch',
-    'flotilla rollout start --release vision:2 --fleet line-3 --policy policy.yaml --supersede',
-  );
-}
-
-function orderOf({ release, fleet }: StartOptions): { release: string; fleet: string } {
-  return { release: parseReleaseReference(release), fleet: parseName(fleet, 'fleet') };
-}
-
-async function policyOf(io: CliIo, path: string | undefined): Promise<RolloutPolicy> {
-  if (path === undefined) return rolloutPolicySchema.parse({});
-  return readPolicyFile(await readYamlInput(io, path), path === '-' ? 'standard input' : path);
 }
 
 function listCommand(io: CliIo): Command {

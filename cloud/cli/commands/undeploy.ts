@@ -38,8 +38,8 @@ export function undeployCommand(io: CliIo): Command {
           return;
         }
         const target = { generation, module, digest: undefined, refusedBeforeAt: before.reported.refused?.at };
-        const done = await followDeployment(session, device, [target], timeoutMs);
-        out.result({ ...answer, done: true }, () => done);
+        const { done, text } = await followDeployment(session, device, [target], timeoutMs);
+        out.result({ ...answer, done }, () => text);
       });
     });
   return withExamples(

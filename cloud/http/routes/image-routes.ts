@@ -131,7 +131,7 @@ export function imageRoutes({ images, models, index, runner, clock }: ImageRoute
         if (outcome.kind === 'led-back-to') {
           throw new AppError(
             'image.in-use',
-            `a rollout may lead ${outcome.devices.join(', ')} back to ${name}:${String(version)}: wait until it is over`,
+            `the newest rollout of ${shownDevices(outcome.devices)} can lead them back to ${name}:${String(version)}: it goes when another rollout or deployment has changed them, or that one is rolled back`,
             { details: { devices: outcome.devices } },
           );
         }
@@ -164,4 +164,9 @@ function readImageReference(text: string): ImageReference {
     throw new AppError('request.invalid', `"${text.slice(0, 100)}" is neither name:version nor a sha256: digest`);
   }
   return reference;
+}
+
+function shownDevices(devices: readonly string[]): string {
+  const more = devices.length - 10;
+  return devices.slice(0, 10).join(', ') + (more > 0 ? ` and ${String(more)} more` : '');
 }

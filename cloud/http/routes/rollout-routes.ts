@@ -1,7 +1,10 @@
 import * as z from 'zod';
 import { toInstant } from '#shared/kernel/clock.js';
+import { AppError } from '#shared/kernel/errors.js';
 import { nameSchema } from '#shared/protocol/primitives.js';
 import type { FleetRepository } from '#cloud/fleet/fleet-repository.js';
+import { parseQuery } from '#cloud/fleet/query/parse-query.js';
+import type { Query } from '#cloud/fleet/query/query-ast.js';
 import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import type { Order } from '#cloud/rollout/apply.js';
 import type { RolloutController } from '#cloud/rollout/controller.js';
@@ -37,6 +40,8 @@ export interface RolloutRouteDeps {
   readonly gates: GateRepository;
   readonly releases: ReleaseRepository;
   readonly fleets: FleetRepository;
+  /** Devices that match. */
+  readonly found: (workspace: string, query: Query) => Promise<{ readonly name: string }[]>;
 }
 
 const all = '/v1/workspaces/:workspace/rollouts';
@@ -60,6 +65,19 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Routes {
     number: rollout,
   });
   const bodyOf = async (stored: StoredRollout): Promise<RolloutBody> => toBody(stored, await devices.counts([stored]));
+  const orderOf = async (address: RolloutAddress, body: z.output<typeof rolloutOrder>): Promise<Order> => {
+    if (body.order === 'abort') return { kind: 'abort', running: body.running };
+    if (body.order === 'resume') return { kind: 'resume', ignoreFreeze: body.ignoreFreeze };
+    if (body.order !== 'rollback') return { kind: body.order };
+    const { devices: named = [], where } = body;
+    if (where === undefined) return { kind: 'rollback', devices: named.length === 0 ? undefined : named };
+    const query = parseQuery(where);
+    const touched = new Set(await devices.touched(await rollouts.require(address)));
+    const matching = (await deps.found(address.workspace, query)).map(({ name }) => name);
+    const led = [...named, ...matching.filter((name) => touched.has(name))];
+    if (led.length > 0) return { kind: 'rollback', devices: led };
+    throw new AppError('request.invalid', `the query finds no device that rollout ${String(address.number)} has asked`);
+  };
   return (app) => {
     // A body, hence a POST, hence nothing for readers: none of theirs changes anything.
     app.post(
@@ -96,12 +114,12 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Routes {
       },
       async (request, reply) => {
         const { workspace } = request.params;
-        const { release, fleet: name, policy, supersede } = request.body;
+        const { release, fleet: name, policy, supersede, ignoreFreeze } = request.body;
         await releases.require(workspace, release);
         const fleet = await fleets.require(workspace, name);
         const by = request.principal?.name ?? '';
-        const stored = await office.start(workspace, { release, fleet, policy, supersede, by });
-        request.audited = { rollout: stored.number, release, fleet: name, supersede };
+        const stored = await office.start(workspace, { release, fleet, policy, supersede, ignoreFreeze, by });
+        request.audited = { rollout: stored.number, release, fleet: name, supersede, ignoreFreeze };
         return reply.code(201).send(await bodyOf(stored));
       },
     );
@@ -196,11 +214,20 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Routes {
       },
       async (request) => {
         const { body } = request;
-        const order: Order = body.order === 'abort' ? { kind: 'abort', running: body.running } : { kind: body.order };
-        request.audited = { rollout: request.params.rollout, ...order };
+        const order = await orderOf(addressOf(request.params), body);
+        request.audited = { rollout: request.params.rollout, ...auditOf(order) };
         return bodyOf(await office.order(addressOf(request.params), order, request.principal?.name ?? ''));
       },
     );
+  };
+}
+
+/** Devices as far as a line of the audit log has room. */
+function auditOf(order: Order): Record<string, string | boolean> {
+  if (order.kind !== 'rollback') return { ...order };
+  return {
+    kind: order.kind,
+    ...(order.devices === undefined ? {} : { devices: order.devices.join(' ').slice(0, 1024) }),
   };
 }
 

@@ -37,7 +37,8 @@ export const releaseContents = z.strictObject({
   modules: z
     .record(nameSchema, releaseModule)
     .refine((modules) => Object.keys(modules).length > 0, 'name at least one module')
-    .refine((modules) => Object.keys(modules).length <= 64, 'at most 64 modules'),
+    .refine((modules) => Object.keys(modules).length <= 64, 'at most 64 modules')
+    .meta({ minProperties: 1, maxProperties: 64 }),
 });
 export type ReleaseContents = z.output<typeof releaseContents>;
 

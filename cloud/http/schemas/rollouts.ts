@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { queryText } from './common.js';
 import { instantSchema, nameSchema } from '#shared/protocol/primitives.js';
 import { units, verdicts } from '#cloud/rollout/gates/gate-model.js';
 import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
@@ -13,6 +14,8 @@ export const rolloutPlan = z.strictObject({
 export const rolloutStart = rolloutPlan.extend({
   /** Rollouts that hold devices of the fleet end, instead of standing in the way. */
   supersede: z.boolean().default(false),
+  /** In an emergency: freeze periods do not hold it. */
+  ignoreFreeze: z.boolean().default(false),
 });
 
 const claimBody = z.object({ rollout: z.int(), devices: z.int() });
@@ -26,6 +29,18 @@ export const rolloutPlanned = z.object({
   maxUnavailable: z.int(),
   /** Bytes of the release's images: what a device without any of them fetches. */
   bytesPerDevice: z.int(),
+  /** Of all that do not have the release; parts that devices have already are not fetched again. */
+  bytesAtMost: z.int(),
+  /** If nothing goes wrong. */
+  expected: z.object({
+    seconds: z.int(),
+    /** Median of what devices took before; 60 where none has succeeded yet. */
+    deviceSeconds: z.int(),
+    /** Of so many devices; 0: assumed. */
+    measuredDevices: z.int(),
+    /** What may take longer, and is not counted. */
+    leftOut: z.array(z.string()),
+  }),
   waves: z.array(
     z.object({
       /** From 1. */
@@ -86,7 +101,15 @@ export const rolloutWaits = z.object({
 export type RolloutWaits = z.output<typeof rolloutWaits>;
 
 export const rolloutOrder = z.discriminatedUnion('order', [
-  z.strictObject({ order: z.enum(['pause', 'resume', 'approve', 'rollback']) }),
+  z.strictObject({ order: z.enum(['pause', 'approve']) }),
+  /** `ignoreFreeze`: freeze periods do not hold it from now on. */
+  z.strictObject({ order: z.literal('resume'), ignoreFreeze: z.boolean().default(false) }),
+  z.strictObject({
+    order: z.literal('rollback'),
+    /** Only these, and those that the query finds; without both: all. */
+    devices: z.array(nameSchema).min(1).max(10_000).optional(),
+    where: queryText.optional(),
+  }),
   /** `running`: devices under way go back to what they had; else they come to their end. */
   z.strictObject({ order: z.literal('abort'), running: z.boolean().default(false) }),
 ]);

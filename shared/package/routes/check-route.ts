@@ -1,5 +1,6 @@
 /** Does one route hold together, for a module with these ports? What the schema cannot say. Pure but for the time zones it knows. */
 import { validate } from 'node-cron';
+import { isTimeZone } from '#shared/kernel/time-zone.js';
 import { imageShape, type ImageCodec } from '#shared/protocol/image-codec.js';
 import type { Route } from '#shared/protocol/route.js';
 import type { OnnxSignature } from '../onnx/read-onnx.js';
@@ -53,14 +54,6 @@ function cronProblem({ from, codec }: Route): string | undefined {
     return `from: "${from.timeZone}" is not a time zone, such as Europe/Berlin`;
   }
   return codec === undefined || codec === 'json' ? undefined : 'codec: a timer brings JSON; leave it out';
-}
-
-function isTimeZone(name: string): boolean {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }).format(0).length > 0;
-  } catch {
-    return false;
-  }
 }
 
 function codecProblem({ from, codec }: Route, { flavor, signature }: RoutedModule): string | undefined {

@@ -49,7 +49,9 @@ describe('flotilla rollout', () => {
     const policy = await file('waves:\n  - where: canary\n    approval: true\nmaxUnavailable: 1\n');
     const { stdout } = await world.run('rollout', 'plan', ...of(1), '--policy', policy);
     expect(stdout).toMatch(/fleet +cams, 3 devices/);
-    expect(stdout).toMatch(/bytes +1000 B/);
+    expect(stdout).toMatch(/bytes +1000 B for .*, at most 2.9 KiB in all/);
+    expect(stdout).toMatch(/takes +about 3 min, at 60 s for a device \(assumed/);
+    expect(stdout).toMatch(/without +approvals, freeze periods/);
     expect(stdout).toMatch(/\n1 +1 +0 +- +yes +cam-2\n2 +2 +0/);
     expect(await world.json('rollout', 'list')).toEqual([]);
   });
@@ -103,8 +105,8 @@ describe('flotilla rollout', () => {
   });
 
   it.each([
-    ['gates: []\n', 'quality gates are not built yet; leave it out'],
-    ['windows: []\n', 'maintenance windows are not built yet'],
+    ['layers: []\n', 'layers are not built yet; leave it out'],
+    ['windows: [{cron: "0 2 * *", durationSeconds: 60}]\n', 'windows.0.cron'],
     ['wave: []\n', 'there is no field wave; did you mean waves?'],
     ['waves: [{cuont: 1}]\n', 'did you mean waves.0.count?'],
     ['waves: [{count: 1, percent: 2}]\n', 'give one of where (a query), percent'],
@@ -116,6 +118,85 @@ describe('flotilla rollout', () => {
     const answer = await world.run('rollout', 'plan', ...of(1), '--policy', await file(text));
     expect(answer).toMatchObject({ exit: 2, stdout: '' });
     expect(answer.stderr).toContain(message);
+  });
+
+  it('waits for the end of a freeze, or starts in spite of it, and says so', async () => {
+    const until = new Date(Date.now() + 3_600_000).toISOString();
+    expect((await world.run('freeze', 'create', 'audit', '--until', until)).stdout).toContain('all devices');
+    expect((await world.run('freeze', 'list')).stdout).toContain(until);
+    expect(await world.json('rollout', 'start', ...of(2))).toMatchObject({ number: 3 });
+    const { stdout } = await world.run('rollout', 'explain', '3');
+    expect(stdout).toMatch(/cam-\d +the end of a freeze +\S+Z +audit/);
+    expect(await world.run('rollout', 'resume', '3', '--ignore-freeze')).toMatchObject({ exit: 0 });
+    await eventually('one is asked', async () => ((await show(3)).waves[0]?.standings['changing'] ?? 0) === 1);
+    expect((await world.run('rollout', 'show', '3')).stdout).toContain('freeze periods do not hold it any more, by');
+    expect(await world.run('freeze', 'delete', 'audits')).toMatchObject({ exit: 4 });
+    expect(await world.run('freeze', 'delete', 'audit')).toMatchObject({ exit: 0 });
+    expect(await world.run('rollout', 'rollback', '3', '--where', 'online and not online')).toMatchObject({ exit: 2 });
+    expect(await world.run('rollout', 'rollback', '3')).toMatchObject({ exit: 0 });
+  });
+
+  it('is a file with its release: diff says what apply does, and apply does it once', async () => {
+    const text = (share: number): string =>
+      [
+        'kind: rollout\nrelease: vision\nfleet: cams\nsupersede: true\npolicy: { waves: [], maxUnavailable: 1 }',
+        `kind: release\nname: vision\nmodules: { detector: { image: "detector:2", settings: { share: ${String(share)} } } }\n`,
+      ].join('\n---\n');
+    const path = await file(text(1));
+    const before = await world.run('diff', '-f', path);
+    expect(before.stdout).toMatch(/vision:3 would differ from vision:2:\n.*\ndetector +settings.share +- +1/);
+    expect(before.stdout).toContain('a rollout of the new vision over cams would start');
+    expect((await world.run('apply', '-f', path)).stdout).toBe(
+      'vision:3 is made\nrollout 4 of vision:3 over cams is started\n',
+    );
+    expect((await world.run('apply', '-f', path)).stdout).toContain('rollout 4 of vision:3 over cams is running');
+    expect((await world.json<object[]>('diff', '-f', path)).map((one) => 'changes' in one && one.changes)).toEqual([
+      false,
+      false,
+    ]);
+    await world.run('rollout', 'abort', '4', '--running');
+    await eventually('it is aborted', async () => {
+      for (const device of ['cam-1', 'cam-2', 'cam-3']) await obey(device);
+      return (await show(4)).state === 'aborted';
+    });
+    const again = await world.run('apply', '-f', path);
+    expect(again).toMatchObject({ exit: 5 });
+    expect(again.stderr).toContain('rollout 4 of vision:3 over cams is aborted: change the file, or start it anew');
+  });
+
+  it.each([
+    ['kind: rollouts\n', 'known is rollout'],
+    ['kind: rollout\nrelease: vision\nfleat: cams\n', 'did you mean fleet?'],
+    ['kind: rollout\nrelease: vision\nfleet: cams\npolicy: { wave: [] }\n', 'did you mean waves?'],
+    [
+      'kind: rollout\nrelease: vision\nfleet: cams\n---\nkind: rollout\nrelease: vision:1\nfleet: cams\n',
+      'two documents',
+    ],
+    ['a: &a 1\nb: *a\n', 'aliases'],
+    ['---\n---\n', 'is empty'],
+    ['kind: [\n---\n', 'not YAML that is taken here'],
+  ])('refuses to apply %j', async (text, message) => {
+    const answer = await world.run('apply', '-f', await file(text));
+    expect(answer).toMatchObject({ exit: 2, stdout: '' });
+    expect(answer.stderr).toContain(message);
+  });
+
+  it('starts at a time, or again and again, until that is cancelled', async () => {
+    const at = '2099-12-01T03:00+01:00';
+    expect((await world.run('rollout', 'start', ...of(2), '--at', at)).stdout).toContain('2099-12-01T02:00:00.000Z');
+    const weekly = ['--release', 'vision', '--fleet', 'cams', '--cron', '0 3 * * 1', '--time-zone', 'Europe/Berlin'];
+    expect(await world.json('rollout', 'start', ...weekly)).toMatchObject({ number: 2, cron: '0 3 * * 1' });
+    expect((await world.run('rollout', 'schedules')).stdout).toMatch(/2 +vision +cams .*\n1 +vision:2/s);
+    expect(await world.run('rollout', 'unschedule', '2')).toMatchObject({ exit: 0 });
+    expect(await world.run('rollout', 'unschedule', '2')).toMatchObject({ exit: 5 });
+    for (const wrong of [
+      ['--at', 'soon'],
+      ['--at', '2020-01-01T00:00Z'],
+      ['--cron', '* * *'],
+      ['--time-zone', 'UTC'],
+    ]) {
+      expect(await world.run('rollout', 'start', ...of(2), ...wrong)).toMatchObject({ exit: 2, stdout: '' });
+    }
   });
 
   it('is started by contributors and read by readers', async () => {

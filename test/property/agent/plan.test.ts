@@ -160,6 +160,7 @@ describe('a device that is told a history of desired documents', () => {
               },
               policy: defaultPolicy,
               now: device.now,
+              calendar: device.calendar,
             });
             expect(turned).toEqual(plan);
             if (plan.actions.length === 0 && !plan.converged) expect(plan.waiting.length).toBeGreaterThan(0);

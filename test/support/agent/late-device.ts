@@ -90,7 +90,7 @@ export class LateDevice extends SimulatedDevice {
     for (let round = 0; round < maxRounds; round++) {
       if (this.begin() || this.end(round)) continue;
       const plan = this.plan();
-      const times = wakeTimes(plan);
+      const times = wakeTimes(plan, this.now, this.calendar);
       if (times.length === 0) return { plan, rounds: round };
       this.now = Math.max(this.now, Math.min(...times));
     }

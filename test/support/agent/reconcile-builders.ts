@@ -8,6 +8,7 @@ import {
 } from '#shared/protocol/desired.js';
 import type { Problem } from '#shared/kernel/errors.js';
 import type { Action } from '#agent/reconcile/action.js';
+import type { Calendar } from '#agent/reconcile/calendar.js';
 import {
   entry,
   nothingObserved,
@@ -72,6 +73,8 @@ export class SimulatedDevice {
   observed: Observed = { ...nothingObserved, linkUp: true };
   desired: Desired | undefined;
   now = 0;
+  /** By which it is midnight of the first of January when `now` is 0. */
+  calendar: Calendar = { offset: Date.parse('2026-01-01T00:00:00.000Z'), timeZone: 'UTC' };
   /** What was done, for properties to look at. */
   readonly done: {
     readonly action: Action;
@@ -90,7 +93,8 @@ export class SimulatedDevice {
   }
 
   plan(): Plan {
-    return planDevice({ desired: this.desired, observed: this.observed, policy: defaultPolicy, now: this.now });
+    const { desired, observed, now, calendar } = this;
+    return planDevice({ desired, observed, policy: defaultPolicy, now, calendar });
   }
 
   /** Plans and acts until converged, or nothing is left but to wait for something that will not come. */
@@ -99,7 +103,7 @@ export class SimulatedDevice {
       const plan = this.plan();
       for (const action of plan.actions) this.act(action);
       if (plan.actions.length > 0) continue;
-      const times = wakeTimes(plan);
+      const times = wakeTimes(plan, this.now, this.calendar);
       if (times.length === 0) return { rounds, plan };
       this.now = Math.max(this.now, Math.min(...times));
     }
@@ -110,7 +114,7 @@ export class SimulatedDevice {
   step(): void {
     const plan = this.plan();
     const [action] = plan.actions;
-    const times = wakeTimes(plan);
+    const times = wakeTimes(plan, this.now, this.calendar);
     if (action !== undefined) this.act(action);
     else if (times.length > 0) this.now = Math.max(this.now, Math.min(...times));
   }
