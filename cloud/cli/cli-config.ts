@@ -12,10 +12,10 @@ export interface CliConfig {
   readonly passphraseFile?: string | undefined;
   /** SHA-256 of the authority that the control plane's certificate must chain to. */
   readonly authority?: string | undefined;
-  /** NO_COLOR is not set. */
-  readonly colors?: boolean;
+  /** As NO_COLOR asks for. */
+  readonly colorless?: true | undefined;
   /** What TERM calls `dumb` cannot be painted, only written to. */
-  readonly paintable?: boolean;
+  readonly dumb?: true | undefined;
 }
 
 export function loadCliConfig(env: Readonly<Record<string, string | undefined>>): CliConfig {
@@ -28,7 +28,7 @@ export function loadCliConfig(env: Readonly<Record<string, string | undefined>>)
     workspace: set('FLOTILLA_WORKSPACE'),
     passphraseFile: set('FLOTILLA_KEYS_PASSPHRASE_FILE'),
     authority: set('FLOTILLA_AUTHORITY'),
-    colors: set('NO_COLOR') === undefined,
-    paintable: set('TERM') !== 'dumb',
+    colorless: set('NO_COLOR') === undefined ? undefined : true,
+    dumb: set('TERM') === 'dumb' ? true : undefined,
   });
 }

@@ -37,7 +37,7 @@ const io: CliIo = {
   askSecret: process.stdin.isTTY && process.stderr.isTTY ? (question) => askSecret(question) : undefined,
   // Undefined, not false, where it is none.
   isTty: Boolean(process.stderr.isTTY),
-  terminal: process.stdout.isTTY && config.paintable === true ? terminalOf(process.stdout) : undefined,
+  terminal: process.stdout.isTTY && config.dumb !== true ? terminalOf(process.stdout) : undefined,
   clock: systemClock,
   random,
   version,
@@ -82,7 +82,7 @@ function terminalOf(stdout: typeof process.stdout): Terminal {
     return () => emitter.off(event, listener);
   };
   return {
-    colors: config.colors === true,
+    colors: config.colorless !== true,
     // A terminal that does not say how large it is has no size, not a wrong one.
     size: () => ({ columns: stdout.columns || 80, rows: stdout.rows || 24 }),
     write: (text) => stdout.write(text),

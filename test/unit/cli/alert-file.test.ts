@@ -44,7 +44,7 @@ describe('a file of alert rules', () => {
       'line 3: rollout: must be any, or a list of started',
     );
     expect(refusal(rollouts.replace('fleet', 'device'))).toContain('line 4: unknown field "device"');
-    expect(refusal(`${rollouts}    event: x\n`)).toContain('line 5: a rule has an "event" or a "rollout", not both');
+    expect(refusal(`${rollouts}    event: x\n`)).toContain('line 3: a rule has an "event" or a "rollout", not both');
   });
 
   it.each([
