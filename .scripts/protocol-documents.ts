@@ -19,6 +19,7 @@ import { presenceSchema } from '#shared/protocol/presence.js';
 import { reportedSchema } from '#shared/protocol/reported.js';
 import { ackSchema, eventBatchSchema, telemetryBatchSchema } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
+import { layerFile } from '#cloud/cli/layer-file.js';
 import { releaseFile } from '#cloud/cli/release-file.js';
 import { rolloutFile } from '#cloud/cli/rollout-file.js';
 import { simulationProfileSchema } from '#shared/protocol/simulation.js';
@@ -210,6 +211,12 @@ export const protocolDocuments: readonly ProtocolDocument[] = [
     title: 'Release file',
     about: 'A release, as `flotilla apply -f` reads it. Strict.',
     schema: releaseFile,
+  },
+  {
+    name: 'layer-file',
+    title: 'Layer file',
+    about: 'A layer, as `flotilla apply -f` reads it, alone or beside releases and rollouts. Strict.',
+    schema: layerFile,
   },
   {
     name: 'rollout-file',

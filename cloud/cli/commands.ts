@@ -22,6 +22,7 @@ const commands: Readonly<Record<string, () => Promise<(io: CliIo) => Command>>> 
   schedule: async () => (await import('./commands/schedule.js')).scheduleCommand,
   command: async () => (await import('./commands/command.js')).commandCommand,
   release: async () => (await import('./commands/release.js')).releaseCommand,
+  layer: async () => (await import('./commands/layer.js')).layerCommand,
   rollout: async () => (await import('./commands/rollout.js')).rolloutCommand,
   freeze: async () => (await import('./commands/freeze.js')).freezeCommand,
   apply: async () => (await import('./commands/apply.js')).applyCommand,

@@ -7,7 +7,7 @@ import { invalidFile, isMapping, refuseUnknownFields } from './yaml-fields.js';
 
 export const releaseFile = releaseContents.extend({ kind: z.literal('release') });
 
-const kinds = ['release', 'rollout'];
+const kinds = ['release', 'layer', 'rollout'];
 const topKeys = Object.keys(releaseFile.shape);
 const moduleKeys = Object.keys(releaseModule.shape);
 
@@ -19,7 +19,7 @@ export function readReleaseFile(value: unknown, where: string): z.output<typeof 
     const near = typeof kind === 'string' ? nearest(kind, kinds) : undefined;
     throw invalidFile(
       where,
-      `kind says what it is; known ${near === undefined ? 'are release and rollout' : `is ${near}`}`,
+      `kind says what it is; known ${near === undefined ? 'are release, layer and rollout' : `is ${near}`}`,
     );
   }
   refuseUnknownFields(value, topKeys, where);

@@ -1,9 +1,11 @@
-/** `rollout.yaml`: releases and rollouts as one file of several documents, checked as the server will. Pure. */
+/** `rollout.yaml`: releases, layers and rollouts as one file of several documents, checked as the server will. Pure. */
 import * as z from 'zod';
 import { describeIssues } from '#shared/protocol/decode.js';
 import { nameSchema } from '#shared/protocol/primitives.js';
 import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import type { ReleaseContents } from '#cloud/http/schemas/releases.js';
+import type { LayerContents } from '#cloud/http/schemas/layers.js';
+import { readLayerFile } from './layer-file.js';
 import { readPolicyFile } from './policy-file.js';
 import { readReleaseFile } from './release-file.js';
 import { invalidFile, isMapping, refuseUnknownFields } from './yaml-fields.js';
@@ -23,6 +25,7 @@ export type RolloutOrder = Omit<z.output<typeof rolloutFile>, 'kind'>;
 
 export type AppliedDocument =
   | { readonly kind: 'release'; readonly contents: ReleaseContents }
+  | { readonly kind: 'layer'; readonly contents: LayerContents }
   | { readonly kind: 'rollout'; readonly order: RolloutOrder };
 
 const rolloutKeys = Object.keys(rolloutFile.shape);
@@ -32,6 +35,7 @@ export function readAppliedFile(values: readonly unknown[], where: string): Appl
   const documents = values.map((value, index): AppliedDocument => {
     const at = values.length === 1 ? where : `${where}, document ${String(index + 1)}`;
     if (isMapping(value) && value['kind'] === 'rollout') return { kind: 'rollout', order: readRollout(value, at) };
+    if (isMapping(value) && value['kind'] === 'layer') return { kind: 'layer', contents: readLayerFile(value, at) };
     return { kind: 'release', contents: readReleaseFile(value, at) };
   });
   refuseTwins(documents, where);
@@ -51,7 +55,8 @@ function readRollout(value: Record<string, unknown>, where: string): RolloutOrde
 function refuseTwins(documents: readonly AppliedDocument[], where: string): void {
   const seen = new Set<string>();
   for (const one of documents) {
-    const what = one.kind === 'release' ? `release ${one.contents.name}` : `a rollout over fleet ${one.order.fleet}`;
+    const what =
+      one.kind === 'rollout' ? `a rollout over fleet ${one.order.fleet}` : `${one.kind} ${one.contents.name}`;
     if (seen.has(what)) throw invalidFile(where, `${what} stands in two documents: leave one out`);
     seen.add(what);
   }

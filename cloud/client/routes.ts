@@ -71,6 +71,7 @@ import {
 } from '#cloud/http/schemas/trust.js';
 import { workspaceBody, workspaceCreate } from '#cloud/http/schemas/workspaces.js';
 import { commandRoutes } from './command-routes.js';
+import { layerRoutes } from './layer-routes.js';
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
 
@@ -204,6 +205,7 @@ export const routes = {
     response: releaseDeployed,
   },
   ...commandRoutes,
+  ...layerRoutes,
   freezeList: { method: 'GET', path: `${w}/freezes`, response: z.object({ items: z.array(freezeBody) }) },
   freezeCreate: { method: 'POST', path: `${w}/freezes`, body: freezeCreate, response: freezeBody },
   freezeDelete: { method: 'DELETE', path: `${w}/freezes/:freeze`, response: none },

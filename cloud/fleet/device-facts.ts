@@ -2,8 +2,8 @@
 import { tagsSchema, type Tags } from '#shared/protocol/primitives.js';
 import { emptyReportedState, type ReportedState, reportedStateSchema } from '#shared/protocol/reported.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
-import type { Database } from './device-repository.js';
-import { type Facts, factsVersion, reportedFacts, tagFacts } from './query/facts.js';
+import type { Database, DeviceRow } from './device-repository.js';
+import { type Facts, factsOf, factsVersion, reportedFacts, tagFacts } from './query/facts.js';
 
 /** A side that is absent has not changed. */
 export interface FactSources {
@@ -98,4 +98,16 @@ export class DeviceFacts {
 /** @returns -1 where it does not say that it runs what it was asked to */
 export function convergedGenerationOf({ converged, generation }: ReportedState): number {
   return converged ? generation : -1;
+}
+
+/** All that can be asked of a device that was read. */
+export function factsOfRow(device: DeviceRow): Facts {
+  return factsOf({
+    name: device.name,
+    online: device.online === 1,
+    converged: device.convergedGeneration === device.desiredGeneration,
+    release: device.desiredRelease,
+    tags: tagsSchema.parse(JSON.parse(device.tagsJson)),
+    reported: reportedStateSchema.parse(JSON.parse(device.reportedJson)),
+  });
 }

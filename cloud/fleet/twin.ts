@@ -18,7 +18,9 @@ import { deviceNotFound, deviceRetired } from './device-errors.js';
 import { composeDesired, type DeployedModule, desiredRenewalMs, renewDesired } from './desired-document.js';
 import { openStoredDesired, sealDesired } from './desired-envelope.js';
 import type { Database, DeviceRepository, DeviceRow } from './device-repository.js';
+import { Layering, refuseLayered, type Restored, withWindows } from './layers/layering.js';
 import {
+  type DeployedSet,
   groupOf,
   type ModuleDeployment,
   type ModuleDeployments,
@@ -27,7 +29,7 @@ import {
 } from './module-deployment.js';
 import type { OutboxRepository } from './outbox-repository.js';
 import { PrefetchRepository } from './prefetch-repository.js';
-import { type ModuleChange, planRelease } from './release-plan.js';
+import { type ModuleChange, planRelease, type ReleasedModule } from './release-plan.js';
 import { ShadowRepository } from './shadow-repository.js';
 
 export interface TwinOptions {
@@ -59,27 +61,30 @@ export class Twin {
    */
   async deployAll(address: DeviceAddress, modules: ModuleDeployments, atomic = false): Promise<number> {
     return this.change(address, Object.keys(modules), async (transaction, generation) => {
-      const deployments = this.options.deployments.within(transaction);
+      const named: ReleasedModule[] = [];
       for (const [module, deployment] of Object.entries(modules)) {
-        const { image: reference, settings, policy, update = updatePolicyOf(undefined), routes } = deployment;
-        const image = await this.requireImage(transaction, address.workspace, reference);
-        // It may be the one that was shadowed, and what was compared is another now.
-        await new ShadowRepository(transaction).end(address, module);
-        await this.place(deployments, address, generation, { module, image, settings, policy, update, routes, atomic });
+        const { image: reference, settings, policy, update = updatePolicyOf(undefined), routes = {} } = deployment;
+        const { name, version, digest } = await this.requireImage(transaction, address.workspace, reference);
+        named.push({ module, image: { name, version, digest }, settings, policy, update, routes, requires: {} });
       }
-      await this.checkRoutes(deployments, address);
+      const layering = new Layering(transaction);
+      const { base, layers } = await layering.beneath(address);
+      const others = base.filter(({ module }) => !Object.hasOwn(modules, module));
+      const layered = await layering.over(address, [...others, ...named], layers, 'live');
+      await this.settle(transaction, address, generation, layered, { atomic, anew: Object.keys(modules) });
     });
   }
 
   /** What {@link deployRelease} would change. */
   async planRelease(address: DeviceAddress, release: ReleaseDeployment): Promise<ModuleChange[]> {
     await this.requireDevice(this.options.db, address);
-    return planRelease(await this.options.deployments.listCurrentOf(address), release.modules);
+    const { modules } = await new Layering(this.options.db).over(address, release.modules, [], 'all');
+    return planRelease(await this.options.deployments.listCurrentOf(address), modules);
   }
 
   /**
-   * From the next generation on the device runs the modules of the release, and no others. What it has already
-   * as the release says stays as it is.
+   * From the next generation on the device runs the modules of the release with its layers over them, and no others.
+   * What it has already as they say stays as it is.
    */
   async deployRelease(
     address: DeviceAddress,
@@ -105,33 +110,57 @@ export class Twin {
   async deploySetWithin(
     transaction: Database,
     address: DeviceAddress,
-    { modules, atomic }: Pick<ReleaseDeployment, 'modules' | 'atomic'>,
+    { modules, atomic, windows, beneath }: DeployedSet,
     release: string,
   ): Promise<{ generation: number; changes: ModuleChange[] }> {
     let changes: ModuleChange[] = [];
     const generation = await this.changeWithin(transaction, address, release, async (next) => {
-      const deployments = this.options.deployments.within(transaction);
-      changes = planRelease(await deployments.listCurrentOf(address), modules);
+      const layered =
+        beneath === undefined
+          ? await new Layering(transaction).over(address, modules, [], 'all')
+          : { ...beneath, modules };
       await new ShadowRepository(transaction).end(address);
-      for (const change of changes) {
-        if (change.change === 'kept') continue;
-        if (change.change === 'removed') await deployments.end(address, next, change.module);
-        else {
-          await this.requireImage(transaction, address.workspace, change.after.image.digest);
-          await this.place(deployments, address, next, { ...change.after, atomic });
-        }
-      }
-      await this.checkRoutes(deployments, address);
+      changes = await this.settle(transaction, address, next, withWindows(layered, windows), { atomic });
     });
     return { generation, changes };
+  }
+
+  /** What differs from what the device has is placed or ended, from this generation on. */
+  async settle(
+    transaction: Database,
+    address: DeviceAddress,
+    generation: number,
+    layered: Restored,
+    { atomic = false, anew = [] }: { readonly atomic?: boolean; readonly anew?: readonly string[] } = {},
+  ): Promise<ModuleChange[]> {
+    const deployments = this.options.deployments.within(transaction);
+    const changes = planRelease(await deployments.listCurrentOf(address), layered.modules);
+    for (const change of changes) {
+      const { module } = change;
+      if (change.change === 'kept' && !anew.includes(module)) continue;
+      // It may be the one that was shadowed, and what was compared is another now.
+      await new ShadowRepository(transaction).end(address, module);
+      if (change.change === 'removed') await deployments.end(address, generation, module);
+      else {
+        await this.requireImage(transaction, address.workspace, change.after.image.digest);
+        await this.place(deployments, address, generation, { ...change.after, atomic });
+      }
+    }
+    await new Layering(transaction).keep(address, layered);
+    await this.checkRoutes(deployments, address);
+    return changes;
   }
 
   /** @returns the first generation without it */
   async undeploy(address: DeviceAddress, module: string): Promise<number> {
     return this.change(address, [module], async (transaction, generation) => {
-      const ended = await this.options.deployments.within(transaction).end(address, generation, module);
-      await new ShadowRepository(transaction).end(address, module);
-      if (ended > 0) return;
+      const layering = new Layering(transaction);
+      const { base, layers } = await layering.beneath(address);
+      const others = base.filter((one) => one.module !== module);
+      const layered = await layering.over(address, others, layers, 'live');
+      refuseLayered(layered, module);
+      const changes = await this.settle(transaction, address, generation, layered);
+      if (changes.some((one) => one.module === module && one.change === 'removed')) return;
       throw new AppError(
         'module.not-found',
         `module ${module} is not deployed to ${address.device}; flotilla device modules ${address.device} lists what is`,
@@ -146,6 +175,7 @@ export class Twin {
       const device = await this.requireDevice(transaction, address);
       await deployments.within(transaction).end(address, device.desiredGeneration + 1);
       await new ShadowRepository(transaction).end(address);
+      await new Layering(transaction).keep(address, { base: [], layers: [] });
       const at = toInstant(clock.now());
       await new CertificateRepository(transaction).revoke(address, { at, reason: 'retired' });
       await devices.within(transaction).update(address, {

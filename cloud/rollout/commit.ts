@@ -8,7 +8,8 @@ import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
 import { type Database, DeviceRepository } from '#cloud/fleet/device-repository.js';
 import { PrefetchRepository } from '#cloud/fleet/prefetch-repository.js';
 import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
-import type { ReleaseDeployment } from '#cloud/fleet/module-deployment.js';
+import { DeviceLayers } from '#cloud/fleet/layers/device-layers.js';
+import type { DeployedSet, ReleaseDeployment } from '#cloud/fleet/module-deployment.js';
 import type { Twin } from '#cloud/fleet/twin.js';
 import { prefetch } from './ask-prefetch.js';
 import { afterAssignment, afterTransition } from './apply.js';
@@ -177,8 +178,9 @@ async function currentOf(
   release: string,
 ): Promise<string> {
   const modules = await new DeploymentRepository(transaction).listCurrentOf(address);
+  const beneath = await new DeviceLayers(transaction).of(address);
   const previous: Previous = {
-    release,
+    ...{ release, ...(beneath && { beneath }) },
     modules: modules.map(({ module, settings, policy, update, routes = {}, startAfter = [], image }) => {
       const { name, version, digest } = image;
       return { module, settings, policy, update, routes, startAfter, image: { name, version, digest } };
@@ -188,14 +190,20 @@ async function currentOf(
 }
 
 /** The windows of a rollout take the place of those that the release says. */
-function within(release: ReleaseDeployment, { windows }: Pick<RolloutPolicy, 'windows'>): ReleaseDeployment {
+function within(release: ReleaseDeployment, { windows }: Pick<RolloutPolicy, 'windows'>): DeployedSet {
   if (windows === undefined) return release;
-  return { ...release, modules: release.modules.map((one) => ({ ...one, update: { ...one.update, windows } })) };
+  const modules = release.modules.map((one) => ({ ...one, update: { ...one.update, windows } }));
+  return { ...release, modules, windows };
 }
 
-function returnTo(previousJson: string): Pick<ReleaseDeployment, 'modules' | 'atomic'> & { readonly release: string } {
-  const { release, modules } = JSON.parse(previousJson) as Previous;
-  return { release, atomic: false, modules: modules.map(backAtOnce) };
+/** The layers that it had are a part of what it had. */
+function returnTo(previousJson: string): DeployedSet & { readonly release: string } {
+  const { release, modules, beneath } = JSON.parse(previousJson) as Previous;
+  const { base = [], layers = [] } = beneath ?? {};
+  return {
+    ...{ release, atomic: false, modules: modules.map(backAtOnce) },
+    beneath: { base: base.map((one) => ({ ...backAtOnce(one), requires: one.requires })), layers },
+  };
 }
 
 /** Going back waits for no window. */

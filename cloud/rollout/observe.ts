@@ -13,6 +13,8 @@ export interface TwinStanding {
   readonly desiredGeneration: number;
   readonly desiredRelease: string;
   readonly convergedGeneration: number;
+  /** The layers over its release are not those of now. */
+  readonly layersStale?: boolean;
   /** Absent where it was not read: nothing is under way there. */
   readonly reported?: ReportedState | undefined;
 }
@@ -30,7 +32,7 @@ export function observe(twin: TwinStanding, { release, generation, digests }: As
   if (twin.retired) return { kind: 'gone' };
   if (generation === undefined) {
     const has = twin.desiredRelease === release && twin.convergedGeneration === twin.desiredGeneration;
-    return has ? { kind: 'there' } : { kind: 'working' };
+    return has && twin.layersStale !== true ? { kind: 'there' } : { kind: 'working' };
   }
   // A document issued again has a higher generation and says the same.
   if (twin.desiredRelease !== release) return { kind: 'overtaken' };

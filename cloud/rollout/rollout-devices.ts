@@ -3,6 +3,8 @@ import { sql } from 'kysely';
 import { parseReference } from '#shared/kernel/names.js';
 import { reportedStateSchema } from '#shared/protocol/reported.js';
 import { PrefetchRepository } from '#cloud/fleet/prefetch-repository.js';
+import type { Beneath } from '#cloud/fleet/layers/device-layers.js';
+import { devicesWithStaleLayers, layerDigests } from '#cloud/fleet/layers/stale-devices.js';
 import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
 import type { Database } from '#cloud/fleet/device-repository.js';
 import type { RolloutDeviceTable } from '#cloud/store/rollout-tables.js';
@@ -15,6 +17,8 @@ export interface Previous {
   /** As name:version; empty where its modules were no release. */
   readonly release: string;
   readonly modules: readonly Omit<ReleasedModule, 'requires'>[];
+  /** Where layers were over it: what lay below them, and which they were. */
+  readonly beneath?: Beneath;
 }
 
 /** A device as it was loaded: what is written later holds only if its twin has not changed since. */
@@ -79,12 +83,14 @@ export class RolloutDevices {
       .where('r.rollout', '=', number)
       .execute();
     const released = await this.digestsOf(workspace, release);
+    const stale = await devicesWithStaleLayers(this.db, workspace);
     const fetched = await new PrefetchRepository(this.db).asked(workspace, number);
     return rows.map((row) => {
       const { device, wave, standing, attempts, generation, desiredGeneration, reasonJson, reportedJson } = row;
       const twin = {
         ...{ desiredGeneration, desiredRelease: row.desiredRelease, convergedGeneration: row.convergedGeneration },
         retired: row.retiredAt !== null,
+        layersStale: stale.has(device),
         reported: reportedJson === null ? undefined : reportedStateSchema.parse(JSON.parse(reportedJson)),
       };
       const digests = row.returnsTo === null ? released : digestsIn(row.returnsTo);
@@ -223,6 +229,7 @@ export class RolloutDevices {
     return counted;
   }
 
+  /** Of the release, and of what goes over it. */
   private async digestsOf(workspace: string, release: string): Promise<ReadonlySet<string>> {
     const { name = '', version = 0 } = parseReference(release) ?? {};
     const rows = await this.db
@@ -232,7 +239,7 @@ export class RolloutDevices {
       .where('name', '=', name)
       .where('version', '=', version)
       .execute();
-    return new Set(rows.map(({ imageDigest }) => imageDigest));
+    return new Set([...rows.map(({ imageDigest }) => imageDigest), ...(await layerDigests(this.db, workspace))]);
   }
 
   private async set(

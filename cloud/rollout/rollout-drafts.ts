@@ -1,6 +1,7 @@
 /** What a rollout would be, for a dry run: waves with their devices, and bytes as far as they are known. */
 import type { Database } from '#cloud/fleet/device-repository.js';
 import type { Fleet } from '#cloud/fleet/fleet-repository.js';
+import { devicesWithStaleLayers } from '#cloud/fleet/layers/stale-devices.js';
 import { parseReference } from '#shared/kernel/names.js';
 import type { RolloutPlanned } from '#cloud/http/schemas/rollouts.js';
 import { expectedTime, leftOut, median } from './expected-time.js';
@@ -78,7 +79,8 @@ export class RolloutDrafts {
       .where('desiredRelease', '=', release)
       .whereRef('convergedGeneration', '=', 'desiredGeneration')
       .execute();
-    return new Set(rows.map(({ name }) => name));
+    const stale = await devicesWithStaleLayers(this.db, workspace);
+    return new Set(rows.map(({ name }) => name).filter((name) => !stale.has(name)));
   }
 
   /** Each image once, however many modules are made of it. */

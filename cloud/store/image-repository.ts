@@ -14,6 +14,7 @@ import { newestFirst, type Page, type PageRequest, versionKey } from './page.js'
 import type { IndexedVariant } from '#shared/package/variant-index.js';
 import { indexesOf, insertVariants, type StoredVariant, variantsOf } from './image-variants.js';
 import type { ImageTable } from './tables.js';
+import { layersWith } from './layer-images.js';
 import { devicesLedBackTo } from './rollback-targets.js';
 
 export interface ImageBlob {
@@ -57,6 +58,7 @@ export type ImageReference = { readonly digest: Digest } | { readonly name: stri
 export type ImageDeleteOutcome =
   | DeleteOutcome
   | { readonly kind: 'released'; readonly releases: readonly string[] }
+  | { readonly kind: 'layered'; readonly layers: readonly string[] }
   | { readonly kind: 'indexed'; readonly indexes: readonly string[] }
   /** A rollout may lead these devices back to it. */
   | { readonly kind: 'led-back-to'; readonly devices: readonly string[] };
@@ -148,6 +150,9 @@ export class ImageRepository {
       if (shadowed.length > 0) return { kind: 'in-use', devices: shadowed.map((row) => row.device) };
       const leftBehind = await devicesLedBackTo(db, workspace, digest);
       if (leftBehind.length > 0) return { kind: 'led-back-to', devices: leftBehind };
+      const layered = await layersWith(db, workspace, digest);
+      if (layered.layers.length > 0) return { kind: 'layered', layers: layered.layers };
+      if (layered.devices.length > 0) return { kind: 'in-use', devices: layered.devices };
       const releases = await db
         .selectFrom('releaseModules')
         .select(['name', 'version'])

@@ -8,6 +8,7 @@ import type { Role } from '#cloud/auth/role.js';
 import type { ActivityDatabase } from './activity-tables.js';
 import type { AlertDatabase } from './alert-tables.js';
 import type { CommandDatabase } from './command-tables.js';
+import type { LayerDatabase } from './layer-tables.js';
 import type { ReleaseDatabase } from './release-tables.js';
 import type { RolloutDatabase } from './rollout-tables.js';
 
@@ -285,6 +286,7 @@ export interface ControlDatabase
   extends ActivityDatabase,
     AlertDatabase,
     CommandDatabase,
+    LayerDatabase,
     ReleaseDatabase,
     RolloutDatabase {
   workspaces: WorkspaceTable;

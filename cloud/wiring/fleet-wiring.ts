@@ -14,6 +14,7 @@ import { DeviceSearch } from '#cloud/fleet/device-search.js';
 import type { Enrolment } from '#cloud/fleet/enrolment.js';
 import { FleetRepository } from '#cloud/fleet/fleet-repository.js';
 import { KnownDevices } from '#cloud/fleet/known-devices.js';
+import { LayerOffice } from '#cloud/fleet/layers/layer-office.js';
 import { OutboxDrain } from '#cloud/fleet/outbox-drain.js';
 import { OutboxRepository } from '#cloud/fleet/outbox-repository.js';
 import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
@@ -21,6 +22,7 @@ import { Retirement } from '#cloud/fleet/retirement.js';
 import { checkDeviceRoutes } from '#cloud/fleet/route-check.js';
 import { ModuleManifests } from '#cloud/registry/module-manifests.js';
 import { ShadowTwin } from '#cloud/fleet/shadow-twin.js';
+import { Tagging } from '#cloud/fleet/tagging.js';
 import { Twin } from '#cloud/fleet/twin.js';
 import { TwinIngest } from '#cloud/fleet/twin-ingest.js';
 import { createGateway, type GatewayTls, replaceGatewayTls } from '#cloud/gateway/gateway.js';
@@ -35,6 +37,7 @@ import { deviceTelemetryRoutes } from '#cloud/http/routes/device-telemetry-route
 import { type EnrolmentTokensRouteDeps, enrolmentTokensRoutes } from '#cloud/http/routes/enrolment-tokens-routes.js';
 import { fleetClaimsRoutes } from '#cloud/http/routes/fleet-claims-routes.js';
 import { fleetRoutes } from '#cloud/http/routes/fleet-routes.js';
+import { layerRoutes } from '#cloud/http/routes/layer-routes.js';
 import { releaseRoutes } from '#cloud/http/routes/release-routes.js';
 import { telemetryRoutes } from '#cloud/http/routes/telemetry-routes.js';
 import { serverRoutes } from '#cloud/http/routes/server-routes.js';
@@ -174,6 +177,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   const releases = new ReleaseRepository(control);
   const fleets = new FleetRepository(control);
   const rollouts = wireRollouts(ground, { twin, shadows, releases, fleets, telemetry, onCommitted });
+  const tagging = new Tagging({ db: control, twin, onCommitted });
   const retirement = new Retirement({ twin, known, access, live });
   return {
     identity,
@@ -187,10 +191,11 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       enrolmentTokensRoutes({ enrolment, trust: told }),
       deviceCertificatesRoutes({ revocation, enrolment, clock, trust: told }),
       fleetClaimsRoutes({ claims, office, clock, trust: told }),
-      deviceRoutes({ devices, deployments, search, retirement, live }),
+      deviceRoutes({ devices, deployments, search, retirement, tagging, live }),
       fleetRoutes({ fleets, devices, deployments, search, clock }),
       deviceModulesRoutes({ twin, shadows }),
       releaseRoutes({ releases, twin, clock }),
+      layerRoutes({ db: control, office: new LayerOffice({ db: control, twin, clock, onCommitted }) }),
       ...rollouts,
       deviceTelemetryRoutes({ devices, telemetry, clock }),
       telemetryRoutes({ telemetry, clock }),

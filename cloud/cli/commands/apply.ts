@@ -7,6 +7,7 @@ import { routes } from '#cloud/client/routes.js';
 import { releaseMeant, sameRollout } from '../applied-state.js';
 import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
+import { describeOutcome } from '../layer-text.js';
 import { type AppliedDocument, readAppliedFile, type RolloutOrder } from '../rollout-file.js';
 import { withSession } from '../session.js';
 import { readYamlDocuments } from '../yaml-input.js';
@@ -14,11 +15,15 @@ import { readYamlDocuments } from '../yaml-input.js';
 export function applyCommand(io: CliIo): Command {
   const command = new Command('apply')
     .description(
-      'Make what a YAML file says: the next version of a release, unless the newest is the same already; a rollout of it, unless the newest over that fleet is the same.',
+      'Make what a YAML file says: the next version of a release, unless the newest is the same already; a layer; a rollout, unless the newest over that fleet is the same.',
     )
     .requiredOption('-f, --file <path>', 'the file, of one or more documents; - for standard input')
-    .action(async ({ file }: { readonly file: string }) => {
+    .option('--dry-run', 'of a layer: say how many devices change, and what on one of them; save nothing', false)
+    .action(async ({ file, dryRun }: { readonly file: string; readonly dryRun: boolean }) => {
       const documents = await readDocuments(io, file);
+      if (dryRun && documents.some(({ kind }) => kind !== 'layer')) {
+        throw new AppError('request.invalid', '--dry-run is for layers: flotilla diff says what else a file would change');
+      }
       await withSession(io, command, async ({ client, out }) => {
         for (const one of inOrder(documents)) {
           if (one.kind === 'release') {
@@ -26,6 +31,12 @@ export function applyCommand(io: CliIo): Command {
             const text = `${formatReference(made)} ${made.created ? 'is made' : 'is the same already'}`;
             if (documents.length === 1) out.result(made, () => text);
             else out.item({ kind: 'release', ...made }, () => text);
+          } else if (one.kind === 'layer') {
+            const body = { ...one.contents, replace: true, dryRun };
+            const outcome = await client.call(routes.layerCreate, { body });
+            const text = describeOutcome(outcome, 'saved');
+            if (documents.length === 1) out.result(outcome, () => text);
+            else out.item({ kind: 'layer', ...outcome }, () => text);
           } else {
             const { rollout, text } = await applyRollout(client, one.order);
             if (documents.length === 1) out.result(rollout, () => text);
@@ -42,9 +53,11 @@ export async function readDocuments(io: CliIo, file: string): Promise<AppliedDoc
   return readAppliedFile(await readYamlDocuments(io, file), file === '-' ? 'standard input' : file);
 }
 
-/** Releases before the rollouts of them. */
+const order = ['release', 'layer', 'rollout'];
+
+/** Releases, and what goes over them, before the rollouts of them. */
 export function inOrder(documents: readonly AppliedDocument[]): readonly AppliedDocument[] {
-  return [...documents].sort((a, b) => (a.kind === b.kind ? 0 : a.kind === 'release' ? -1 : 1));
+  return [...documents].sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
 }
 
 type Applied = Awaited<ReturnType<typeof start>> & { readonly started: boolean };

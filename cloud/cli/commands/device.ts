@@ -9,6 +9,7 @@ import { formatList, formatTags } from '../output.js';
 import { withSession } from '../session.js';
 import { deviceCertificateCommand, deviceRevokeCommand } from './device-certificate.js';
 import { deviceClaimCommand } from './device-claim.js';
+import { deviceDesiredCommand } from './device-desired.js';
 import { deviceListCommand } from './device-list.js';
 import { deviceReplaceCommand, deviceTokenCommand } from './device-token.js';
 import { diagnosisCommands } from './device-diagnosis.js';
@@ -23,6 +24,7 @@ export function deviceCommand(io: CliIo): Command {
     showCommand(io),
     tagCommand(io),
     modulesCommand(io),
+    deviceDesiredCommand(io),
     eventsCommand(io),
     logsCommand(io),
     telemetryCommand(io),

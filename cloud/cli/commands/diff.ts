@@ -3,6 +3,8 @@ import { Command } from 'commander';
 import { formatReference } from '#shared/kernel/names.js';
 import type { FlotillaClient } from '#cloud/client/flotilla-client.js';
 import { releaseMeant, releaseState, sameRollout } from '../applied-state.js';
+import { routes } from '#cloud/client/routes.js';
+import { describeOutcome } from '../layer-text.js';
 import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
 import { describeDifferences } from '../release-text.js';
@@ -47,6 +49,12 @@ async function planOne(client: FlotillaClient, one: AppliedDocument, changing: R
       return { kind: 'release', name, changes: false, text: `${formatReference(newest)} is the same already` };
     const head = `${name}:${String(newest.version + 1)} would differ from ${formatReference(newest)}:`;
     return { kind: 'release', name, changes: true, text: `${head}\n${describeDifferences(differences)}` };
+  }
+  if (one.kind === 'layer') {
+    const body = { ...one.contents, replace: true, dryRun: true };
+    const outcome = await client.call(routes.layerCreate, { body });
+    const { name } = one.contents;
+    return { kind: 'layer', name, changes: outcome.changed, text: describeOutcome(outcome, 'saved') };
   }
   const { release: named, fleet } = one.order;
   const release = changing.has(named) ? undefined : await releaseMeant(client, named);

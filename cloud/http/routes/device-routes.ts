@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { nameSchema, tagsSchema } from '#shared/protocol/primitives.js';
+import { nameSchema } from '#shared/protocol/primitives.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import { deviceBodyOf } from '#cloud/fleet/device-body.js';
 import { DevicePages } from '#cloud/fleet/device-pages.js';
@@ -9,9 +9,9 @@ import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 import type { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
 import type { DeviceRepository } from '#cloud/fleet/device-repository.js';
 import type { Retirement } from '#cloud/fleet/retirement.js';
-import { deviceNotFound, deviceRetired } from '#cloud/fleet/device-errors.js';
+import type { Tagging } from '#cloud/fleet/tagging.js';
+import { deviceNotFound } from '#cloud/fleet/device-errors.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
-import { applyTagPatch } from '#cloud/store/tag-patch.js';
 import type { Routes } from '../app.js';
 import { pageOf, pageQuery, queryText, workspaceParams } from '../schemas/common.js';
 import { type DeviceBody, deviceBody, devicePatch } from '../schemas/devices.js';
@@ -22,6 +22,7 @@ export interface DeviceRouteDeps {
   readonly deployments: DeploymentRepository;
   readonly search: DeviceSearch;
   readonly retirement: Retirement;
+  readonly tagging: Tagging;
   readonly live: LiveEvents;
 }
 
@@ -29,7 +30,7 @@ export const deviceParams = z.object({ workspace: nameSchema, device: nameSchema
 const path = '/v1/workspaces/:workspace/devices';
 const tags = ['devices'];
 
-export function deviceRoutes({ devices, deployments, search, retirement, live }: DeviceRouteDeps): Routes {
+export function deviceRoutes({ devices, deployments, search, retirement, tagging, live }: DeviceRouteDeps): Routes {
   const pages = new DevicePages(devices, deployments, search);
   const show = async (address: DeviceAddress): Promise<DeviceBody> => {
     const device = await devices.find(address);
@@ -96,7 +97,7 @@ export function deviceRoutes({ devices, deployments, search, retirement, live }:
         config: { role: 'contributor' },
         schema: {
           tags,
-          summary: 'Change tags; a tag set to null is removed',
+          summary: 'Change tags, and with them the layers that are live; a tag set to null is removed',
           params: deviceParams,
           body: devicePatch,
           response: { 200: deviceBody },
@@ -104,11 +105,7 @@ export function deviceRoutes({ devices, deployments, search, retirement, live }:
       },
       async (request) => {
         const address = request.params;
-        const device = await devices.find(address);
-        if (device === undefined) throw deviceNotFound(address);
-        if (device.retiredAt !== null) throw deviceRetired(address, device.retiredAt);
-        const changed = applyTagPatch(tagsSchema.parse(JSON.parse(device.tagsJson)), request.body.tags);
-        await devices.update(address, { tagsJson: JSON.stringify(changed) });
+        await tagging.change(address, request.body.tags);
         live.deviceChanged(address);
         return show(address);
       },

@@ -1,14 +1,13 @@
 import * as z from 'zod';
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
-import { nameSchema, tagsSchema } from '#shared/protocol/primitives.js';
-import { reportedStateSchema } from '#shared/protocol/reported.js';
+import { nameSchema } from '#shared/protocol/primitives.js';
 import type { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
+import { factsOfRow } from '#cloud/fleet/device-facts.js';
 import { DevicePages } from '#cloud/fleet/device-pages.js';
-import type { DeviceRepository, DeviceRow } from '#cloud/fleet/device-repository.js';
+import type { DeviceRepository } from '#cloud/fleet/device-repository.js';
 import type { DeviceSearch } from '#cloud/fleet/device-search.js';
 import type { Fleet, FleetRepository } from '#cloud/fleet/fleet-repository.js';
 import { matchesQuery } from '#cloud/fleet/query/evaluate-query.js';
-import { type Facts, factsOf } from '#cloud/fleet/query/facts.js';
 import { formatQuery } from '#cloud/fleet/query/format-query.js';
 import { deviceNotFound } from '#cloud/fleet/device-errors.js';
 import type { Routes } from '../app.js';
@@ -181,15 +180,4 @@ export function fleetRoutes({ fleets, devices, deployments, search, clock }: Fle
 
 function toFleetBody({ query: _query, ...fleet }: Fleet): FleetBody {
   return fleet;
-}
-
-function factsOfRow(device: DeviceRow): Facts {
-  return factsOf({
-    name: device.name,
-    online: device.online === 1,
-    converged: device.convergedGeneration === device.desiredGeneration,
-    release: device.desiredRelease,
-    tags: tagsSchema.parse(JSON.parse(device.tagsJson)),
-    reported: reportedStateSchema.parse(JSON.parse(device.reportedJson)),
-  });
 }

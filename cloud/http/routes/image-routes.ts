@@ -142,6 +142,13 @@ export function imageRoutes({ images, models, index, runner, clock }: ImageRoute
             { details: { releases: outcome.releases } },
           );
         }
+        if (outcome.kind === 'layered') {
+          throw new AppError(
+            'image.in-use',
+            `${name}:${String(version)} is in the layers ${outcome.layers.join(', ')}: change or delete them first`,
+            { details: { layers: outcome.layers } },
+          );
+        }
         if (outcome.kind === 'indexed') {
           throw new AppError(
             'image.in-use',
