@@ -291,6 +291,13 @@ const examples: Record<string, object> = {
     },
   },
   'release-file': { kind: 'release', name: 'vision', modules: { detector: { image: 'detector:4' } } },
+  'layer-file': {
+    kind: 'layer',
+    name: 'night',
+    where: 'shift = "night"',
+    priority: 10,
+    modules: { detector: { settings: { threshold: 0.9 } } },
+  },
   'rollout-file': {
     kind: 'rollout',
     release: 'vision',

@@ -1,19 +1,20 @@
 /** Layers in words, and where what a device runs comes from. Pure. */
-import { formatReference } from '#shared/kernel/names.js';
+import { formatReference, type Reference } from '#shared/kernel/names.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import type { DesiredExplained, LayerBody, LayerOutcomeBody } from '#cloud/http/schemas/layers.js';
 import { formatFields, formatList, formatTable } from './output.js';
 
 export function describeLayer(layer: LayerBody): string {
-  const rows = Object.entries(layer.modules).flatMap(([module, { image, settings = {}, routes = {}, policy, update }]) =>
-    [
-      ...(image ? [['image', formatReference(image)]] : []),
-      ...Object.entries(settings).map(([key, value]) => [`settings.${key}`, canonicalJson(value)]),
-      ...Object.entries(routes).map(([name, route]) => [`routes.${name}`, canonicalJson(route)]),
-      ...Object.entries({ policy, update })
-        .filter(([, value]) => value !== undefined)
-        .map(([name, value]) => [name, canonicalJson(value)]),
-    ].map((cells) => [module, ...cells]),
+  const rows = Object.entries(layer.modules).flatMap(
+    ([module, { image, settings = {}, routes = {}, policy, update }]) =>
+      [
+        ...(image ? [['image', formatReference(image)]] : []),
+        ...Object.entries(settings).map(([key, value]) => [`settings.${key}`, canonicalJson(value)]),
+        ...Object.entries(routes).map(([name, route]) => [`routes.${name}`, canonicalJson(route)]),
+        ...Object.entries({ policy, update })
+          .filter(([, value]) => value !== undefined)
+          .map(([name, value]) => [name, canonicalJson(value)]),
+      ].map((cells) => [module, ...cells]),
   );
   return [
     formatFields([
@@ -34,9 +35,13 @@ export function describeOutcome({ layer, saved, devices, example }: LayerOutcome
   const when = layer.staged ? ', each with the next release that is deployed to it' : '';
   const changes = saved ? (layer.staged ? 'will change' : 'changed') : 'would change';
   const head = `${formatReference(layer)} ${saved ? 'is' : 'would be'} ${done}: ${count} ${changes}${when}`;
-  if (example === undefined) return head;
-  const rows = example.changes.map(({ module, field, from, to }) => [module, field, valueOf(from), valueOf(to)]);
-  return `${head}\n\non ${example.device}\n${formatList(rows, ['MODULE', 'FIELD', 'FROM', 'TO'], (row) => row, 'nothing changes')}`;
+  if (example === undefined || saved) return head;
+  const rows = example.changes.map((one) => [
+    ...[one.module, one.field],
+    ...[one.from, one.to].map((value) => fieldText(one.field, value)),
+  ]);
+  const changed = formatList(rows, ['MODULE', 'FIELD', 'FROM', 'TO'], (row) => row, 'nothing changes');
+  return `${head}\n\non ${example.device}\n${changed}`;
 }
 
 const standings: Record<DesiredExplained['layers'][number]['state'], string> = {
@@ -48,19 +53,10 @@ const standings: Record<DesiredExplained['layers'][number]['state'], string> = {
 
 /** @param explain with who says it, and what that covers */
 export function describeDesired(desired: DesiredExplained, explain: boolean): string {
-  const below = desired.release ?? 'base';
-  const who = (layer: string | undefined): string => layer ?? below;
-  const rows = Object.entries(desired.modules).flatMap(([module, { image, fields }]) =>
-    fields.map(({ field, value, layer, covered }) => [
-      module,
-      field,
-      field === 'image' ? image : valueOf(value),
-      ...(explain
-        ? [
-            who(layer),
-            covered.map((one) => `${who(one.layer)}: ${field === 'image' ? imageOf(one.value) : valueOf(one.value)}`).join('; ') || '-',
-          ]
-        : []),
+  const rows = Object.entries(desired.modules).flatMap(([module, { fields }]) =>
+    fields.map((one) => [
+      ...[module, one.field, fieldText(one.field, one.value)],
+      ...(explain ? whenceOf(one, desired.release ?? 'base') : []),
     ]),
   );
   const head = formatFields([
@@ -69,28 +65,34 @@ export function describeDesired(desired: DesiredExplained, explain: boolean): st
     ['release', desired.release],
   ]);
   const header = ['MODULE', 'FIELD', 'VALUE', ...(explain ? ['FROM', 'COVERS'] : [])];
-  const parts = [head, formatList(rows, header, (row) => row, 'no modules; flotilla deploy <image> --device puts one there')];
-  if (explain && desired.layers.length > 0) {
-    parts.push(
-      formatTable(
-        ['LAYER', 'VERSION', 'NEWEST', 'STANDING'],
-        desired.layers.map(({ name, version, newest, state }) => [
-          ...[name, version === undefined ? '-' : String(version), newest === undefined ? '-' : String(newest)],
-          standings[state],
-        ]),
-      ),
-    );
-  }
-  if (explain) {
-    parts.push(...desired.idle.map(({ module, layer }) => `layer ${layer} changes module ${module}, which is not there\n`));
-  }
-  return parts.join('\n');
+  const none = 'no modules; flotilla deploy <image> --device puts one there';
+  return [head, formatList(rows, header, (row) => row, none), ...(explain ? layersText(desired) : [])].join('\n');
 }
 
-function imageOf(value: unknown): string {
-  return formatReference(value as { readonly name: string; readonly version: number });
+/** @param base whose the things are that no layer says */
+function whenceOf(
+  { field, layer, covered }: DesiredExplained['modules'][string]['fields'][number],
+  base: string,
+): string[] {
+  const covers = covered.map((one) => `${one.layer ?? base}: ${fieldText(field, one.value)}`);
+  return [layer ?? base, covers.join('; ') || '-'];
 }
 
-function valueOf(value: unknown): string {
-  return value === undefined ? '-' : canonicalJson(value);
+function layersText({ layers, idle }: DesiredExplained): string[] {
+  const table = formatTable(
+    ['LAYER', 'VERSION', 'NEWEST', 'STANDING'],
+    layers.map(({ name, version, newest, state }) => [
+      ...[name, version === undefined ? '-' : String(version), newest === undefined ? '-' : String(newest)],
+      standings[state],
+    ]),
+  );
+  return [
+    ...(layers.length === 0 ? [] : [table]),
+    ...idle.map(({ module, layer }) => `layer ${layer} changes module ${module}, which is not there\n`),
+  ];
+}
+
+function fieldText(field: string, value: unknown): string {
+  if (value === undefined) return '-';
+  return field === 'image' ? formatReference(value as Reference) : canonicalJson(value);
 }

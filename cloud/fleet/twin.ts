@@ -18,7 +18,7 @@ import { deviceNotFound, deviceRetired } from './device-errors.js';
 import { composeDesired, type DeployedModule, desiredRenewalMs, renewDesired } from './desired-document.js';
 import { openStoredDesired, sealDesired } from './desired-envelope.js';
 import type { Database, DeviceRepository, DeviceRow } from './device-repository.js';
-import { Layering, refuseLayered, type Restored, withWindows } from './layers/layering.js';
+import { Layering, refuseLayered, type Restored, withoutRelease, withWindows } from './layers/layering.js';
 import {
   type DeployedSet,
   groupOf,
@@ -69,7 +69,7 @@ export class Twin {
       }
       const layering = new Layering(transaction);
       const { base, layers } = await layering.beneath(address);
-      const others = base.filter(({ module }) => !Object.hasOwn(modules, module));
+      const others = withoutRelease(base).filter(({ module }) => !Object.hasOwn(modules, module));
       const layered = await layering.over(address, [...others, ...named], layers, 'live');
       await this.settle(transaction, address, generation, layered, { atomic, anew: Object.keys(modules) });
     });
@@ -156,7 +156,7 @@ export class Twin {
     return this.change(address, [module], async (transaction, generation) => {
       const layering = new Layering(transaction);
       const { base, layers } = await layering.beneath(address);
-      const others = base.filter((one) => one.module !== module);
+      const others = withoutRelease(base).filter((one) => one.module !== module);
       const layered = await layering.over(address, others, layers, 'live');
       refuseLayered(layered, module);
       const changes = await this.settle(transaction, address, generation, layered);

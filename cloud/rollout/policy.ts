@@ -20,10 +20,6 @@ const instantText = z.iso.datetime({
   error: 'is no time with a zone, such as 2026-12-24T00:00:00Z',
 });
 
-/** What the design knows of rollouts and nobody built yet. */
-const notBuilt = (what: string): z.ZodOptional<z.ZodNever> =>
-  z.never({ error: `${what} not built yet; leave it out` }).optional();
-
 const watched = {
   /** How long to watch after its last device, before it counts as done. */
   bakeSeconds: seconds.default(0),
@@ -148,7 +144,10 @@ export const rolloutPolicySchema = z.strictObject({
   gates: gatesSchema.optional(),
   /** Before the first device switches, those of the first wave run the release beside what answers. */
   shadow: rolloutShadowSchema.optional(),
-  layers: notBuilt('layers are'),
+  /** What people look for here, and is elsewhere. */
+  layers: z
+    .never({ error: 'a policy says nothing of layers, each says for which devices it is; leave it out' })
+    .optional(),
 });
 export type RolloutPolicy = z.output<typeof rolloutPolicySchema>;
 export type RetryClass = keyof RolloutPolicy['retries'];

@@ -28,7 +28,10 @@ export async function layersWith(
   const held = await db
     .selectFrom('deviceLayers as d')
     .innerJoin('layerVersions as v', (join) =>
-      join.onRef('v.workspace', '=', 'd.workspace').onRef('v.name', '=', 'd.layer').onRef('v.version', '=', 'd.version'),
+      join
+        .onRef('v.workspace', '=', 'd.workspace')
+        .onRef('v.name', '=', 'd.layer')
+        .onRef('v.version', '=', 'd.version'),
     )
     .select('d.device')
     .where('d.workspace', '=', workspace)

@@ -22,7 +22,10 @@ export function applyCommand(io: CliIo): Command {
     .action(async ({ file, dryRun }: { readonly file: string; readonly dryRun: boolean }) => {
       const documents = await readDocuments(io, file);
       if (dryRun && documents.some(({ kind }) => kind !== 'layer')) {
-        throw new AppError('request.invalid', '--dry-run is for layers: flotilla diff says what else a file would change');
+        throw new AppError(
+          'request.invalid',
+          '--dry-run is for layers: flotilla diff says what else a file would change',
+        );
       }
       await withSession(io, command, async ({ client, out }) => {
         for (const one of inOrder(documents)) {

@@ -109,24 +109,22 @@ function updateCommand(io: CliIo): Command {
 }
 
 function listCommand(io: CliIo): Command {
-  const command = new Command('list')
-    .description('List the layers, the highest priority first.')
-    .action(async () => {
-      await withSession(io, command, async ({ client, out }) => {
-        const { items } = await client.call(routes.layerList, {});
-        out.result(items, () =>
-          formatList(
-            items,
-            ['LAYER', 'PRIORITY', 'STAGED', 'MODULES', 'WHERE'],
-            (layer) => [
-              ...[formatReference(layer), String(layer.priority), layer.staged ? 'yes' : 'no'],
-              ...[Object.keys(layer.modules).join(' '), layer.where],
-            ],
-            'no layers; flotilla layer create <layer> --where <query> --priority <number> makes one',
-          ),
-        );
-      });
+  const command = new Command('list').description('List the layers, the highest priority first.').action(async () => {
+    await withSession(io, command, async ({ client, out }) => {
+      const { items } = await client.call(routes.layerList, {});
+      out.result(items, () =>
+        formatList(
+          items,
+          ['LAYER', 'PRIORITY', 'STAGED', 'MODULES', 'WHERE'],
+          (layer) => [
+            ...[formatReference(layer), String(layer.priority), layer.staged ? 'yes' : 'no'],
+            ...[Object.keys(layer.modules).join(' '), layer.where],
+          ],
+          'no layers; flotilla layer create <layer> --where <query> --priority <number> makes one',
+        ),
+      );
     });
+  });
   return withExamples(command, 'flotilla layer list');
 }
 
@@ -160,7 +158,10 @@ function deleteCommand(io: CliIo): Command {
   return withExamples(command, 'flotilla layer delete night --dry-run', 'flotilla layer delete night');
 }
 
-function modulesIn({ module, set }: Pick<SaveOptions, 'module' | 'set'>): z.input<typeof layerCreate>['modules'] | undefined {
+function modulesIn({
+  module,
+  set,
+}: Pick<SaveOptions, 'module' | 'set'>): z.input<typeof layerCreate>['modules'] | undefined {
   const images = parseModuleImages(module);
   const named = set.map((text) => text.slice(0, Math.max(0, text.indexOf('.')))).filter((name) => name !== '');
   const names = [...new Set([...Object.keys(images), ...named.map((name) => parseName(name, 'module'))])];

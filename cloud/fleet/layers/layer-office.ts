@@ -109,7 +109,9 @@ export class LayerOffice {
 
   private async carryOut(
     order: LayerOrder & { readonly deleted?: boolean },
-    write: (transaction: Database) => Promise<Omit<LayerOutcome, 'devices' | 'example'> & { devices: readonly string[] }>,
+    write: (
+      transaction: Database,
+    ) => Promise<Omit<LayerOutcome, 'devices' | 'example'> & { devices: readonly string[] }>,
   ): Promise<LayerOutcome> {
     const { db, twin, onCommitted } = this.options;
     const { workspace, name, dryRun, deleted = false } = order;

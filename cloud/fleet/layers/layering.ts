@@ -72,6 +72,11 @@ export class Layering {
   }
 }
 
+/** What was changed by hand is no release any more: what its modules require of each other is not asked. */
+export function withoutRelease(base: readonly ReleasedModule[]): ReleasedModule[] {
+  return base.map((one) => ({ ...one, requires: {} }));
+}
+
 export function withWindows(layered: Restored, windows: ReleasedModule['update']['windows']): Restored {
   if (windows === undefined) return layered;
   return { ...layered, modules: layered.modules.map((one) => ({ ...one, update: { ...one.update, windows } })) };

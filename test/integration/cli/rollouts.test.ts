@@ -129,7 +129,7 @@ describe('flotilla rollout', () => {
   });
 
   it.each([
-    ['layers: []\n', 'layers are not built yet; leave it out'],
+    ['layers: []\n', 'a policy says nothing of layers, each says for which devices it is; leave it out'],
     ['windows: [{cron: "0 2 * *", durationSeconds: 60}]\n', 'windows.0.cron'],
     ['wave: []\n', 'there is no field wave; did you mean waves?'],
     ['waves: [{cuont: 1}]\n', 'did you mean waves.0.count?'],
