@@ -18,7 +18,7 @@ import { deviceNotFound, deviceRetired } from './device-errors.js';
 import { composeDesired, type DeployedModule, desiredRenewalMs, renewDesired } from './desired-document.js';
 import { openStoredDesired, sealDesired } from './desired-envelope.js';
 import type { Database, DeviceRepository, DeviceRow } from './device-repository.js';
-import { Layering, refuseLayered, type Restored, withoutRelease, withWindows } from './layers/layering.js';
+import { Layering, refuseLayered, type Restored, withoutRelease } from './layers/layering.js';
 import {
   type DeployedSet,
   groupOf,
@@ -70,7 +70,7 @@ export class Twin {
       const layering = new Layering(transaction);
       const { base, layers } = await layering.beneath(address);
       const others = withoutRelease(base).filter(({ module }) => !Object.hasOwn(modules, module));
-      const layered = await layering.over(address, [...others, ...named], layers, 'live');
+      const layered = await layering.over(address, { base: [...others, ...named], layers }, 'live');
       await this.settle(transaction, address, generation, layered, { atomic, anew: Object.keys(modules) });
     });
   }
@@ -78,7 +78,7 @@ export class Twin {
   /** What {@link deployRelease} would change. */
   async planRelease(address: DeviceAddress, release: ReleaseDeployment): Promise<ModuleChange[]> {
     await this.requireDevice(this.options.db, address);
-    const { modules } = await new Layering(this.options.db).over(address, release.modules, [], 'all');
+    const { modules } = await new Layering(this.options.db).over(address, { base: release.modules, layers: [] }, 'all');
     return planRelease(await this.options.deployments.listCurrentOf(address), modules);
   }
 
@@ -117,10 +117,10 @@ export class Twin {
     const generation = await this.changeWithin(transaction, address, release, async (next) => {
       const layered =
         beneath === undefined
-          ? await new Layering(transaction).over(address, modules, [], 'all')
+          ? await new Layering(transaction).over(address, { base: modules, layers: [], windows }, 'all')
           : { ...beneath, modules };
       await new ShadowRepository(transaction).end(address);
-      changes = await this.settle(transaction, address, next, withWindows(layered, windows), { atomic });
+      changes = await this.settle(transaction, address, next, layered, { atomic });
     });
     return { generation, changes };
   }
@@ -157,7 +157,7 @@ export class Twin {
       const layering = new Layering(transaction);
       const { base, layers } = await layering.beneath(address);
       const others = withoutRelease(base).filter((one) => one.module !== module);
-      const layered = await layering.over(address, others, layers, 'live');
+      const layered = await layering.over(address, { base: others, layers }, 'live');
       refuseLayered(layered, module);
       const changes = await this.settle(transaction, address, generation, layered);
       if (changes.some((one) => one.module === module && one.change === 'removed')) return;

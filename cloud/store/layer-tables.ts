@@ -37,6 +37,8 @@ export interface DeviceBaseTable {
   workspace: string;
   device: string;
   modulesJson: string;
+  /** Of the rollout that brought it. */
+  windowsJson: string | null;
 }
 
 export interface LayerDatabase {

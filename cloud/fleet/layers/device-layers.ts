@@ -8,6 +8,8 @@ export interface Beneath {
   readonly base: readonly ReleasedModule[];
   /** By name. */
   readonly layers: readonly LayerRef[];
+  /** Of the rollout that brought it: in the place of those that each module says, layers included. */
+  readonly windows?: ReleasedModule['update']['windows'];
 }
 
 export class DeviceLayers {
@@ -16,7 +18,7 @@ export class DeviceLayers {
   async of({ workspace, device }: DeviceAddress): Promise<Beneath | undefined> {
     const row = await this.db
       .selectFrom('deviceBases')
-      .select('modulesJson')
+      .select(['modulesJson', 'windowsJson'])
       .where((where) => where.and({ workspace, device }))
       .executeTakeFirst();
     if (row === undefined) return undefined;
@@ -26,17 +28,23 @@ export class DeviceLayers {
       .where((where) => where.and({ workspace, device }))
       .orderBy('layer')
       .execute();
-    return { base: JSON.parse(row.modulesJson) as ReleasedModule[], layers };
+    return {
+      ...{ base: JSON.parse(row.modulesJson) as ReleasedModule[], layers },
+      ...(row.windowsJson === null ? {} : { windows: JSON.parse(row.windowsJson) as Beneath['windows'] }),
+    };
   }
 
-  async set({ workspace, device }: DeviceAddress, { base, layers }: Beneath): Promise<void> {
+  async set({ workspace, device }: DeviceAddress, { base, layers, windows }: Beneath): Promise<void> {
     for (const table of ['deviceLayers', 'deviceBases'] as const) {
       await this.db.deleteFrom(table).where('workspace', '=', workspace).where('device', '=', device).execute();
     }
     if (layers.length === 0) return;
     await this.db
       .insertInto('deviceBases')
-      .values({ workspace, device, modulesJson: JSON.stringify(base) })
+      .values({
+        ...{ workspace, device, modulesJson: JSON.stringify(base) },
+        windowsJson: windows === undefined ? null : JSON.stringify(windows),
+      })
       .execute();
     await this.db
       .insertInto('deviceLayers')

@@ -28,8 +28,8 @@ export class LayerTwin {
   ): Promise<Relayered | undefined> {
     const layering = new Layering(transaction);
     const beneath = await layering.beneath(address);
-    const staying = beneath.layers.filter(({ name }) => name !== without);
-    const layered = await layering.over(address, beneath.base, staying, how);
+    const layers = beneath.layers.filter(({ name }) => name !== without);
+    const layered = await layering.over(address, { ...beneath, layers }, how);
     if (sameLayers(layered.layers, beneath.layers)) return undefined;
     const changes = fieldChanges((await layering.merged(address, beneath)).modules, layered.modules);
     if (changes.length === 0) {

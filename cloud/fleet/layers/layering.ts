@@ -11,7 +11,7 @@ import type { ReleasedModule } from '../release-plan.js';
 import { type Beneath, DeviceLayers } from './device-layers.js';
 import { LayerRepository } from './layer-repository.js';
 import { type Merged, mergeLayers } from './merge.js';
-import { type LayerHead, type LayerRef, layersToTake } from './take.js';
+import { type LayerHead, layersToTake } from './take.js';
 
 /** What a device is to run, and what it is made of. */
 export interface Layered extends Beneath, Merged {}
@@ -38,21 +38,16 @@ export class Layering {
   }
 
   /**
-   * @param base what lies below from now on
+   * @param below what lies below from now on, and the layers that the device has
    * @throws AppError `layer.conflict`, `release.invalid`
    */
-  async over(
-    address: DeviceAddress,
-    base: readonly ReleasedModule[],
-    has: readonly LayerRef[],
-    how: 'all' | 'live',
-  ): Promise<Layered> {
-    const layers = layersToTake(has, await this.heads(address), how);
-    return this.merged(address, { base, layers });
+  async over(address: DeviceAddress, below: Beneath, how: 'all' | 'live'): Promise<Layered> {
+    return this.merged(address, { ...below, layers: layersToTake(below.layers, await this.heads(address), how) });
   }
 
-  async merged({ workspace }: DeviceAddress, { base, layers }: Beneath): Promise<Layered> {
-    return { base, layers, ...mergeLayers(base, await this.layers.versions(workspace, layers)) };
+  async merged({ workspace }: DeviceAddress, beneath: Beneath): Promise<Layered> {
+    const { modules, ...rest } = mergeLayers(beneath.base, await this.layers.versions(workspace, beneath.layers));
+    return { ...beneath, ...rest, modules: modules.map((one) => withWindows(one, beneath.windows)) };
   }
 
   /** The layers of its workspace, and which are meant for the device as it is now. */
@@ -77,9 +72,8 @@ export function withoutRelease(base: readonly ReleasedModule[]): ReleasedModule[
   return base.map((one) => ({ ...one, requires: {} }));
 }
 
-export function withWindows(layered: Restored, windows: ReleasedModule['update']['windows']): Restored {
-  if (windows === undefined) return layered;
-  return { ...layered, modules: layered.modules.map((one) => ({ ...one, update: { ...one.update, windows } })) };
+function withWindows(module: ReleasedModule, windows: Beneath['windows']): ReleasedModule {
+  return windows === undefined ? module : { ...module, update: { ...module.update, windows } };
 }
 
 /** @throws AppError `layer.in-force` where a layer puts the module there */

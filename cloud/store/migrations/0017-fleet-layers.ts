@@ -18,7 +18,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
       primary key (workspace, device, layer)) without rowid`,
     sql`create index deviceLayersByLayer on deviceLayers (workspace, layer)`,
     sql`create table deviceBases (
-      workspace text not null, device text not null, modulesJson text not null,
+      workspace text not null, device text not null, modulesJson text not null, windowsJson text,
       primary key (workspace, device)) without rowid`,
   ];
   for (const statement of statements) await statement.execute(db);
