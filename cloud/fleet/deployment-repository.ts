@@ -1,4 +1,5 @@
 /** Deployments of modules on devices: which image answers under which name, since which generation. */
+import { AppError } from '#shared/kernel/errors.js';
 import { restartPolicySchema, settingsSchema, updatePolicySchema } from '#shared/protocol/desired.js';
 import { routeOverridesSchema } from '#shared/protocol/route.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
@@ -92,6 +93,16 @@ export class DeploymentRepository {
     return named
       ? query.where('name', '=', named.name).where('version', '=', named.version).executeTakeFirst()
       : query.where('digest', '=', reference).executeTakeFirst();
+  }
+
+  /** @throws AppError `image.not-found` */
+  async requireImage(workspace: string, reference: string): Promise<ImageTable> {
+    const image = await this.findImage(workspace, reference);
+    if (image) return image;
+    throw new AppError(
+      'image.not-found',
+      `there is no image ${reference} in workspace ${workspace}: flotilla image list shows what there is, flotilla image build makes one`,
+    );
   }
 
   async insert(deployment: Insertable<DeploymentTable>): Promise<void> {

@@ -34,16 +34,6 @@ export interface DeployedSet extends Pick<ReleaseDeployment, 'modules' | 'atomic
 /** What one change deploys, by module. */
 export type ModuleDeployments = Readonly<Record<string, ModuleDeployment>>;
 
-/** A module as it is from one generation on. */
-export interface Placement
-  extends Required<Omit<ModuleDeployment, 'image' | 'routes'>>,
-    Pick<ModuleDeployment, 'routes'> {
-  readonly module: string;
-  readonly startAfter?: readonly string[] | undefined;
-  readonly image: { readonly digest: string };
-  readonly atomic: boolean;
-}
-
 /** Modules of one deployment; each leaves the group when it is deployed anew. */
 export function groupOf(generation: number): string {
   return `g${String(generation)}`;

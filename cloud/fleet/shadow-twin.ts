@@ -24,7 +24,7 @@ export interface ShadowOrder {
 
 export interface ShadowTwinOptions {
   readonly db: Database;
-  readonly twin: Pick<Twin, 'changeBesideWithin' | 'announce' | 'requireImage'>;
+  readonly twin: Pick<Twin, 'changeBesideWithin' | 'announce'>;
   readonly clock: Clock;
   /** Told after each commit: something waits in the outbox. */
   readonly onCommitted: () => void;
@@ -70,7 +70,7 @@ export class ShadowTwin {
       const deployed = await new DeploymentRepository(transaction).listCurrentOf(address);
       if (rollout !== undefined) await shadows.end(address);
       for (const [module, { image: reference, settings, rule }] of Object.entries(orders)) {
-        const image = await this.options.twin.requireImage(transaction, address.workspace, reference);
+        const image = await new DeploymentRepository(transaction).requireImage(address.workspace, reference);
         if (image.flavor === 'index') {
           const message = `${reference} is an index of variants: a shadow runs one image, name the variant`;
           throw new AppError('request.invalid', message);

@@ -11,7 +11,6 @@ import { formatReference } from '#shared/kernel/names.js';
 import { updatePolicyOf } from '#shared/protocol/desired.js';
 import { buildTopic, channels, type DeviceAddress } from '#shared/protocol/topics.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
-import type { ImageTable } from '#cloud/store/tables.js';
 import type { Director } from '#cloud/trust/director-keys.js';
 import type { DeploymentRepository } from './deployment-repository.js';
 import { deviceNotFound, deviceRetired } from './device-errors.js';
@@ -19,17 +18,11 @@ import { composeDesired, type DeployedModule, desiredRenewalMs, renewDesired } f
 import { openStoredDesired, sealDesired } from './desired-envelope.js';
 import type { Database, DeviceRepository, DeviceRow } from './device-repository.js';
 import { Layering, refuseLayered, type Restored, withoutRelease } from './layers/layering.js';
-import {
-  type DeployedSet,
-  groupOf,
-  type ModuleDeployment,
-  type ModuleDeployments,
-  type Placement,
-  type ReleaseDeployment,
-} from './module-deployment.js';
+import type { DeployedSet, ModuleDeployment, ModuleDeployments, ReleaseDeployment } from './module-deployment.js';
 import type { OutboxRepository } from './outbox-repository.js';
 import { PrefetchRepository } from './prefetch-repository.js';
 import { type ModuleChange, planRelease, type ReleasedModule } from './release-plan.js';
+import { type SettleOptions, Settlement } from './settlement.js';
 import { ShadowRepository } from './shadow-repository.js';
 
 export interface TwinOptions {
@@ -61,10 +54,11 @@ export class Twin {
    */
   async deployAll(address: DeviceAddress, modules: ModuleDeployments, atomic = false): Promise<number> {
     return this.change(address, Object.keys(modules), async (transaction, generation) => {
+      const deployments = this.options.deployments.within(transaction);
       const named: ReleasedModule[] = [];
       for (const [module, deployment] of Object.entries(modules)) {
         const { image: reference, settings, policy, update = updatePolicyOf(undefined), routes = {} } = deployment;
-        const { name, version, digest } = await this.requireImage(transaction, address.workspace, reference);
+        const { name, version, digest } = await deployments.requireImage(address.workspace, reference);
         named.push({ module, image: { name, version, digest }, settings, policy, update, routes, requires: {} });
       }
       const layering = new Layering(transaction);
@@ -125,30 +119,15 @@ export class Twin {
     return { generation, changes };
   }
 
-  /** What differs from what the device has is placed or ended, from this generation on. */
-  async settle(
+  /** What differs from what the device has is placed or ended, from this generation on; layers are kept as given. */
+  settle(
     transaction: Database,
     address: DeviceAddress,
     generation: number,
     layered: Restored,
-    { atomic = false, anew = [] }: { readonly atomic?: boolean; readonly anew?: readonly string[] } = {},
+    how: SettleOptions = {},
   ): Promise<ModuleChange[]> {
-    const deployments = this.options.deployments.within(transaction);
-    const changes = planRelease(await deployments.listCurrentOf(address), layered.modules);
-    for (const change of changes) {
-      const { module } = change;
-      if (change.change === 'kept' && !anew.includes(module)) continue;
-      // It may be the one that was shadowed, and what was compared is another now.
-      await new ShadowRepository(transaction).end(address, module);
-      if (change.change === 'removed') await deployments.end(address, generation, module);
-      else {
-        await this.requireImage(transaction, address.workspace, change.after.image.digest);
-        await this.place(deployments, address, generation, { ...change.after, atomic });
-      }
-    }
-    await new Layering(transaction).keep(address, layered);
-    await this.checkRoutes(deployments, address);
-    return changes;
+    return new Settlement(transaction, this.options).settle(address, generation, layered, how);
   }
 
   /** @returns the first generation without it */
@@ -317,48 +296,11 @@ export class Twin {
     return generation;
   }
 
-  /** The module is as given from this generation on. */
-  private async place(
-    deployments: DeploymentRepository,
-    { workspace, device }: DeviceAddress,
-    generation: number,
-    { module, image, settings, policy, update, routes = {}, startAfter = [], atomic }: Placement,
-  ): Promise<void> {
-    await deployments.end({ workspace, device }, generation, module);
-    await deployments.insert({
-      id: this.options.newId(),
-      kind: 'iot-module',
-      ...{ workspace, device, module, generation, imageDigest: image.digest },
-      settingsJson: JSON.stringify(settings),
-      policyJson: JSON.stringify(policy),
-      updateJson: JSON.stringify(atomic ? { ...update, atomic: groupOf(generation) } : update),
-      ...{ routesJson: JSON.stringify(routes), startAfterJson: JSON.stringify(startAfter) },
-      removedGeneration: null,
-      createdAt: toInstant(this.options.clock.now()),
-    });
-  }
-
-  /** @throws AppError `route.invalid` where what is deployed now does not fit together */
-  private async checkRoutes(deployments: DeploymentRepository, address: DeviceAddress): Promise<void> {
-    const current = await deployments.listCurrent(address.workspace, [address.device]);
-    await this.options.checkRoutes?.(current.get(address.device) ?? []);
-  }
-
   private async requireDevice(transaction: Database, address: DeviceAddress): Promise<DeviceRow> {
     const device = await this.options.devices.within(transaction).find(address);
     if (device === undefined) throw deviceNotFound(address);
     if (device.retiredAt !== null) throw deviceRetired(address, device.retiredAt);
     return device;
-  }
-
-  /** @throws AppError `image.not-found` */
-  async requireImage(transaction: Database, workspace: string, reference: string): Promise<ImageTable> {
-    const image = await this.options.deployments.within(transaction).findImage(workspace, reference);
-    if (image) return image;
-    throw new AppError(
-      'image.not-found',
-      `there is no image ${reference} in workspace ${workspace}: flotilla image list shows what there is, flotilla image build makes one`,
-    );
   }
 
   private messageFor(address: DeviceAddress, payload: string): Parameters<OutboxRepository['add']>[0] {
