@@ -16,7 +16,7 @@ import type { GateVerdict } from './gates/gate-model.js';
 import type { GateWatch } from './gates/gate-watch.js';
 import { CannotAsk, commitStep, failureOf, restOf } from './commit.js';
 import { FreezeRepository } from './freeze-repository.js';
-import { type Plan, planRollout } from './plan.js';
+import { isIdle, type Plan, planRollout } from './plan.js';
 import type { Joiner } from './rollout-model.js';
 import { type LoadedDevice, RolloutDevices } from './rollout-devices.js';
 import { type HistoryEntry, type RolloutAddress, RolloutRepository, type StoredRollout } from './rollout-repository.js';
@@ -218,8 +218,4 @@ export class RolloutController {
       if (!signal.aborted && !this.stopped.signal.aborted) this.wake();
     });
   }
-}
-
-function isIdle({ outcomes, assignments, transition, joins, prefetches = [] }: Plan): boolean {
-  return outcomes.length + assignments.length + joins.length + prefetches.length === 0 && transition === undefined;
 }

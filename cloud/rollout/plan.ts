@@ -14,12 +14,14 @@ import { planLeadBack, withLeadBack } from './lead-back.js';
 import { withWindows } from './openings.js';
 import { inOrder } from './order.js';
 import type { GateVerdict } from './gates/gate-model.js';
-import { failedGate, openGate } from './gates/gate-step.js';
+import { failedGate } from './gates/gate-step.js';
+import { holdsOf, untold } from './holds.js';
 import type { RolloutPolicy } from './policy.js';
 import { planPrefetch } from './prefetch.js';
 import { allowanceByRate } from './rate.js';
 import {
   type Assignment,
+  type Hold,
   isFinal,
   type Joiner,
   type Outcome,
@@ -57,6 +59,8 @@ export interface Plan {
   readonly joins: readonly string[];
   /** Devices that are to fetch the release's images beforehand. */
   readonly prefetches?: readonly string[];
+  /** What holds the wave and was not told of it yet. Never together with a transition. */
+  readonly holds?: readonly Hold[];
   /** What the transition rests on. */
   readonly gates: readonly GateVerdict[];
 }
@@ -85,6 +89,7 @@ export function planRollout(given: PlanInput): Plan {
   const context = waitContext(devices, step.assignments, input);
   const waiting = devices.flatMap((one): Wait[] => waitOf(one, context));
   const assigned = new Set(step.assignments.map(({ device }) => device));
+  const holds = untold(step.holds ?? [], rollout);
   const prefetches = step.transition === undefined ? planPrefetch(devices, rollout, policy, assigned) : [];
   for (const { device, claimedBy } of joining) {
     if (claimedBy === undefined) continue;
@@ -94,6 +99,7 @@ export function planRollout(given: PlanInput): Plan {
     outcomes: [...outcomes.values()],
     ...{ assignments: step.assignments, transition: step.transition, waiting, joins },
     ...(prefetches.length === 0 ? {} : { prefetches }),
+    ...(holds.length === 0 ? {} : { holds }),
     gates: rollout.state === 'running' && step.transition !== undefined ? (input.gates ?? []) : [],
   };
 }
@@ -116,7 +122,7 @@ function nextStep(devices: readonly RolloutDevice[], input: PlanInput, joins: re
     ({ standing, wave }) => wave <= rollout.wave && (standing === 'queued' || standing === 'changing'),
   );
   if (isOpen) return { assignments: planDeploys(devices, input) };
-  return { assignments: [], transition: afterWave(devices, input, joins) };
+  return afterWave(devices, input, joins);
 }
 
 function overdue(rollout: Rollout, policy: RolloutPolicy, now: number): Transition | undefined {
@@ -126,23 +132,27 @@ function overdue(rollout: Rollout, policy: RolloutPolicy, now: number): Transiti
   return { kind: 'end', ending, reason: { code: 'total-timeout', text } };
 }
 
-/** The wave has ended: watched, approved, and on to the next one. Undefined while that waits. */
-function afterWave(
-  devices: readonly RolloutDevice[],
-  input: PlanInput,
-  joins: readonly string[],
-): Transition | undefined {
+/** The wave has ended: watched, approved, and on to the next one. No transition while that waits. */
+function afterWave(devices: readonly RolloutDevice[], input: PlanInput, joins: readonly string[]): Step {
   const { rollout, policy, now } = input;
   const unmet = unmetSuccess(devices, rollout, policy);
-  if (unmet !== undefined) return unmet;
+  if (unmet !== undefined) return { assignments: [], transition: unmet };
   const isEmpty = !devices.some(({ wave, standing }) => wave === rollout.wave && standing !== 'left');
   if (!isEmpty) {
-    if (now < bakedAt(devices, rollout, policy)) return undefined;
-    if (openGate(devices, input) !== undefined) return undefined;
+    if (now < bakedAt(devices, rollout, policy)) return { assignments: [] };
     const more = joins.length > 0 || devices.some(({ wave, standing }) => wave > rollout.wave && standing === 'queued');
-    const approval = policy.waves[rollout.wave]?.approval ?? false;
-    if (approval && more && rollout.approvedBefore <= rollout.wave) return undefined;
+    const holds = holdsOf(devices, more, input);
+    if (holds.length > 0) return { assignments: [], holds };
   }
+  return { assignments: [], transition: nextWave(devices, input, joins) };
+}
+
+/** Undefined while devices that go back, or have just joined, are waited for. */
+function nextWave(
+  devices: readonly RolloutDevice[],
+  { rollout }: PlanInput,
+  joins: readonly string[],
+): Transition | undefined {
   if (rollout.wave < rollout.waves - 1) return { kind: 'advance', wave: rollout.wave + 1 };
   if (devices.some(({ standing, ledBack }) => standing === 'returning' || ledBack === true)) return undefined;
   // Who has just joined has its turn first.
@@ -156,4 +166,10 @@ function planDeploys(devices: readonly RolloutDevice[], { rollout, policy, now }
     .filter(({ frozen, ledBack }) => frozen === undefined && ledBack !== true)
     .slice(0, Math.min(roomFor(devices, policy, now), allowanceByRate(devices, policy, now)))
     .map(({ device }) => ({ device, action: 'deploy' }));
+}
+
+/** Nothing is to be done now. */
+export function isIdle({ outcomes, assignments, transition, joins, prefetches = [], holds = [] }: Plan): boolean {
+  const count = outcomes.length + assignments.length + joins.length + prefetches.length + holds.length;
+  return count === 0 && transition === undefined;
 }

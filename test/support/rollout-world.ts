@@ -3,8 +3,9 @@ import fc from 'fast-check';
 import { windowsAt } from '#shared/protocol/maintenance-window.js';
 import { afterAssignment, afterTransition } from '#cloud/rollout/apply.js';
 import type { GateVerdict } from '#cloud/rollout/gates/gate-model.js';
+import { withHolds } from '#cloud/rollout/holds.js';
 import { withOutcome } from '#cloud/rollout/judge.js';
-import { type Plan, planRollout } from '#cloud/rollout/plan.js';
+import { isIdle, type Plan, planRollout } from '#cloud/rollout/plan.js';
 import { type RolloutPolicy, rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import { isFinal, type Observation, type Rollout, type RolloutDevice } from '#cloud/rollout/rollout-model.js';
 import { divideIntoWaves, waveCount } from '#cloud/rollout/waves.js';
@@ -20,10 +21,10 @@ export interface Mood {
   readonly canary: boolean;
 }
 
-/** What a gate says in a wave: nothing decided at first, then this. */
+/** What a gate says in a wave: nothing decided at first, then this; or one second a pass, the next nothing decided. */
 export interface GateMood {
   readonly knowsAfterMs: number;
-  readonly says: 'pass' | 'fail' | 'undecided';
+  readonly says: 'pass' | 'fail' | 'undecided' | 'wavers';
 }
 
 export const startMs = 1_000_000;
@@ -88,7 +89,9 @@ export class RolloutWorld {
       const moods = this.gateMoods[gate] ?? [];
       const mood = moods[Math.min(wave, moods.length - 1)];
       const knows = mood !== undefined && this.now >= waveStartedAt + mood.knowsAfterMs;
-      return verdictOf(gate, knows ? mood.says : 'undecided');
+      const says = knows ? mood.says : 'undecided';
+      const wavering = Math.floor(this.now / 1000) % 2 === 0 ? 'pass' : 'undecided';
+      return verdictOf(gate, says === 'wavers' ? wavering : says);
     });
   }
 
@@ -106,6 +109,7 @@ export class RolloutWorld {
       const { attempts, assignedAt, ...outcome } = afterAssignment(judged, assignment, this.now);
       return { ...withOutcome(judged, outcome), attempts, assignedAt, touched: true };
     });
+    this.rollout = withHolds(this.rollout, plan.holds ?? []);
     if (plan.transition !== undefined) this.rollout = afterTransition(this.rollout, plan.transition, this.now);
     this.look();
   }
@@ -115,8 +119,7 @@ export class RolloutWorld {
     for (let step = 0; step < 2000; step++) {
       const plan = this.plan();
       check(plan);
-      const idle = plan.outcomes.length === 0 && plan.assignments.length === 0 && plan.transition === undefined;
-      if (idle) return plan;
+      if (isIdle(plan)) return plan;
       this.carryOut(plan);
     }
     throw new Error('it never comes to rest');
@@ -167,7 +170,7 @@ export const anyMood: fc.Arbitrary<Mood> = fc.record({
 
 export const anyGateMood: fc.Arbitrary<GateMood> = fc.record({
   knowsAfterMs: fc.constantFrom(0, 30_000, 300_000),
-  says: fc.constantFrom('pass', 'pass', 'pass', 'fail', 'undecided'),
+  says: fc.constantFrom('pass', 'pass', 'pass', 'fail', 'undecided', 'wavers'),
 });
 
 /** For policies with none, one or two gates. */
