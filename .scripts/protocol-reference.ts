@@ -47,6 +47,7 @@ const operationsAbout: Record<Operation, string> = {
   score: 'scores one input on the device, through the same path as local HTTP requests',
   logs: 'the last lines that the agent, or a module, logged',
   restart: "replaces the module's host process",
+  refresh: 'asks for its desired and trust documents anew, and reports the whole',
   explain: 'answers with what `flotilla-agent explain` shows',
   check: 'answers with what `flotilla-agent check` finds',
   bundle: 'makes a support bundle without secrets, and answers with its digest and size',

@@ -31,6 +31,7 @@ export interface DeviceCommandParts {
   readonly views: DeviceViews;
   readonly isServed: (module: string) => boolean;
   readonly restart: (module: string) => Promise<void>;
+  readonly refresh: () => Promise<number>;
   readonly raise: Telemetry['raise'];
   readonly publish: (channel: Channel, message: unknown, id?: string) => Promise<boolean>;
   readonly onError: (error: unknown) => void;
@@ -51,6 +52,7 @@ export function createDeviceCommands(parts: DeviceCommandParts): CommandRunner {
       logs,
       diagnosis: new Diagnosis({ config, folder, clock, explain: () => views.explain() }),
       restart: parts.restart,
+      refresh: parts.refresh,
     }),
     respond: (response) => publish('commandResponse', response, response.id),
     trustedNow: () => time.now(),

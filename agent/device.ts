@@ -18,6 +18,7 @@ import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
 import { createDeviceCommands } from '#agent/device-commands.js';
 import { createDeviceInbox } from '#agent/device-inbox.js';
+import { createRefresh } from '#agent/device-refresh.js';
 import { recallDevice } from '#agent/device-memory.js';
 import type { KeptTrust } from '#agent/identity/device-trust.js';
 import type { Identity } from '#agent/identity/identity.js';
@@ -243,12 +244,14 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     kept,
     Math.max(committed.value.generation, rejections.generation),
   );
+  const refresh = createRefresh({ reporter, trusting, state, publish, isConnected: () => parts.link().connected });
   const commands = createDeviceCommands({
     ...{ config, clock, logger, logs, identity, trust, folder, bootId, journal, time, views, raise, publish },
     scoringPort: parts.handle.port,
     controlToken: parts.hostSettings.controlToken,
     isServed: (module) => entry(state.observed.serving.set, module) !== undefined,
     restart: (module) => executors.restart(module),
+    refresh,
     onError: onHeldUp,
   });
 
@@ -340,10 +343,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     trustedNow: () => time.now(),
     hourly: async () => {
       state.take({ kind: 'garbageChanged', due: true });
-      reporter.wholeAsked();
-      if (!parts.link().connected) return;
-      trusting.ask();
-      await publish('desiredGet', { schema: 1 });
+      await refresh();
     },
   };
 }

@@ -171,6 +171,15 @@ export const cloudConfigSchema = z.strictObject({
         .describe('when the telemetry database is larger, the oldest goes before its time, the finest first'),
       auditDays: count.default(400).describe('entries of the audit log older than this are removed'),
       activityDays: count.default(90).describe('ended activities older than this are removed'),
+      commandDays: count
+        .default(30)
+        .describe('ended commands to many devices, and schedules that come no more, older than this are removed'),
+      rolloutDays: count
+        .default(365)
+        .describe('ended rollouts older than this are removed, once later ones have led all their devices on'),
+      rolloutHistoryEntries: count
+        .default(100_000)
+        .describe('of the history of a rollout that has ended, so many of the newest entries are kept'),
       blobGraceHours: z.coerce
         .number<string | number>()
         .min(0)

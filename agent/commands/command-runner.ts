@@ -156,6 +156,8 @@ export class CommandRunner {
         return executors.logs(request.arguments, signal);
       case 'restart':
         return executors.restart(request.arguments, signal);
+      case 'refresh':
+        return executors.refresh(request.arguments, signal);
       case 'explain':
         return executors.explain(request.arguments, signal);
       case 'check':

@@ -16,6 +16,8 @@ export interface OperationPorts {
   readonly bootId: number;
   readonly logs: Pick<LogRings, 'read' | 'follow' | 'count'>;
   readonly restart: (module: string) => Promise<void>;
+  /** Asks for its documents anew and reports the whole. @returns the generation it has */
+  readonly refresh: () => Promise<number>;
   readonly diagnosis: Diagnosis;
 }
 
@@ -37,6 +39,7 @@ export function createOperations(ports: OperationPorts): OperationExecutors {
       await ports.restart(module);
       return {};
     },
+    refresh: async () => ({ generation: await ports.refresh() }),
     explain: async () => ({ explanation: ports.diagnosis.explain() }),
     check: async () => ({ findings: await ports.diagnosis.check() }),
     bundle: () => ports.diagnosis.makeBundle(),

@@ -15,6 +15,8 @@ export interface SimulatedCommandParts {
   readonly time: TrustedTime;
   readonly isServed: (module: string) => boolean;
   readonly restart: (module: string) => Promise<void>;
+  /** Asks for its document anew and reports the whole. @returns the generation it has */
+  readonly refresh: () => Promise<number>;
   readonly respond: (response: CommandResponse) => Promise<boolean>;
   readonly explanation: () => unknown;
   readonly onError: (error: unknown) => void;
@@ -57,6 +59,7 @@ export function createSimulatedCommands(parts: SimulatedCommandParts): CommandRu
         await parts.restart(module);
         return {};
       },
+      refresh: async () => ({ generation: await parts.refresh() }),
       explain: async () => ({ explanation: JSON.parse(JSON.stringify(parts.explanation())) as null }),
       check: async () => ({ findings: [] }),
       score: () => absent('model that could score'),

@@ -129,6 +129,11 @@ export class SimulatedDevice {
       directors: () => trust.current().directors,
       isServed: (module) => entry(this.work.state.observed.serving.set, module) !== undefined,
       restart: (module) => this.work.restart(module),
+      refresh: async () => {
+        this.reporter.wholeAsked();
+        await this.publish('desiredGet', { schema: 1 });
+        return this.work.state.desired?.generation ?? 0;
+      },
       respond: (response) => {
         counts.commands += 1;
         return this.publish('commandResponse', response, response.id);

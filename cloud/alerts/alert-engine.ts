@@ -11,7 +11,7 @@ import { parseMetric } from '#cloud/telemetry/metric.js';
 import type { NewEvents, TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import { noticeOf } from './alert-notice.js';
 import type { AlertRepository } from './alert-repository.js';
-import { type EventRule, isMetricRule, type MetricRule, secondsOf } from './alert-rule.js';
+import { type EventRule, isEventRule, isMetricRule, type MetricRule, secondsOf } from './alert-rule.js';
 import { decideEvents, decideMetric, type Decision, matches } from './plan.js';
 
 export interface AlertEngineOptions {
@@ -76,7 +76,7 @@ export class AlertEngine {
       const rules = byWorkspace.get(workspace) ?? { metrics: [], events: [] };
       byWorkspace.set(workspace, rules);
       if (isMetricRule(rule)) rules.metrics.push(rule);
-      else rules.events.push(rule);
+      else if (isEventRule(rule)) rules.events.push(rule);
     }
     for (const [workspace, { metrics, events }] of byWorkspace) {
       if (events.length > 0) await this.judgeEvents(workspace, events);

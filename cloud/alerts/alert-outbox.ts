@@ -9,15 +9,16 @@ import type { Logger } from '#shared/platform/logger.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { Counter } from '#cloud/http/metrics.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
-import type { AlertNotice } from './alert-notice.js';
+import type { Notice } from './alert-notice.js';
 import { type AlertRepository, announcement, type OutboxNotice } from './alert-repository.js';
+import { isTroubling } from './rollout-notice.js';
 import type { Destination } from './destinations.js';
 
 export interface AlertOutboxOptions {
   readonly alerts: AlertRepository;
   readonly destinations: readonly Destination[];
   /** @returns undefined when it was taken, else why not */
-  readonly send: (destination: Destination, notice: AlertNotice, nowMs: number) => Promise<string | undefined>;
+  readonly send: (destination: Destination, notice: Notice, nowMs: number) => Promise<string | undefined>;
   readonly clock: Clock;
   readonly random: () => number;
   readonly live: LiveEvents;
@@ -90,9 +91,9 @@ export class AlertOutbox {
     return this.options.send(destination, notice, this.options.clock.now());
   }
 
-  private announce(notice: AlertNotice): void {
+  private announce(notice: Notice): void {
     const { live, logger } = this.options;
-    const level = notice.type === 'alert.fired' ? 'warn' : 'info';
+    const level = notice.type === 'alert.fired' || isTroubling(notice.type) ? 'warn' : 'info';
     logger[level]({ alert: notice }, notice.summary);
     live.publish({ workspace: notice.workspace, type: 'alert.changed', subject: notice.rule, data: notice });
   }

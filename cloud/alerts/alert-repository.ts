@@ -1,6 +1,6 @@
 /** Rules of alerts, what they stand at, and what has yet to be told of them, in the control database. */
 import type { ControlStore, ControlTransaction } from '#cloud/store/control-database.js';
-import type { AlertNotice } from './alert-notice.js';
+import type { Notice } from './alert-notice.js';
 import type { AlertRule } from './alert-rule.js';
 import type { AlertState } from './plan.js';
 
@@ -21,7 +21,7 @@ export interface OutboxNotice {
   readonly id: number;
   readonly workspace: string;
   readonly destination: string;
-  readonly notice: AlertNotice;
+  readonly notice: Notice;
   readonly attempts: number;
   readonly createdAt: number;
 }
@@ -104,7 +104,7 @@ export class AlertRepository {
   }
 
   /** For each of them once, and once to announce it. */
-  async addNotice(notice: AlertNotice, destinations: readonly string[], atMs: number): Promise<void> {
+  async addNotice(notice: Notice, destinations: readonly string[], atMs: number): Promise<void> {
     for (const destination of [announcement, ...destinations]) {
       await this.db
         .insertInto('alertOutbox')
@@ -128,7 +128,7 @@ export class AlertRepository {
       .where('id', 'in', first)
       .where('nextAt', '<=', nowMs)
       .execute();
-    return rows.map(({ payload, nextAt: _, ...row }) => ({ ...row, notice: JSON.parse(payload) as AlertNotice }));
+    return rows.map(({ payload, nextAt: _, ...row }) => ({ ...row, notice: JSON.parse(payload) as Notice }));
   }
 
   async told(id: number): Promise<void> {

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import { nameSchema } from '#shared/protocol/primitives.js';
 import { parseMetric } from '#cloud/telemetry/metric.js';
+import { happenings } from './rollout-notice.js';
 import type { SeriesKey } from '#cloud/telemetry/telemetry-port.js';
 
 const unitSeconds = { d: 86_400, h: 3600, m: 60, s: 1 } as const;
@@ -26,12 +27,15 @@ const duration = (least: number, most: number, said: string) =>
     .refine((text) => secondsOf(text) >= least && secondsOf(text) <= most, said);
 
 const week = 7 * unitSeconds.d;
-const head = {
+const top = {
   name: nameSchema,
   description: z.string().max(512).optional(),
   severity: z.enum(['info', 'warning', 'critical']).default('warning'),
   /** Destinations of the control plane's configuration, beside its log and the stream of events. */
   notify: z.array(nameSchema).max(8).default([]),
+};
+const head = {
+  ...top,
   device: nameSchema.optional(),
   module: nameSchema.optional(),
   over: duration(60, week, 'must be from 1m to 7d').default('5m'),
@@ -68,14 +72,34 @@ export const eventRuleSchema = z.strictObject({
 });
 export type EventRule = z.output<typeof eventRuleSchema>;
 
-export const alertRuleSchema = z.union([metricRuleSchema, eventRuleSchema]);
+/** Tells what befalls rollouts; each transition once, and nothing fires or clears. */
+export const rolloutRuleSchema = z.strictObject({
+  ...top,
+  rollout: z.union([z.literal('any'), z.array(z.enum(happenings)).min(1).max(happenings.length)], {
+    error: `must be any, or a list of ${happenings.join(', ')}`,
+  }),
+  /** Only of rollouts over this fleet. */
+  fleet: nameSchema.optional(),
+});
+export type RolloutRule = z.output<typeof rolloutRuleSchema>;
+
+export const alertRuleSchema = z.union([metricRuleSchema, eventRuleSchema, rolloutRuleSchema]);
 export type AlertRule = z.output<typeof alertRuleSchema>;
 
 export function isMetricRule(rule: AlertRule): rule is MetricRule {
   return 'metric' in rule;
 }
 
+export function isEventRule(rule: AlertRule): rule is EventRule {
+  return 'event' in rule;
+}
+
+export function isRolloutRule(rule: AlertRule): rule is RolloutRule {
+  return 'rollout' in rule;
+}
+
 export function thresholdOf(rule: AlertRule): number {
+  if (isRolloutRule(rule)) return 0;
   return isMetricRule(rule) ? (rule.above ?? rule.below ?? 0) : rule.count;
 }
 

@@ -6,7 +6,7 @@ import { nearest } from '#shared/kernel/names.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import { type AlertNotice, noticeOf } from './alert-notice.js';
 import type { AlertRepository } from './alert-repository.js';
-import { type AlertRule, isMetricRule, ruleProblem } from './alert-rule.js';
+import { type AlertRule, isEventRule, ruleProblem } from './alert-rule.js';
 
 export interface AlertRulesOptions {
   readonly alerts: AlertRepository;
@@ -141,7 +141,7 @@ async function keepCursor(
   rules: readonly AlertRule[],
   newest: number,
 ): Promise<void> {
-  if (rules.every(isMetricRule)) await within.removeCursor(workspace);
+  if (!rules.some(isEventRule)) await within.removeCursor(workspace);
   else if ((await within.cursor(workspace)) === undefined) await within.putCursor(workspace, newest);
 }
 

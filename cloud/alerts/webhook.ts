@@ -3,7 +3,7 @@
  * with a library of their language. Redirects are not followed, and of the answer only the status is looked at.
  */
 import { createHmac } from 'node:crypto';
-import type { AlertNotice } from './alert-notice.js';
+import type { Notice } from './alert-notice.js';
 import type { Destination } from './destinations.js';
 
 const timeoutMs = 10_000;
@@ -11,7 +11,7 @@ const timeoutMs = 10_000;
 /** @returns undefined when it was taken, else why not, without the address, which may be a secret */
 export async function sendWebhook(
   { url, secret }: Destination,
-  notice: AlertNotice,
+  notice: Notice,
   nowMs: number,
 ): Promise<string | undefined> {
   const body = JSON.stringify(notice);

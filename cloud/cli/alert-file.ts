@@ -4,10 +4,21 @@ import type * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
 import { readStrictYaml, type StrictYaml } from '#shared/package/strict-yaml.js';
-import { type AlertRule, eventRuleSchema, metricRuleSchema, ruleProblem } from '#cloud/alerts/alert-rule.js';
+import {
+  type AlertRule,
+  eventRuleSchema,
+  metricRuleSchema,
+  rolloutRuleSchema,
+  ruleProblem,
+} from '#cloud/alerts/alert-rule.js';
 import { isMapping } from './yaml-fields.js';
 
 const maxBytes = 256 * 1024;
+
+/** What a rule is over, by the field that says so. */
+const schemas = { metric: metricRuleSchema, event: eventRuleSchema, rollout: rolloutRuleSchema } as const;
+const sources = ['metric', 'event', 'rollout'] as const;
+const allFields = [...new Set(sources.flatMap((source) => Object.keys(schemas[source].shape)))];
 
 type Path = readonly (string | number)[];
 
@@ -46,16 +57,16 @@ function checkRule(
   path: Path,
   refuse: (path: Path, message: string, key?: string) => AppError,
 ): AlertRule {
-  if (!isMapping(value)) throw refuse(path, 'a rule is a mapping with a name, and a metric or an event');
-  const [ofMetric, ofEvent] = [Object.hasOwn(value, 'metric'), Object.hasOwn(value, 'event')];
-  if (ofMetric && ofEvent) throw refuse(path, 'a rule has a "metric" or an "event", not both', 'event');
-  const schema = ofEvent ? eventRuleSchema : metricRuleSchema;
-  const fields = Object.keys(schema.shape);
-  const known = [...new Set([...Object.keys(metricRuleSchema.shape), ...Object.keys(eventRuleSchema.shape)])];
-  const unknown = Object.keys(value).find((key) => !(ofMetric || ofEvent ? fields : known).includes(key));
-  if (unknown !== undefined) throw refuse(path, unknownField(unknown, ofMetric || ofEvent ? fields : known), unknown);
-  if (!ofMetric && !ofEvent) throw refuse(path, 'the rule has neither a "metric" nor an "event"');
-  const parsed = schema.safeParse(value);
+  if (!isMapping(value)) throw refuse(path, 'a rule is a mapping with a name, and a metric, an event or a rollout');
+  const [source, second] = sources.filter((one) => Object.hasOwn(value, one));
+  if (source !== undefined && second !== undefined) {
+    throw refuse(path, `a rule has ${article(source)} "${source}" or ${article(second)} "${second}", not both`, second);
+  }
+  const known = source === undefined ? allFields : Object.keys(schemas[source].shape);
+  const unknown = Object.keys(value).find((key) => !known.includes(key));
+  if (unknown !== undefined) throw refuse(path, unknownField(unknown, known), unknown);
+  if (source === undefined) throw refuse(path, 'the rule has neither a "metric" nor an "event" nor a "rollout"');
+  const parsed = schemas[source].safeParse(value);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const within = (issue?.path ?? []).filter((part) => typeof part !== 'symbol');
@@ -64,6 +75,10 @@ function checkRule(
   const problem = ruleProblem(parsed.data);
   if (problem) throw refuse([...path, problem.field], `${problem.field}: ${problem.message}`);
   return parsed.data;
+}
+
+function article(word: string): string {
+  return word.startsWith('e') ? 'an' : 'a';
 }
 
 function issueText(issue: z.core.$ZodIssue | undefined): string {

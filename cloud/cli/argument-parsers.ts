@@ -122,6 +122,12 @@ export function parseRollout(text: string): string {
   throw invalid(`"${shown(text)}" is no rollout's number; flotilla rollout list shows them`);
 }
 
+/** `3` of a command to many devices. */
+export function parseJobNumber(text: string): string {
+  if (/^[1-9][0-9]{0,8}$/.test(text)) return text;
+  throw invalid(`"${shown(text)}" is no command's number; flotilla command list shows them`);
+}
+
 /** `detector=detector:4`, or `detector:4` for a module of the image's own name. */
 export function parseModuleImages(texts: readonly string[]): Record<string, string> {
   const images = new Map<string, string>();

@@ -12,6 +12,10 @@ export interface CliConfig {
   readonly passphraseFile?: string | undefined;
   /** SHA-256 of the authority that the control plane's certificate must chain to. */
   readonly authority?: string | undefined;
+  /** As NO_COLOR asks for. */
+  readonly colorless?: true | undefined;
+  /** What TERM calls `dumb` cannot be painted, only written to. */
+  readonly dumb?: true | undefined;
 }
 
 export function loadCliConfig(env: Readonly<Record<string, string | undefined>>): CliConfig {
@@ -24,5 +28,7 @@ export function loadCliConfig(env: Readonly<Record<string, string | undefined>>)
     workspace: set('FLOTILLA_WORKSPACE'),
     passphraseFile: set('FLOTILLA_KEYS_PASSPHRASE_FILE'),
     authority: set('FLOTILLA_AUTHORITY'),
+    colorless: set('NO_COLOR') === undefined ? undefined : true,
+    dumb: set('TERM') === 'dumb' ? true : undefined,
   });
 }

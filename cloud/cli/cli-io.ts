@@ -7,6 +7,7 @@ import type { SimulationCounts, SimulationOrder } from '#shared/protocol/simulat
 import type { SimulationEvents } from './simulation-processes.js';
 import type { Target } from './context-file.js';
 import type { TextSink } from './output.js';
+import type { Terminal } from './screen/terminal-screen.js';
 import type { ServeEvents, ServeRequest } from './serve-request.js';
 
 export interface CliIo {
@@ -19,6 +20,8 @@ export interface CliIo {
   readonly askSecret?: ((question: string) => Promise<string>) | undefined;
   /** Whether standard error is a terminal. */
   readonly isTty: boolean;
+  /** Absent where standard output is none that can be painted. */
+  readonly terminal?: Terminal | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly version: string;

@@ -19,6 +19,8 @@ const commands: Readonly<Record<string, () => Promise<(io: CliIo) => Command>>> 
   image: async () => (await import('./commands/image.js')).imageCommand,
   device: async () => (await import('./commands/device.js')).deviceCommand,
   fleet: async () => (await import('./commands/fleet.js')).fleetCommand,
+  schedule: async () => (await import('./commands/schedule.js')).scheduleCommand,
+  command: async () => (await import('./commands/command.js')).commandCommand,
   release: async () => (await import('./commands/release.js')).releaseCommand,
   rollout: async () => (await import('./commands/rollout.js')).rolloutCommand,
   freeze: async () => (await import('./commands/freeze.js')).freezeCommand,

@@ -5,8 +5,8 @@ import type { FlotillaClient, LiveEvent } from '#cloud/client/flotilla-client.js
 const withEventsMs = 5000;
 const withoutEventsMs = 1000;
 
-/** Resolves on a change since it was made, after a while, or when the signal aborts. */
-export type Change = (atMostMs: number, signal: AbortSignal) => Promise<void>;
+/** Resolves on a change since it was made, after a while, or when the signal aborts; true when it was a change. */
+export type Change = (atMostMs: number, signal: AbortSignal) => Promise<boolean>;
 
 export interface Watch {
   /** Taken before the state is read, so that no change between reading and waiting is missed. */
@@ -39,6 +39,7 @@ export function watchChanges(client: FlotillaClient, clock: Clock, isAbout: (eve
       return async (atMostMs, signal) => {
         const ms = Math.min(atMostMs, live ? withEventsMs : withoutEventsMs);
         await clock.sleep(ms, AbortSignal.any([woken, signal]));
+        return woken.aborted;
       };
     },
     close: async () => {

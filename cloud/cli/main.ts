@@ -6,6 +6,7 @@ import type { CliIo } from './cli-io.js';
 import { loadCliConfig } from './cli-config.js';
 import { askSecret } from './ask-secret.js';
 import { interruptedExit, runCli } from './run-cli.js';
+import type { Terminal } from './screen/terminal-screen.js';
 import { readVersion } from './version.js';
 
 const interrupted = new AbortController();
@@ -25,16 +26,18 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 const version = await readVersion();
+const config = loadCliConfig(process.env);
 const random = (): number => Math.random();
 
 const io: CliIo = {
-  config: loadCliConfig(process.env),
+  config,
   stdout: process.stdout,
   stderr: process.stderr,
   stdin: process.stdin,
   askSecret: process.stdin.isTTY && process.stderr.isTTY ? (question) => askSecret(question) : undefined,
   // Undefined, not false, where it is none.
   isTty: Boolean(process.stderr.isTTY),
+  terminal: process.stdout.isTTY && config.dumb !== true ? terminalOf(process.stdout) : undefined,
   clock: systemClock,
   random,
   version,
@@ -72,5 +75,20 @@ const io: CliIo = {
     return printConfig((await readCloudArguments(cloudArgs)).config);
   },
 };
+
+function terminalOf(stdout: typeof process.stdout): Terminal {
+  const on = (emitter: NodeJS.EventEmitter, event: string, listener: () => void): (() => void) => {
+    emitter.on(event, listener);
+    return () => emitter.off(event, listener);
+  };
+  return {
+    colors: config.colorless !== true,
+    // A terminal that does not say how large it is has no size, not a wrong one.
+    size: () => ({ columns: stdout.columns || 80, rows: stdout.rows || 24 }),
+    write: (text) => stdout.write(text),
+    onResize: (listener) => on(stdout, 'resize', listener),
+    onExit: (listener) => on(process, 'exit', listener),
+  };
+}
 
 process.exitCode = await runCli(args, io);

@@ -70,6 +70,7 @@ import {
   trustVersionsQuery,
 } from '#cloud/http/schemas/trust.js';
 import { workspaceBody, workspaceCreate } from '#cloud/http/schemas/workspaces.js';
+import { commandRoutes } from './command-routes.js';
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
 
@@ -202,6 +203,7 @@ export const routes = {
     body: releaseDeploy,
     response: releaseDeployed,
   },
+  ...commandRoutes,
   freezeList: { method: 'GET', path: `${w}/freezes`, response: z.object({ items: z.array(freezeBody) }) },
   freezeCreate: { method: 'POST', path: `${w}/freezes`, body: freezeCreate, response: freezeBody },
   freezeDelete: { method: 'DELETE', path: `${w}/freezes/:freeze`, response: none },

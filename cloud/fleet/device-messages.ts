@@ -21,7 +21,7 @@ import type { TelemetryIngest } from '#cloud/telemetry/telemetry-ingest.js';
 import type { Counter } from '#cloud/http/metrics.js';
 import type { TrustPublishing } from '#cloud/trust/trust-publishing.js';
 import type { BackgroundTasks } from './background-tasks.js';
-import type { CommandService } from './command-service.js';
+import type { CommandChannel } from './command-channel.js';
 import type { KnownDevices } from './known-devices.js';
 import type { Twin } from './twin.js';
 import type { TwinIngest } from './twin-ingest.js';
@@ -32,7 +32,7 @@ export interface DeviceMessagesOptions {
   readonly twin: Twin;
   readonly ingest: TwinIngest;
   readonly telemetry: TelemetryIngest;
-  readonly commands: CommandService;
+  readonly commands: Pick<CommandChannel, 'receive'>;
   readonly blocks: BlockServer;
   readonly trust: Pick<TrustPublishing, 'answer'>;
   readonly tasks: BackgroundTasks;

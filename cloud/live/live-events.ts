@@ -4,6 +4,7 @@ import type { DeviceAddress } from '#shared/protocol/topics.js';
 export type LiveEventType =
   | 'activity.changed'
   | 'alert.changed'
+  | 'command.changed'
   | 'device.changed'
   | 'device.event'
   | 'deployment.changed'

@@ -18,6 +18,7 @@ import type { Plan } from './plan.js';
 import { type Assignment, isFinal, type Outcome } from './rollout-model.js';
 import { type LoadedDevice, type Previous, RolloutDevices } from './rollout-devices.js';
 import { type HistoryEntry, RolloutRepository, type StoredRollout } from './rollout-repository.js';
+import { tellRules } from './tell.js';
 import type { RolloutPolicy } from './policy.js';
 import { describeTransition } from './words.js';
 
@@ -84,7 +85,10 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
       await new GateRepository(transaction).store(stored, stored.rollout.wave, at, plan.gates);
     }
     if (plan.transition) entries.push({ at, ...describeTransition(plan.transition) });
-    for (const entry of entries) await rollouts.note(stored, entry);
+    for (const entry of entries) {
+      await rollouts.note(stored, entry);
+      await tellRules(transaction, stored, rollout, entry);
+    }
     if (isFinal(rollout.state)) await rows.claim(stored, false);
     const after = { ...stored, rollout, revision: stored.revision + 1 };
     return { entries, asked: asked.length + fetching.length > 0, stored: after };

@@ -13,6 +13,7 @@ import { checkPolicy, type RolloutPolicy, type WaveSize } from './policy.js';
 import type { Rollout } from './rollout-model.js';
 import { type Claim, RolloutDevices } from './rollout-devices.js';
 import { type HistoryEntry, type RolloutAddress, RolloutRepository, type StoredRollout } from './rollout-repository.js';
+import { tellRules } from './tell.js';
 import { divideIntoWaves, waveCount } from './waves.js';
 
 export interface OfficeOptions {
@@ -91,11 +92,11 @@ export class RolloutOffice {
           devices.map((device) => ({ device, wave, previousJson: inherited.get(device) ?? null })),
         ),
       );
-      await rollouts.note(made, {
-        at,
-        kind: 'started',
-        text: `${release} over ${String(total)} devices of ${fleet.name}${ignoreFreeze ? '; freeze periods do not hold it' : ''}`,
-      });
+      const freezes = ignoreFreeze ? '; freeze periods do not hold it' : '';
+      const text = `${release} over ${String(total)} devices of ${fleet.name}${freezes}`;
+      const entry = { at, kind: 'started', text };
+      await rollouts.note(made, entry);
+      await tellRules(transaction, made, rollout, entry);
       await within?.(transaction, made);
       return made;
     });
@@ -122,6 +123,7 @@ export class RolloutOffice {
         );
       }
       await rollouts.note(address, entry);
+      await tellRules(transaction, before, rollout, entry);
       return rollouts.require(address);
     });
     this.changed(stored, entry);
@@ -181,7 +183,9 @@ async function endSuperseded(
     const after: Rollout = { ...before.rollout, state: 'superseded', reason: { code: 'superseded', text } };
     await rollouts.compareAndSet(before, after, at);
     await new RolloutDevices(transaction).supersede(before, now);
-    await rollouts.note(before, { at, kind: 'superseded', text });
+    const entry = { at, kind: 'superseded', text };
+    await rollouts.note(before, entry);
+    await tellRules(transaction, before, after, entry);
   }
   return new Map(
     claims.flatMap(({ device, standing, previousJson }) =>

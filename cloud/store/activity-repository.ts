@@ -1,9 +1,9 @@
 /** Activities and their logs. A state only moves forward: each update names the states it may come from. */
 import type { Selectable } from 'kysely';
 import type { Problem } from '#shared/kernel/errors.js';
+import type { ActivityTable } from './activity-tables.js';
 import type { ControlStore } from './control-database.js';
 import { newestFirst, type Page, type PageKey, type PageRequest } from './page.js';
-import type { ActivityTable } from './tables.js';
 
 export type StoredActivity = Selectable<ActivityTable>;
 
@@ -144,14 +144,5 @@ export class ActivityRepository {
       .select((query) => ['kind', 'state', query.fn.countAll<number>().as('count')])
       .groupBy(['kind', 'state'])
       .execute();
-  }
-
-  /** Retention. */
-  async removeEndedBefore(instant: string): Promise<void> {
-    await this.db.transaction().execute(async (db) => {
-      const old = db.selectFrom('activities').select('id').where('endedAt', '<', instant);
-      await db.deleteFrom('activityLog').where('activity', 'in', old).execute();
-      await db.deleteFrom('activities').where('endedAt', '<', instant).execute();
-    });
   }
 }

@@ -46,6 +46,18 @@ export async function newestFirst<
   return end === undefined ? { items } : { items, next: encodeCursor(key.map(({ column }) => end[column])) };
 }
 
+/** One page of a list by name. @param rows one more than asked for, where there are more */
+export function byName<T extends { readonly name: string }>(rows: readonly T[], limit: number): Page<T> {
+  const items = rows.slice(0, limit);
+  const end = rows.length > limit ? items.at(-1) : undefined;
+  return end === undefined ? { items } : { items, next: encodeCursor([end.name]) };
+}
+
+/** The name that a cursor of such a list stands for. */
+export function nameCursor(cursor: string): string {
+  return String(decodeCursor(cursor, ['string'])[0]);
+}
+
 export function encodeCursor(key: CursorKey): string {
   return Buffer.from(JSON.stringify(key)).toString('base64url');
 }

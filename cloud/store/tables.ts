@@ -5,7 +5,9 @@
 import type { Generated } from 'kysely';
 import type { AuditRow } from '#cloud/audit/audit-entry.js';
 import type { Role } from '#cloud/auth/role.js';
+import type { ActivityDatabase } from './activity-tables.js';
 import type { AlertDatabase } from './alert-tables.js';
+import type { CommandDatabase } from './command-tables.js';
 import type { ReleaseDatabase } from './release-tables.js';
 import type { RolloutDatabase } from './rollout-tables.js';
 
@@ -103,28 +105,6 @@ export interface ImageBlobTable {
   path: string;
   size: number;
   position: number;
-}
-
-export interface ActivityTable {
-  id: string;
-  workspace: string;
-  kind: string;
-  state: 'not-started' | 'running' | 'succeeded' | 'failed' | 'cancelled';
-  subject: string;
-  inputJson: string;
-  resource: string | null;
-  problemJson: string | null;
-  cancelRequested: number;
-  createdAt: string;
-  startedAt: string | null;
-  endedAt: string | null;
-}
-
-export interface ActivityLogTable {
-  id: Generated<number>;
-  activity: string;
-  at: string;
-  text: string;
 }
 
 export interface EnrolmentTokenTable {
@@ -300,7 +280,12 @@ export interface TrustVersionTable {
   publishedAt: string;
 }
 
-export interface ControlDatabase extends AlertDatabase, ReleaseDatabase, RolloutDatabase {
+export interface ControlDatabase
+  extends ActivityDatabase,
+    AlertDatabase,
+    CommandDatabase,
+    ReleaseDatabase,
+    RolloutDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
   auditEntries: AuditRow;
@@ -311,8 +296,6 @@ export interface ControlDatabase extends AlertDatabase, ReleaseDatabase, Rollout
   modelFiles: ModelFileTable;
   images: ImageTable;
   imageBlobs: ImageBlobTable;
-  activities: ActivityTable;
-  activityLog: ActivityLogTable;
   enrolmentTokens: EnrolmentTokenTable;
   devices: DeviceTable;
   deviceCertificates: DeviceCertificateTable;

@@ -71,6 +71,9 @@ export class WorkspaceRepository {
 }
 
 const dependents = [
+  'commandJobDevices',
+  'commandJobs',
+  'schedules',
   'rolloutGates',
   'rolloutHistory',
   'rolloutDevices',

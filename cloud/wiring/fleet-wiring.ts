@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { toInstant } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { BackgroundTasks } from '#cloud/fleet/background-tasks.js';
+import { CommandChannel } from '#cloud/fleet/command-channel.js';
 import { CommandService } from '#cloud/fleet/command-service.js';
 import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
 import { DeviceFacts } from '#cloud/fleet/device-facts.js';
@@ -47,6 +48,7 @@ import type { LivingIdentity } from '#cloud/trust/living-identity.js';
 import { reachableHost, wireBroker, type WiredBroker } from './broker-wiring.js';
 import type { Ground, Part } from './ground.js';
 import { wireAlerts } from './alert-wiring.js';
+import { wireCommands } from './command-wiring.js';
 import { wireEnrolment } from './enrolment-wiring.js';
 import { openIdentity } from './identity-wiring.js';
 import { wireRollouts } from './rollout-wiring.js';
@@ -124,14 +126,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     batches: metrics.counter('flotilla_telemetry_batches_total', 'Telemetry and event batches, by outcome.'),
     onEvents: () => alerts.eventsCame(),
   });
-  const commands = new CommandService({
-    devices,
-    broker,
-    director,
-    clock,
-    newId: randomUUID,
-    ignored,
-  });
+  const channel = new CommandChannel({ broker, director, clock, ignored });
   const allowance = new BlockAllowance(devices, deployments);
   const blocks = new BlockServer({
     broker,
@@ -147,7 +142,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     twin,
     ingest,
     telemetry: telemetryIngest,
-    commands,
+    commands: channel,
     blocks,
     trust: trust.publishing,
     tasks,
@@ -201,7 +196,8 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       telemetryRoutes({ telemetry, clock }),
       alerts.routes,
       deviceEventsRoutes({ devices, telemetry }),
-      deviceCommandsRoutes({ commands }),
+      deviceCommandsRoutes({ commands: new CommandService({ devices, channel, clock, newId: randomUUID }) }),
+      ...wireCommands(ground, channel),
       trust.routes,
     ],
     checks: [

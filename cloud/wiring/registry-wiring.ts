@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
-import { toInstant } from '#shared/kernel/clock.js';
 import { ActivityRunner } from '#cloud/activities/activity-runner.js';
 import { activityRoutes } from '#cloud/http/routes/activity-routes.js';
 import { blobRoutes } from '#cloud/http/routes/blob-routes.js';
@@ -19,6 +18,7 @@ import { registerImage } from '#cloud/registry/register-image.js';
 import { registerModel } from '#cloud/registry/register-model.js';
 import { ActivityRepository } from '#cloud/store/activity-repository.js';
 import { BlobRepository } from '#cloud/store/blob-repository.js';
+import { HistoryRetention } from '#cloud/store/history-retention.js';
 import { ImageRepository } from '#cloud/store/image-repository.js';
 import { ModelRepository } from '#cloud/store/model-repository.js';
 import { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
@@ -26,7 +26,6 @@ import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { Ground, Part } from './ground.js';
 
 const hourMs = 3_600_000;
-const dayMs = 24 * hourMs;
 
 /** Models, images, activities and the blobs they are made of. */
 export async function wireRegistry(
@@ -74,6 +73,7 @@ export async function wireRegistry(
   shutdown.add('activities', () => runner.stop());
 
   const garbage = new GarbageCollection(store, blobs, clock, config.retention.blobGraceHours * hourMs);
+  const history = new HistoryRetention(control, clock, config.retention);
   shutdown.add(
     'retention',
     startRecurring(
@@ -83,7 +83,8 @@ export async function wireRegistry(
         run: async () => {
           const collected = await garbage.run({ dryRun: false });
           if (collected.blobs > 0) logger.info(collected, 'blobs that nothing used were removed');
-          await activities.removeEndedBefore(toInstant(clock.now() - config.retention.activityDays * dayMs));
+          const removed = await history.run();
+          if (Object.keys(removed).length > 0) logger.info({ rows: removed }, 'what ended long ago was removed');
         },
       },
       clock,

@@ -43,6 +43,12 @@ export const operations = {
     arguments: z.strictObject({ module: nameSchema }),
     result: z.object({}),
   },
+  /** Asks for its desired and trust documents anew and reports the whole; answers with the generation it has now. */
+  refresh: {
+    reads: true,
+    arguments: z.strictObject({}),
+    result: z.object({ generation: counterSchema }),
+  },
   /** What `flotilla-agent explain` shows. */
   explain: {
     reads: true,
@@ -99,6 +105,7 @@ export const commandRequestSchema = z.discriminatedUnion('operation', [
   z.strictObject({ ...head, operation: z.literal('score'), arguments: operations.score.arguments }),
   z.strictObject({ ...head, operation: z.literal('logs'), arguments: operations.logs.arguments }),
   z.strictObject({ ...head, operation: z.literal('restart'), arguments: operations.restart.arguments }),
+  z.strictObject({ ...head, operation: z.literal('refresh'), arguments: operations.refresh.arguments }),
   z.strictObject({ ...head, operation: z.literal('explain'), arguments: operations.explain.arguments }),
   z.strictObject({ ...head, operation: z.literal('check'), arguments: operations.check.arguments }),
   z.strictObject({ ...head, operation: z.literal('bundle'), arguments: operations.bundle.arguments }),

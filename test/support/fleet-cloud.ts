@@ -17,7 +17,7 @@ import { type RunningCloud, startCloud } from '#cloud/main.js';
 import { BlobStore } from '#cloud/store/blob-store.js';
 import { type ControlStore, openControlDatabase } from '#cloud/store/control-database.js';
 import { exampleOf } from './examples.js';
-import { CliHarness, type CliRun } from './cli/cli-harness.js';
+import { CliHarness, type CliRun, type CliSetup } from './cli/cli-harness.js';
 
 const at = '2026-01-01T00:00:00.000Z';
 
@@ -57,6 +57,11 @@ export class FleetCloud {
 
   runAs(token: string, ...args: readonly string[]): Promise<CliRun> {
     return this.cli.run(args, { url: this.cloud.addresses.http, token });
+  }
+
+  /** At a terminal, or with something else of the surroundings of its own. */
+  runIn(setup: CliSetup, ...args: readonly string[]): Promise<CliRun> {
+    return this.cli.run(args, { url: this.cloud.addresses.http, token: this.cloud.ownerToken ?? '', ...setup });
   }
 
   /** What it answers with `--output json`. @throws Error with what it said when it fails */

@@ -14,7 +14,7 @@ import { formatAge, formatList, formatTable, printable } from '../output.js';
 import { withSession } from '../session.js';
 
 export function alertCommand(io: CliIo): Command {
-  const group = new Command('alert').description('Alerts: rules over telemetry and events, and what fires.');
+  const group = new Command('alert').description('Alerts: rules over telemetry, events and rollouts, and what fires.');
   for (const command of [applyCommand(io), listCommand(io), showCommand(io), deleteCommand(io), testCommand(io)]) {
     group.addCommand(command);
   }
@@ -44,6 +44,10 @@ A file of rules:
       by: device
       count: 3
       over: 10m
+    - name: rollouts
+      rollout: [paused, failed, rolled-back, succeeded]   # or any; each is told once
+      fleet: line-3
+      notify: [ops]
 `;
 
 function applyCommand(io: CliIo): Command {
@@ -96,6 +100,10 @@ function alertTable(alerts: readonly AlertStateBody[], now: number): string {
 }
 
 function conditionOf(rule: AlertRuleBody['rule']): string {
+  if ('rollout' in rule) {
+    const of = rule.fleet === undefined ? '' : ` of ${rule.fleet}`;
+    return `rollouts${of}: ${rule.rollout === 'any' ? 'whatever befalls them' : rule.rollout.join(', ')}`;
+  }
   const of = [rule.module, rule.device].filter((name) => name !== undefined);
   const where = of.length === 0 ? '' : ` of ${of.join(' on ')}`;
   const by = rule.by === undefined ? '' : ` by ${rule.by}`;

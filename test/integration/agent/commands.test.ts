@@ -46,6 +46,7 @@ describe('a direct command', () => {
         },
         score: async () => ({ status: 200, headers: {}, output: 'x'.repeat(maxResultBytes) }),
         logs: async () => ({ lines: [] }),
+        refresh: async () => ({ generation: 1 }),
         explain: async () => ({ explanation: null }),
         check: async () => ({ findings: [] }),
         bundle: async () => ({ digest: `sha256:${'0'.repeat(64)}`, size: 0 }),

@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Terminal } from '#cloud/cli/screen/terminal-screen.js';
 import { FleetCloud } from '#test/support/fleet-cloud.js';
 import { eventually } from '#test/support/fleet-world.js';
 import { temporaryFolder } from '#test/support/temporary-folder.js';
@@ -31,6 +32,19 @@ const file = async (text: string): Promise<string> => {
   const path = folder('policy.yaml');
   await writeFile(path, text);
   return path;
+};
+/** A terminal of that size, with all that was ever written to it. */
+const paintedOn = (columns: number, rows: number, onText: (text: string) => void) => {
+  let written = '';
+  const never = (): (() => void) => () => undefined;
+  const terminal: Terminal = {
+    ...{ colors: false, size: () => ({ columns, rows }), onResize: never, onExit: never },
+    write: (text) => {
+      written += text;
+      onText(written);
+    },
+  };
+  return { terminal, text: () => written };
 };
 const of = (version: number): string[] => ['--release', `vision:${String(version)}`, '--fleet', 'cams'];
 const show = (number: number): Promise<Shown> => world.json('rollout', 'show', String(number));
@@ -92,6 +106,16 @@ describe('flotilla rollout', () => {
     expect(await world.run('release', 'delete', 'vision:2')).toMatchObject({ exit: 5 });
     expect((await world.run('rollout', 'pause', '2')).stdout).toMatch(/next +flotilla rollout resume 2 goes on/);
     expect(await world.run('rollout', 'pause', '2')).toMatchObject({ exit: 5 });
+    const interrupt = new AbortController();
+    const painted = paintedOn(80, 24, (text) => {
+      if (text.includes('paused')) interrupt.abort();
+    });
+    const watching = await world.runIn({ terminal: painted.terminal, interrupt }, 'rollout', 'watch', '2');
+    expect(painted.text()).toMatch(/rollout 2 {2}vision:2 over cams.*paused by a person/s);
+    expect(painted.text().endsWith('\u001b[?1049l')).toBe(true);
+    expect(watching).toMatchObject({ exit: 130, stdout: expect.stringMatching(/state +paused/) as string });
+    expect(watching.stderr).toContain('the rollout goes on; flotilla rollout watch 2');
+    expect((await show(2)).state).toBe('paused');
     await world.run('rollout', 'rollback', '2');
     await eventually('nothing is on its way', async () => {
       const { standings } = (await show(2)).waves[0] ?? { standings: {} };

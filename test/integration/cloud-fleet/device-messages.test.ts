@@ -5,6 +5,7 @@ import { commandRequestSchema } from '#shared/protocol/commands.js';
 import { restartPolicySchema } from '#shared/protocol/desired.js';
 import { envelopeSchema, payloadTypes } from '#shared/protocol/envelope.js';
 import { BackgroundTasks } from '#cloud/fleet/background-tasks.js';
+import { CommandChannel } from '#cloud/fleet/command-channel.js';
 import { CommandService } from '#cloud/fleet/command-service.js';
 import { DeviceMessages } from '#cloud/fleet/device-messages.js';
 import { Retirement } from '#cloud/fleet/retirement.js';
@@ -20,6 +21,7 @@ describe('what devices say', () => {
   let broker: RecordingBroker;
   let ingest: TwinIngest;
   let commands: CommandService;
+  let channel: CommandChannel;
   let tasks: BackgroundTasks;
   let metrics: Metrics;
 
@@ -42,7 +44,8 @@ describe('what devices say', () => {
       onOvertaken: (address, generation) => world.twin.reissue(address, generation),
       onCertificateUsed: (address, serial) => world.revocation.supersede(address, serial),
     });
-    commands = new CommandService({ devices, broker, director: world.signer, clock, newId: randomUUID, ignored });
+    channel = new CommandChannel({ broker, director: world.signer, clock, ignored });
+    commands = new CommandService({ devices, channel, clock, newId: randomUUID });
     const unused = { take: () => undefined } as never;
     const messages = new DeviceMessages({
       broker,
@@ -50,7 +53,7 @@ describe('what devices say', () => {
       twin: world.twin,
       ingest,
       telemetry: unused,
-      commands,
+      commands: channel,
       blocks: unused,
       trust: unused,
       tasks,

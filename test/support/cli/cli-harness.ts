@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type Clock, systemClock } from '#shared/kernel/clock.js';
 import type { CliIo } from '#cloud/cli/cli-io.js';
 import { runCli } from '#cloud/cli/run-cli.js';
+import type { Terminal } from '#cloud/cli/screen/terminal-screen.js';
 import { sumOf } from '#cloud/cli/simulation-processes.js';
 import { FlotillaClient } from '#cloud/client/flotilla-client.js';
 
@@ -21,6 +22,7 @@ export interface CliSetup {
   readonly authority?: string;
   readonly stdin?: string;
   readonly isTty?: boolean;
+  readonly terminal?: Terminal;
   readonly clock?: Clock;
   readonly passphraseFile?: string;
   /** What a person at a terminal types, question by question. */
@@ -70,6 +72,7 @@ export class CliHarness {
       },
       stdin: pieces(setup.stdin ?? ''),
       isTty: setup.isTty ?? false,
+      terminal: setup.terminal,
       clock: setup.clock ?? systemClock,
       random: () => 0.5,
       version: '9.9.9',

@@ -21,6 +21,11 @@ const good = `rules:
     event: machine.*
     count: 3
 `;
+const rollouts = `rules:
+  - name: rollouts
+    rollout: [paused, failed]
+    fleet: line-3
+`;
 
 describe('a file of alert rules', () => {
   it('is read with its defaults', () => {
@@ -28,6 +33,18 @@ describe('a file of alert rules', () => {
       expect.objectContaining({ name: 'slow', metric: 'latency.p99', above: 50, over: '5m', for: '0s', atLeast: 1 }),
       expect.objectContaining({ name: 'alarms', event: 'machine.*', count: 3, severity: 'warning', notify: [] }),
     ]);
+  });
+
+  it('may be told what befalls rollouts', () => {
+    expect(parseAlertRules(rollouts, 'rules.yaml')).toEqual([
+      { name: 'rollouts', rollout: ['paused', 'failed'], fleet: 'line-3', severity: 'warning', notify: [] },
+    ]);
+    expect(parseAlertRules(rollouts.replace('[paused, failed]', 'any'), 'f')[0]).toMatchObject({ rollout: 'any' });
+    expect(refusal(rollouts.replace('paused', 'pasued'))).toContain(
+      'line 3: rollout: must be any, or a list of started',
+    );
+    expect(refusal(rollouts.replace('fleet', 'device'))).toContain('line 4: unknown field "device"');
+    expect(refusal(`${rollouts}    event: x\n`)).toContain('line 3: a rule has an "event" or a "rollout", not both');
   });
 
   it.each([
