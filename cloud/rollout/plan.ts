@@ -15,6 +15,7 @@ import { withWindows } from './openings.js';
 import { inOrder } from './order.js';
 import type { GateVerdict } from './gates/gate-model.js';
 import { failedGate, openGate } from './gates/gate-step.js';
+import { afterShadow, failedShadow, isShadowing, toShadow } from './shadow/shadow-step.js';
 import type { RolloutPolicy } from './policy.js';
 import { planPrefetch } from './prefetch.js';
 import { allowanceByRate } from './rate.js';
@@ -42,6 +43,8 @@ export interface PlanInput {
   readonly freezes?: readonly Freeze[] | undefined;
   /** What the gates of the policy say of the wave whose turn it is. */
   readonly gates?: readonly GateVerdict[] | undefined;
+  /** What shadows say, where the policy wants them and none has switched yet. */
+  readonly shadows?: readonly GateVerdict[] | undefined;
   readonly now: number;
 }
 
@@ -55,6 +58,8 @@ export interface Plan {
   readonly waiting: readonly Wait[];
   /** Devices that join the last wave. */
   readonly joins: readonly string[];
+  /** Devices that begin to shadow; never while it is paused or at its end. */
+  readonly shadowing: readonly string[];
   /** Devices that are to fetch the release's images beforehand. */
   readonly prefetches?: readonly string[];
   /** What the transition rests on. */
@@ -68,7 +73,8 @@ export function planRollout(given: PlanInput): Plan {
   const { countedFrom: from } = given.rollout;
   const rollout = { ...given.rollout, countedFrom: from + frozenMs(freezes, from, now) };
   const input = { ...given, rollout };
-  if (isFinal(rollout.state)) return { outcomes: [], assignments: [], waiting: [], joins: [], gates: [] };
+  if (isFinal(rollout.state))
+    return { outcomes: [], assignments: [], waiting: [], joins: [], shadowing: [], gates: [] };
   const outcomes = new Map<string, Outcome>();
   const judged = settled(input, freezes).map((one) => {
     const outcome = judgeDevice(one, rollout, policy, now);
@@ -90,11 +96,13 @@ export function planRollout(given: PlanInput): Plan {
     if (claimedBy === undefined) continue;
     waiting.push({ device, kind: 'claimed', until: totalEndsAt(rollout, policy), detail: claimedBy });
   }
+  const said = isShadowing(input) ? input.shadows : input.gates;
   return {
     outcomes: [...outcomes.values()],
     ...{ assignments: step.assignments, transition: step.transition, waiting, joins },
     ...(prefetches.length === 0 ? {} : { prefetches }),
-    gates: rollout.state === 'running' && step.transition !== undefined ? (input.gates ?? []) : [],
+    shadowing: step.shadowing ?? [],
+    gates: rollout.state === 'running' && step.transition !== undefined ? (said ?? []) : [],
   };
 }
 
@@ -110,11 +118,19 @@ function nextStep(devices: readonly RolloutDevice[], input: PlanInput, joins: re
   if (back !== undefined) return back;
   if (rollout.state === 'ending') return planEnding(devices, rollout, policy, now);
   if (rollout.state === 'paused') return { assignments: [] };
-  const stop = overdue(rollout, policy, now) ?? crossedThreshold(devices, rollout, policy) ?? failedGate(input);
+  const stop =
+    overdue(rollout, policy, now) ??
+    crossedThreshold(devices, rollout, policy) ??
+    failedGate(input) ??
+    failedShadow(devices, input);
   if (stop !== undefined) return { assignments: [], transition: stop };
   const isOpen = devices.some(
     ({ standing, wave }) => wave <= rollout.wave && (standing === 'queued' || standing === 'changing'),
   );
+  if (isOpen && isShadowing(input)) {
+    const transition = afterShadow(devices, input);
+    return { assignments: [], transition, shadowing: transition === undefined ? toShadow(devices, input) : [] };
+  }
   if (isOpen) return { assignments: planDeploys(devices, input) };
   return { assignments: [], transition: afterWave(devices, input, joins) };
 }
