@@ -6,8 +6,10 @@ import { type GateContext, openGates } from './gates/gate-step.js';
 import type { RolloutPolicy } from './policy.js';
 import type { Hold, Rollout, RolloutDevice } from './rollout-model.js';
 
-/** A name of no gate: those begin with `gate`. */
+/** No gate's: those begin with `gate`. */
 const approval = 'approval';
+
+export const gateCause = (gate: string): string => `gate ${gate}`;
 
 interface HeldBy extends GateContext {
   readonly rollout: Rollout;
@@ -21,7 +23,7 @@ interface HeldBy extends GateContext {
 export function holdsOf(devices: readonly RolloutDevice[], more: boolean, input: HeldBy): readonly Hold[] {
   const { rollout, policy } = input;
   const open = openGates(devices, input);
-  if (open.length > 0) return open.map(({ gate, text }) => ({ cause: `gate ${gate}`, text }));
+  if (open.length > 0) return open.map(({ gate, text }) => ({ cause: gateCause(gate), text }));
   const asks = policy.waves[rollout.wave]?.approval ?? false;
   if (!asks || !more || rollout.approvedBefore > rollout.wave) return [];
   return [{ cause: approval, text: `waits for approval: flotilla rollout approve ${rollout.id}` }];

@@ -16,6 +16,7 @@ import { inOrder } from './order.js';
 import type { GateVerdict } from './gates/gate-model.js';
 import { failedGate } from './gates/gate-step.js';
 import { holdsOf, untold } from './holds.js';
+import { afterShadow, failedShadow, isShadowing, shadowHolds, toShadow } from './shadow/shadow-step.js';
 import type { RolloutPolicy } from './policy.js';
 import { planPrefetch } from './prefetch.js';
 import { allowanceByRate } from './rate.js';
@@ -44,6 +45,8 @@ export interface PlanInput {
   readonly freezes?: readonly Freeze[] | undefined;
   /** What the gates of the policy say of the wave whose turn it is. */
   readonly gates?: readonly GateVerdict[] | undefined;
+  /** What shadows say, where the policy wants them and none has switched yet. */
+  readonly shadows?: readonly GateVerdict[] | undefined;
   readonly now: number;
 }
 
@@ -57,6 +60,8 @@ export interface Plan {
   readonly waiting: readonly Wait[];
   /** Devices that join the last wave. */
   readonly joins: readonly string[];
+  /** Devices that begin to shadow; never while it is paused or at its end. */
+  readonly shadowing: readonly string[];
   /** Devices that are to fetch the release's images beforehand. */
   readonly prefetches?: readonly string[];
   /** What holds the wave and was not told of it yet. Never together with a transition. */
@@ -72,7 +77,8 @@ export function planRollout(given: PlanInput): Plan {
   const { countedFrom: from } = given.rollout;
   const rollout = { ...given.rollout, countedFrom: from + frozenMs(freezes, from, now) };
   const input = { ...given, rollout };
-  if (isFinal(rollout.state)) return { outcomes: [], assignments: [], waiting: [], joins: [], gates: [] };
+  if (isFinal(rollout.state))
+    return { outcomes: [], assignments: [], waiting: [], joins: [], shadowing: [], gates: [] };
   const outcomes = new Map<string, Outcome>();
   const judged = settled(input, freezes).map((one) => {
     const outcome = judgeDevice(one, rollout, policy, now);
@@ -95,12 +101,14 @@ export function planRollout(given: PlanInput): Plan {
     if (claimedBy === undefined) continue;
     waiting.push({ device, kind: 'claimed', until: totalEndsAt(rollout, policy), detail: claimedBy });
   }
+  const said = isShadowing(input) ? input.shadows : input.gates;
   return {
     outcomes: [...outcomes.values()],
     ...{ assignments: step.assignments, transition: step.transition, waiting, joins },
     ...(prefetches.length === 0 ? {} : { prefetches }),
     ...(holds.length === 0 ? {} : { holds }),
-    gates: rollout.state === 'running' && step.transition !== undefined ? (input.gates ?? []) : [],
+    shadowing: step.shadowing ?? [],
+    gates: rollout.state === 'running' && step.transition !== undefined ? (said ?? []) : [],
   };
 }
 
@@ -116,11 +124,20 @@ function nextStep(devices: readonly RolloutDevice[], input: PlanInput, joins: re
   if (back !== undefined) return back;
   if (rollout.state === 'ending') return planEnding(devices, rollout, policy, now);
   if (rollout.state === 'paused') return { assignments: [] };
-  const stop = overdue(rollout, policy, now) ?? crossedThreshold(devices, rollout, policy) ?? failedGate(input);
+  const stop =
+    overdue(rollout, policy, now) ??
+    crossedThreshold(devices, rollout, policy) ??
+    failedGate(input) ??
+    failedShadow(devices, input);
   if (stop !== undefined) return { assignments: [], transition: stop };
   const isOpen = devices.some(
     ({ standing, wave }) => wave <= rollout.wave && (standing === 'queued' || standing === 'changing'),
   );
+  if (isOpen && isShadowing(input)) {
+    const transition = afterShadow(devices, input);
+    if (transition !== undefined) return { assignments: [], transition };
+    return { assignments: [], shadowing: toShadow(devices, input), holds: shadowHolds(devices, input) };
+  }
   if (isOpen) return { assignments: planDeploys(devices, input) };
   return afterWave(devices, input, joins);
 }
@@ -169,7 +186,7 @@ function planDeploys(devices: readonly RolloutDevice[], { rollout, policy, now }
 }
 
 /** Nothing is to be done now. */
-export function isIdle({ outcomes, assignments, transition, joins, prefetches = [], holds = [] }: Plan): boolean {
-  const count = outcomes.length + assignments.length + joins.length + prefetches.length + holds.length;
-  return count === 0 && transition === undefined;
+export function isIdle({ outcomes, assignments, transition, joins, shadowing, ...plan }: Plan): boolean {
+  const asked = assignments.length + shadowing.length + (plan.prefetches?.length ?? 0);
+  return outcomes.length + asked + joins.length + (plan.holds?.length ?? 0) === 0 && transition === undefined;
 }

@@ -1,6 +1,7 @@
 /** What a rollout and its devices are, as data. Instants are milliseconds since the epoch. */
 import type { WindowState } from '#shared/protocol/maintenance-window.js';
 import type { Problem } from './observe.js';
+import type { DeviceShadow } from './shadow/shadow-model.js';
 
 /** Everything but the first three is an end; of these only a rollback leads out. */
 export const rolloutStates = [
@@ -64,6 +65,8 @@ export interface Rollout {
   readonly pausedAt?: number | undefined;
   /** Somebody went on although a threshold was crossed: what had ended before counts no more. */
   readonly acceptedAt?: number | undefined;
+  /** When devices were let switch, where the policy wants shadows before; absent: not yet. */
+  readonly shadowedAt?: number | undefined;
   /** In an emergency: freeze periods do not hold it. */
   readonly ignoresFreeze?: boolean | undefined;
   /** Devices that a person leads back, whatever becomes of the others. */
@@ -120,6 +123,8 @@ export interface RolloutDevice {
   /** Matches the fleet's query now. */
   readonly member: boolean;
   readonly observed: Observation;
+  /** While the shadow phase lasts. */
+  readonly shadow?: DeviceShadow | undefined;
   /** As it reports it; absent: UTC. */
   readonly timeZone?: string | undefined;
   /** How its maintenance window stands at the moment that is planned; absent: it may change at any time. */
@@ -154,6 +159,8 @@ export interface Assignment {
 }
 
 export type Transition =
+  /** Devices may switch from now on. */
+  | { readonly kind: 'shadowed'; readonly text: string }
   | { readonly kind: 'advance'; readonly wave: number }
   | { readonly kind: 'pause'; readonly reason: Reason }
   | { readonly kind: 'end'; readonly ending: Ending; readonly reason: Reason }
@@ -173,6 +180,8 @@ export interface Step {
   readonly transition?: Transition | undefined;
   readonly holds?: readonly Hold[] | undefined;
   readonly outcomes?: readonly Outcome[] | undefined;
+  /** Devices that begin to shadow. */
+  readonly shadowing?: readonly string[] | undefined;
 }
 
 export const waitKinds = [
@@ -188,6 +197,7 @@ export const waitKinds = [
   'wave',
   'bake',
   'gate',
+  'shadow',
   'approval',
   'paused',
   'claimed',

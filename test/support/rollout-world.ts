@@ -8,6 +8,7 @@ import { withOutcome } from '#cloud/rollout/judge.js';
 import { isIdle, type Plan, planRollout } from '#cloud/rollout/plan.js';
 import { type RolloutPolicy, rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import { isFinal, type Observation, type Rollout, type RolloutDevice } from '#cloud/rollout/rollout-model.js';
+import { shadowGate } from '#cloud/rollout/shadow/shadow-verdicts.js';
 import { divideIntoWaves, waveCount } from '#cloud/rollout/waves.js';
 
 export interface Mood {
@@ -43,6 +44,8 @@ export class RolloutWorld {
     readonly moods: ReadonlyMap<string, Mood>,
     /** By gate; of each wave in turn, the last for those after it. */
     readonly gateMoods: Readonly<Record<string, readonly GateMood[]>> = {},
+    /** What shadows say, counted from the first device that was asked, where the policy wants them. */
+    readonly shadowMood?: GateMood,
     id = 'r1',
   ) {
     const candidates = [...moods].map(([device, { canary }]) => ({ device, canary }));
@@ -80,7 +83,16 @@ export class RolloutWorld {
   }
 
   plan(devices: readonly RolloutDevice[] = this.devices, gates: readonly GateVerdict[] = this.gates()): Plan {
-    return planRollout({ rollout: this.rollout, policy: this.policy, devices, gates, now: this.now });
+    const { rollout, policy, now } = this;
+    return planRollout({ rollout, policy, devices, gates, shadows: this.shadows(), now });
+  }
+
+  shadows(): GateVerdict[] {
+    const asked = this.devices.flatMap(({ shadow }) => shadow?.askedAt ?? []);
+    if (asked.length === 0) return [];
+    const { shadowMood: mood } = this;
+    const knows = mood !== undefined && this.now >= Math.min(...asked) + mood.knowsAfterMs;
+    return [verdictOf(shadowGate, knows ? this.said(mood) : 'undecided')];
   }
 
   gates(): GateVerdict[] {
@@ -89,17 +101,23 @@ export class RolloutWorld {
       const moods = this.gateMoods[gate] ?? [];
       const mood = moods[Math.min(wave, moods.length - 1)];
       const knows = mood !== undefined && this.now >= waveStartedAt + mood.knowsAfterMs;
-      const says = knows ? mood.says : 'undecided';
-      const wavering = Math.floor(this.now / 1000) % 2 === 0 ? 'pass' : 'undecided';
-      return verdictOf(gate, says === 'wavers' ? wavering : says);
+      return verdictOf(gate, knows ? this.said(mood) : 'undecided');
     });
+  }
+
+  private said({ says }: GateMood): GateVerdict['verdict'] {
+    if (says !== 'wavers') return says;
+    return Math.floor(this.now / 1000) % 2 === 0 ? 'pass' : 'undecided';
   }
 
   /** @param atMost as a control plane that carries out only a part before it is killed */
   carryOut(plan: Plan, atMost = Number.POSITIVE_INFINITY): void {
     const outcomes = new Map(plan.outcomes.map((outcome) => [outcome.device, outcome]));
     const assignments = new Map(plan.assignments.slice(0, atMost).map((one) => [one.device, one]));
-    this.devices = this.devices.map((one) => {
+    const shadowing = new Set(plan.shadowing.slice(0, atMost));
+    this.devices = this.devices.map((before) => {
+      const shadow = { can: 'yes', askedAt: this.now } as const;
+      const one = shadowing.has(before.device) ? { ...before, shadow } : before;
       const judged = withOutcome(one, outcomes.get(one.device));
       const assignment = assignments.get(one.device);
       if (assignment === undefined) return judged;
@@ -144,7 +162,8 @@ export function verdictOf(gate: string, verdict: GateVerdict['verdict'], more: P
 
 export function queued(device: string, wave: number): RolloutDevice {
   const seen = { online: true, offlineSince: 0, member: true, observed: { kind: 'working' } as const };
-  return { device, wave, standing: 'queued', attempts: 0, touched: false, ...seen };
+  const shadow = { can: 'yes' } as const;
+  return { device, wave, standing: 'queued', attempts: 0, touched: false, shadow, ...seen };
 }
 
 function observationOf(one: RolloutDevice, mood: Mood, online: boolean, now: number): Observation {

@@ -13,7 +13,7 @@ const streamed: LiveEvent[] = [];
 
 beforeAll(async () => {
   fleet = await RolloutFleet.open(3);
-  fleet.telemetry = { cohort: async () => ({ ...noNumbers(), devices: 1, requests }) };
+  fleet.telemetry = { ...fleet.telemetry, cohort: async () => ({ ...noNumbers(), devices: 1, requests }) };
   const at = '2026-01-01T00:00:00.000Z';
   const rule = alertRuleSchema.parse({ name: 'held', rollout: ['held'], notify: ['ops'] });
   await new AlertRepository(fleet.world.control).putRule({ workspace: 'w', rule, createdAt: at, updatedAt: at });
