@@ -14,6 +14,7 @@ import type { Twin } from '#cloud/fleet/twin.js';
 import { prefetch } from './ask-prefetch.js';
 import { afterAssignment, afterTransition } from './apply.js';
 import { GateRepository } from './gates/gate-repository.js';
+import { withHolds } from './holds.js';
 import { withOutcome } from './judge.js';
 import type { ShadowPhase } from './shadow/shadow-phase.js';
 import type { Plan } from './plan.js';
@@ -59,7 +60,9 @@ export interface CommitInput {
 export async function commitStep(db: Database, twin: Twin, input: CommitInput): Promise<Committed | undefined> {
   const { stored, plan, now } = input;
   const at = toInstant(now);
-  const rollout = plan.transition ? afterTransition(stored.rollout, plan.transition, now) : stored.rollout;
+  const { holds = [] } = plan;
+  const held = withHolds(stored.rollout, holds);
+  const rollout = plan.transition ? afterTransition(held, plan.transition, now) : held;
   return db.transaction().execute(async (transaction) => {
     const rollouts = new RolloutRepository(transaction);
     const rows = new RolloutDevices(transaction);
@@ -92,6 +95,7 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
     if (plan.gates.length > 0) {
       await new GateRepository(transaction).store(stored, stored.rollout.wave, at, plan.gates);
     }
+    for (const { text } of holds) entries.push({ at, kind: 'held', text });
     if (plan.transition) entries.push({ at, ...describeTransition(plan.transition) });
     for (const entry of entries) {
       await rollouts.note(stored, entry);

@@ -17,7 +17,7 @@ import type { GateWatch } from './gates/gate-watch.js';
 import type { ShadowPhase } from './shadow/shadow-phase.js';
 import { CannotAsk, commitStep, failureOf, restOf } from './commit.js';
 import { FreezeRepository } from './freeze-repository.js';
-import { type Plan, planRollout } from './plan.js';
+import { isIdle, type Plan, planRollout } from './plan.js';
 import type { Joiner } from './rollout-model.js';
 import { type LoadedDevice, RolloutDevices } from './rollout-devices.js';
 import { type HistoryEntry, type RolloutAddress, RolloutRepository, type StoredRollout } from './rollout-repository.js';
@@ -225,9 +225,4 @@ export class RolloutController {
       if (!signal.aborted && !this.stopped.signal.aborted) this.wake();
     });
   }
-}
-
-function isIdle({ outcomes, assignments, transition, joins, shadowing, prefetches = [] }: Plan): boolean {
-  const asked = assignments.length + shadowing.length + prefetches.length;
-  return outcomes.length + asked + joins.length === 0 && transition === undefined;
 }

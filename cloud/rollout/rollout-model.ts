@@ -73,6 +73,8 @@ export interface Rollout {
   readonly leadBack?: readonly string[] | undefined;
   /** Gates that somebody went on in spite of, in that wave. */
   readonly acceptedGates?: { readonly wave: number; readonly gates: readonly string[] } | undefined;
+  /** Causes for which that wave was held, and which were told. */
+  readonly toldHolds?: { readonly wave: number; readonly causes: readonly string[] } | undefined;
 }
 
 export const standings = [
@@ -164,10 +166,19 @@ export type Transition =
   | { readonly kind: 'end'; readonly ending: Ending; readonly reason: Reason }
   | { readonly kind: 'finish'; readonly state: FinalState };
 
+/** The wave is over but for this. */
+export interface Hold {
+  /** What tells it apart from others of the wave: a gate, or the approval. */
+  readonly cause: string;
+  /** For people, with the numbers. */
+  readonly text: string;
+}
+
 /** What follows from how the devices stand. */
 export interface Step {
   readonly assignments: readonly Assignment[];
   readonly transition?: Transition | undefined;
+  readonly holds?: readonly Hold[] | undefined;
   readonly outcomes?: readonly Outcome[] | undefined;
   /** Devices that begin to shadow. */
   readonly shadowing?: readonly string[] | undefined;

@@ -3,7 +3,7 @@ import { bakedAt, roomFor, stepEndsAt, totalEndsAt, unreachableAt } from './dead
 import { isToReturn } from './ending.js';
 import { awaitsWindow } from './openings.js';
 import type { GateVerdict } from './gates/gate-model.js';
-import { openGate } from './gates/gate-step.js';
+import { openGates } from './gates/gate-step.js';
 import { isShadowing, type OpenShadow, openShadow } from './shadow/shadow-step.js';
 import type { RolloutPolicy } from './policy.js';
 import { allowanceByRate, rateOpensAt } from './rate.js';
@@ -49,7 +49,7 @@ export function waitContext(
     allowed: allowanceByRate(devices, policy, now) - assignments.length,
     rateOpensAt: Number.isFinite(opens) ? opens : now + 60_000,
     bakedAt: bakedAt(devices, rollout, policy),
-    openGate: openGate(devices, input),
+    openGate: openGates(devices, input)[0]?.text,
     openShadow: isShadowing(input) ? openShadow(devices, input) : undefined,
     waveIsOpen: devices.some(
       ({ standing, wave }) => wave <= rollout.wave && (standing === 'queued' || standing === 'changing'),

@@ -3,8 +3,9 @@ import fc from 'fast-check';
 import { windowsAt } from '#shared/protocol/maintenance-window.js';
 import { afterAssignment, afterTransition } from '#cloud/rollout/apply.js';
 import type { GateVerdict } from '#cloud/rollout/gates/gate-model.js';
+import { withHolds } from '#cloud/rollout/holds.js';
 import { withOutcome } from '#cloud/rollout/judge.js';
-import { type Plan, planRollout } from '#cloud/rollout/plan.js';
+import { isIdle, type Plan, planRollout } from '#cloud/rollout/plan.js';
 import { type RolloutPolicy, rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import { isFinal, type Observation, type Rollout, type RolloutDevice } from '#cloud/rollout/rollout-model.js';
 import { shadowGate } from '#cloud/rollout/shadow/shadow-verdicts.js';
@@ -21,10 +22,10 @@ export interface Mood {
   readonly canary: boolean;
 }
 
-/** What a gate says in a wave: nothing decided at first, then this. */
+/** What a gate says in a wave: nothing decided at first, then this; or one second a pass, the next nothing decided. */
 export interface GateMood {
   readonly knowsAfterMs: number;
-  readonly says: 'pass' | 'fail' | 'undecided';
+  readonly says: 'pass' | 'fail' | 'undecided' | 'wavers';
 }
 
 export const startMs = 1_000_000;
@@ -91,7 +92,7 @@ export class RolloutWorld {
     if (asked.length === 0) return [];
     const { shadowMood: mood } = this;
     const knows = mood !== undefined && this.now >= Math.min(...asked) + mood.knowsAfterMs;
-    return [verdictOf(shadowGate, knows ? mood.says : 'undecided')];
+    return [verdictOf(shadowGate, knows ? this.said(mood) : 'undecided')];
   }
 
   gates(): GateVerdict[] {
@@ -100,8 +101,13 @@ export class RolloutWorld {
       const moods = this.gateMoods[gate] ?? [];
       const mood = moods[Math.min(wave, moods.length - 1)];
       const knows = mood !== undefined && this.now >= waveStartedAt + mood.knowsAfterMs;
-      return verdictOf(gate, knows ? mood.says : 'undecided');
+      return verdictOf(gate, knows ? this.said(mood) : 'undecided');
     });
+  }
+
+  private said({ says }: GateMood): GateVerdict['verdict'] {
+    if (says !== 'wavers') return says;
+    return Math.floor(this.now / 1000) % 2 === 0 ? 'pass' : 'undecided';
   }
 
   /** @param atMost as a control plane that carries out only a part before it is killed */
@@ -121,6 +127,7 @@ export class RolloutWorld {
       const { attempts, assignedAt, ...outcome } = afterAssignment(judged, assignment, this.now);
       return { ...withOutcome(judged, outcome), attempts, assignedAt, touched: true };
     });
+    this.rollout = withHolds(this.rollout, plan.holds ?? []);
     if (plan.transition !== undefined) this.rollout = afterTransition(this.rollout, plan.transition, this.now);
     this.look();
   }
@@ -130,11 +137,7 @@ export class RolloutWorld {
     for (let step = 0; step < 2000; step++) {
       const plan = this.plan();
       check(plan);
-      const idle =
-        plan.outcomes.length === 0 &&
-        plan.assignments.length + plan.shadowing.length === 0 &&
-        plan.transition === undefined;
-      if (idle) return plan;
+      if (isIdle(plan)) return plan;
       this.carryOut(plan);
     }
     throw new Error('it never comes to rest');
@@ -186,7 +189,7 @@ export const anyMood: fc.Arbitrary<Mood> = fc.record({
 
 export const anyGateMood: fc.Arbitrary<GateMood> = fc.record({
   knowsAfterMs: fc.constantFrom(0, 30_000, 300_000),
-  says: fc.constantFrom('pass', 'pass', 'pass', 'fail', 'undecided'),
+  says: fc.constantFrom('pass', 'pass', 'pass', 'fail', 'undecided', 'wavers'),
 });
 
 /** For policies with none, one or two gates. */

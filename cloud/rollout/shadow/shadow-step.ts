@@ -3,10 +3,11 @@
  * beside what answers. It ends when the shadows have agreed, or when a person goes on although they have not. Pure.
  */
 import { isAccepted } from '../gates/gate-step.js';
+import { gateCause } from '../holds.js';
 import type { GateVerdict } from '../gates/gate-model.js';
 import { describeVerdict } from '../gates/gate-words.js';
 import type { RolloutPolicy } from '../policy.js';
-import type { Rollout, RolloutDevice, Transition } from '../rollout-model.js';
+import type { Hold, Rollout, RolloutDevice, Transition } from '../rollout-model.js';
 import { stopped } from '../thresholds.js';
 import { shadowGate } from './shadow-verdicts.js';
 
@@ -66,6 +67,18 @@ export function openShadow(devices: readonly RolloutDevice[], context: ShadowCon
   if (shadows.length === 0) return { text: 'nothing was told by a shadow yet' };
   const until = Math.min(...asked) + (policy.shadow?.seconds ?? 0) * 1000;
   return now < until ? { text: 'the shadow is watched for a while', until } : undefined;
+}
+
+/** What it lacks although its time is over, or because none of its devices can; else there is nothing to tell yet. */
+export function shadowHolds(devices: readonly RolloutDevice[], context: ShadowContext): Hold[] {
+  const { rollout, policy, now } = context;
+  const open = openShadow(devices, context);
+  if (open === undefined || open.until !== undefined) return [];
+  const asked = devices.flatMap(({ shadow }) => shadow?.askedAt ?? []);
+  const own = taking(devices, rollout);
+  const none = own.every(({ shadow, frozen }) => shadow !== undefined && shadow.can !== 'yes' && !frozen);
+  const isOver = asked.length === 0 ? none : now >= Math.min(...asked) + (policy.shadow?.seconds ?? 0) * 1000;
+  return isOver ? [{ cause: gateCause(shadowGate), text: `before the first switch: ${open.text}` }] : [];
 }
 
 /** Those whose turn it is. */

@@ -98,7 +98,12 @@ describe('a rollout with a shadow', () => {
     await tell(canary, { compared: 31, agreed: 31 });
     expect(await details()).toEqual(['gate shadow: disagreement of detector lacks 31 of 100 compared answers']);
     await fleet.turn();
+    await fleet.turn();
     expect(await fleet.withStanding('queued', 2)).toHaveLength(3);
+    const lack = 'gate shadow: disagreement of detector lacks 31 of 100 compared answers';
+    expect((await history()).filter((line) => line.startsWith('held'))).toEqual([
+      `held: before the first switch: ${lack}`,
+    ]);
   });
 
   it('goes on to switch once the shadow has agreed, which ends with the switch; the numbers are kept', async () => {
@@ -168,5 +173,6 @@ describe('a rollout with a shadow', () => {
     await start();
     expect((await shadowed()).size).toBe(0);
     expect((await details())[0]).toMatch(/the agents of d\d do not know shadows: upgrade them/);
+    expect((await history())[0]).toMatch(/^held: before the first switch: the agents of d\d do not know shadows/);
   });
 });

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { afterOrder, type Order } from '#cloud/rollout/apply.js';
 import { isAccepted } from '#cloud/rollout/gates/gate-step.js';
+import { gateCause } from '#cloud/rollout/holds.js';
 import type { Plan } from '#cloud/rollout/plan.js';
 import { type RolloutPolicy, rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import { shadowGate } from '#cloud/rollout/shadow/shadow-verdicts.js';
@@ -45,7 +46,16 @@ describe('a rollout with a shadow', () => {
       fc.property(...story, (policy, moods, mood, seconds, given) => {
         const world = new RolloutWorld(shadowed(policy, seconds), moods, {}, mood);
         let passedAt: number | undefined;
-        live(world, given, ({ assignments, transition, shadowing }) => {
+        const heldIn = new Set<number>();
+        live(world, given, ({ assignments, transition, shadowing, holds = [] }) => {
+          const own = holds.filter(({ cause }) => cause === gateCause(shadowGate));
+          if (own.length > 0) {
+            const asked = world.devices.flatMap(({ shadow }) => shadow?.askedAt ?? []);
+            expect(world.now).toBeGreaterThanOrEqual(Math.min(...asked) + seconds * 1000);
+            expect(passedAt).toBeUndefined();
+            expect(heldIn).not.toContain(world.rollout.wave);
+            heldIn.add(world.rollout.wave);
+          }
           if (transition?.kind === 'shadowed') {
             const asked = world.devices.flatMap(({ shadow }) => shadow?.askedAt ?? []);
             const hasPassed = world.shadows().some(({ verdict }) => verdict === 'pass');
