@@ -171,6 +171,9 @@ describe('a layer of a file', () => {
     expect((await world.run('image', 'delete', 'alarm:1')).stderr).toContain('alarm:1 is deployed');
     expect((await apply(yaml.replace('priority', 'priorty'))).stderr).toContain('did you mean priority?');
     await layer('delete', 'gate');
+    await layer('create', 'held', '--where', 'site', '--priority', '3', '--module', 'alarm:1', '--staged');
+    expect((await world.run('image', 'delete', 'alarm:1')).stderr).toContain('alarm:1 is in the layers held');
+    await layer('delete', 'held');
   });
 });
 
@@ -207,6 +210,10 @@ describe('a layer of many devices', () => {
     await obey(some);
     await succeeds(1);
     expect((await explained(some)).layers).toMatchObject([{ name: 'wide', version: 1, state: 'in-force' }]);
+
+    await layer('update', 'wide', '--set', 'detector.gain=8');
+    expect(await settings(some)).toEqual({ gain: 7 });
+    expect((await explained(some)).layers).toMatchObject([{ version: 1, newest: 2, state: 'outdated' }]);
 
     await world.json('rollout', 'rollback', '1');
     await eventually('it goes back', async () => JSON.stringify(await settings(some)) === '{"gain":1}');
