@@ -1,5 +1,7 @@
 /** Rules of alerts, what they stand at, and what has yet to be told of them, in the control database. */
+import { sql } from 'kysely';
 import type { ControlStore, ControlTransaction } from '#cloud/store/control-database.js';
+import { decodeCursor, encodeCursor, type Page, type PageRequest } from '#cloud/store/page.js';
 import type { Notice } from './alert-notice.js';
 import type { AlertRule } from './alert-rule.js';
 import type { AlertState } from './plan.js';
@@ -72,6 +74,40 @@ export class AlertRepository {
     return rows.map(({ stateJson, ...row }) => ({ ...row, state: JSON.parse(stateJson) as AlertState }));
   }
 
+  /** Of those that fire or are about to, by rule and subject. */
+  async standing(workspace: string, { limit, cursor }: PageRequest): Promise<Page<StoredState>> {
+    const query = this.db
+      .selectFrom('alertStates')
+      .select(['rule', 'subject', 'stateJson'])
+      .where('workspace', '=', workspace)
+      .where(sql<boolean>`json_extract(stateJson, '$.state') <> 'quiet'`)
+      .orderBy('rule')
+      .orderBy('subject')
+      .limit(limit + 1);
+    const after = cursor === undefined ? undefined : decodeCursor(cursor, ['string', 'string']);
+    const rows = await (
+      after === undefined ? query : query.where(sql<boolean>`(rule, subject) > (${sql.join(after)})`)
+    ).execute();
+    const items = rows
+      .slice(0, limit)
+      .map(({ stateJson, ...row }) => ({ ...row, state: JSON.parse(stateJson) as AlertState }));
+    const last = rows.length > limit ? items.at(-1) : undefined;
+    return last === undefined ? { items } : { items, next: encodeCursor([last.rule, last.subject]) };
+  }
+
+  /** How many fire, by rule; of others nothing. */
+  async firing(workspace: string): Promise<ReadonlyMap<string, number>> {
+    const rows = await this.db
+      .selectFrom('alertStates')
+      .select((query) => ['rule', query.fn.countAll<number>().as('count')])
+      .where('workspace', '=', workspace)
+      // As the index has it: a parameter would not be known to be 1.
+      .where('firing', '=', sql.lit(1))
+      .groupBy('rule')
+      .execute();
+    return new Map(rows.map(({ rule, count }) => [rule, count]));
+  }
+
   /** @param state undefined: there is nothing to remember */
   async putState(workspace: string, rule: string, subject: string, state: AlertState | undefined): Promise<void> {
     if (state === undefined) {
@@ -98,7 +134,7 @@ export class AlertRepository {
     return this.db
       .selectFrom('alertStates')
       .select((query) => ['workspace', query.fn.countAll<number>().as('count')])
-      .where('firing', '=', 1)
+      .where('firing', '=', sql.lit(1))
       .groupBy('workspace')
       .execute();
   }

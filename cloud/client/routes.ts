@@ -279,7 +279,7 @@ export const routes = {
     query: pageQuery,
     response: pageOf(eventBody),
   },
-  alerts: { method: 'GET', path: `${w}/alerts`, response: pageOf(alertStateBody) },
+  alerts: { method: 'GET', path: `${w}/alerts`, query: pageQuery, response: pageOf(alertStateBody) },
   alertRules: { method: 'GET', path: `${w}/alert-rules`, response: pageOf(alertRuleBody) },
   alertRulesApply: { method: 'POST', path: `${w}/alert-rules`, body: rulesApply, response: rulesApplied },
   alertRuleDelete: { method: 'DELETE', path: `${w}/alert-rules/:rule`, response: none },

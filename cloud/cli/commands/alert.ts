@@ -169,7 +169,7 @@ async function everything(
   client: FlotillaClient,
 ): Promise<{ readonly rules: readonly AlertRuleBody[]; readonly alerts: readonly AlertStateBody[] }> {
   const { items: rules } = await client.call(routes.alertRules);
-  const { items: alerts } = await client.call(routes.alerts);
+  const alerts = await client.list(routes.alerts, {});
   return { rules, alerts };
 }
 

@@ -4,6 +4,7 @@ import { nameSchema } from '#shared/protocol/primitives.js';
 import type { AlertRepository } from '#cloud/alerts/alert-repository.js';
 import { thresholdOf } from '#cloud/alerts/alert-rule.js';
 import type { AlertRules } from '#cloud/alerts/alert-rules.js';
+import type { PageRequest } from '#cloud/store/page.js';
 import type { Routes } from '../app.js';
 import {
   alertRuleBody,
@@ -13,7 +14,7 @@ import {
   rulesApplied,
   rulesApply,
 } from '../schemas/alerts.js';
-import { pageOf, workspaceParams } from '../schemas/common.js';
+import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
 
 export interface AlertRouteDeps {
   readonly alerts: AlertRepository;
@@ -31,12 +32,13 @@ export function alertRoutes({ alerts, rules }: AlertRouteDeps): Routes {
         config: { role: 'reader' },
         schema: {
           tags,
-          summary: 'What fires now, and what is about to',
+          summary: 'What fires now, and what is about to, by rule and subject',
           params: workspaceParams,
+          querystring: pageQuery,
           response: { 200: pageOf(alertStateBody) },
         },
       },
-      async (request) => ({ items: await statesIn(alerts, request.params.workspace) }),
+      async (request) => statesIn(alerts, request.params.workspace, request.query),
     );
     app.get(
       '/v1/workspaces/:workspace/alert-rules',
@@ -51,12 +53,12 @@ export function alertRoutes({ alerts, rules }: AlertRouteDeps): Routes {
       },
       async (request) => {
         const { workspace } = request.params;
-        const states = await alerts.states(workspace);
+        const firing = await alerts.firing(workspace);
         const stored = await alerts.rules(workspace);
         return {
           items: stored.map(({ rule, createdAt, updatedAt }) => ({
             ...{ rule, createdAt, updatedAt },
-            firing: states.filter((one) => one.rule === rule.name && one.state.state === 'firing').length,
+            firing: firing.get(rule.name) ?? 0,
           })),
         };
       },
@@ -121,13 +123,19 @@ export function alertRoutes({ alerts, rules }: AlertRouteDeps): Routes {
   };
 }
 
-async function statesIn(alerts: AlertRepository, workspace: string): Promise<AlertStateBody[]> {
+async function statesIn(
+  alerts: AlertRepository,
+  workspace: string,
+  page: PageRequest,
+): Promise<{ items: AlertStateBody[]; next?: string }> {
   const rules = new Map((await alerts.rules(workspace)).map(({ rule }) => [rule.name, rule]));
-  return (await alerts.states(workspace)).flatMap(({ rule: name, subject, state }) => {
+  const { items: stored, ...rest } = await alerts.standing(workspace, page);
+  const items = stored.flatMap(({ rule: name, subject, state }) => {
     const rule = rules.get(name);
     if (rule === undefined || state.state === 'quiet') return [];
     const { state: now, incident, value, sinceMs } = state;
     const figures = { value, threshold: thresholdOf(rule), since: toInstant(sinceMs) };
     return [{ rule: name, severity: rule.severity, subject, state: now, incident, ...figures }];
   });
+  return { ...rest, items };
 }
