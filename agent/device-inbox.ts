@@ -21,6 +21,8 @@ export interface InboxParts extends Pick<DeviceMemory, 'keptDesired' | 'time' | 
   readonly views: DeviceViews;
   readonly trusting: TrustFollower;
   readonly reporter: Reporter;
+  /** The document with one image for each module that has variants. */
+  readonly choose: (desired: Desired) => Desired;
   readonly raise: (event: Omit<DeviceEvent, 'at'>) => void;
 }
 
@@ -29,7 +31,8 @@ export interface InboxParts extends Pick<DeviceMemory, 'keptDesired' | 'time' | 
  * @param above no older generation is accepted
  */
 export function createDeviceInbox(parts: InboxParts, kept: Desired | undefined, above: number): DesiredInbox {
-  const { clock, logger, identity, trust, keptDesired, time, state, holds, views, trusting, reporter, raise } = parts;
+  const { clock, logger, identity, trust, keptDesired, time, state, holds, views, trusting, reporter, raise, choose } =
+    parts;
   return new DesiredInbox(
     {
       clock,
@@ -41,8 +44,8 @@ export function createDeviceInbox(parts: InboxParts, kept: Desired | undefined, 
         time.verified(Date.parse(desired.issuedAt));
       },
       onAccepted: (desired, renewed) => {
-        if (renewed) state.renew(holds.follow(desired));
-        else state.accept(holds.follow(desired), {});
+        if (renewed) state.renew(holds.follow(choose(desired)));
+        else state.accept(holds.follow(choose(desired)), {});
         views.accepted();
         trusting.look();
         logger.info({ generation: desired.generation, renewed }, 'desired document accepted');

@@ -18,6 +18,7 @@ import type { Channel } from '#shared/protocol/topics.js';
 import type { AgentConfig } from '#agent/config.js';
 import { createDeviceCommands } from '#agent/device-commands.js';
 import { createDeviceInbox } from '#agent/device-inbox.js';
+import { followKept, followVariants } from '#agent/follow-variants.js';
 import { createRefresh } from '#agent/device-refresh.js';
 import { recallDevice } from '#agent/device-memory.js';
 import type { KeptTrust } from '#agent/identity/device-trust.js';
@@ -33,6 +34,7 @@ import { Reporter } from '#agent/link/reporter.js';
 import type { DeviceFace } from '#agent/local/local-api.js';
 import type { LogRings } from '#agent/local/log-rings.js';
 import { createModuleControl } from '#agent/local/module-control.js';
+import type { KnownAccelerators } from '#agent/providers/known-accelerators.js';
 import { calendarOf } from '#agent/reconcile/calendar.js';
 import { DeviceState } from '#agent/reconcile/device-state.js';
 import { entry } from '#agent/reconcile/observed.js';
@@ -66,6 +68,8 @@ export interface DeviceParts {
   readonly trust: KeptTrust;
   readonly folder: StateFolder;
   readonly sandbox: DeviceSandbox;
+  /** Providers that run models here; they are known before the link is up. */
+  readonly accelerators: KnownAccelerators;
   readonly documents: StateDocuments;
   readonly bootId: number;
   readonly lived: () => number;
@@ -148,7 +152,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     firstId: Math.floor(random() * 2 ** 32),
   });
   const images = new ImageStore(new BlobCache(folder), folder.modules);
-  const fetcher = createFetcher({ config, folder, trust, images, blocks, state, committed, onBug });
+  const fetcher = createFetcher({ ...parts, images, blocks, state, committed, onBug });
   const serving = createServing({
     ...parts,
     state,
@@ -212,7 +216,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     telemetry,
     time,
     calendar,
-    capabilities: () => readCapabilities(parts.sandbox.capabilities, timeZone),
+    capabilities: () => readCapabilities(parts.sandbox.capabilities, parts.accelerators.current, timeZone),
     scoring: { address: config.scoring.address, port: parts.handle.port },
     grpc: parts.grpcHandle && { address: config.scoring.address, port: parts.grpcHandle.port },
     link: parts.link,
@@ -239,8 +243,9 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     publish: (report) => publish('reported', report),
     current: () => views.reported(),
   });
+  const variants = followVariants(parts.accelerators);
   const inbox = createDeviceInbox(
-    { clock, logger, identity, trust, keptDesired, time, state, holds, views, trusting, reporter, raise },
+    { clock, logger, identity, trust, keptDesired, time, state, holds, views, trusting, reporter, raise, ...variants },
     kept,
     Math.max(committed.value.generation, rejections.generation),
   );
@@ -262,11 +267,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     if (fact.kind === 'committed') trusting.look();
   });
   state.onChange(watchModules(state, raise, (module, line) => logs.module(module, line)));
-  if (kept !== undefined) {
-    const cutShort = probations.refusedIn(kept.generation);
-    if (cutShort.length > 0) await rejections.record(kept.generation, cutShort).catch(onHeldUp);
-    state.accept(holds.follow(kept), rejections.of(kept.generation));
-  }
+  await followKept(kept, { state, holds, rejections, probations, background, onHeldUp, ...variants });
   const control = createModuleControl({
     clock,
     state,

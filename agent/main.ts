@@ -2,7 +2,7 @@
  * The agent, constructed and wired: the only place that knows all its parts. Order of a start: the
  * folder and its lock, the boot counter, the port, what was committed, then the network.
  */
-import { hostname } from 'node:os';
+import { arch, hostname, platform } from 'node:os';
 import { Writable } from 'node:stream';
 import { schedule } from 'node-cron';
 import type { Clock } from '#shared/kernel/clock.js';
@@ -25,6 +25,8 @@ import { openLocalApi } from '#agent/local/local-api.js';
 import { LogRings } from '#agent/local/log-rings.js';
 import { ScoringAccess } from '#agent/local/scoring-access.js';
 import { inRoomOf, layBallast } from '#agent/store/ballast.js';
+import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
+import { KnownAccelerators } from '#agent/providers/known-accelerators.js';
 import { readControlToken } from '#agent/store/control-token.js';
 import { openLivedTime } from '#agent/store/lived-time.js';
 import { StateDocuments } from '#agent/store/state-documents.js';
@@ -118,6 +120,13 @@ async function start(config: AgentConfig, ports: AgentPorts, early: EarlyStart):
     ));
   undo.add(() => grpcHandle?.close());
 
+  const accelerators = new KnownAccelerators({
+    entry: entries.providerCheck,
+    environment: hostEnvironmentOf(config),
+    platform: `${platform()}-${arch()}`,
+    onRefused: (provider, reason) => logger.warn({ provider, reason }, 'an accelerator that does not work'),
+    onError: (error) => logger.error({ err: error }, 'accelerators could not be tried'),
+  });
   const device = await createDevice({
     config,
     clock,
@@ -128,6 +137,7 @@ async function start(config: AgentConfig, ports: AgentPorts, early: EarlyStart):
     trust,
     folder,
     sandbox,
+    accelerators,
     documents,
     bootId,
     lived: lived.seconds,
@@ -207,7 +217,7 @@ async function start(config: AgentConfig, ports: AgentPorts, early: EarlyStart):
   // To try out the bounds costs as much as to load a model, so that what is on this disk answers first. What is
   // reported is whole from the first report on.
   await device.start();
-  await sandbox.ready();
+  await Promise.all([sandbox.ready(), accelerators.ready()]);
   session.start();
   renewal.start();
   // Spread over the hour, so that a fleet does not speak at once.

@@ -20,6 +20,8 @@ export interface ImageFetchingParts {
   readonly blocks: BlockClient;
   readonly state: DeviceState;
   readonly committed: CommittedState;
+  /** Providers that run models here. */
+  readonly accelerators: { readonly current: readonly string[] };
   readonly onBug: (error: unknown) => void;
 }
 
@@ -31,6 +33,7 @@ export function createFetcher(parts: ImageFetchingParts): Fetcher {
         images,
         blocks,
         trust: () => trust.current(),
+        accelerators: () => parts.accelerators.current,
         neighbours: () => [...new Set(imagesToKeep(state.desired, committed.value).map(({ digest }) => digest))],
         freeBytes,
         reserveBytes: config.disk.reserveBytes,

@@ -115,7 +115,7 @@ function addEnroll(program: Command): Command {
           device: options.name,
           hardwareId: options.hardwareId ?? (await readHardwareId()),
           tags: tags.data,
-          capabilities: readCapabilities(undefined, config.timeZone),
+          capabilities: readCapabilities(undefined, undefined, config.timeZone),
           replace: options.replace,
           proxy: config.link.proxy,
           ...(options.wait ? { onWaiting } : {}),

@@ -10,15 +10,20 @@ const agentFeatures = ['shadow'] as const;
 
 /**
  * @param sandbox what was found by trying, once that was done
+ * @param accelerators providers that were seen to run a model
  * @param timeZone in which maintenance windows are read
  */
-export function readCapabilities(sandbox?: SandboxCapabilities, timeZone = systemTimeZone()): Capabilities {
+export function readCapabilities(
+  sandbox?: SandboxCapabilities,
+  accelerators: readonly string[] = ['cpu'],
+  timeZone = systemTimeZone(),
+): Capabilities {
   return {
     agentVersion,
     platform: `${platform()}-${arch()}`,
     cpus: availableParallelism(),
     memoryBytes: totalmem(),
-    accelerators: ['cpu'],
+    accelerators: [...accelerators],
     hostname: hostname().slice(0, 255),
     timeZone,
     features: [...agentFeatures],

@@ -11,7 +11,7 @@ import type { BlockClient } from '#agent/link/block-client.js';
 import { fetchBlobs } from '#agent/link/blob-fetch.js';
 import { type VerificationPorts, verifyImage } from '#agent/link/image-verification.js';
 
-export interface DownloadPorts extends Pick<VerificationPorts, 'trust'> {
+export interface DownloadPorts extends Pick<VerificationPorts, 'trust' | 'accelerators'> {
   readonly images: ImageStore;
   readonly blocks: BlockClient;
   /** Images that may hold chunks of this one. */

@@ -8,11 +8,13 @@ import { checkChunkMap, checkManifest, chunkMapLayer, maxImageManifestBytes } fr
 import { maxChunkMapBytes } from '#shared/package/chunk-map.js';
 import { digestOf } from '#shared/package/digest.js';
 import type { ChunkMap, Descriptor, ImageManifest } from '#shared/package/image-schema.js';
+import { isVariantIndex, maxIndexBytes, readVariantIndex } from '#shared/package/variant-index.js';
 import { maxChunkBytes } from '#shared/protocol/blocks.js';
 import type { ImageReference } from '#shared/protocol/desired.js';
 import type { Digest } from '#shared/protocol/primitives.js';
 import type { Trust } from '#shared/protocol/trust.js';
 import type { BlockClient } from '#agent/link/block-client.js';
+import { nothingRuns, requireNamed } from '#agent/link/variant-verification.js';
 import { verifyTrusted } from '#agent/trust/verify-trusted.js';
 
 const maxSignatureBytes = 64 * 1024;
@@ -30,6 +32,8 @@ export interface VerificationPorts {
   readonly blocks: Pick<BlockClient, 'fetch'>;
   /** Who may say what runs here, asked at each use. */
   readonly trust: () => Pick<Trust, 'version' | 'publishers' | 'withdrawn'>;
+  /** Providers that run models here, for what is said where no variant does; absent: `cpu`. */
+  readonly accelerators?: () => readonly string[];
 }
 
 export interface VerifiedImage {
@@ -43,27 +47,34 @@ export interface VerifiedImage {
 /** @throws AppError whose code says whether another try helps */
 export async function verifyImage(
   image: ImageReference,
-  { blobs, blocks, trust }: VerificationPorts,
+  ports: VerificationPorts,
   signal: AbortSignal,
 ): Promise<VerifiedImage> {
-  const small = new SmallBlobs(blocks, blobs, signal);
-  const signature = await small.fetch(image.signature, maxSignatureBytes, 'signature');
-  const signed = verifyTrusted(signature, image, trust());
-  if (!signed.ok) {
-    // Another envelope may stand under another digest; this one is of no use, unless what answers came with it.
-    if (signed.error.code !== 'signature.withdrawn') await blobs.remove(image.signature.digest);
-    throw new AppError(
-      signed.error.code,
-      `${image.name}:${String(image.version)} is refused: ${signed.error.message}`,
-      {
-        details: { digest: image.digest },
-      },
-    );
+  const small = new SmallBlobs(ports.blocks, ports.blobs, signal);
+  // The index says that this is one of its variants; then the variant's own publisher says that it may run.
+  if (image.chosenFrom !== undefined) {
+    const index = { ...image.chosenFrom, version: image.version };
+    await requireSigned(index, small, ports);
+    requireNamed(image, readVariantIndex(await small.fetch(index, maxIndexBytes, 'index'), index.digest));
   }
-  const manifest = checkManifest(await small.fetch(image, maxImageManifestBytes, 'manifest'), image.digest);
+  await requireSigned(image, small, ports);
+  const bytes = await small.fetch(image, maxImageManifestBytes, 'manifest');
+  if (isVariantIndex(bytes)) throw nothingRuns(image, bytes, ports.accelerators?.() ?? ['cpu']);
+  const manifest = checkManifest(bytes, image.digest);
   const mapLayer = chunkMapLayer(manifest);
   const map = checkChunkMap(manifest, await small.fetch(mapLayer, maxChunkMapBytes, 'chunk map'));
   return { manifest, map, mapDigest: mapLayer.digest, smallBytes: small.bytesFetched };
+}
+
+async function requireSigned(image: ImageReference, small: SmallBlobs, ports: VerificationPorts): Promise<void> {
+  const signature = await small.fetch(image.signature, maxSignatureBytes, 'signature');
+  const signed = verifyTrusted(signature, image, ports.trust());
+  if (signed.ok) return;
+  // Another envelope may stand under another digest; this one is of no use, unless what answers came with it.
+  if (signed.error.code !== 'signature.withdrawn') await ports.blobs.remove(image.signature.digest);
+  throw new AppError(signed.error.code, `${image.name}:${String(image.version)} is refused: ${signed.error.message}`, {
+    details: { digest: image.digest },
+  });
 }
 
 /** Blobs fetched whole, each checked by its digest before it is kept or looked at. */

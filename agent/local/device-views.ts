@@ -13,7 +13,7 @@ import { entry } from '#agent/reconcile/observed.js';
 import { planDevice } from '#agent/reconcile/plan.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 import type { Reconciler } from '#agent/reconcile/reconciler.js';
-import { reportedStateOf, type TrustReport } from '#agent/reconcile/report-state.js';
+import { askedDigest, reportedStateOf, type TrustReport } from '#agent/reconcile/report-state.js';
 import type { DeviceRoutes } from '#agent/routes/device-routes.js';
 import type { Serving } from '#agent/serving/serving.js';
 import type { CommittedState } from '#agent/store/committed-state.js';
@@ -79,7 +79,12 @@ export class DeviceViews {
     const served = mapRecord(versions.servedNow, ({ image }, name) => {
       const provider = providers.get(name);
       const numbers = before(name)?.desired.image.digest === image.digest ? (before(name)?.numbers ?? {}) : {};
-      return { digest: image.digest, version: image.version, ...(provider === undefined ? {} : { provider }), numbers };
+      return {
+        digest: askedDigest(image),
+        version: image.version,
+        ...(provider === undefined ? {} : { provider }),
+        numbers,
+      };
     });
     return reportedStateOf({
       desired: state.desired,
@@ -88,7 +93,7 @@ export class DeviceViews {
       offset: clock.now() - clock.monotonic(),
       served,
       committed: mapRecord(committed.value.modules, ({ desired: { image }, numbers }) => ({
-        digest: image.digest,
+        digest: askedDigest(image),
         version: image.version,
         numbers,
       })),
@@ -162,6 +167,10 @@ function mapRecord<A, B>(record: Readonly<Record<string, A>>, map: (value: A, na
 
 function latestKept(kept: Committed['kept']): Record<string, { readonly digest: string; readonly version: number }> {
   return Object.fromEntries(
-    Object.entries(kept).flatMap(([name, [latest]]) => (latest === undefined ? [] : [[name, latest.image] as const])),
+    Object.entries(kept).flatMap(([name, [latest]]) =>
+      latest === undefined
+        ? []
+        : [[name, { digest: askedDigest(latest.image), version: latest.image.version }] as const],
+    ),
   );
 }

@@ -76,6 +76,7 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
   const previous = entry(input.previous, name);
   const shadow = shadowReportOf(name, input);
   const busy = input.plan.waiting.find((one) => one.kind === 'busy' && one.module === name);
+  const picked = input.desired === undefined ? undefined : entry(input.desired.modules, name)?.image;
   const window = input.plan.waiting.find((one) => one.kind === 'window' && one.module === name);
   const waits = input.plan.waiting.find((one) => one.kind === 'startAfter' && one.module === name);
   return {
@@ -86,6 +87,7 @@ function moduleReport(name: string, input: ReportInput): ModuleReport {
     ...(busy?.kind === 'busy'
       ? { busy: { until: wholeSecond(busy.deadline + input.offset), reason: busy.reason } }
       : {}),
+    ...(picked?.chosenFrom === undefined ? {} : { variant: variantOf(picked.digest, picked.chosenFrom) }),
     ...(window?.kind === 'window' ? { window: { opensAt: toInstant(window.opensAt) } } : {}),
     ...(waits?.kind === 'startAfter'
       ? { waitsFor: { modules: [...waits.missing], until: wholeSecond(waits.deadline + input.offset) } }
@@ -130,7 +132,7 @@ function candidateOf(name: string, { desired, observed, held }: ReportInput): Ca
   const refused = entry(held, name);
   if (refused !== undefined) {
     const { image, problem } = refused;
-    return { digest: image.digest, version: image.version, state: 'rejected', reason: mutable(problem) };
+    return { digest: askedDigest(image), version: image.version, state: 'rejected', reason: mutable(problem) };
   }
   const wanted = desired === undefined ? undefined : entry(desired.modules, name);
   const track = entry(observed.tracks, name);
@@ -141,12 +143,24 @@ function candidateOf(name: string, { desired, observed, held }: ReportInput): Ca
   const state = candidateStateOf(track);
   if (state === undefined) return undefined;
   return {
-    digest: track.image.digest,
+    digest: askedDigest(track.image),
     version: track.image.version,
     state,
     ...(track.problem === undefined ? {} : { reason: mutable(track.problem) }),
     numbers: { attempts: track.attempts, ...track.progress, ...track.numbers },
   };
+}
+
+/** Of what was asked for: of an index, whatever was picked of it. */
+export function askedDigest({ digest, chosenFrom }: ImageReference): ImageReference['digest'] {
+  return chosenFrom?.digest ?? digest;
+}
+
+function variantOf(
+  digest: ImageReference['digest'],
+  { accelerator, precision, because }: NonNullable<ImageReference['chosenFrom']>,
+): NonNullable<ModuleReport['variant']> {
+  return { digest, accelerator, precision, because };
 }
 
 function shadowReportOf(name: string, { desired, observed }: ReportInput): ShadowReport | undefined {

@@ -35,8 +35,8 @@ export function wantedShadows(desired: Desired): WantedShadow[] {
     .sort((a, b) => (a.module < b.module ? -1 : 1));
 }
 
-export function ruleOf({ percent, compare, maxWaiting, maxWaitingBytes }: DesiredShadow): ShadowRule {
-  return { percent, compare, maxWaiting, maxWaitingBytes };
+export function ruleOf({ percent, compare, tag, maxWaiting, maxWaitingBytes }: DesiredShadow): ShadowRule {
+  return { percent, compare, maxWaiting, maxWaitingBytes, ...(tag === undefined ? {} : { tag }) };
 }
 
 /** What must be the same for nothing to be changed. */

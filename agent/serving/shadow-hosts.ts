@@ -4,6 +4,7 @@
  * ask, and tells what happened; it decides nothing.
  */
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { err, ok, type Result } from '#shared/kernel/result.js';
 import type { ShadowRule } from '#shared/protocol/shadow.js';
@@ -80,6 +81,8 @@ export class ShadowHosts {
   async mirror(module: string, rule: ShadowRule): Promise<void> {
     const shadow = this.shadows.get(module);
     if (shadow === undefined) return;
+    // What was compared by another rule is no part of what is compared by this one.
+    if (!isDeepStrictEqual(shadow.rule, rule)) this.tallies.delete(module);
     shadow.rule = rule;
     try {
       await this.tell(this.ports.current());
@@ -126,6 +129,7 @@ export class ShadowHosts {
     for (const { name, mirrored } of modules) {
       const shadow = this.shadows.get(name);
       if (mirrored === undefined || shadow?.version.desired.image.digest !== mirrored.digest) continue;
+      if (shadow.rule?.tag !== mirrored.tag) continue;
       const { key } = shadow.version;
       const before = this.tallies.get(name);
       const tally = before?.key === key ? before.tally : new ShadowTally();
@@ -197,10 +201,11 @@ export class ShadowHosts {
     for (const { version, door, rule } of shadows) {
       const live = set.modules.find(({ name }) => name === version.name);
       if (rule === undefined || live === undefined) continue;
-      const { percent, ...same } = rule;
+      const { percent, tag, ...same } = rule;
+      const at = tag === undefined ? door : { ...door, tag };
       traffic[version.name] = {
         weights: { [String(live.version)]: 1 },
-        shadow: { ...same, version: version.desired.image.version, rate: percent / 100, at: door },
+        shadow: { ...same, version: version.desired.image.version, rate: percent / 100, at },
       };
     }
     return traffic;

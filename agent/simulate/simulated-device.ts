@@ -14,6 +14,7 @@ import { Background } from '#agent/actions/background.js';
 import type { CommandRunner } from '#agent/commands/command-runner.js';
 import type { Identity } from '#agent/identity/identity.js';
 import { BlockClient } from '#agent/link/block-client.js';
+import { chooseVariants } from '#agent/reconcile/choose-variant.js';
 import { DesiredInbox, type Refusal } from '#agent/link/desired-inbox.js';
 import { DeviceSession } from '#agent/link/device-session.js';
 import { Reporter } from '#agent/link/reporter.js';
@@ -266,7 +267,8 @@ export class SimulatedDevice {
     else this.background.run(() => this.streams.acknowledged(kind, bootId, upTo));
   }
 
-  private accepted(desired: Desired, renewed: boolean): void {
+  private accepted(given: Desired, renewed: boolean): void {
+    const desired = chooseVariants(given, ['cpu']);
     const { counts, note } = this.parts;
     counts.documents += 1;
     this.refusal = undefined;

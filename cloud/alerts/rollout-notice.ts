@@ -5,6 +5,8 @@ import type { RolloutRule } from './alert-rule.js';
 export const happenings = [
   'started',
   'wave',
+  /** A gate cannot decide, or somebody is to approve. */
+  'held',
   'paused',
   'resumed',
   'approved',
@@ -27,7 +29,7 @@ const byKind: Readonly<Record<string, Happening>> = {
 };
 
 /** What somebody should look at. */
-const troubling: ReadonlySet<Happening> = new Set(['paused', 'ending', 'failed', 'aborted', 'rolled-back']);
+const troubling: ReadonlySet<Happening> = new Set(['held', 'paused', 'ending', 'failed', 'aborted', 'rolled-back']);
 
 export interface RolloutNotice {
   /** The same however often it is delivered. */

@@ -175,6 +175,7 @@ const waitTexts: Readonly<Record<RolloutWaits['items'][number]['kind'], string>>
   wave: 'its wave',
   bake: 'the bake time of the wave before',
   gate: 'a quality gate',
+  shadow: 'shadows, before any device switches',
   approval: 'approval: flotilla rollout approve',
   paused: 'the rollout is paused',
   claimed: 'another rollout holds it',

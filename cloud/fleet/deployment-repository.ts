@@ -5,6 +5,7 @@ import type { DeviceAddress } from '#shared/protocol/topics.js';
 import type { DeploymentTable, ImageTable } from '#cloud/store/tables.js';
 import { parseReference } from '#shared/kernel/names.js';
 import type { Insertable } from 'kysely';
+import { variantsOf } from '#cloud/store/image-variants.js';
 import type { DeployedModule } from './desired-document.js';
 import type { Database } from './device-repository.js';
 import { ShadowRepository } from './shadow-repository.js';
@@ -36,6 +37,7 @@ export class DeploymentRepository {
         'images.name',
         'images.version',
         'images.digest',
+        'images.flavor',
         'images.manifestSize',
         'images.signatureDigest',
         'images.signatureSize',
@@ -47,7 +49,17 @@ export class DeploymentRepository {
       .execute();
     const shadows = await new ShadowRepository(this.db).list(workspace, devices);
     const byDevice = new Map<string, DeployedModule[]>();
-    for (const { device, module, settingsJson, policyJson, updateJson, routesJson, startAfterJson, ...image } of rows) {
+    for (const {
+      device,
+      module,
+      settingsJson,
+      policyJson,
+      updateJson,
+      routesJson,
+      startAfterJson,
+      flavor,
+      ...image
+    } of rows) {
       const modules = byDevice.get(device) ?? [];
       modules.push({
         module,
@@ -56,6 +68,7 @@ export class DeploymentRepository {
         update: updatePolicySchema.parse(JSON.parse(updateJson)),
         routes: routeOverridesSchema.parse(JSON.parse(routesJson)),
         startAfter: JSON.parse(startAfterJson) as string[],
+        ...(flavor === 'index' ? { variants: await variantsOf(this.db, workspace, image.digest) } : {}),
         image,
         shadow: shadows.get(device)?.get(module),
       });

@@ -5,6 +5,7 @@ import {
   type ImageReference,
   type RestartPolicy,
   type UpdatePolicy,
+  type Variant,
 } from '#shared/protocol/desired.js';
 import type { RouteOverrides } from '#shared/protocol/route.js';
 import type { ShadowRule } from '#shared/protocol/shadow.js';
@@ -40,6 +41,8 @@ export interface DeployedModule {
   readonly update: UpdatePolicy;
   /** What takes the place of routes of the image. */
   readonly routes?: RouteOverrides;
+  /** Where the image is an index: what it stands for, in its order. */
+  readonly variants?: readonly Variant[];
   /** Modules that answer before it starts. */
   readonly startAfter?: readonly string[];
   readonly image: DeployedImage;
@@ -68,16 +71,17 @@ export function composeDesired(input: DesiredInput): Desired {
     expiresAt: toInstant(nowMs + desiredLifetimeMs),
     ...(release === '' ? {} : { release }),
     modules: Object.fromEntries(
-      sorted.map(({ module, settings, policy, update, routes = {}, startAfter = [], image, shadow }) => [
+      sorted.map(({ module, settings, policy, update, routes = {}, startAfter = [], variants = [], image, shadow }) => [
         module,
         {
           image: referenceOf(image),
           settings,
           policy,
           update,
-          // Agents that know neither refuse a document that speaks of them.
+          // Agents that know none of them refuse a document that speaks of them.
           ...(Object.keys(routes).length === 0 ? {} : { routes }),
           ...(startAfter.length === 0 ? {} : { startAfter }),
+          ...(variants.length === 0 ? {} : { variants }),
           ...(shadow && { shadow: { image: referenceOf(shadow.image), settings: shadow.settings, ...shadow.rule } }),
         },
       ]),
@@ -105,6 +109,10 @@ export function renewDesired(desired: Desired, nowMs: number): Desired {
 
 /** All images a document names: what the device may fetch. */
 export function imagesOf(desired: Desired): ImageReference[] {
-  const modules = Object.values(desired.modules);
-  return [...modules.flatMap(({ image, shadow }) => (shadow ? [image, shadow.image] : [image])), ...desired.prefetch];
+  const modules = Object.values(desired.modules).flatMap(({ image, variants = [], shadow }) => [
+    image,
+    ...variants.map((variant) => variant.image),
+    ...(shadow ? [shadow.image] : []),
+  ]);
+  return [...modules, ...desired.prefetch];
 }

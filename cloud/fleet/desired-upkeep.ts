@@ -71,6 +71,16 @@ export class DesiredUpkeep {
       .where('deployments.removedGeneration', 'is', null)
       .distinct()
       .execute();
+    const variants = await this.options.db
+      .selectFrom('images')
+      .innerJoin('imageVariants', (join) =>
+        join
+          .onRef('imageVariants.workspace', '=', 'images.workspace')
+          .onRef('imageVariants.digest', '=', 'images.digest'),
+      )
+      .select(['images.workspace', 'images.digest', 'images.signatureDigest'])
+      .distinct()
+      .execute();
     const shadows = await this.options.db
       .selectFrom('images')
       .innerJoin('shadows', (join) =>
@@ -79,7 +89,9 @@ export class DesiredUpkeep {
       .select(['images.workspace', 'images.digest', 'images.signatureDigest'])
       .distinct()
       .execute();
-    return new Map([...rows, ...shadows].map((row) => [`${row.workspace} ${row.digest}`, row.signatureDigest]));
+    return new Map(
+      [...rows, ...shadows, ...variants].map((row) => [`${row.workspace} ${row.digest}`, row.signatureDigest]),
+    );
   }
 }
 

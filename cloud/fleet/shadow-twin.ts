@@ -71,6 +71,10 @@ export class ShadowTwin {
       if (rollout !== undefined) await shadows.end(address);
       for (const [module, { image: reference, settings, rule }] of Object.entries(orders)) {
         const image = await this.options.twin.requireImage(transaction, address.workspace, reference);
+        if (image.flavor === 'index') {
+          const message = `${reference} is an index of variants: a shadow runs one image, name the variant`;
+          throw new AppError('request.invalid', message);
+        }
         const own = deployed.find((one) => one.module === module);
         if (own === undefined) throw notDeployed(address, module);
         const same = own.image.digest === image.digest && canonicalJson(own.settings) === canonicalJson(settings);

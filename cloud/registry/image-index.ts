@@ -21,7 +21,7 @@ export class ImageIndex {
   async write(): Promise<void> {
     await this.turns.run(async () => {
       const manifests = (await this.images.listForIndex()).map((image) => ({
-        mediaType: mediaTypes.manifest,
+        mediaType: image.flavor === 'index' ? mediaTypes.index : mediaTypes.manifest,
         artifactType: mediaTypes.artifact,
         digest: image.digest,
         size: image.manifestSize,

@@ -14,6 +14,9 @@ import type { BlobStore } from '#cloud/store/blob-store.js';
 import type { ImageRepository } from '#cloud/store/image-repository.js';
 import type { ModelRepository } from '#cloud/store/model-repository.js';
 import { readClosure, type ImageClosure } from './image-closure.js';
+import type { ImageStatement } from '#shared/package/image-schema.js';
+import type { IndexedVariant } from '#shared/package/variant-index.js';
+import { readIndexClosure } from './index-closure.js';
 import type { ImageIndex } from './image-index.js';
 import { readStatement } from './image-statement.js';
 
@@ -39,8 +42,7 @@ export function registerImage(deps: RegisterImageDeps): ActivityKind {
       const { workspace } = context;
       const signed = await withEarlierSignatures(deps, workspace, digest, envelope);
       const statement = readStatement(signed, digest);
-      const closure = await readClosure(deps, workspace, digest, context.signal);
-      checkName(closure, statement);
+      const closure = await closureOf(deps, workspace, statement, context.signal);
       await context.log(`${statement.name}: ${String(closure.blobs.length)} blobs, all whole`);
 
       context.signal.throwIfAborted();
@@ -60,6 +62,7 @@ export function registerImage(deps: RegisterImageDeps): ActivityKind {
           signature: { digest: signature.digest, size: signature.size, keyIds: statement.keyIds },
           tags,
           blobs: closure.blobs,
+          variants: closure.variants,
           createdAt: now,
         },
         { id: context.id, resource },
@@ -80,6 +83,28 @@ export function registerImage(deps: RegisterImageDeps): ActivityKind {
       return resource;
     },
   };
+}
+
+interface Whole extends Pick<ImageClosure, 'manifestSize' | 'blobs'> {
+  readonly variants: readonly IndexedVariant[];
+}
+
+/** What the publisher signed is what is here. */
+async function closureOf(
+  deps: RegisterImageDeps,
+  workspace: string,
+  statement: ImageStatement,
+  signal: AbortSignal,
+): Promise<Whole> {
+  const { digest, name, flavor } = statement;
+  if (flavor === 'index') {
+    const index = await readIndexClosure(deps, workspace, digest);
+    if (index.name === name) return index;
+    throw new AppError('signature.invalid', `the publisher signed the index ${name}, its name is ${index.name}`);
+  }
+  const closure = await readClosure(deps, workspace, digest, signal);
+  checkName(closure, statement);
+  return { ...closure, variants: [] };
 }
 
 /** Another publisher's signature joins those there are: whoever trusts the first one still does. */

@@ -15,6 +15,8 @@ export function afterTransition(rollout: Rollout, transition: Transition, now: n
   switch (transition.kind) {
     case 'advance':
       return { ...rollout, wave: transition.wave, waveStartedAt: now };
+    case 'shadowed':
+      return { ...rollout, shadowedAt: now };
     case 'pause':
       return { ...rollout, state: 'paused', reason: transition.reason, pausedAt: now };
     case 'end':

@@ -13,7 +13,9 @@ import type { Twin } from '#cloud/fleet/twin.js';
 import { prefetch } from './ask-prefetch.js';
 import { afterAssignment, afterTransition } from './apply.js';
 import { GateRepository } from './gates/gate-repository.js';
+import { withHolds } from './holds.js';
 import { withOutcome } from './judge.js';
+import type { ShadowPhase } from './shadow/shadow-phase.js';
 import type { Plan } from './plan.js';
 import { type Assignment, isFinal, type Outcome } from './rollout-model.js';
 import { type LoadedDevice, type Previous, RolloutDevices } from './rollout-devices.js';
@@ -49,6 +51,7 @@ export interface CommitInput {
   readonly release: ReleaseDeployment | undefined;
   readonly devices: readonly LoadedDevice[];
   readonly plan: Plan;
+  readonly shadows: Pick<ShadowPhase, 'beginWithin'>;
   readonly now: number;
 }
 
@@ -56,7 +59,9 @@ export interface CommitInput {
 export async function commitStep(db: Database, twin: Twin, input: CommitInput): Promise<Committed | undefined> {
   const { stored, plan, now } = input;
   const at = toInstant(now);
-  const rollout = plan.transition ? afterTransition(stored.rollout, plan.transition, now) : stored.rollout;
+  const { holds = [] } = plan;
+  const held = withHolds(stored.rollout, holds);
+  const rollout = plan.transition ? afterTransition(held, plan.transition, now) : held;
   return db.transaction().execute(async (transaction) => {
     const rollouts = new RolloutRepository(transaction);
     const rows = new RolloutDevices(transaction);
@@ -79,11 +84,17 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
       const entry = await ask(transaction, twin, input, assignment);
       if (entry !== undefined) entries.push(entry);
     }
+    const beginning = plan.shadowing.slice(0, askedAtOnce);
+    for (const device of beginning) {
+      const entry = await beginShadow(transaction, input, device);
+      if (entry !== undefined) entries.push(entry);
+    }
     const fetching = await prefetch(transaction, twin, input);
     entries.push(...fetching);
     if (plan.gates.length > 0) {
       await new GateRepository(transaction).store(stored, stored.rollout.wave, at, plan.gates);
     }
+    for (const { text } of holds) entries.push({ at, kind: 'held', text });
     if (plan.transition) entries.push({ at, ...describeTransition(plan.transition) });
     for (const entry of entries) {
       await rollouts.note(stored, entry);
@@ -91,7 +102,7 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
     }
     if (isFinal(rollout.state)) await rows.claim(stored, false);
     const after = { ...stored, rollout, revision: stored.revision + 1 };
-    return { entries, asked: asked.length + fetching.length > 0, stored: after };
+    return { entries, asked: asked.length + beginning.length + fetching.length > 0, stored: after };
   });
 }
 
@@ -101,7 +112,8 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
  */
 export function restOf({ assignments }: Plan): Plan | undefined {
   const left = assignments.slice(askedAtOnce);
-  return left.length === 0 ? undefined : { outcomes: [], assignments: left, waiting: [], joins: [], gates: [] };
+  if (left.length === 0) return undefined;
+  return { outcomes: [], assignments: left, waiting: [], joins: [], shadowing: [], gates: [] };
 }
 
 async function ask(
@@ -145,6 +157,22 @@ async function ask(
     ...{ at: toInstant(now), kind: outcome.standing, device },
     text: `asked for ${what}, generation ${String(generation)}${outcome.attempts > 1 && action === 'deploy' ? `, attempt ${String(outcome.attempts)}` : ''}`,
   };
+}
+
+async function beginShadow(
+  transaction: Database,
+  { stored, release, shadows, now }: CommitInput,
+  device: string,
+): Promise<HistoryEntry | undefined> {
+  try {
+    const generation = await shadows.beginWithin(transaction, stored, release?.modules ?? [], device, now);
+    if (generation === undefined) return undefined;
+    const text = `runs ${stored.release} beside what answers, generation ${String(generation)}`;
+    return { at: toInstant(now), kind: 'shadowing', device, text };
+  } catch (error) {
+    if (!(error instanceof AppError)) throw error;
+    throw new CannotAsk({ device, action: 'deploy' }, { code: error.code, message: error.message });
+  }
 }
 
 async function currentOf(

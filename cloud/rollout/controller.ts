@@ -14,9 +14,10 @@ import type { LiveEvents } from '#cloud/live/live-events.js';
 import { dropPrefetches } from './ask-prefetch.js';
 import type { GateVerdict } from './gates/gate-model.js';
 import type { GateWatch } from './gates/gate-watch.js';
+import type { ShadowPhase } from './shadow/shadow-phase.js';
 import { CannotAsk, commitStep, failureOf, restOf } from './commit.js';
 import { FreezeRepository } from './freeze-repository.js';
-import { type Plan, planRollout } from './plan.js';
+import { isIdle, type Plan, planRollout } from './plan.js';
 import type { Joiner } from './rollout-model.js';
 import { type LoadedDevice, RolloutDevices } from './rollout-devices.js';
 import { type HistoryEntry, type RolloutAddress, RolloutRepository, type StoredRollout } from './rollout-repository.js';
@@ -26,6 +27,7 @@ export interface ControllerOptions {
   readonly releases: Pick<ReleaseRepository, 'require'>;
   readonly twin: Twin;
   readonly gates: GateWatch;
+  readonly shadows: ShadowPhase;
   readonly live: LiveEvents;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -104,13 +106,14 @@ export class RolloutController {
     const members = follows
       ? new Set((await matchingDevices(db, workspace, query).select('devices.name').execute()).map(({ name }) => name))
       : undefined;
-    const devices = await new RolloutDevices(db).load(stored, stored.release, members, this.awayFrom);
-    const joiners = members === undefined ? [] : await this.joinersOf(stored, members, devices);
+    const loaded = await new RolloutDevices(db).load(stored, stored.release, members, this.awayFrom);
+    const joiners = members === undefined ? [] : await this.joinersOf(stored, members, loaded);
     const freezes = await new FreezeRepository(db).since(workspace, rollout.countedFrom);
     const gates = await this.options.gates.verdicts(stored);
-    const plan = planRollout({ rollout, policy, devices, joiners, freezes, gates, now: clock.now() });
+    const { devices, verdicts: shadows } = await this.options.shadows.look(stored, loaded);
+    const plan = planRollout({ rollout, policy, devices, joiners, freezes, gates, shadows, now: clock.now() });
     this.lookMs = clock.monotonic() - begunAt;
-    return { devices, gates, plan };
+    return { devices, gates: shadows ?? gates, plan };
   }
 
   private async run(): Promise<void> {
@@ -126,13 +129,14 @@ export class RolloutController {
         logger.error({ err: error, ...address }, 'a rollout could not be carried on');
       }
     }
+    if (!this.stopped.signal.aborted && (await this.options.shadows.sweep())) this.options.onCommitted();
     if (await dropPrefetches(db, this.options.twin)) this.options.onCommitted();
     this.sleepUntil(dueAt);
   }
 
   /** @returns when to look again at the latest */
   private async advance(address: RolloutAddress): Promise<number> {
-    const { db, clock, gates } = this.options;
+    const { db, clock, gates, shadows } = this.options;
     for (let step = 0; step < stepsAtOnce && !this.stopped.signal.aborted; step++) {
       const stored = await new RolloutRepository(db).find(address);
       if (stored === undefined || stored.endedAt !== undefined) {
@@ -144,7 +148,7 @@ export class RolloutController {
         const now = clock.now();
         return plan.waiting.reduce(
           (first, { until }) => (until !== undefined && until > now ? Math.min(first, until) : first),
-          now + gates.remainingMs(stored),
+          now + Math.min(gates.remainingMs(stored), shadows.remainingMs(stored)),
         );
       }
       await this.carryOut(stored, plan, devices);
@@ -154,9 +158,11 @@ export class RolloutController {
 
   private async carryOut(stored: StoredRollout, plan: Plan, devices: readonly LoadedDevice[]): Promise<void> {
     const { db, releases, twin, clock, onCommitted } = this.options;
-    const deploys = plan.assignments.some(({ action }) => action === 'deploy') || (plan.prefetches ?? []).length > 0;
-    const release = deploys ? await releases.require(stored.workspace, stored.release) : undefined;
-    const input = { release, devices, now: clock.now() };
+    const asks =
+      plan.assignments.some(({ action }) => action === 'deploy') ||
+      plan.shadowing.length + (plan.prefetches ?? []).length > 0;
+    const release = asks ? await releases.require(stored.workspace, stored.release) : undefined;
+    const input = { release, devices, shadows: this.options.shadows, now: clock.now() };
     let current = stored;
     try {
       let part: Plan | undefined = plan;
@@ -172,7 +178,8 @@ export class RolloutController {
       if (!(error instanceof CannotAsk)) throw error;
       this.options.logger.warn({ ...error.assignment, reason: messageOf(error) }, 'a device could not be asked');
       const outcomes = [failureOf(error, input.now)];
-      const only: Plan = { outcomes, assignments: [], transition: undefined, waiting: [], joins: [], gates: [] };
+      const nothing = { assignments: [], transition: undefined, waiting: [], joins: [], shadowing: [], gates: [] };
+      const only: Plan = { outcomes, ...nothing };
       const committed = await commitStep(db, twin, { ...input, stored: current, plan: only });
       this.publish(stored, committed?.entries ?? []);
     }
@@ -218,8 +225,4 @@ export class RolloutController {
       if (!signal.aborted && !this.stopped.signal.aborted) this.wake();
     });
   }
-}
-
-function isIdle({ outcomes, assignments, transition, joins, prefetches = [] }: Plan): boolean {
-  return outcomes.length + assignments.length + joins.length + prefetches.length === 0 && transition === undefined;
 }

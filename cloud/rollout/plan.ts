@@ -14,12 +14,15 @@ import { planLeadBack, withLeadBack } from './lead-back.js';
 import { withWindows } from './openings.js';
 import { inOrder } from './order.js';
 import type { GateVerdict } from './gates/gate-model.js';
-import { failedGate, openGate } from './gates/gate-step.js';
+import { failedGate } from './gates/gate-step.js';
+import { holdsOf, untold } from './holds.js';
+import { afterShadow, failedShadow, isShadowing, shadowHolds, toShadow } from './shadow/shadow-step.js';
 import type { RolloutPolicy } from './policy.js';
 import { planPrefetch } from './prefetch.js';
 import { allowanceByRate } from './rate.js';
 import {
   type Assignment,
+  type Hold,
   isFinal,
   type Joiner,
   type Outcome,
@@ -42,6 +45,8 @@ export interface PlanInput {
   readonly freezes?: readonly Freeze[] | undefined;
   /** What the gates of the policy say of the wave whose turn it is. */
   readonly gates?: readonly GateVerdict[] | undefined;
+  /** What shadows say, where the policy wants them and none has switched yet. */
+  readonly shadows?: readonly GateVerdict[] | undefined;
   readonly now: number;
 }
 
@@ -55,8 +60,12 @@ export interface Plan {
   readonly waiting: readonly Wait[];
   /** Devices that join the last wave. */
   readonly joins: readonly string[];
+  /** Devices that begin to shadow; never while it is paused or at its end. */
+  readonly shadowing: readonly string[];
   /** Devices that are to fetch the release's images beforehand. */
   readonly prefetches?: readonly string[];
+  /** What holds the wave and was not told of it yet. Never together with a transition. */
+  readonly holds?: readonly Hold[];
   /** What the transition rests on. */
   readonly gates: readonly GateVerdict[];
 }
@@ -68,7 +77,8 @@ export function planRollout(given: PlanInput): Plan {
   const { countedFrom: from } = given.rollout;
   const rollout = { ...given.rollout, countedFrom: from + frozenMs(freezes, from, now) };
   const input = { ...given, rollout };
-  if (isFinal(rollout.state)) return { outcomes: [], assignments: [], waiting: [], joins: [], gates: [] };
+  if (isFinal(rollout.state))
+    return { outcomes: [], assignments: [], waiting: [], joins: [], shadowing: [], gates: [] };
   const outcomes = new Map<string, Outcome>();
   const judged = settled(input, freezes).map((one) => {
     const outcome = judgeDevice(one, rollout, policy, now);
@@ -85,16 +95,20 @@ export function planRollout(given: PlanInput): Plan {
   const context = waitContext(devices, step.assignments, input);
   const waiting = devices.flatMap((one): Wait[] => waitOf(one, context));
   const assigned = new Set(step.assignments.map(({ device }) => device));
+  const holds = untold(step.holds ?? [], rollout);
   const prefetches = step.transition === undefined ? planPrefetch(devices, rollout, policy, assigned) : [];
   for (const { device, claimedBy } of joining) {
     if (claimedBy === undefined) continue;
     waiting.push({ device, kind: 'claimed', until: totalEndsAt(rollout, policy), detail: claimedBy });
   }
+  const said = isShadowing(input) ? input.shadows : input.gates;
   return {
     outcomes: [...outcomes.values()],
     ...{ assignments: step.assignments, transition: step.transition, waiting, joins },
     ...(prefetches.length === 0 ? {} : { prefetches }),
-    gates: rollout.state === 'running' && step.transition !== undefined ? (input.gates ?? []) : [],
+    ...(holds.length === 0 ? {} : { holds }),
+    shadowing: step.shadowing ?? [],
+    gates: rollout.state === 'running' && step.transition !== undefined ? (said ?? []) : [],
   };
 }
 
@@ -110,13 +124,22 @@ function nextStep(devices: readonly RolloutDevice[], input: PlanInput, joins: re
   if (back !== undefined) return back;
   if (rollout.state === 'ending') return planEnding(devices, rollout, policy, now);
   if (rollout.state === 'paused') return { assignments: [] };
-  const stop = overdue(rollout, policy, now) ?? crossedThreshold(devices, rollout, policy) ?? failedGate(input);
+  const stop =
+    overdue(rollout, policy, now) ??
+    crossedThreshold(devices, rollout, policy) ??
+    failedGate(input) ??
+    failedShadow(devices, input);
   if (stop !== undefined) return { assignments: [], transition: stop };
   const isOpen = devices.some(
     ({ standing, wave }) => wave <= rollout.wave && (standing === 'queued' || standing === 'changing'),
   );
+  if (isOpen && isShadowing(input)) {
+    const transition = afterShadow(devices, input);
+    if (transition !== undefined) return { assignments: [], transition };
+    return { assignments: [], shadowing: toShadow(devices, input), holds: shadowHolds(devices, input) };
+  }
   if (isOpen) return { assignments: planDeploys(devices, input) };
-  return { assignments: [], transition: afterWave(devices, input, joins) };
+  return afterWave(devices, input, joins);
 }
 
 function overdue(rollout: Rollout, policy: RolloutPolicy, now: number): Transition | undefined {
@@ -126,23 +149,27 @@ function overdue(rollout: Rollout, policy: RolloutPolicy, now: number): Transiti
   return { kind: 'end', ending, reason: { code: 'total-timeout', text } };
 }
 
-/** The wave has ended: watched, approved, and on to the next one. Undefined while that waits. */
-function afterWave(
-  devices: readonly RolloutDevice[],
-  input: PlanInput,
-  joins: readonly string[],
-): Transition | undefined {
+/** The wave has ended: watched, approved, and on to the next one. No transition while that waits. */
+function afterWave(devices: readonly RolloutDevice[], input: PlanInput, joins: readonly string[]): Step {
   const { rollout, policy, now } = input;
   const unmet = unmetSuccess(devices, rollout, policy);
-  if (unmet !== undefined) return unmet;
+  if (unmet !== undefined) return { assignments: [], transition: unmet };
   const isEmpty = !devices.some(({ wave, standing }) => wave === rollout.wave && standing !== 'left');
   if (!isEmpty) {
-    if (now < bakedAt(devices, rollout, policy)) return undefined;
-    if (openGate(devices, input) !== undefined) return undefined;
+    if (now < bakedAt(devices, rollout, policy)) return { assignments: [] };
     const more = joins.length > 0 || devices.some(({ wave, standing }) => wave > rollout.wave && standing === 'queued');
-    const approval = policy.waves[rollout.wave]?.approval ?? false;
-    if (approval && more && rollout.approvedBefore <= rollout.wave) return undefined;
+    const holds = holdsOf(devices, more, input);
+    if (holds.length > 0) return { assignments: [], holds };
   }
+  return { assignments: [], transition: nextWave(devices, input, joins) };
+}
+
+/** Undefined while devices that go back, or have just joined, are waited for. */
+function nextWave(
+  devices: readonly RolloutDevice[],
+  { rollout }: PlanInput,
+  joins: readonly string[],
+): Transition | undefined {
   if (rollout.wave < rollout.waves - 1) return { kind: 'advance', wave: rollout.wave + 1 };
   if (devices.some(({ standing, ledBack }) => standing === 'returning' || ledBack === true)) return undefined;
   // Who has just joined has its turn first.
@@ -156,4 +183,10 @@ function planDeploys(devices: readonly RolloutDevice[], { rollout, policy, now }
     .filter(({ frozen, ledBack }) => frozen === undefined && ledBack !== true)
     .slice(0, Math.min(roomFor(devices, policy, now), allowanceByRate(devices, policy, now)))
     .map(({ device }) => ({ device, action: 'deploy' }));
+}
+
+/** Nothing is to be done now. */
+export function isIdle({ outcomes, assignments, transition, joins, shadowing, ...plan }: Plan): boolean {
+  const asked = assignments.length + shadowing.length + (plan.prefetches?.length ?? 0);
+  return outcomes.length + asked + joins.length + (plan.holds?.length ?? 0) === 0 && transition === undefined;
 }

@@ -3,6 +3,8 @@ import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import { windowsSchema } from '#shared/protocol/maintenance-window.js';
 import { checkGates, gatesSchema } from './gates/gate-kinds.js';
+import { shadowGates } from './shadow/shadow-verdicts.js';
+import { rolloutShadowSchema } from './shadow/shadow-policy.js';
 import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 
 const daySeconds = 86_400;
@@ -144,7 +146,8 @@ export const rolloutPolicySchema = z.strictObject({
     .optional(),
   /** What must hold of the devices of each wave before the next begins; by name. */
   gates: gatesSchema.optional(),
-  shadow: notBuilt('shadow agreement is'),
+  /** Before the first device switches, those of the first wave run the release beside what answers. */
+  shadow: rolloutShadowSchema.optional(),
   layers: notBuilt('layers are'),
 });
 export type RolloutPolicy = z.output<typeof rolloutPolicySchema>;
@@ -155,7 +158,10 @@ export function checkPolicy({
   waves,
   gates = {},
   freeze = [],
-}: Pick<RolloutPolicy, 'waves' | 'gates' | 'freeze'>): void {
+  shadow,
+}: Pick<RolloutPolicy, 'waves' | 'gates' | 'freeze' | 'shadow'>): void {
+  const taken = Object.values(shadowGates).find((name) => shadow !== undefined && Object.hasOwn(gates, name));
+  if (taken !== undefined) throw invalid(`gates.${taken}: what shadows say has that name: call this gate otherwise`);
   checkGates(gates);
   for (const [index, { from, until }] of freeze.entries()) {
     if (Date.parse(from) >= Date.parse(until)) throw invalid(`freeze.${String(index)}: it ends before it begins`);

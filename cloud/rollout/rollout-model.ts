@@ -1,6 +1,7 @@
 /** What a rollout and its devices are, as data. Instants are milliseconds since the epoch. */
 import type { WindowState } from '#shared/protocol/maintenance-window.js';
 import type { Problem } from './observe.js';
+import type { DeviceShadow } from './shadow/shadow-model.js';
 
 /** Everything but the first three is an end; of these only a rollback leads out. */
 export const rolloutStates = [
@@ -64,12 +65,16 @@ export interface Rollout {
   readonly pausedAt?: number | undefined;
   /** Somebody went on although a threshold was crossed: what had ended before counts no more. */
   readonly acceptedAt?: number | undefined;
+  /** When devices were let switch, where the policy wants shadows before; absent: not yet. */
+  readonly shadowedAt?: number | undefined;
   /** In an emergency: freeze periods do not hold it. */
   readonly ignoresFreeze?: boolean | undefined;
   /** Devices that a person leads back, whatever becomes of the others. */
   readonly leadBack?: readonly string[] | undefined;
   /** Gates that somebody went on in spite of, in that wave. */
   readonly acceptedGates?: { readonly wave: number; readonly gates: readonly string[] } | undefined;
+  /** Causes for which that wave was held, and which were told. */
+  readonly toldHolds?: { readonly wave: number; readonly causes: readonly string[] } | undefined;
 }
 
 export const standings = [
@@ -118,6 +123,8 @@ export interface RolloutDevice {
   /** Matches the fleet's query now. */
   readonly member: boolean;
   readonly observed: Observation;
+  /** While the shadow phase lasts. */
+  readonly shadow?: DeviceShadow | undefined;
   /** As it reports it; absent: UTC. */
   readonly timeZone?: string | undefined;
   /** How its maintenance window stands at the moment that is planned; absent: it may change at any time. */
@@ -152,16 +159,29 @@ export interface Assignment {
 }
 
 export type Transition =
+  /** Devices may switch from now on. */
+  | { readonly kind: 'shadowed'; readonly text: string }
   | { readonly kind: 'advance'; readonly wave: number }
   | { readonly kind: 'pause'; readonly reason: Reason }
   | { readonly kind: 'end'; readonly ending: Ending; readonly reason: Reason }
   | { readonly kind: 'finish'; readonly state: FinalState };
 
+/** The wave is over but for this. */
+export interface Hold {
+  /** What tells it apart from others of the wave: a gate, or the approval. */
+  readonly cause: string;
+  /** For people, with the numbers. */
+  readonly text: string;
+}
+
 /** What follows from how the devices stand. */
 export interface Step {
   readonly assignments: readonly Assignment[];
   readonly transition?: Transition | undefined;
+  readonly holds?: readonly Hold[] | undefined;
   readonly outcomes?: readonly Outcome[] | undefined;
+  /** Devices that begin to shadow. */
+  readonly shadowing?: readonly string[] | undefined;
 }
 
 export const waitKinds = [
@@ -177,6 +197,7 @@ export const waitKinds = [
   'wave',
   'bake',
   'gate',
+  'shadow',
   'approval',
   'paused',
   'claimed',

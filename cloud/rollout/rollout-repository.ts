@@ -30,7 +30,7 @@ export interface StoredRollout extends RolloutAddress {
 
 export interface HistoryEntry {
   readonly at: string;
-  /** `started`, `wave`, `paused`, `assigned`, a standing … */
+  /** `started`, `wave`, `held`, `paused`, `assigned`, a standing … */
   readonly kind: string;
   readonly device?: string | undefined;
   readonly text: string;

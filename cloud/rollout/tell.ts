@@ -25,7 +25,8 @@ export async function tellRules(
   for (const { rule } of await alerts.rules(workspace)) {
     if (!isRolloutRule(rule) || !asksFor(rule, happening, { fleet })) continue;
     const notice: RolloutNotice = {
-      id: idOf(workspace, String(number), at, kind, rule.name),
+      // With wave and text: two gates may hold a wave from the same moment on.
+      id: idOf(workspace, String(number), String(rollout.wave), at, kind, text, rule.name),
       ...{ type: `rollout.${happening}`, at, workspace, rule: rule.name, severity: rule.severity },
       ...{ rollout: number, release, fleet, state: rollout.state, wave: rollout.wave + 1, waves: rollout.waves },
       ...(rollout.reason === undefined ? {} : { reason: rollout.reason }),

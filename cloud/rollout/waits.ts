@@ -3,7 +3,8 @@ import { bakedAt, roomFor, stepEndsAt, totalEndsAt, unreachableAt } from './dead
 import { isToReturn } from './ending.js';
 import { awaitsWindow } from './openings.js';
 import type { GateVerdict } from './gates/gate-model.js';
-import { openGate } from './gates/gate-step.js';
+import { openGates } from './gates/gate-step.js';
+import { isShadowing, type OpenShadow, openShadow } from './shadow/shadow-step.js';
 import type { RolloutPolicy } from './policy.js';
 import { allowanceByRate, rateOpensAt } from './rate.js';
 import type { Assignment, Rollout, RolloutDevice, Wait } from './rollout-model.js';
@@ -24,12 +25,17 @@ export interface WaitContext {
   readonly waveIsOpen: boolean;
   /** What a gate of the wave lacks, or why it failed. */
   readonly openGate: string | undefined;
+  /** What the shadow phase lacks; undefined where there is none. */
+  readonly openShadow: OpenShadow | undefined;
 }
 
 export function waitContext(
   devices: readonly RolloutDevice[],
   assignments: readonly Assignment[],
-  input: Pick<WaitContext, 'rollout' | 'policy' | 'now'> & { readonly gates?: readonly GateVerdict[] | undefined },
+  input: Pick<WaitContext, 'rollout' | 'policy' | 'now'> & {
+    readonly gates?: readonly GateVerdict[] | undefined;
+    readonly shadows?: readonly GateVerdict[] | undefined;
+  },
 ): WaitContext {
   const { rollout, policy, now } = input;
   const ends = devices.flatMap((one) =>
@@ -43,7 +49,8 @@ export function waitContext(
     allowed: allowanceByRate(devices, policy, now) - assignments.length,
     rateOpensAt: Number.isFinite(opens) ? opens : now + 60_000,
     bakedAt: bakedAt(devices, rollout, policy),
-    openGate: openGate(devices, input),
+    openGate: openGates(devices, input)[0]?.text,
+    openShadow: isShadowing(input) ? openShadow(devices, input) : undefined,
     waveIsOpen: devices.some(
       ({ standing, wave }) => wave <= rollout.wave && (standing === 'queued' || standing === 'changing'),
     ),
@@ -79,6 +86,10 @@ function queuedWait(one: RolloutDevice, context: WaitContext): Wait {
   }
   if (one.wave > rollout.wave) return waveWait(one, context);
   if (!one.online) return { device, kind: 'offline', until: unreachableAt(one, rollout, policy) };
+  if (context.openShadow !== undefined) {
+    const { text, until = totalEndsAt(rollout, policy) } = context.openShadow;
+    return { device, kind: 'shadow', until, detail: text };
+  }
   if (one.retryAt !== undefined && one.retryAt > now) {
     return { device, kind: 'retry', until: one.retryAt, ...(one.reason ? { detail: one.reason.message } : {}) };
   }

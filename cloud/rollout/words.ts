@@ -5,6 +5,8 @@ export function describeTransition(transition: Transition): { readonly kind: str
   switch (transition.kind) {
     case 'advance':
       return { kind: 'wave', text: `wave ${String(transition.wave + 1)} begins` };
+    case 'shadowed':
+      return { kind: 'shadowed', text: `devices switch from now on: ${transition.text}` };
     case 'pause':
       return { kind: 'paused', text: transition.reason.text };
     case 'end':

@@ -11,6 +11,8 @@ import type { ControlStore, ControlTransaction } from './control-database.js';
 import type { DeleteOutcome } from './model-repository.js';
 import { nextVersion } from './next-version.js';
 import { newestFirst, type Page, type PageRequest, versionKey } from './page.js';
+import type { IndexedVariant } from '#shared/package/variant-index.js';
+import { indexesOf, insertVariants, type StoredVariant, variantsOf } from './image-variants.js';
 import type { ImageTable } from './tables.js';
 import { devicesLedBackTo } from './rollback-targets.js';
 
@@ -26,19 +28,23 @@ export interface NewImage {
   readonly name: string;
   readonly digest: Digest;
   readonly manifestSize: number;
-  readonly flavor: 'onnx' | 'node';
+  readonly flavor: ImageTable['flavor'];
   readonly signature: { readonly digest: Digest; readonly size: number; readonly keyIds: readonly string[] };
   readonly tags: Tags;
-  /** Manifest, config, layers. */
+  /** Manifest, config, layers; of an index it alone. */
   readonly blobs: readonly ImageBlob[];
+  /** Of an index, in its order: registered images. */
+  readonly variants?: readonly IndexedVariant[];
   readonly createdAt: string;
 }
 
-export interface StoredImage extends Omit<NewImage, 'blobs'> {
+export interface StoredImage extends Omit<NewImage, 'blobs' | 'variants'> {
   readonly workspace: string;
   readonly version: number;
   readonly size: number;
   readonly layers: readonly ImageBlob[];
+  /** Of an index, in its order. */
+  readonly variants: readonly StoredVariant[];
 }
 
 export type RegisterImageOutcome =
@@ -47,10 +53,11 @@ export type RegisterImageOutcome =
 
 export type ImageReference = { readonly digest: Digest } | { readonly name: string; readonly version: number };
 
-/** `released`: these releases hold it, as name:version. */
+/** `released`: these releases hold it, as name:version; `indexed`: these indexes choose among it and others. */
 export type ImageDeleteOutcome =
   | DeleteOutcome
   | { readonly kind: 'released'; readonly releases: readonly string[] }
+  | { readonly kind: 'indexed'; readonly indexes: readonly string[] }
   /** A rollout may lead these devices back to it. */
   | { readonly kind: 'led-back-to'; readonly devices: readonly string[] };
 
@@ -77,7 +84,10 @@ export class ImageRepository {
         .executeTakeFirst();
       const version = known?.version ?? (await nextVersion(db, 'images', workspace, image.name));
       if (known) await renew(db, workspace, image);
-      else await insert(db, workspace, version, image);
+      else {
+        await insert(db, workspace, version, image);
+        await insertVariants(db, workspace, image.digest, image.variants ?? []);
+      }
       await addSignatureBlob(db, workspace, image);
       await db.updateTable('activities').set({ resource: activity.resource }).where('id', '=', activity.id).execute();
       return { kind: 'registered', version, isNew: known === undefined };
@@ -149,6 +159,8 @@ export class ImageRepository {
         .limit(20)
         .execute();
       if (releases.length > 0) return { kind: 'released', releases: releases.map(formatReference) };
+      const indexes = await indexesOf(db, workspace, digest);
+      if (indexes.length > 0) return { kind: 'indexed', indexes };
       const result = await db
         .updateTable('images')
         .set({ deletedAt: at })
@@ -162,11 +174,11 @@ export class ImageRepository {
 
   /** What the store's `index.json` lists: every image of every workspace. */
   async listForIndex(): Promise<
-    readonly Pick<ImageTable, 'workspace' | 'name' | 'version' | 'digest' | 'manifestSize'>[]
+    readonly Pick<ImageTable, 'workspace' | 'name' | 'version' | 'digest' | 'manifestSize' | 'flavor'>[]
   > {
     return this.db
       .selectFrom('images')
-      .select(['workspace', 'name', 'version', 'digest', 'manifestSize'])
+      .select(['workspace', 'name', 'version', 'digest', 'manifestSize', 'flavor'])
       .where('deletedAt', 'is', null)
       .orderBy('workspace')
       .orderBy('name')
@@ -182,7 +194,10 @@ export class ImageRepository {
       .where('imageDigest', '=', row.digest)
       .orderBy('position')
       .execute();
-    const notLayers: readonly string[] = [mediaTypes.manifest, mediaTypes.config, mediaTypes.signature];
+    const notLayers: readonly string[] = [
+      ...[mediaTypes.manifest, mediaTypes.index, mediaTypes.config, mediaTypes.signature],
+    ];
+    const variants = row.flavor === 'index' ? await variantsOf(this.db, row.workspace, row.digest) : [];
     return {
       workspace: row.workspace,
       name: row.name,
@@ -196,6 +211,7 @@ export class ImageRepository {
         keyIds: JSON.parse(row.keyIdsJson) as string[],
       },
       layers: blobs.filter((blob) => !notLayers.includes(blob.mediaType)),
+      variants,
       tags: JSON.parse(row.tagsJson) as Tags,
       size: row.size,
       createdAt: row.createdAt,

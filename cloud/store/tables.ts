@@ -86,7 +86,8 @@ export interface ImageTable {
   /** Digest of the OCI manifest. */
   digest: string;
   manifestSize: number;
-  flavor: 'onnx' | 'node';
+  /** `index`: of variants, which are images themselves. */
+  flavor: 'onnx' | 'node' | 'index';
   signatureDigest: string;
   signatureSize: number;
   keyIdsJson: string;

@@ -9,16 +9,21 @@ const moduleDetailSchema = z.object({
   stages: stageLatencySchema.optional(),
   tensors: tensorSummariesSchema.optional(),
   routes: routesMetricsSchema.optional(),
-  /** Versions that got copies of this one's requests, by digest. */
+  /** Versions that got copies of this one's requests, by {@link shadowKeyOf}. */
   shadows: z.record(z.string(), shadowMetricsSchema).optional(),
 });
 export type ModuleDetail = Readonly<z.infer<typeof moduleDetailSchema>>;
+
+/** Numbers of two keys are never added. */
+export function shadowKeyOf(digest: string, tag: string | undefined): string {
+  return tag === undefined ? digest : `${digest} ${tag}`;
+}
 
 type Metrics = Pick<ModuleMetrics, 'stages' | 'tensors' | 'routes' | 'shadow'>;
 
 export function detailJsonOf({ stages, tensors, routes, shadow }: Metrics): string | null {
   if ([stages, tensors, routes, shadow].every((part) => part === undefined)) return null;
-  const shadows = shadow && { [shadow.digest]: shadow };
+  const shadows = shadow && { [shadowKeyOf(shadow.digest, shadow.tag)]: shadow };
   return JSON.stringify({ stages, tensors, routes, shadows } satisfies ModuleDetail);
 }
 

@@ -147,6 +147,28 @@ export interface CohortQuestion {
   readonly machine: boolean;
 }
 
+/** What shadows of one module compared, each with what answered on its device. */
+export interface ShadowQuestion {
+  readonly workspace: string;
+  readonly module: string;
+  /** Some fifty: questions are answered between batches that come in. */
+  readonly devices: readonly {
+    readonly device: string;
+    /** Epoch milliseconds by the control plane's clock. */
+    readonly fromMs: number;
+    /** Of the shadow, and the word under which it is told. */
+    readonly digest: string;
+    readonly tag: string;
+  }[];
+}
+
+export interface ShadowAnswer {
+  /** Undefined: nothing was told. */
+  readonly sum: ShadowMetrics | undefined;
+  /** Devices that told something. */
+  readonly told: number;
+}
+
 export interface NewEventsQuestion {
   readonly workspace: string;
   /** `upTo` of the answer before. */
@@ -188,6 +210,7 @@ export interface TelemetryPort {
   events(question: EventsQuestion): Promise<EventsAnswer>;
   series(question: SeriesQuestion): Promise<SeriesAnswer>;
   cohort(question: CohortQuestion): Promise<ModuleNumbers>;
+  shadows(question: ShadowQuestion): Promise<ShadowAnswer>;
   /** In the order in which they were stored. */
   newEvents(question: NewEventsQuestion): Promise<NewEvents>;
   /** A step of summing up; what is new by minute is told once. */

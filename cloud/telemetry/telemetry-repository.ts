@@ -7,6 +7,7 @@ import { readEvents, readNewEvents } from './event-reader.js';
 import { followRemoval, pruneStep, type Retention, type Thinned, thinStep } from './retention.js';
 import { type MachineMinute, type ModuleRollup, type RolledUp, rollUp } from './roll-up.js';
 import { readSeries } from './series-reader.js';
+import { readShadows } from './shadow-reader.js';
 import type {
   CohortQuestion,
   EventsAnswer,
@@ -17,6 +18,8 @@ import type {
   ReceivedBatch,
   SeriesAnswer,
   SeriesQuestion,
+  ShadowAnswer,
+  ShadowQuestion,
   TelemetryAnswer,
   TelemetryPort,
   TelemetryQuestion,
@@ -73,6 +76,11 @@ export class TelemetryRepository implements TelemetryPort {
   async cohort(question: CohortQuestion): Promise<ModuleNumbers> {
     await this.catchUp();
     return readCohort(this.db, question);
+  }
+
+  async shadows(question: ShadowQuestion): Promise<ShadowAnswer> {
+    await this.catchUp();
+    return readShadows(this.db, question);
   }
 
   async rollUp(): Promise<RolledUp> {

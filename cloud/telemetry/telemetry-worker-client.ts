@@ -44,6 +44,7 @@ export class TelemetryWorkerClient implements TelemetryPort {
   readonly events = this.calling('events');
   readonly series = this.calling('series');
   readonly cohort = this.calling('cohort');
+  readonly shadows = this.calling('shadows');
   readonly newEvents = this.calling('newEvents');
   readonly rollUp = this.calling('rollUp');
   readonly thin = this.calling('thin');

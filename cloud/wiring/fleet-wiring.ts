@@ -173,7 +173,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   const shadows = new ShadowTwin({ db: control, twin, clock, onCommitted });
   const releases = new ReleaseRepository(control);
   const fleets = new FleetRepository(control);
-  const rollouts = wireRollouts(ground, { twin, releases, fleets, telemetry, onCommitted });
+  const rollouts = wireRollouts(ground, { twin, shadows, releases, fleets, telemetry, onCommitted });
   const retirement = new Retirement({ twin, known, access, live });
   return {
     identity,

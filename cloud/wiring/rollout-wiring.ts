@@ -8,6 +8,8 @@ import { rolloutRoutes } from '#cloud/http/routes/rollout-routes.js';
 import { GateReader } from '#cloud/rollout/gates/gate-reader.js';
 import { GateRepository } from '#cloud/rollout/gates/gate-repository.js';
 import { GateWatch } from '#cloud/rollout/gates/gate-watch.js';
+import { ShadowPhase } from '#cloud/rollout/shadow/shadow-phase.js';
+import type { ShadowTwin } from '#cloud/fleet/shadow-twin.js';
 import { RolloutController } from '#cloud/rollout/controller.js';
 import { RolloutDevices } from '#cloud/rollout/rollout-devices.js';
 import { RolloutDrafts } from '#cloud/rollout/rollout-drafts.js';
@@ -25,16 +27,18 @@ export interface RolloutParts {
   readonly twin: Twin;
   readonly releases: ReleaseRepository;
   readonly fleets: FleetRepository;
-  readonly telemetry: Pick<TelemetryPort, 'cohort'>;
+  readonly shadows: ShadowTwin;
+  readonly telemetry: Pick<TelemetryPort, 'cohort' | 'shadows'>;
   /** Told after each commit: something waits in the outbox. */
   readonly onCommitted: () => void;
 }
 
 export function wireRollouts(ground: Ground, parts: RolloutParts): Routes[] {
-  const { twin, releases, fleets, telemetry, onCommitted } = parts;
+  const { twin, shadows: shadowing, releases, fleets, telemetry, onCommitted } = parts;
   const { control: db, live, clock, logger, shutdown } = ground;
   const gates = new GateWatch(new GateReader(db, telemetry), clock, logger);
-  const controller = new RolloutController({ db, releases, twin, gates, live, clock, logger, onCommitted });
+  const shadows = new ShadowPhase({ db, twin: shadowing, releases, telemetry, clock, logger });
+  const controller = new RolloutController({ db, releases, twin, gates, shadows, live, clock, logger, onCommitted });
   const office = new RolloutOffice({ db, live, clock, onChanged: () => controller.wake() });
   controller.start();
   const scheduler = new RolloutScheduler({ db, office, releases, fleets, live, clock, logger });

@@ -52,6 +52,7 @@ export const imageStatementSchema = z.object({
   /** Digest of the OCI manifest. */
   digest: digestSchema,
   name: nameSchema,
-  flavor: z.enum(['onnx', 'node']),
+  /** `index`: it is one of variants. */
+  flavor: z.enum(['onnx', 'node', 'index']),
 });
 export type ImageStatement = z.infer<typeof imageStatementSchema>;

@@ -19,4 +19,7 @@ export const annotations = {
   version: 'org.opencontainers.image.version',
   refName: 'org.opencontainers.image.ref.name',
   flavor: 'flotilla.flavor',
+  accelerator: 'flotilla.accelerator',
+  precision: 'flotilla.precision',
+  providers: 'flotilla.providers',
 } as const;

@@ -1,5 +1,6 @@
 /** What a device should run: the payload of the director's envelope on the `desired` channel. */
 import * as z from 'zod';
+import { acceleratorKinds, precisions } from './accelerators.js';
 import { windowsSchema } from './maintenance-window.js';
 import { counterSchema, digestSchema, instantSchema, nameSchema, schemaVersion, sizeSchema } from './primitives.js';
 import { routeOverridesSchema } from './route.js';
@@ -52,17 +53,35 @@ export type UpdatePolicy = z.infer<typeof updatePolicySchema>;
 export const settingsSchema = z.record(z.string().max(128), z.json());
 
 /** Everything a device must fetch to verify one image, with the sizes it may refuse beforehand. */
-export const imageReferenceSchema = z.strictObject({
+const signedImage = {
   name: nameSchema,
-  version: z.int().min(1),
-  /** Digest of the OCI manifest. */
+  /** Digest of the OCI manifest, or of the index. */
   digest: digestSchema,
   /** Size of the manifest. */
   size: sizeSchema,
   /** Digest and size of the publisher's DSSE envelope, a blob beside the image. */
   signature: z.strictObject({ digest: digestSchema, size: sizeSchema }),
+};
+const hardware = { accelerator: z.enum(acceleratorKinds), precision: z.enum(precisions) };
+
+export const imageReferenceSchema = z.strictObject({
+  ...signedImage,
+  version: z.int().min(1),
+  /** The index that a device chose it from, which must name it; devices say it to themselves. */
+  chosenFrom: z.strictObject({ ...signedImage, ...hardware, because: z.string().max(512) }).optional(),
 });
 export type ImageReference = z.infer<typeof imageReferenceSchema>;
+
+export const maxVariants = 16;
+
+/** One of the images that an index stands for. */
+export const variantSchema = z.strictObject({
+  image: imageReferenceSchema.omit({ chosenFrom: true }),
+  ...hardware,
+  /** Any of these runs it. */
+  providers: z.array(z.string().min(1).max(32)).min(1).max(8),
+});
+export type Variant = z.infer<typeof variantSchema>;
 
 /**
  * A version beside the module's own, in processes of its own, that answers nobody. For devices only whose
@@ -76,6 +95,8 @@ export type DesiredShadow = z.infer<typeof desiredShadowSchema>;
 
 export const desiredModuleSchema = z.strictObject({
   image: imageReferenceSchema,
+  /** Where `image` is an index: the images that it stands for, in its order, of which the device runs the first it can. */
+  variants: z.array(variantSchema).min(1).max(maxVariants).optional(),
   settings: settingsSchema.default({}),
   policy: restartPolicySchema.prefault({}),
   update: updatePolicySchema.optional(),

@@ -42,13 +42,15 @@ export function joinTensors(
   };
 }
 
-/** @returns undefined when they are of two shadows, which no interval can say */
+/** @returns undefined when they are of two shadows, or told under two words, which no interval can say */
 export function joinShadows(earlier: ShadowMetrics, later: ShadowMetrics): ShadowMetrics | undefined {
-  if (earlier.digest !== later.digest || earlier.version !== later.version) return undefined;
+  if (earlier.digest !== later.digest || earlier.version !== later.version || earlier.tag !== later.tag)
+    return undefined;
   const differences = [earlier.largestDifference, later.largestDifference].filter((one) => one !== undefined);
   return {
     digest: later.digest,
     version: later.version,
+    ...(later.tag === undefined ? {} : { tag: later.tag }),
     compared: earlier.compared + later.compared,
     agreed: earlier.agreed + later.agreed,
     uncompared: earlier.uncompared + later.uncompared,

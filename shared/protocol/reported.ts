@@ -1,5 +1,6 @@
 /** What a device says it runs, and the diffs in which it says so. */
 import * as z from 'zod';
+import { acceleratorKinds, precisions } from './accelerators.js';
 import { counterSchema, digestSchema, instantSchema, nameSchema, problemSchema, schemaVersion } from './primitives.js';
 import { sandboxCapabilitiesSchema } from './sandbox.js';
 import { shadowReportSchema } from './shadow.js';
@@ -37,6 +38,15 @@ export const moduleReportSchema = z.object({
   shadow: shadowReportSchema.optional(),
   /** Until when, at most, the module itself puts its replacement off, and why. */
   busy: z.object({ until: instantSchema, reason: z.string().max(256) }).optional(),
+  /** Of an index, which digests above are, the image that the device picked, and why. */
+  variant: z
+    .object({
+      digest: digestSchema,
+      accelerator: z.enum(acceleratorKinds),
+      precision: z.enum(precisions),
+      because: z.string().max(512),
+    })
+    .optional(),
   /** What is to take over, or to go, waits for its maintenance window: when that opens. */
   window: z.object({ opensAt: instantSchema }).optional(),
   /** It starts after modules that do not answer yet; then without them. */

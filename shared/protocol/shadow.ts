@@ -12,6 +12,8 @@ export const shadowRuleSchema = z.strictObject({
   /** Of a hundred live requests that name no version, so many are copied. */
   percent: z.number().gt(0).max(100).default(100),
   compare: comparisonSchema.prefault({ kind: 'tolerance' }),
+  /** A word under which what is compared from now on is told: numbers of another word are never added to these. */
+  tag: z.string().min(1).max(64).optional(),
   /** Copies that wait at most, with the answers they are compared to; more are dropped and counted. */
   maxWaiting: z.int().min(1).max(10_000).default(64),
   maxWaitingBytes: z
@@ -42,6 +44,8 @@ export type ShadowReport = z.infer<typeof shadowReportSchema>;
 export const shadowMetricsSchema = z.object({
   digest: digestSchema,
   version: z.int().min(1),
+  /** As the desired document has it. */
+  tag: z.string().max(64).optional(),
   /** Both answered, and the answers were compared. */
   compared: counterSchema,
   agreed: counterSchema,

@@ -163,7 +163,8 @@ async function coverReadOnly(folder: string): Promise<{ end(): Promise<unknown> 
     () => run('mount', ['-o', 'remount,ro,bind', folder]).then(() => true),
     () => false,
   );
-  return { end: () => (mounted ? run('umount', [folder]) : Promise.resolve()) };
+  // Lazily: the device may be reading through it at this moment, and what it reads is the same.
+  return { end: () => (mounted ? run('umount', ['--lazy', folder]) : Promise.resolve()) };
 }
 
 function requireModule(built: BuiltModule | undefined): DesiredModule {

@@ -3,10 +3,12 @@ import fc from 'fast-check';
 import { windowsAt } from '#shared/protocol/maintenance-window.js';
 import { afterAssignment, afterTransition } from '#cloud/rollout/apply.js';
 import type { GateVerdict } from '#cloud/rollout/gates/gate-model.js';
+import { withHolds } from '#cloud/rollout/holds.js';
 import { withOutcome } from '#cloud/rollout/judge.js';
-import { type Plan, planRollout } from '#cloud/rollout/plan.js';
+import { isIdle, type Plan, planRollout } from '#cloud/rollout/plan.js';
 import { type RolloutPolicy, rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import { isFinal, type Observation, type Rollout, type RolloutDevice } from '#cloud/rollout/rollout-model.js';
+import { shadowGate } from '#cloud/rollout/shadow/shadow-verdicts.js';
 import { divideIntoWaves, waveCount } from '#cloud/rollout/waves.js';
 
 export interface Mood {
@@ -20,10 +22,10 @@ export interface Mood {
   readonly canary: boolean;
 }
 
-/** What a gate says in a wave: nothing decided at first, then this. */
+/** What a gate says in a wave: nothing decided at first, then this; or one second a pass, the next nothing decided. */
 export interface GateMood {
   readonly knowsAfterMs: number;
-  readonly says: 'pass' | 'fail' | 'undecided';
+  readonly says: 'pass' | 'fail' | 'undecided' | 'wavers';
 }
 
 export const startMs = 1_000_000;
@@ -42,6 +44,8 @@ export class RolloutWorld {
     readonly moods: ReadonlyMap<string, Mood>,
     /** By gate; of each wave in turn, the last for those after it. */
     readonly gateMoods: Readonly<Record<string, readonly GateMood[]>> = {},
+    /** What shadows say, counted from the first device that was asked, where the policy wants them. */
+    readonly shadowMood?: GateMood,
     id = 'r1',
   ) {
     const candidates = [...moods].map(([device, { canary }]) => ({ device, canary }));
@@ -79,7 +83,16 @@ export class RolloutWorld {
   }
 
   plan(devices: readonly RolloutDevice[] = this.devices, gates: readonly GateVerdict[] = this.gates()): Plan {
-    return planRollout({ rollout: this.rollout, policy: this.policy, devices, gates, now: this.now });
+    const { rollout, policy, now } = this;
+    return planRollout({ rollout, policy, devices, gates, shadows: this.shadows(), now });
+  }
+
+  shadows(): GateVerdict[] {
+    const asked = this.devices.flatMap(({ shadow }) => shadow?.askedAt ?? []);
+    if (asked.length === 0) return [];
+    const { shadowMood: mood } = this;
+    const knows = mood !== undefined && this.now >= Math.min(...asked) + mood.knowsAfterMs;
+    return [verdictOf(shadowGate, knows ? this.said(mood) : 'undecided')];
   }
 
   gates(): GateVerdict[] {
@@ -88,15 +101,23 @@ export class RolloutWorld {
       const moods = this.gateMoods[gate] ?? [];
       const mood = moods[Math.min(wave, moods.length - 1)];
       const knows = mood !== undefined && this.now >= waveStartedAt + mood.knowsAfterMs;
-      return verdictOf(gate, knows ? mood.says : 'undecided');
+      return verdictOf(gate, knows ? this.said(mood) : 'undecided');
     });
+  }
+
+  private said({ says }: GateMood): GateVerdict['verdict'] {
+    if (says !== 'wavers') return says;
+    return Math.floor(this.now / 1000) % 2 === 0 ? 'pass' : 'undecided';
   }
 
   /** @param atMost as a control plane that carries out only a part before it is killed */
   carryOut(plan: Plan, atMost = Number.POSITIVE_INFINITY): void {
     const outcomes = new Map(plan.outcomes.map((outcome) => [outcome.device, outcome]));
     const assignments = new Map(plan.assignments.slice(0, atMost).map((one) => [one.device, one]));
-    this.devices = this.devices.map((one) => {
+    const shadowing = new Set(plan.shadowing.slice(0, atMost));
+    this.devices = this.devices.map((before) => {
+      const shadow = { can: 'yes', askedAt: this.now } as const;
+      const one = shadowing.has(before.device) ? { ...before, shadow } : before;
       const judged = withOutcome(one, outcomes.get(one.device));
       const assignment = assignments.get(one.device);
       if (assignment === undefined) return judged;
@@ -106,6 +127,7 @@ export class RolloutWorld {
       const { attempts, assignedAt, ...outcome } = afterAssignment(judged, assignment, this.now);
       return { ...withOutcome(judged, outcome), attempts, assignedAt, touched: true };
     });
+    this.rollout = withHolds(this.rollout, plan.holds ?? []);
     if (plan.transition !== undefined) this.rollout = afterTransition(this.rollout, plan.transition, this.now);
     this.look();
   }
@@ -115,8 +137,7 @@ export class RolloutWorld {
     for (let step = 0; step < 2000; step++) {
       const plan = this.plan();
       check(plan);
-      const idle = plan.outcomes.length === 0 && plan.assignments.length === 0 && plan.transition === undefined;
-      if (idle) return plan;
+      if (isIdle(plan)) return plan;
       this.carryOut(plan);
     }
     throw new Error('it never comes to rest');
@@ -141,7 +162,8 @@ export function verdictOf(gate: string, verdict: GateVerdict['verdict'], more: P
 
 export function queued(device: string, wave: number): RolloutDevice {
   const seen = { online: true, offlineSince: 0, member: true, observed: { kind: 'working' } as const };
-  return { device, wave, standing: 'queued', attempts: 0, touched: false, ...seen };
+  const shadow = { can: 'yes' } as const;
+  return { device, wave, standing: 'queued', attempts: 0, touched: false, shadow, ...seen };
 }
 
 function observationOf(one: RolloutDevice, mood: Mood, online: boolean, now: number): Observation {
@@ -167,7 +189,7 @@ export const anyMood: fc.Arbitrary<Mood> = fc.record({
 
 export const anyGateMood: fc.Arbitrary<GateMood> = fc.record({
   knowsAfterMs: fc.constantFrom(0, 30_000, 300_000),
-  says: fc.constantFrom('pass', 'pass', 'pass', 'fail', 'undecided'),
+  says: fc.constantFrom('pass', 'pass', 'pass', 'fail', 'undecided', 'wavers'),
 });
 
 /** For policies with none, one or two gates. */

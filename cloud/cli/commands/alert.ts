@@ -45,7 +45,7 @@ A file of rules:
       count: 3
       over: 10m
     - name: rollouts
-      rollout: [paused, failed, rolled-back, succeeded]   # or any; each is told once
+      rollout: [held, paused, failed, rolled-back, succeeded]   # or any; each is told once
       fleet: line-3
       notify: [ops]
 `;

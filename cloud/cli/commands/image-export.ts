@@ -27,6 +27,10 @@ export function imageExportCommand(io: CliIo): Command {
       await withSession(io, command, async (session) => {
         const { client } = session;
         const image = await client.call(routes.imageGet, { params: { reference } });
+        if (image.flavor === 'index') {
+          const names = (image.variants ?? []).map((one) => formatReference(one.image)).join(', ');
+          throw new AppError('request.invalid', `${formatReference(image)} is an index: export its variants ${names}`);
+        }
         await writeLayout(folder);
         const bytes = await client.readBlob(image.digest);
         const manifest = parseManifest(bytes, image.digest);

@@ -10,6 +10,7 @@ import { formatAge, formatBytes, formatFields, formatList, formatTable, formatTa
 import { withSession } from '../session.js';
 import { imageBuildCommand } from './image-build.js';
 import { imageExportCommand } from './image-export.js';
+import { imageIndexCommand } from './image-index.js';
 import { imageSignCommand } from './image-sign.js';
 
 export function imageCommand(io: CliIo): Command {
@@ -17,6 +18,7 @@ export function imageCommand(io: CliIo): Command {
   for (const command of [
     imageBuildCommand(io),
     imageSignCommand(io),
+    imageIndexCommand(io),
     listCommand(io),
     showCommand(io),
     imageExportCommand(io),
@@ -91,6 +93,7 @@ function describeImage(image: ImageBody): string {
       ['created', image.createdAt],
       ['signed by', image.signature.keyIds.join(' ')],
     ]),
+    ...(image.variants?.length ? [describeVariants(image.variants)] : []),
     formatTable(
       ['LAYER', 'SIZE', 'DIGEST', 'MEDIA TYPE'],
       image.layers.map((layer) => [
@@ -101,4 +104,17 @@ function describeImage(image: ImageBody): string {
       ]),
     ),
   ].join('\n');
+}
+
+/** In the order in which devices look at them. */
+function describeVariants(variants: NonNullable<ImageBody['variants']>): string {
+  return formatTable(
+    ['VARIANT', 'IMAGE', 'DIGEST', 'PROVIDERS'],
+    variants.map(({ accelerator, precision, image, providers }) => [
+      `${accelerator}/${precision}`,
+      formatReference(image),
+      shortDigest(image.digest),
+      providers.join(' '),
+    ]),
+  );
 }

@@ -1,4 +1,5 @@
 /** What is known of a device, property by property: what queries are answered from, here and in SQL. Pure. */
+import { providersOn } from '#shared/protocol/accelerators.js';
 import type { Tags } from '#shared/protocol/primitives.js';
 import type { Capabilities, ReportedState } from '#shared/protocol/reported.js';
 import { sandboxAspects } from '#shared/protocol/sandbox.js';
@@ -17,12 +18,7 @@ export const factsVersion = 1;
 
 const yes: Fact = { text: null, number: 1 };
 
-/** Providers, by the kind of hardware that they run on. */
-const kinds: Readonly<Record<'gpu' | 'npu' | 'fpga', readonly string[]>> = {
-  gpu: ['gpu', 'cuda', 'tensorrt', 'webgpu', 'dml', 'rocm', 'migraphx'],
-  npu: ['npu', 'qnn', 'vitisai'],
-  fpga: ['fpga'],
-};
+const askedKinds = ['gpu', 'npu', 'fpga'] as const;
 
 /** What a device's own row says, beside its tags and its report. */
 export interface DeviceStanding {
@@ -75,8 +71,8 @@ function capabilityFacts(capabilities: Capabilities): Map<string, Fact> {
     ['capabilities.memoryBytes', { text: null, number: memoryBytes }],
   ]);
   for (const provider of accelerators) facts.set(`capabilities.accelerators.${provider}`, yes);
-  for (const [kind, providers] of Object.entries(kinds)) {
-    if (accelerators.some((one) => providers.includes(one.toLowerCase()))) facts.set(`capabilities.${kind}`, yes);
+  for (const kind of askedKinds) {
+    if (providersOn(kind, accelerators).length > 0) facts.set(`capabilities.${kind}`, yes);
   }
   for (const aspect of sandboxAspects) {
     if (sandbox?.[aspect].enforced === true) facts.set(`capabilities.sandbox.${aspect}`, yes);

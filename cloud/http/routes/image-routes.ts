@@ -40,7 +40,7 @@ export function imageRoutes({ images, models, index, runner, clock }: ImageRoute
     return image;
   };
   const toImageBody = async (image: StoredImage): Promise<ImageBody> => {
-    const { workspace, name, version, digest, flavor, signature, layers, size, tags: own, createdAt } = image;
+    const { workspace, name, version, digest, flavor, signature, layers, variants, size, tags: own, createdAt } = image;
     return {
       name,
       version,
@@ -48,6 +48,7 @@ export function imageRoutes({ images, models, index, runner, clock }: ImageRoute
       flavor,
       signature: { ...signature, keyIds: [...signature.keyIds] },
       layers: [...layers],
+      variants: [...variants],
       models: [...(await models.carriedBy(workspace, digest))],
       size,
       tags: own,
@@ -139,6 +140,13 @@ export function imageRoutes({ images, models, index, runner, clock }: ImageRoute
             'image.in-use',
             `${name}:${String(version)} is in the releases ${outcome.releases.join(', ')}: delete them first`,
             { details: { releases: outcome.releases } },
+          );
+        }
+        if (outcome.kind === 'indexed') {
+          throw new AppError(
+            'image.in-use',
+            `${name}:${String(version)} is a variant of ${outcome.indexes.join(', ')}: delete them first`,
+            { details: { indexes: outcome.indexes } },
           );
         }
         await index.write();

@@ -4,8 +4,8 @@ import { counterSchema, digestSchema, instantSchema, nameSchema } from '#shared/
 import { parseVersionRange } from '#cloud/fleet/version-range.js';
 import { moduleDeploy } from './devices.js';
 
-/** What the design knows of releases and nobody built yet. */
-const notBuilt = (what: string): z.ZodOptional<z.ZodNever> => z.never({ error: `${what}; leave it out` }).optional();
+/** What people look for in a release, and is elsewhere. */
+const notHere = (what: string): z.ZodOptional<z.ZodNever> => z.never({ error: `${what}; leave it out` }).optional();
 
 export const versionRange = z
   .string()
@@ -23,7 +23,7 @@ export const releaseModule = moduleDeploy.extend({
     .default({}),
   /** Modules of this release that answer before it starts; it stops before they do. */
   startAfter: z.array(nameSchema).max(64).default([]),
-  variants: notBuilt('variants by hardware are not built yet: a release names one image a module'),
+  variants: notHere('a release names one image a module, which may stand for variants: flotilla image index makes one'),
 });
 
 const description = z.string().max(4096);

@@ -19,11 +19,13 @@ export class GateRepository {
     at: string,
     verdicts: readonly GateVerdict[],
   ): Promise<void> {
+    if (verdicts.length === 0) return;
     await this.db
       .deleteFrom('rolloutGates')
       .where((where) => where.and({ workspace, rollout: number, wave }))
+      // What shadows said before the wave, and what its gates said, are kept beside each other.
+      .where('gate', 'in', [...new Set(verdicts.map(({ gate }) => gate))])
       .execute();
-    if (verdicts.length === 0) return;
     const rows = verdicts.map((verdict) => {
       const { gate, module } = verdict;
       return { workspace, rollout: number, wave, gate, module, at, verdictJson: JSON.stringify(verdict) };

@@ -25,19 +25,27 @@ export function failedGate({ rollout, policy, gates = [] }: GateContext): Transi
   return stopped(policy, { code: 'gate', text, gates: [...new Set(failed.map(({ gate }) => gate))] });
 }
 
-/** What the wave waits for once all else is done: undefined when every gate of the policy has passed. */
-export function openGate(devices: readonly RolloutDevice[], context: GateContext): string | undefined {
+export interface OpenGate {
+  readonly gate: string;
+  /** What it lacks, in words, of the first module that lacks something. */
+  readonly text: string;
+}
+
+/** What the wave waits for once all else is done, by name: none when every gate of the policy has passed. */
+export function openGates(devices: readonly RolloutDevice[], context: GateContext): readonly OpenGate[] {
   const { rollout, policy, gates = [] } = context;
   // Of a wave without a device that runs it nothing can be told, and nothing is risked by it.
-  if (!devices.some(({ wave, standing }) => wave === rollout.wave && standing === 'succeeded')) return undefined;
-  for (const name of Object.keys(policy.gates ?? {}).sort()) {
-    if (isAccepted(name, rollout)) continue;
-    const said = inOrder(gates).filter(({ gate }) => gate === name);
-    const open = said.find(({ verdict }) => verdict !== 'pass');
-    if (open !== undefined) return describeVerdict(open);
-    if (said.length === 0) return `gate ${name}: nothing was read yet`;
-  }
-  return undefined;
+  if (!devices.some(({ wave, standing }) => wave === rollout.wave && standing === 'succeeded')) return [];
+  const said = inOrder(gates);
+  return Object.keys(policy.gates ?? {})
+    .sort()
+    .filter((name) => !isAccepted(name, rollout))
+    .flatMap((name): OpenGate[] => {
+      const own = said.filter(({ gate }) => gate === name);
+      const open = own.find(({ verdict }) => verdict !== 'pass');
+      if (open !== undefined) return [{ gate: name, text: describeVerdict(open) }];
+      return own.length > 0 ? [] : [{ gate: name, text: `gate ${name}: nothing was read yet` }];
+    });
 }
 
 function inOrder(gates: readonly GateVerdict[]): GateVerdict[] {

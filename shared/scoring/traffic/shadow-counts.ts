@@ -25,6 +25,7 @@ export interface ShadowStats {
 export interface OutsideStats extends ShadowStats {
   readonly digest: string;
   readonly version: number;
+  readonly tag?: string;
 }
 
 export type ShadowOutcome =

@@ -19,6 +19,7 @@ import { ResponseCache } from './response-cache.js';
 import type { Ask, Copying, Shadow } from './shadow.js';
 import type { OutsideStats, ShadowStats } from './shadow-counts.js';
 import { TrafficRules, type TrafficRulesPorts } from './traffic-rules.js';
+import type { ShadowDoor } from './traffic-schema.js';
 
 /** Hashing more would hold up the thread that speaks HTTP for longer than it saves. */
 const maxCachedRequestBytes = 1024 * 1024;
@@ -118,7 +119,7 @@ export class TrafficControl {
       if (rule.at === undefined && !left.has(key)) left.set(key, shadow.take());
       const { version } = rule;
       if (rule.at !== undefined && !outside.has(module))
-        outside.set(module, { digest: rule.at.digest, version, ...shadow.take() });
+        outside.set(module, { ...namesOf(rule.at), version, ...shadow.take() });
     }
     return stats.map((one) => {
       const shadow = left.get(`${one.name}\0${String(one.version)}`);
@@ -213,4 +214,8 @@ export class TrafficControl {
     this.captured.set(key, { module, capture, writer });
     return capture;
   }
+}
+
+function namesOf({ digest, tag }: ShadowDoor): Pick<OutsideStats, 'digest' | 'tag'> {
+  return { digest, ...(tag === undefined ? {} : { tag }) };
 }

@@ -15,6 +15,8 @@ const shadowDoorSchema = z.strictObject({
   by: z.enum(['script', 'model']),
   /** Of its image. */
   digest: z.string().min(1).max(128),
+  /** Under which its numbers are told. */
+  tag: z.string().min(1).max(64).optional(),
 });
 export type ShadowDoor = z.infer<typeof shadowDoorSchema>;
 

@@ -115,7 +115,7 @@ describe('flotilla apply', () => {
     [requires('^3'), 'is no range of versions; write for example ">=4"'],
     ['    startAfter: [trackr]\n', 'detector starts after trackr, which is not in the release: did you mean tracker?'],
     ['    startAfter: [detector]\n', 'the start order is a circle: detector starts after detector'],
-    ['    variants: {}\n', 'variants by hardware are not built yet'],
+    ['    variants: {}\n', 'which may stand for variants: flotilla image index makes one; leave it out'],
     ['    imagee: x\n', 'there is no field modules.detector.imagee; did you mean modules.detector.image?'],
     ['    settings: *a\n', 'is not YAML that is taken here'],
   ])('refuses %j', async (extra, message) => {

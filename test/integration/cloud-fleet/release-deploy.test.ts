@@ -2,8 +2,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { verifyEnvelope } from '#shared/package/dsse.js';
 import { type Desired, desiredSchema, restartPolicySchema, updatePolicySchema } from '#shared/protocol/desired.js';
 import { envelopeSchema, payloadTypes } from '#shared/protocol/envelope.js';
+import { imagesOf } from '#cloud/fleet/desired-document.js';
 import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
 import type { ReleaseDeployment } from '#cloud/fleet/module-deployment.js';
+import { insertVariants } from '#cloud/store/image-variants.js';
 import { addressOf, bytesOf, FleetWorld, type TestImage } from '#test/support/fleet-world.js';
 
 const d = addressOf('d');
@@ -57,6 +59,25 @@ describe('a release on a device', () => {
     expect(Object.keys(desired.modules)).toEqual(['detector', 'tracker']);
     expect(desired.modules['tracker']?.settings).toEqual({ gain: 2 });
     expect(desired.modules['detector']?.image.digest).toBe(images['detector:1']?.digest);
+  });
+
+  it('names what an index stands for, with the signatures of now, and is far below what a document may be', async () => {
+    const index = images['detector:1']?.digest ?? '';
+    await world.control.updateTable('images').set({ flavor: 'index' }).where('digest', '=', index).execute();
+    const [gpu, cpu] = [images['detector:2']?.digest ?? '', images['tracker:1']?.digest ?? ''];
+    await insertVariants(world.control, d.workspace, index, [
+      { name: 'detector', digest: gpu, size: 1, accelerator: 'gpu', precision: 'fp16', providers: ['cuda'] },
+      { name: 'tracker', digest: cpu, size: 1, accelerator: 'cpu', precision: 'int8', providers: ['cpu'] },
+    ]);
+    await world.twin.deployRelease(d, release(1, [released('eye', 'detector:1')]));
+    const desired = await document();
+    expect(desired.modules['eye']?.image.digest).toBe(index);
+    expect(desired.modules['eye']?.variants).toMatchObject([
+      { image: { name: 'detector', version: 2, digest: gpu }, accelerator: 'gpu', precision: 'fp16' },
+      { image: { name: 'tracker', version: 1, digest: cpu }, providers: ['cpu'] },
+    ]);
+    expect(imagesOf(desired).map(({ digest }) => digest)).toEqual([index, gpu, cpu]);
+    expect(JSON.stringify(desired.modules['eye']?.variants).length).toBeLessThan(2 * 400);
   });
 
   it('leaves what it has already as it was, and changes what differs', async () => {

@@ -49,7 +49,7 @@ describe('a shadow of a deployed module', () => {
       ...{ image: { version: 2, digest: second.digest }, percent: 10, compare: { kind: 'top-1' } },
     });
     expect(imagesOf(desired).map(({ digest }) => digest)).toEqual([first.digest, second.digest]);
-    expect(await new ImageRepository(world.control).delete('lab', second.digest, 'now')).toMatchObject({
+    expect(await new ImageRepository(world.control).delete(d.workspace, second.digest, 'now')).toMatchObject({
       kind: 'in-use',
     });
   });

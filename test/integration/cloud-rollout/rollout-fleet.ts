@@ -5,10 +5,12 @@ import { DeviceFacts } from '#cloud/fleet/device-facts.js';
 import type { Database } from '#cloud/fleet/device-repository.js';
 import { type Fleet, FleetRepository } from '#cloud/fleet/fleet-repository.js';
 import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
+import { ShadowTwin } from '#cloud/fleet/shadow-twin.js';
 import { Twin } from '#cloud/fleet/twin.js';
 import type { ControlStore } from '#cloud/store/control-database.js';
 import { GateReader } from '#cloud/rollout/gates/gate-reader.js';
 import { GateWatch } from '#cloud/rollout/gates/gate-watch.js';
+import { ShadowPhase } from '#cloud/rollout/shadow/shadow-phase.js';
 import { RolloutController } from '#cloud/rollout/controller.js';
 import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import { RolloutDevices } from '#cloud/rollout/rollout-devices.js';
@@ -23,7 +25,13 @@ export class RolloutFleet {
   readonly rows: RolloutDevices;
   readonly office: RolloutOffice;
   /** Nobody has told anything, until a test puts a store here. */
-  telemetry: Pick<TelemetryPort, 'cohort'> = { cohort: async () => noNumbers() };
+  telemetry: Pick<TelemetryPort, 'cohort' | 'shadows'> = {
+    cohort: async () => noNumbers(),
+    shadows: async () => ({ sum: undefined, told: 0 }),
+  };
+
+  /** In every report. */
+  says: object = {};
 
   private constructor(
     readonly world: FleetWorld,
@@ -70,7 +78,10 @@ export class RolloutFleet {
     const twin = new Twin({ db, ...parts, newId: randomUUID });
     const releases = new ReleaseRepository(db as ControlStore);
     const gates = new GateWatch(new GateReader(db, this.telemetry), clock, silent);
-    return new RolloutController({ db, releases, twin, gates, live, clock, logger: silent, onCommitted });
+    const shadowing = new ShadowTwin({ db, twin, clock, onCommitted });
+    const { telemetry } = this;
+    const shadows = new ShadowPhase({ db, twin: shadowing, releases, telemetry, clock, logger: silent });
+    return new RolloutController({ db, releases, twin, gates, shadows, live, clock, logger: silent, onCommitted });
   }
 
   /** The same database, but whoever asks it is cut off at its n-th question. */
@@ -136,8 +147,8 @@ export class RolloutFleet {
     await this.report(device, { generation, converged: false, modules });
   }
 
-  private async report(device: string, state: object): Promise<void> {
-    await this.world.devices.update(addressOf(device), { reportedJson: JSON.stringify(state) });
+  async report(device: string, state: object): Promise<void> {
+    await this.world.devices.update(addressOf(device), { reportedJson: JSON.stringify({ ...this.says, ...state }) });
   }
 
   close(): Promise<void> {

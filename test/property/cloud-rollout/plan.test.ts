@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { afterOrder, type Order } from '#cloud/rollout/apply.js';
 import { changingCount } from '#cloud/rollout/deadlines.js';
-import type { Plan } from '#cloud/rollout/plan.js';
+import { isIdle, type Plan } from '#cloud/rollout/plan.js';
 import { unavailableBudget } from '#cloud/rollout/policy.js';
 import {
   anyGateMoods,
@@ -161,7 +161,7 @@ describe('whatever devices, clocks and people do', () => {
             whole.settle();
             // Of each plan a part is carried out, what was judged first; then everything is forgotten.
             for (let plan = cut.plan(); ; plan = cut.plan()) {
-              if (plan.outcomes.length + plan.assignments.length === 0 && plan.transition === undefined) break;
+              if (isIdle(plan)) break;
               cut.carryOut(plan, 1 + (cuts[turn++ % cuts.length] ?? 0));
             }
             for (const world of [whole, cut]) {
@@ -174,6 +174,37 @@ describe('whatever devices, clocks and people do', () => {
           expect(cut.deploys).toBe(whole.deploys);
         },
       ),
+    );
+  });
+});
+
+describe('what holds a wave', () => {
+  it('is told once a wave and cause, of a wave that is over, whatever gates say from moment to moment', () => {
+    fc.assert(
+      fc.property(fc.record(story), ({ policy, moods, gates, steps, given }) => {
+        const waves = policy.waves.map((wave) => ({ ...wave, approval: true }));
+        const world = new RolloutWorld(withGates({ ...policy, waves }, gates), moods, gates);
+        const told = new Set<string>();
+        const check = ({ holds = [], outcomes, transition, assignments }: Plan): void => {
+          for (const { cause } of holds) {
+            const { wave } = world.rollout;
+            expect(told).not.toContain(`${String(wave)} ${cause}`);
+            told.add(`${String(wave)} ${cause}`);
+            const ends = new Set(outcomes.map(({ device }) => device));
+            const left = world.devices.filter((one) => one.wave <= wave && !ends.has(one.device));
+            expect(left.filter(({ standing }) => standing === 'queued' || standing === 'changing')).toEqual([]);
+          }
+          if (holds.length > 0) expect([transition, assignments]).toEqual([undefined, []]);
+        };
+        live(world, steps, given, check);
+        // Who waits for one of them waits for what was told.
+        for (const { kind, detail } of world.settle(check).waiting) {
+          const { wave } = world.rollout;
+          if (kind === 'approval') expect(told).toContain(`${String(wave)} approval`);
+          if (kind === 'gate') expect(told).toContain(`${String(wave)} ${String(detail?.split(':')[0])}`);
+        }
+      }),
+      { numRuns: 60 },
     );
   });
 });

@@ -77,6 +77,7 @@ export async function linkDevice(cloud: FakeCloud, root: string): Promise<Linked
           blocks,
           trust: () => ({ version: 0, publishers: [cloud.publisher.publicKey], withdrawn: [] }),
           neighbours: () => options.neighbours ?? [],
+          accelerators: () => ['cpu'],
           freeBytes: async () => options.freeBytes ?? Number.MAX_SAFE_INTEGER,
           reserveBytes: 1000,
           cacheFolder: folder.root,
