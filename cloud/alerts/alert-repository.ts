@@ -85,8 +85,9 @@ export class AlertRepository {
       .orderBy('subject')
       .limit(limit + 1);
     const after = cursor === undefined ? undefined : decodeCursor(cursor, ['string', 'string']);
-    const rows = await (
-      after === undefined ? query : query.where(sql<boolean>`(rule, subject) > (${sql.join(after)})`)
+    const rows = await (after === undefined
+      ? query
+      : query.where(sql<boolean>`(rule, subject) > (${sql.join(after)})`)
     ).execute();
     const items = rows
       .slice(0, limit)

@@ -156,7 +156,9 @@ async function loadMarks(
   const keys = [...asked.values()];
   for (let at = 0; at < keys.length; at += marksPerQuestion) {
     const part = keys.slice(at, at + marksPerQuestion);
-    const tuples = part.map(({ workspace, device, kind, bootId }) => sql`(${workspace}, ${device}, ${kind}, ${bootId})`);
+    const tuples = part.map(
+      ({ workspace, device, kind, bootId }) => sql`(${workspace}, ${device}, ${kind}, ${bootId})`,
+    );
     const stored = await transaction
       .selectFrom('streamMarks')
       .selectAll()

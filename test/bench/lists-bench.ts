@@ -36,7 +36,9 @@ export async function run(): Promise<void> {
       }
       rows.push([what, median(wall).toFixed(1), median(cpu).toFixed(1), (bytes / 1024).toFixed(1)]);
     }
-    console.log(`${devices.toLocaleString('en-US')} devices, 20 rollouts and 20 commands over all of them; median of 5`);
+    console.log(
+      `${devices.toLocaleString('en-US')} devices, 20 rollouts and 20 commands over all of them; median of 5`,
+    );
     printTable(['what', 'ms', 'ms of CPU', 'KiB'], rows);
   } finally {
     await cloud.stop();

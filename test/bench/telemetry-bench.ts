@@ -87,7 +87,11 @@ export async function run(): Promise<void> {
 
 const cpuSeconds = ({ user, system }: NodeJS.CpuUsage): number => (user + system) / 1e6;
 
-async function bareInserts(): Promise<{ readonly rows: number; readonly seconds: number; readonly cpuSeconds: number }> {
+async function bareInserts(): Promise<{
+  readonly rows: number;
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+}> {
   const process = new LineProcess(script('bare-inserts-process'), [], undefined);
   const { batches, ...took } = await process.ask<{ batches: number; seconds: number; cpuSeconds: number }>({
     ...{ devices, batchesPerCommit, seconds: bareSeconds },

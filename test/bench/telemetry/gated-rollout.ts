@@ -23,7 +23,15 @@ export async function putGatedRollout(
       memory: { kind: 'memory', maxRatio: 2, minSamples: never },
     },
   });
-  const state = { id: '1', state: 'running', wave: 0, waves: 2, waveStartedAt: now, approvedBefore: 0, countedFrom: now };
+  const state = {
+    id: '1',
+    state: 'running',
+    wave: 0,
+    waves: 2,
+    waveStartedAt: now,
+    approvedBefore: 0,
+    countedFrom: now,
+  };
   const previous = { release: 'vision:1', modules: [{ module: 'detector', image: { digest: digests.before } }] };
   const query = JSON.stringify(parseQuery('name ~ "d*"'));
   await db.transaction().execute(async (transaction) => {

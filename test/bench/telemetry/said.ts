@@ -3,7 +3,6 @@ import { seededRandom } from '#agent/simulate/conduct.js';
 import { simulatedBatch } from '#agent/simulate/simulated-telemetry.js';
 import { encodeMessage } from '#shared/protocol/decode.js';
 
-
 export interface Said {
   readonly device: string;
   readonly payload: Uint8Array;

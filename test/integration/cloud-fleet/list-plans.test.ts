@@ -35,7 +35,11 @@ async function slowSteps(db: Pick<TelemetryStore, 'executeQuery'>, what: readonl
   for (const query of asked.splice(0)) {
     if (!ofLarge.test(query.sql)) continue;
     const { rows } = await db.executeQuery<{ detail: string }>({ ...query, sql: `explain query plan ${query.sql}` });
-    found.push(...rows.filter(({ detail }) => what.some((one) => one.test(detail))).map(({ detail }) => `${detail}: ${query.sql}`));
+    found.push(
+      ...rows
+        .filter(({ detail }) => what.some((one) => one.test(detail)))
+        .map(({ detail }) => `${detail}: ${query.sql}`),
+    );
   }
   return found;
 }
