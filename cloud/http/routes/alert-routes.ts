@@ -4,9 +4,9 @@ import { nameSchema } from '#shared/protocol/primitives.js';
 import type { AlertRepository } from '#cloud/alerts/alert-repository.js';
 import { thresholdOf } from '#cloud/alerts/alert-rule.js';
 import type { AlertRules } from '#cloud/alerts/alert-rules.js';
-import type { PageRequest } from '#cloud/store/page.js';
 import type { Routes } from '../app.js';
 import {
+  alertQuery,
   alertRuleBody,
   type AlertStateBody,
   alertStateBody,
@@ -34,11 +34,11 @@ export function alertRoutes({ alerts, rules }: AlertRouteDeps): Routes {
           tags,
           summary: 'What fires now, and what is about to, by rule and subject',
           params: workspaceParams,
-          querystring: pageQuery,
+          querystring: alertQuery,
           response: { 200: pageOf(alertStateBody) },
         },
       },
-      async (request) => statesIn(alerts, request.params.workspace, request.query),
+      async (request) => alertsIn(alerts, request.params.workspace, request.query),
     );
     app.get(
       '/v1/workspaces/:workspace/alert-rules',
@@ -46,19 +46,20 @@ export function alertRoutes({ alerts, rules }: AlertRouteDeps): Routes {
         config: { role: 'reader' },
         schema: {
           tags,
-          summary: 'All rules, by name',
+          summary: 'Rules, by name',
           params: workspaceParams,
+          querystring: pageQuery,
           response: { 200: pageOf(alertRuleBody) },
         },
       },
       async (request) => {
         const { workspace } = request.params;
+        const { items, ...rest } = await alerts.rulePage(workspace, request.query);
         const firing = await alerts.firing(workspace);
-        const stored = await alerts.rules(workspace);
         return {
-          items: stored.map(({ rule, createdAt, updatedAt }) => ({
-            ...{ rule, createdAt, updatedAt },
-            firing: firing.get(rule.name) ?? 0,
+          ...rest,
+          items: items.map(({ rule, createdAt, updatedAt }) => ({
+            ...{ rule, createdAt, updatedAt, firing: firing.get(rule.name) ?? 0 },
           })),
         };
       },
@@ -123,14 +124,14 @@ export function alertRoutes({ alerts, rules }: AlertRouteDeps): Routes {
   };
 }
 
-async function statesIn(
+async function alertsIn(
   alerts: AlertRepository,
   workspace: string,
-  page: PageRequest,
+  { rule: only, ...page }: z.output<typeof alertQuery>,
 ): Promise<{ items: AlertStateBody[]; next?: string }> {
   const rules = new Map((await alerts.rules(workspace)).map(({ rule }) => [rule.name, rule]));
-  const { items: stored, ...rest } = await alerts.standing(workspace, page);
-  const items = stored.flatMap(({ rule: name, subject, state }) => {
+  const { items: states, ...rest } = await alerts.alertPage(workspace, page, only);
+  const items = states.flatMap(({ rule: name, subject, state }) => {
     const rule = rules.get(name);
     if (rule === undefined || state.state === 'quiet') return [];
     const { state: now, incident, value, sinceMs } = state;
