@@ -1,5 +1,8 @@
 /** Rules of alerts, what they stand at, and what has yet to be told of them, in the control database. */
+import { type Selectable, sql } from 'kysely';
+import type { AlertRuleTable, AlertStateTable } from '#cloud/store/alert-tables.js';
 import type { ControlStore, ControlTransaction } from '#cloud/store/control-database.js';
+import { inOrderOf, type Page, type PageKey, type PageRequest } from '#cloud/store/page.js';
 import type { Notice } from './alert-notice.js';
 import type { AlertRule } from './alert-rule.js';
 import type { AlertState } from './plan.js';
@@ -26,6 +29,12 @@ export interface OutboxNotice {
   readonly createdAt: number;
 }
 
+const ruleKey: PageKey<'name'> = [{ column: 'name', type: 'string' }];
+const stateKey: PageKey<'rule' | 'subject'> = [
+  { column: 'rule', type: 'string' },
+  { column: 'subject', type: 'string' },
+];
+
 /** Where every notice goes: the log of the control plane, and who follows its events. */
 export const announcement = '';
 
@@ -40,7 +49,14 @@ export class AlertRepository {
   async rules(workspace?: string): Promise<StoredRule[]> {
     const all = this.db.selectFrom('alertRules').selectAll().orderBy('workspace').orderBy('name');
     const rows = await (workspace === undefined ? all : all.where('workspace', '=', workspace)).execute();
-    return rows.map(({ ruleJson, name: _, ...row }) => ({ ...row, rule: JSON.parse(ruleJson) as AlertRule }));
+    return rows.map(toRule);
+  }
+
+  /** By name. */
+  async rulePage(workspace: string, page: PageRequest): Promise<Page<StoredRule>> {
+    const all = this.db.selectFrom('alertRules').selectAll().where('workspace', '=', workspace);
+    const { items, ...rest } = await inOrderOf(all, ruleKey, page);
+    return { ...rest, items: items.map(toRule) };
   }
 
   async rule(workspace: string, name: string): Promise<StoredRule | undefined> {
@@ -69,7 +85,31 @@ export class AlertRepository {
       .orderBy('rule')
       .orderBy('subject');
     const rows = await (rule === undefined ? all : all.where('rule', '=', rule)).execute();
-    return rows.map(({ stateJson, ...row }) => ({ ...row, state: JSON.parse(stateJson) as AlertState }));
+    return rows.map(toState);
+  }
+
+  /** What fires or is about to, by rule and subject. @param rule only of this one */
+  async alertPage(workspace: string, page: PageRequest, rule?: string): Promise<Page<StoredState>> {
+    const all = this.db
+      .selectFrom('alertStates')
+      .select(['rule', 'subject', 'stateJson'])
+      .where('workspace', '=', workspace)
+      .where(sql<string>`json_extract(stateJson, '$.state')`, '!=', 'quiet');
+    const asked = rule === undefined ? all : all.where('rule', '=', rule);
+    const { items, ...rest } = await inOrderOf(asked, stateKey, page);
+    return { ...rest, items: items.map(toState) };
+  }
+
+  /** Of how many subjects each rule fires; rules that do not are not there. */
+  async firing(workspace: string): Promise<ReadonlyMap<string, number>> {
+    const rows = await this.db
+      .selectFrom('alertStates')
+      .select((query) => ['rule', query.fn.countAll<number>().as('count')])
+      .where('workspace', '=', workspace)
+      .where('firing', '=', sql.lit(1))
+      .groupBy('rule')
+      .execute();
+    return new Map(rows.map(({ rule, count }) => [rule, count]));
   }
 
   /** @param state undefined: there is nothing to remember */
@@ -98,7 +138,7 @@ export class AlertRepository {
     return this.db
       .selectFrom('alertStates')
       .select((query) => ['workspace', query.fn.countAll<number>().as('count')])
-      .where('firing', '=', 1)
+      .where('firing', '=', sql.lit(1))
       .groupBy('workspace')
       .execute();
   }
@@ -154,4 +194,15 @@ export class AlertRepository {
   async removeCursor(workspace: string): Promise<void> {
     await this.db.deleteFrom('alertCursors').where('workspace', '=', workspace).execute();
   }
+}
+
+function toRule({ ruleJson, name: _, ...row }: Selectable<AlertRuleTable>): StoredRule {
+  return { ...row, rule: JSON.parse(ruleJson) as AlertRule };
+}
+
+function toState({
+  stateJson,
+  ...row
+}: Pick<Selectable<AlertStateTable>, 'rule' | 'subject' | 'stateJson'>): StoredState {
+  return { ...row, state: JSON.parse(stateJson) as AlertState };
 }

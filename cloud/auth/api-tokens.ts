@@ -1,6 +1,7 @@
 /** API tokens made, listed and revoked. Judged by `token-grant`; a secret is given once and kept by nobody here. */
 import { AppError } from '#shared/kernel/errors.js';
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
+import type { Page, PageRequest } from '#cloud/store/page.js';
 import type { TokenTable } from '#cloud/store/tables.js';
 import type { TokenRepository } from '#cloud/store/token-repository.js';
 import { newApiToken } from './api-token.js';
@@ -42,8 +43,9 @@ export class ApiTokens {
   }
 
   /** Of one workspace; or all, the installation's own included. */
-  async list(workspace: string | null): Promise<readonly ListedToken[]> {
-    return (await this.tokens.list(workspace)).map(({ secretHash: _, ...token }) => token);
+  async list(workspace: string | null, request: PageRequest): Promise<Page<ListedToken>> {
+    const page = await this.tokens.list(workspace, request);
+    return { ...page, items: page.items.map(({ secretHash: _, ...token }) => token) };
   }
 
   /**

@@ -3,6 +3,7 @@ import { AppError, isErrorCode } from '#shared/kernel/errors.js';
 import { unreachable } from '#shared/kernel/result.js';
 import type { ActivityBody } from '#cloud/http/schemas/activities.js';
 import { routes } from '#cloud/client/routes.js';
+import { followActivityLog } from './activity-log.js';
 import { waitInterruptibly } from './interruption.js';
 import type { Session } from './session.js';
 
@@ -15,14 +16,12 @@ export async function followActivity(session: Session, started: ActivityBody): P
   const params = { id: started.id };
   const goesOn = `${started.kind} of ${started.subject} goes on; flotilla activity show ${started.id}`;
   return waitInterruptibly(io, goesOn, async () => {
-    let printed = 0;
+    const freshLines = followActivityLog(client, started.id);
     let waitMs = firstWaitMs;
     for (;;) {
       const activity = await client.call(routes.activityGet, { params });
       // After the state, so that the last lines of an ended activity are in.
-      const { lines } = await client.call(routes.activityLog, { params });
-      for (const line of lines.slice(printed)) progress.line(`  ${line.text}`);
-      printed = lines.length;
+      for (const line of await freshLines()) progress.line(`  ${line.text}`);
       const ended = endOf(activity);
       if (ended) return ended;
       await io.clock.sleep(waitMs, io.signal);

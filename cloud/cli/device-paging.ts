@@ -15,10 +15,11 @@ export interface Paging {
 export const limitOption = ['--limit <count>', 'at most so many (default: all)'] as const;
 export const afterOption = ['--after <device>', 'only those whose names come after this one'] as const;
 
-export function readPaging({ limit, after }: PagingFlags): Paging {
+/** @param of what `after` names: lists of fleets go on the same way */
+export function readPaging({ limit, after }: PagingFlags, of: 'device' | 'fleet' = 'device'): Paging {
   return {
     limit: limit === undefined ? undefined : parseCount(limit, 100_000),
-    cursor: after === undefined ? undefined : parseName(after, 'device'),
+    cursor: after === undefined ? undefined : parseName(after, of),
   };
 }
 

@@ -89,6 +89,15 @@ export class FlotillaClient {
     input: CallInput<R>,
     limit = Number.POSITIVE_INFINITY,
   ): Promise<Answer<R>['items']> {
+    return (await this.piece(route, input, limit)).items;
+  }
+
+  /** As {@link list}, with the cursor from which it goes on where more follow. */
+  async piece<R extends ListRoute>(
+    route: R,
+    input: CallInput<R>,
+    limit = Number.POSITIVE_INFINITY,
+  ): Promise<{ readonly items: Answer<R>['items']; readonly next?: string | undefined }> {
     const items: unknown[] = [];
     const asked: AnyInput = input;
     const query: { readonly cursor?: string } = asked.query ?? {};
@@ -101,7 +110,7 @@ export class FlotillaClient {
       items.push(...page.items);
       cursor = page.next;
     } while (cursor !== undefined && items.length < limit);
-    return items.slice(0, limit);
+    return { items: items.slice(0, limit), next: cursor };
   }
 
   /** One direct command to a device; what it answers is checked against the operation. */

@@ -4,8 +4,15 @@
  */
 import * as z from 'zod';
 import { nameSchema } from '#shared/protocol/primitives.js';
-import { activityBody, activityLog } from '#cloud/http/schemas/activities.js';
-import { alertRuleBody, alertStateBody, alertTested, rulesApplied, rulesApply } from '#cloud/http/schemas/alerts.js';
+import { activityBody, activityLog, activityLogQuery } from '#cloud/http/schemas/activities.js';
+import {
+  alertQuery,
+  alertRuleBody,
+  alertStateBody,
+  alertTested,
+  rulesApplied,
+  rulesApply,
+} from '#cloud/http/schemas/alerts.js';
 import { auditBody, auditChainBody, auditQuery } from '#cloud/http/schemas/audit.js';
 import { pageOf, pageQuery } from '#cloud/http/schemas/common.js';
 import {
@@ -116,10 +123,10 @@ export const routes = {
 
   login: { method: 'GET', path: '/v1/login', response: loginBody },
   self: { method: 'GET', path: '/v1/self', response: selfBody },
-  tokenList: { method: 'GET', path: `${w}/tokens`, response: pageOf(tokenBody) },
+  tokenList: { method: 'GET', path: `${w}/tokens`, query: pageQuery, response: pageOf(tokenBody) },
   tokenCreate: { method: 'POST', path: `${w}/tokens`, body: tokenCreate, response: createdToken },
   tokenRevoke: { method: 'DELETE', path: `${w}/tokens/:id`, response: tokenBody },
-  installationTokenList: { method: 'GET', path: '/v1/tokens', response: pageOf(tokenBody) },
+  installationTokenList: { method: 'GET', path: '/v1/tokens', query: pageQuery, response: pageOf(tokenBody) },
   installationTokenCreate: { method: 'POST', path: '/v1/tokens', body: tokenCreate, response: createdToken },
   installationTokenRevoke: { method: 'DELETE', path: '/v1/tokens/:id', response: tokenBody },
 
@@ -148,7 +155,12 @@ export const routes = {
 
   activityList: { method: 'GET', path: `${w}/activities`, query: pageQuery, response: pageOf(activityBody) },
   activityGet: { method: 'GET', path: `${w}/activities/:id`, response: activityBody },
-  activityLog: { method: 'GET', path: `${w}/activities/:id/log`, response: activityLog },
+  activityLog: {
+    method: 'GET',
+    path: `${w}/activities/:id/log`,
+    query: activityLogQuery,
+    response: activityLog,
+  },
   activityCancel: { method: 'POST', path: `${w}/activities/:id/cancel`, response: activityBody },
 
   events: { method: 'GET', path: `${w}/events`, response: none },
@@ -185,7 +197,8 @@ export const routes = {
   deviceFleets: {
     method: 'GET',
     path: `${w}/devices/:device/fleets`,
-    response: z.object({ items: z.array(fleetBody) }),
+    query: pageQuery,
+    response: pageOf(fleetBody),
   },
   releaseList: { method: 'GET', path: `${w}/releases`, query: named, response: pageOf(releaseBody) },
   releaseCreate: { method: 'POST', path: `${w}/releases`, body: releaseCreate, response: releaseCreated },
@@ -254,7 +267,7 @@ export const routes = {
     body: replacementCreate,
     response: enrolmentTokenBody,
   },
-  claimList: { method: 'GET', path: `${w}/fleet-claims`, response: z.object({ items: z.array(claimBody) }) },
+  claimList: { method: 'GET', path: `${w}/fleet-claims`, query: pageQuery, response: pageOf(claimBody) },
   claimCreate: { method: 'POST', path: `${w}/fleet-claims`, body: claimCreate, response: enrolmentTokenBody },
   claimRevoke: {
     method: 'POST',
@@ -279,8 +292,8 @@ export const routes = {
     query: pageQuery,
     response: pageOf(eventBody),
   },
-  alerts: { method: 'GET', path: `${w}/alerts`, response: pageOf(alertStateBody) },
-  alertRules: { method: 'GET', path: `${w}/alert-rules`, response: pageOf(alertRuleBody) },
+  alerts: { method: 'GET', path: `${w}/alerts`, query: alertQuery, response: pageOf(alertStateBody) },
+  alertRules: { method: 'GET', path: `${w}/alert-rules`, query: pageQuery, response: pageOf(alertRuleBody) },
   alertRulesApply: { method: 'POST', path: `${w}/alert-rules`, body: rulesApply, response: rulesApplied },
   alertRuleDelete: { method: 'DELETE', path: `${w}/alert-rules/:rule`, response: none },
   alertRuleTest: { method: 'POST', path: `${w}/alert-rules/:rule/test`, response: alertTested },

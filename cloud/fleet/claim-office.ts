@@ -1,8 +1,21 @@
 /** What operators do with fleet claims: look at them, end them, and decide about devices that wait. */
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
+import { inOrderOf, type Page, type PageKey, type PageRequest } from '#cloud/store/page.js';
 import type { Database } from './device-repository.js';
 import { type ClaimRequest, countTaken, type FleetClaim, requireClaim } from './fleet-claims.js';
+
+interface CountedClaim {
+  readonly claim: FleetClaim;
+  readonly taken: number;
+  readonly pending: number;
+}
+
+const claimKey: PageKey<'name'> = [{ column: 'name', type: 'string' }];
+const requestKey: PageKey<'requestedAt' | 'id'> = [
+  { column: 'requestedAt', type: 'string' },
+  { column: 'id', type: 'string' },
+];
 
 export class ClaimOffice {
   constructor(
@@ -11,21 +24,15 @@ export class ClaimOffice {
   ) {}
 
   /** By name; `taken` counts devices that came or wait. */
-  async list(workspace: string): Promise<{ claim: FleetClaim; taken: number; pending: number }[]> {
-    const claims = await this.db
-      .selectFrom('fleetClaims')
-      .selectAll()
-      .where('workspace', '=', workspace)
-      .orderBy('name')
-      .limit(1000)
-      .execute();
-    return Promise.all(
-      claims.map(async (claim) => ({
-        claim,
-        taken: await countTaken(this.db, claim),
-        pending: (await this.requests(workspace, claim.name, 'pending', 100_000)).length,
-      })),
-    );
+  async list(workspace: string, page: PageRequest): Promise<Page<CountedClaim>> {
+    const claims = this.db.selectFrom('fleetClaims').selectAll().where('workspace', '=', workspace);
+    const { items, ...rest } = await inOrderOf(claims, claimKey, page);
+    const counted = items.map(async (claim) => ({
+      claim,
+      taken: await countTaken(this.db, claim),
+      pending: await this.countPending(claim),
+    }));
+    return { ...rest, items: await Promise.all(counted) };
   }
 
   /** It lets nobody in any more; who came stays. */
@@ -47,19 +54,16 @@ export class ClaimOffice {
     workspace: string,
     name: string,
     state: ClaimRequest['state'],
-    limit: number,
-  ): Promise<ClaimRequest[]> {
+    page: PageRequest,
+  ): Promise<Page<ClaimRequest>> {
     await requireClaim(this.db, workspace, name);
-    return this.db
+    const all = this.db
       .selectFrom('claimRequests')
       .selectAll()
       .where('workspace', '=', workspace)
       .where('claim', '=', name)
-      .where('state', '=', state)
-      .orderBy('requestedAt')
-      .orderBy('id')
-      .limit(limit)
-      .execute();
+      .where('state', '=', state);
+    return inOrderOf(all, requestKey, page);
   }
 
   /**
@@ -106,5 +110,16 @@ export class ClaimOffice {
       }
       return decided.map(({ device }) => device);
     });
+  }
+
+  private async countPending({ workspace, name }: FleetClaim): Promise<number> {
+    const { count } = await this.db
+      .selectFrom('claimRequests')
+      .select((query) => query.fn.countAll<number>().as('count'))
+      .where('workspace', '=', workspace)
+      .where('claim', '=', name)
+      .where('state', '=', 'pending')
+      .executeTakeFirstOrThrow();
+    return Number(count);
   }
 }

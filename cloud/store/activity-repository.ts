@@ -3,7 +3,7 @@ import type { Selectable } from 'kysely';
 import type { Problem } from '#shared/kernel/errors.js';
 import type { ActivityTable } from './activity-tables.js';
 import type { ControlStore } from './control-database.js';
-import { newestFirst, type Page, type PageKey, type PageRequest } from './page.js';
+import { inOrderOf, newestFirst, type Page, type PageKey, type PageRequest } from './page.js';
 
 export type StoredActivity = Selectable<ActivityTable>;
 
@@ -24,6 +24,8 @@ const activityKey: PageKey<'createdAt' | 'id'> = [
   { column: 'createdAt', type: 'string' },
   { column: 'id', type: 'string' },
 ];
+
+const logKey: PageKey<'id'> = [{ column: 'id', type: 'number' }];
 
 export class ActivityRepository {
   constructor(private readonly db: ControlStore) {}
@@ -129,13 +131,11 @@ export class ActivityRepository {
     await this.db.insertInto('activityLog').values({ activity, at, text }).execute();
   }
 
-  async readLog(activity: string): Promise<readonly { at: string; text: string }[]> {
-    return this.db
-      .selectFrom('activityLog')
-      .select(['at', 'text'])
-      .where('activity', '=', activity)
-      .orderBy('id')
-      .execute();
+  /** The oldest line first. */
+  async readLog(activity: string, page: PageRequest): Promise<Page<{ at: string; text: string }>> {
+    const all = this.db.selectFrom('activityLog').select(['id', 'at', 'text']).where('activity', '=', activity);
+    const { items, ...rest } = await inOrderOf(all, logKey, page);
+    return { ...rest, items: items.map(({ at, text }) => ({ at, text })) };
   }
 
   async countByState(): Promise<readonly { kind: string; state: string; count: number }[]> {

@@ -26,19 +26,44 @@ export const versionKey: PageKey<'createdAt' | 'name' | 'version'> = [
 ];
 
 /** One page of what the query finds, newest first. */
-export async function newestFirst<
+export function newestFirst<
   Database,
   Table extends keyof Database,
   Column extends string,
   Row extends Readonly<Record<Column, string | number>>,
 >(query: SelectQueryBuilder<Database, Table, Row>, key: PageKey<Column>, page: PageRequest): Promise<Page<Row>> {
+  return pageOfRows(query, key, page, 'desc');
+}
+
+/** One page of what the query finds, by the columns of the key: by name, or oldest first. */
+export function inOrderOf<
+  Database,
+  Table extends keyof Database,
+  Column extends string,
+  Row extends Readonly<Record<Column, string | number>>,
+>(query: SelectQueryBuilder<Database, Table, Row>, key: PageKey<Column>, page: PageRequest): Promise<Page<Row>> {
+  return pageOfRows(query, key, page, 'asc');
+}
+
+async function pageOfRows<
+  Database,
+  Table extends keyof Database,
+  Column extends string,
+  Row extends Readonly<Record<Column, string | number>>,
+>(
+  query: SelectQueryBuilder<Database, Table, Row>,
+  key: PageKey<Column>,
+  page: PageRequest,
+  direction: 'asc' | 'desc',
+): Promise<Page<Row>> {
   let asked = query;
   if (page.cursor !== undefined) {
     const columns = sql.join(key.map(({ column }) => sql.ref(column)));
     const types = key.map(({ type }) => type);
-    asked = asked.where(sql<boolean>`(${columns}) < (${sql.join(decodeCursor(page.cursor, types))})`);
+    const end = sql.join(decodeCursor(page.cursor, types));
+    asked = asked.where(sql<boolean>`(${columns}) ${sql.raw(direction === 'asc' ? '>' : '<')} (${end})`);
   }
-  for (const { column } of key) asked = asked.orderBy(sql.ref(column), 'desc');
+  for (const { column } of key) asked = asked.orderBy(sql.ref(column), direction);
   const rows = await asked.limit(page.limit + 1).execute();
   // One row more than asked for tells whether another page follows.
   const items = rows.slice(0, page.limit);

@@ -1,5 +1,13 @@
 import type { ControlStore } from './control-database.js';
+import { inOrderOf, type Page, type PageKey, type PageRequest } from './page.js';
 import type { TokenTable } from './tables.js';
+
+/** Ended ones may have the name of one that works. */
+const tokenKey: PageKey<'name' | 'createdAt' | 'id'> = [
+  { column: 'name', type: 'string' },
+  { column: 'createdAt', type: 'string' },
+  { column: 'id', type: 'string' },
+];
 
 export class TokenRepository {
   constructor(private readonly db: ControlStore) {}
@@ -9,9 +17,9 @@ export class TokenRepository {
   }
 
   /** By name; of one workspace, or of all and the installation's own. */
-  async list(workspace: string | null): Promise<readonly TokenTable[]> {
-    const all = this.db.selectFrom('tokens').selectAll().orderBy('name').orderBy('createdAt');
-    return (workspace === null ? all : all.where('workspace', '=', workspace)).execute();
+  async list(workspace: string | null, page: PageRequest): Promise<Page<TokenTable>> {
+    const all = this.db.selectFrom('tokens').selectAll();
+    return inOrderOf(workspace === null ? all : all.where('workspace', '=', workspace), tokenKey, page);
   }
 
   /** The id of one that still works. */

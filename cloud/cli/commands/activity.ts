@@ -3,9 +3,11 @@ import { Command } from 'commander';
 import type { ActivityBody } from '#cloud/http/schemas/activities.js';
 import { routes } from '#cloud/client/routes.js';
 import { followActivity } from '../activity-follow.js';
+import { readActivityLog } from '../activity-log.js';
 import { parseCount } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
+import { afterOption, limitOption, noteMore, type PageFlags, readPageFlags } from '../list-paging.js';
 import { formatAge, formatFields, formatList, printable } from '../output.js';
 import { withSession } from '../session.js';
 
@@ -21,10 +23,11 @@ function listCommand(io: CliIo): Command {
   const command = new Command('list')
     .description('List activities, the newest first.')
     .option('-n, --lines <count>', 'at most so many', '50')
-    .action(async (options: { readonly lines: string }) => {
+    .option(...afterOption)
+    .action(async (options: { readonly lines: string; readonly after?: string }) => {
       const limit = parseCount(options.lines, 100_000);
       await withSession(io, command, async ({ client, out }) => {
-        const items = await client.list(routes.activityList, {}, limit);
+        const { items, next } = await client.piece(routes.activityList, { query: { cursor: options.after } }, limit);
         out.result(items, () =>
           formatList(
             items,
@@ -33,6 +36,7 @@ function listCommand(io: CliIo): Command {
             'no activities',
           ),
         );
+        noteMore(out, { next });
       });
     });
   return withExamples(command, 'flotilla activity list -n 10');
@@ -56,7 +60,10 @@ function logCommand(io: CliIo): Command {
     .description('Print the log of one activity.')
     .argument('<id>')
     .option('--follow', 'go on until it has ended; the exit code is its own')
-    .action(async (id: string, options: { readonly follow?: boolean }) => {
+    .option(...limitOption)
+    .option(...afterOption)
+    .action(async (id: string, options: PageFlags & { readonly follow?: boolean }) => {
+      const wish = readPageFlags(options);
       await withSession(io, command, async (session) => {
         const { client, out } = session;
         if (options.follow) {
@@ -64,11 +71,17 @@ function logCommand(io: CliIo): Command {
           out.result(ended, () => describeActivity(ended));
           return;
         }
-        const { lines } = await client.call(routes.activityLog, { params: { id } });
-        out.result(lines, () => lines.map(({ at, text }) => `${at}  ${printable(text)}\n`).join(''));
+        const log = await readActivityLog(client, id, wish);
+        out.result(log.lines, () => log.lines.map(({ at, text }) => `${at}  ${printable(text)}\n`).join(''));
+        noteMore(out, log);
       });
     });
-  return withExamples(command, 'flotilla activity log <id>', 'flotilla activity log <id> --follow');
+  return withExamples(
+    command,
+    'flotilla activity log <id>',
+    'flotilla activity log <id> --follow',
+    'flotilla activity log <id> --limit 100',
+  );
 }
 
 function cancelCommand(io: CliIo): Command {

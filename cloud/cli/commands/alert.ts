@@ -2,7 +2,6 @@
 import { Command } from 'commander';
 import { stringify } from 'yaml';
 import { AppError } from '#shared/kernel/errors.js';
-import type { FlotillaClient } from '#cloud/client/flotilla-client.js';
 import { routes } from '#cloud/client/routes.js';
 import type { AlertRuleBody, AlertStateBody } from '#cloud/http/schemas/alerts.js';
 import { parseAlertRules } from '../alert-file.js';
@@ -10,6 +9,7 @@ import { parseName } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
 import { readAll, readTextFile } from '../input.js';
+import { afterOption, noteMore, type PageFlags, readPageFlags } from '../list-paging.js';
 import { formatAge, formatList, formatTable, printable } from '../output.js';
 import { withSession } from '../session.js';
 
@@ -68,13 +68,20 @@ function applyCommand(io: CliIo): Command {
 }
 
 function listCommand(io: CliIo): Command {
-  const command = new Command('list').description('List the rules, and what fires or is about to.').action(async () => {
-    await withSession(io, command, async ({ client, out }) => {
-      const { rules, alerts } = await everything(client);
-      out.result({ rules, alerts }, () => describe(rules, alerts, io.clock.now()));
+  const command = new Command('list')
+    .description('List the rules, and what fires or is about to.')
+    .option('--limit <count>', 'of what fires at most so many (default: all)')
+    .option(...afterOption)
+    .action(async (options: PageFlags) => {
+      const { limit, cursor } = readPageFlags(options);
+      await withSession(io, command, async ({ client, out }) => {
+        const rules = await client.list(routes.alertRules, {});
+        const { items: alerts, next } = await client.piece(routes.alerts, { query: { cursor } }, limit);
+        out.result({ rules, alerts }, () => describe(rules, alerts, io.clock.now()));
+        noteMore(out, { next });
+      });
     });
-  });
-  return withExamples(command, 'flotilla alert list', 'flotilla alert list --output json');
+  return withExamples(command, 'flotilla alert list', 'flotilla alert list --limit 100 --output json');
 }
 
 function describe(rules: readonly AlertRuleBody[], alerts: readonly AlertStateBody[], now: number): string {
@@ -116,21 +123,25 @@ function showCommand(io: CliIo): Command {
   const command = new Command('show')
     .description('Show a rule as it stands in a file, and what it stands at.')
     .argument('<rule>')
-    .action(async (text: string) => {
+    .option('--limit <count>', 'of what fires at most so many (default: all)')
+    .option(...afterOption)
+    .action(async (text: string, options: PageFlags) => {
       const name = parseName(text, 'rule');
+      const { limit, cursor } = readPageFlags(options);
       await withSession(io, command, async ({ client, out }) => {
-        const { rules, alerts } = await everything(client);
+        const rules = await client.list(routes.alertRules, {});
         const found = rules.find(({ rule }) => rule.name === name);
         if (!found)
           throw new AppError(
             'alert.not-found',
             `there is no rule "${name}"; flotilla alert list shows those there are`,
           );
-        const own = alerts.filter(({ rule }) => rule === name);
+        const { items: own, next } = await client.piece(routes.alerts, { query: { rule: name, cursor } }, limit);
         out.result({ ...found, alerts: own }, () => {
           const yaml = printableLines(stringify({ rules: [found.rule] }));
           return own.length === 0 ? `${yaml}\nit does not fire\n` : `${yaml}\n${alertTable(own, io.clock.now())}`;
         });
+        noteMore(out, { next });
       });
     });
   return withExamples(command, 'flotilla alert show slow-digits');
@@ -163,14 +174,6 @@ function testCommand(io: CliIo): Command {
       });
     });
   return withExamples(command, 'flotilla alert test slow-digits');
-}
-
-async function everything(
-  client: FlotillaClient,
-): Promise<{ readonly rules: readonly AlertRuleBody[]; readonly alerts: readonly AlertStateBody[] }> {
-  const { items: rules } = await client.call(routes.alertRules);
-  const { items: alerts } = await client.call(routes.alerts);
-  return { rules, alerts };
 }
 
 function printableLines(text: string): string {

@@ -7,6 +7,7 @@ import { collect, parseCount, parseDurationSeconds, parseName, parseTags } from 
 import type { CliIo } from '../cli-io.js';
 import { composeToken, publisherOption, resolvePublishers } from '../composed-token.js';
 import { withExamples } from '../help.js';
+import { afterOption, limitOption, noteMore, type PageFlags, readPageFlags } from '../list-paging.js';
 import { formatAge, formatList, formatTags } from '../output.js';
 import { withSession } from '../session.js';
 
@@ -86,27 +87,33 @@ function createCommand(io: CliIo): Command {
 }
 
 function listCommand(io: CliIo): Command {
-  const command = new Command('list').description('List the claims.').action(async () => {
-    await withSession(io, command, async ({ client, out }) => {
-      const { items } = await client.call(routes.claimList, {});
-      out.result(items, () =>
-        formatList(
-          items,
-          ['CLAIM', 'STATE', 'DEVICES', 'WAITING', 'ENDS', 'TAGS'],
-          ({ name, state, taken, maxDevices, pending, expiresAt, tags }) => [
-            name,
-            state,
-            `${String(taken)} of ${String(maxDevices)}`,
-            String(pending),
-            expiresAt,
-            formatTags(tags),
-          ],
-          'no claims; flotilla device claim create makes one',
-        ),
-      );
+  const command = new Command('list')
+    .description('List the claims, by name.')
+    .option(...limitOption)
+    .option(...afterOption)
+    .action(async (options: PageFlags) => {
+      const { limit, cursor } = readPageFlags(options);
+      await withSession(io, command, async ({ client, out }) => {
+        const { items, next } = await client.piece(routes.claimList, { query: { cursor } }, limit);
+        out.result(items, () =>
+          formatList(
+            items,
+            ['CLAIM', 'STATE', 'DEVICES', 'WAITING', 'ENDS', 'TAGS'],
+            ({ name, state, taken, maxDevices, pending, expiresAt, tags }) => [
+              name,
+              state,
+              `${String(taken)} of ${String(maxDevices)}`,
+              String(pending),
+              expiresAt,
+              formatTags(tags),
+            ],
+            'no claims; flotilla device claim create makes one',
+          ),
+        );
+        noteMore(out, { next });
+      });
     });
-  });
-  return withExamples(command, 'flotilla device claim list');
+  return withExamples(command, 'flotilla device claim list', 'flotilla device claim list --limit 50');
 }
 
 function revokeCommand(io: CliIo): Command {
@@ -127,10 +134,14 @@ function pendingCommand(io: CliIo): Command {
   const command = new Command('pending')
     .description('List the devices that wait for approval, the oldest first.')
     .argument('<claim>')
-    .action(async (text: string) => {
+    .option(...limitOption)
+    .option(...afterOption)
+    .action(async (text: string, options: PageFlags) => {
       const claim = parseName(text, 'claim');
+      const { limit, cursor } = readPageFlags(options);
       await withSession(io, command, async ({ client, out }) => {
-        const { items } = await client.call(routes.claimRequests, { params: { claim }, query: { state: 'pending' } });
+        const input = { params: { claim }, query: { state: 'pending', cursor } } as const;
+        const { items, next } = await client.piece(routes.claimRequests, input, limit);
         out.result(items, () =>
           formatList(
             items,
@@ -143,9 +154,14 @@ function pendingCommand(io: CliIo): Command {
             'nobody waits',
           ),
         );
+        noteMore(out, { next });
       });
     });
-  return withExamples(command, 'flotilla device claim pending factory-7');
+  return withExamples(
+    command,
+    'flotilla device claim pending factory-7',
+    'flotilla device claim pending factory-7 --limit 100',
+  );
 }
 
 function decisionCommand(io: CliIo, verdict: 'approve' | 'reject', description: string): Command {

@@ -63,10 +63,13 @@ function listCommand(io: CliIo): Command {
   const command = new Command('list')
     .description('List the fleets, or those that one device is in.')
     .option('--device <name>', 'only the fleets that this device is in now')
-    .action(async (options: { readonly device?: string }) => {
+    .option(...limitOption)
+    .option('--after <fleet>', 'only those whose names come after this one')
+    .action(async (options: PagingFlags & { readonly device?: string }) => {
       const device = options.device === undefined ? undefined : parseName(options.device, 'device');
+      const paging = readPaging(options, 'fleet');
       await withSession(io, command, async ({ client, out }) => {
-        const items = await fleetsOf(client, device);
+        const { items, more } = await readPiece(paging, (limit) => fleetsOf(client, device, paging.cursor, limit));
         out.result(items, () =>
           formatList(
             items,
@@ -77,14 +80,20 @@ function listCommand(io: CliIo): Command {
               : `${device} is in no fleet`,
           ),
         );
+        if (more !== undefined) out.note(more);
       });
     });
   return withExamples(command, 'flotilla fleet list', 'flotilla fleet list --device cam-1');
 }
 
-async function fleetsOf(client: FlotillaClient, device: string | undefined): Promise<readonly FleetBody[]> {
-  if (device === undefined) return client.list(routes.fleetList, {});
-  return (await client.call(routes.deviceFleets, { params: { device } })).items;
+function fleetsOf(
+  client: FlotillaClient,
+  device: string | undefined,
+  cursor: string | undefined,
+  limit: number | undefined,
+): Promise<readonly FleetBody[]> {
+  if (device === undefined) return client.list(routes.fleetList, { query: { cursor } }, limit);
+  return client.list(routes.deviceFleets, { params: { device }, query: { cursor } }, limit);
 }
 
 function showCommand(io: CliIo): Command {

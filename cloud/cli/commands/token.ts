@@ -9,6 +9,7 @@ import type { tokenBody } from '#cloud/http/schemas/tokens.js';
 import { parseDurationSeconds, parseName } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
+import { afterOption, limitOption, noteMore, type PageFlags, type PageWish, readPageFlags } from '../list-paging.js';
 import { formatAge, formatList } from '../output.js';
 import { withSession } from '../session.js';
 
@@ -70,9 +71,12 @@ function listCommand(io: CliIo): Command {
   const command = new Command('list')
     .description('List the tokens, ended ones for a month.')
     .addOption(installationOption('those'))
-    .action(async (options: { readonly installation?: boolean }) => {
+    .option(...limitOption)
+    .option(...afterOption)
+    .action(async (options: PageFlags & { readonly installation?: boolean }) => {
+      const wish = readPageFlags(options);
       await withSession(io, command, async ({ client, out }) => {
-        const items = await listTokens(client, options.installation === true);
+        const { items, next } = await listTokens(client, options.installation === true, wish);
         const now = io.clock.now();
         out.result(items, () =>
           formatList(
@@ -92,9 +96,15 @@ function listCommand(io: CliIo): Command {
             'no tokens; flotilla token create --name <name> --role <role> makes one',
           ),
         );
+        noteMore(out, { next });
       });
     });
-  return withExamples(command, 'flotilla token list', 'flotilla token list --installation');
+  return withExamples(
+    command,
+    'flotilla token list',
+    'flotilla token list --installation',
+    'flotilla token list --limit 50',
+  );
 }
 
 function revokeCommand(io: CliIo): Command {
@@ -105,7 +115,8 @@ function revokeCommand(io: CliIo): Command {
     .action(async (asked: string, options: { readonly installation?: boolean }) => {
       await withSession(io, command, async ({ client, out }) => {
         const installation = options.installation === true;
-        const id = idOf(asked, await listTokens(client, installation), io.clock.now());
+        const { items } = await listTokens(client, installation);
+        const id = idOf(asked, items, io.clock.now());
         const revoked = installation
           ? await client.call(routes.installationTokenRevoke, { params: { id } })
           : await client.call(routes.tokenRevoke, { params: { id } });
@@ -115,8 +126,13 @@ function revokeCommand(io: CliIo): Command {
   return withExamples(command, 'flotilla token revoke ci', 'flotilla token revoke owner --installation');
 }
 
-function listTokens(client: FlotillaClient, installation: boolean): Promise<Token[]> {
-  return installation ? client.list(routes.installationTokenList, {}) : client.list(routes.tokenList, {});
+function listTokens(
+  client: FlotillaClient,
+  installation: boolean,
+  { limit, cursor }: Partial<PageWish> = {},
+): Promise<{ readonly items: Token[]; readonly next?: string | undefined }> {
+  const route = installation ? routes.installationTokenList : routes.tokenList;
+  return client.piece(route, { query: { cursor } }, limit);
 }
 
 /** By its id, or by a name that one working token has. */

@@ -5,7 +5,7 @@ import { toActivityBody } from '#cloud/activities/activity-body.js';
 import type { ActivityRunner } from '#cloud/activities/activity-runner.js';
 import type { ActivityRepository, StoredActivity } from '#cloud/store/activity-repository.js';
 import type { Routes } from '../app.js';
-import { activityBody, activityLog } from '../schemas/activities.js';
+import { activityBody, activityLog, activityLogQuery } from '../schemas/activities.js';
 import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
 
 export interface ActivityRouteDeps {
@@ -55,11 +55,18 @@ export function activityRoutes({ activities, runner }: ActivityRouteDeps): Route
       `${path}/:id/log`,
       {
         config: { role: 'reader' },
-        schema: { tags, summary: 'The log of an activity so far', params, response: { 200: activityLog } },
+        schema: {
+          tags,
+          summary: 'The log of an activity so far, the oldest line first',
+          params,
+          querystring: activityLogQuery,
+          response: { 200: activityLog },
+        },
       },
       async (request) => {
         const { id } = await require(request.params.workspace, request.params.id);
-        return { lines: [...(await activities.readLog(id))] };
+        const { items, ...rest } = await activities.readLog(id, request.query);
+        return { ...rest, lines: [...items] };
       },
     );
 

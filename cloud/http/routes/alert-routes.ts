@@ -6,6 +6,7 @@ import { thresholdOf } from '#cloud/alerts/alert-rule.js';
 import type { AlertRules } from '#cloud/alerts/alert-rules.js';
 import type { Routes } from '../app.js';
 import {
+  alertQuery,
   alertRuleBody,
   type AlertStateBody,
   alertStateBody,
@@ -13,7 +14,7 @@ import {
   rulesApplied,
   rulesApply,
 } from '../schemas/alerts.js';
-import { pageOf, workspaceParams } from '../schemas/common.js';
+import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
 
 export interface AlertRouteDeps {
   readonly alerts: AlertRepository;
@@ -31,12 +32,13 @@ export function alertRoutes({ alerts, rules }: AlertRouteDeps): Routes {
         config: { role: 'reader' },
         schema: {
           tags,
-          summary: 'What fires now, and what is about to',
+          summary: 'What fires now, and what is about to, by rule and subject',
           params: workspaceParams,
+          querystring: alertQuery,
           response: { 200: pageOf(alertStateBody) },
         },
       },
-      async (request) => ({ items: await statesIn(alerts, request.params.workspace) }),
+      async (request) => alertsIn(alerts, request.params.workspace, request.query),
     );
     app.get(
       '/v1/workspaces/:workspace/alert-rules',
@@ -44,19 +46,20 @@ export function alertRoutes({ alerts, rules }: AlertRouteDeps): Routes {
         config: { role: 'reader' },
         schema: {
           tags,
-          summary: 'All rules, by name',
+          summary: 'Rules, by name',
           params: workspaceParams,
+          querystring: pageQuery,
           response: { 200: pageOf(alertRuleBody) },
         },
       },
       async (request) => {
         const { workspace } = request.params;
-        const states = await alerts.states(workspace);
-        const stored = await alerts.rules(workspace);
+        const { items, ...rest } = await alerts.rulePage(workspace, request.query);
+        const firing = await alerts.firing(workspace);
         return {
-          items: stored.map(({ rule, createdAt, updatedAt }) => ({
-            ...{ rule, createdAt, updatedAt },
-            firing: states.filter((one) => one.rule === rule.name && one.state.state === 'firing').length,
+          ...rest,
+          items: items.map(({ rule, createdAt, updatedAt }) => ({
+            ...{ rule, createdAt, updatedAt, firing: firing.get(rule.name) ?? 0 },
           })),
         };
       },
@@ -121,13 +124,19 @@ export function alertRoutes({ alerts, rules }: AlertRouteDeps): Routes {
   };
 }
 
-async function statesIn(alerts: AlertRepository, workspace: string): Promise<AlertStateBody[]> {
+async function alertsIn(
+  alerts: AlertRepository,
+  workspace: string,
+  { rule: only, ...page }: z.output<typeof alertQuery>,
+): Promise<{ items: AlertStateBody[]; next?: string }> {
   const rules = new Map((await alerts.rules(workspace)).map(({ rule }) => [rule.name, rule]));
-  return (await alerts.states(workspace)).flatMap(({ rule: name, subject, state }) => {
+  const { items: states, ...rest } = await alerts.alertPage(workspace, page, only);
+  const items = states.flatMap(({ rule: name, subject, state }) => {
     const rule = rules.get(name);
     if (rule === undefined || state.state === 'quiet') return [];
     const { state: now, incident, value, sinceMs } = state;
     const figures = { value, threshold: thresholdOf(rule), since: toInstant(sinceMs) };
     return [{ rule: name, severity: rule.severity, subject, state: now, incident, ...figures }];
   });
+  return { ...rest, items };
 }

@@ -4,7 +4,7 @@ import { nameSchema, tagsSchema } from '#shared/protocol/primitives.js';
 import type { ClaimOffice } from '#cloud/fleet/claim-office.js';
 import type { FleetClaim, FleetClaims } from '#cloud/fleet/fleet-claims.js';
 import type { Routes } from '../app.js';
-import { workspaceParams } from '../schemas/common.js';
+import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
 import {
   allowTagsSchema,
   type ClaimBody,
@@ -84,12 +84,13 @@ export function fleetClaimsRoutes({ claims, office, clock, trust }: FleetClaimsR
           tags,
           summary: 'Fleet claims, by name',
           params: workspaceParams,
-          response: { 200: z.object({ items: z.array(claimBody) }) },
+          querystring: pageQuery,
+          response: { 200: pageOf(claimBody) },
         },
       },
       async (request) => {
-        const listed = await office.list(request.params.workspace);
-        return { items: listed.map(({ claim, taken, pending }) => bodyOf(claim, taken, pending)) };
+        const { items, ...rest } = await office.list(request.params.workspace, request.query);
+        return { ...rest, items: items.map(({ claim, taken, pending }) => bodyOf(claim, taken, pending)) };
       },
     );
 
@@ -124,10 +125,11 @@ export function fleetClaimsRoutes({ claims, office, clock, trust }: FleetClaimsR
       },
       async (request) => {
         const { workspace, claim } = request.params;
-        const { state, limit } = request.query;
-        const requests = await office.requests(workspace, claim, state, limit);
+        const { state, ...page } = request.query;
+        const { items, ...rest } = await office.requests(workspace, claim, state, page);
         return {
-          items: requests.map(({ device, hardwareId, requestedAt, decidedAt, reason, ...request_ }) => ({
+          ...rest,
+          items: items.map(({ device, hardwareId, requestedAt, decidedAt, reason, ...request_ }) => ({
             device,
             state: request_.state,
             requestedAt,

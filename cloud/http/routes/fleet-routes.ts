@@ -159,7 +159,8 @@ export function fleetRoutes({ fleets, devices, deployments, search, clock }: Fle
           tags,
           summary: 'The fleets that a device is in now',
           params: deviceParams,
-          response: { 200: z.object({ items: z.array(fleetBody) }) },
+          querystring: pageQuery,
+          response: { 200: pageOf(fleetBody) },
         },
       },
       async (request) => {
@@ -168,10 +169,13 @@ export function fleetRoutes({ fleets, devices, deployments, search, clock }: Fle
         const items: FleetBody[] = [];
         if (device.retiredAt !== null) return { items };
         const facts = factsOfRow(device);
-        for (let after: string | undefined; ; ) {
+        const { limit } = request.query;
+        for (let after = request.query.cursor; ; ) {
           const found = await fleets.list(device.workspace, step, after);
           items.push(...found.filter(({ query }) => matchesQuery(query, facts)).map(toFleetBody));
           after = found.at(-1)?.name;
+          const last = items[limit - 1];
+          if (items.length > limit && last) return { items: items.slice(0, limit), next: last.name };
           if (found.length < step) return { items };
         }
       },

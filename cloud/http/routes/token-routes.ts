@@ -4,7 +4,7 @@ import { toInstant } from '#shared/kernel/clock.js';
 import type { ApiTokens } from '#cloud/auth/api-tokens.js';
 import type { Principal } from '#cloud/auth/principal.js';
 import type { Routes } from '../app.js';
-import { pageOf, workspaceParams } from '../schemas/common.js';
+import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
 import { createdToken, selfBody, tokenBody, tokenCreate } from '../schemas/tokens.js';
 
 export interface TokenRouteDeps {
@@ -38,9 +38,18 @@ export function tokenRoutes({ tokens }: TokenRouteDeps): Routes {
         path,
         {
           config,
-          schema: { tags, summary: `Tokens ${reach}, ended ones too`, params, response: { 200: pageOf(tokenBody) } },
+          schema: {
+            tags,
+            summary: `Tokens ${reach} by name, ended ones too`,
+            params,
+            querystring: pageQuery,
+            response: { 200: pageOf(tokenBody) },
+          },
         },
-        async (request) => ({ items: [...(await tokens.list(workspaceIn(request.params)))] }),
+        async (request) => {
+          const page = await tokens.list(workspaceIn(request.params), request.query);
+          return { ...page, items: [...page.items] };
+        },
       );
       app.post(
         path,

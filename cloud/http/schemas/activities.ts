@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { pageQuery } from './common.js';
 import { instantSchema, nameSchema, problemSchema } from '#shared/protocol/primitives.js';
 
 const activityStates = ['not-started', 'running', 'succeeded', 'failed', 'cancelled'] as const;
@@ -19,4 +20,9 @@ export const activityBody = z.object({
   problem: problemSchema.optional(),
 });
 export type ActivityBody = z.infer<typeof activityBody>;
-export const activityLog = z.object({ lines: z.array(z.object({ at: instantSchema, text: z.string() })) });
+/** The oldest line first; `next` is there where more lines are. */
+export const activityLog = z.object({
+  lines: z.array(z.object({ at: instantSchema, text: z.string() })),
+  next: z.string().optional(),
+});
+export const activityLogQuery = pageQuery.extend({ limit: pageQuery.shape.limit.removeDefault().default(500) });

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { alertRuleSchema } from '#cloud/alerts/alert-rule.js';
+import { pageQuery } from './common.js';
 import { instantSchema, nameSchema } from '#shared/protocol/primitives.js';
 
 export const rulesApply = z.strictObject({ rules: z.array(alertRuleSchema).min(1).max(100) });
@@ -7,6 +8,9 @@ export const rulesApply = z.strictObject({ rules: z.array(alertRuleSchema).min(1
 export const rulesApplied = z.object({
   rules: z.array(z.object({ name: nameSchema, outcome: z.enum(['created', 'changed', 'unchanged']) })),
 });
+
+/** Only of one rule, where it is given. */
+export const alertQuery = pageQuery.extend({ rule: nameSchema.optional() });
 
 export const alertStateBody = z.object({
   rule: nameSchema,

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { counterSchema, instantSchema, nameSchema, tagsSchema } from '#shared/protocol/primitives.js';
+import { pageOf, pageQuery } from './common.js';
 
 /** Names of tags that a device may set itself; `*` for any. */
 export const allowTagsSchema = z.array(z.string().min(1).max(63)).max(64).default([]);
@@ -70,22 +71,21 @@ export const claimBody = z.object({
 });
 export type ClaimBody = z.infer<typeof claimBody>;
 
-export const claimRequestQuery = z.object({
+export const claimRequestQuery = pageQuery.extend({
   state: z.enum(['pending', 'approved', 'rejected', 'enrolled']).default('pending'),
+  /** More than elsewhere: a claim may let in a million devices. */
   limit: z.coerce.number().int().min(1).max(10_000).default(1000),
 });
-export const claimRequestsBody = z.object({
-  items: z.array(
-    z.object({
-      device: nameSchema,
-      hardwareId: z.string().optional(),
-      state: z.string(),
-      requestedAt: instantSchema,
-      decidedAt: instantSchema.optional(),
-      reason: z.string().optional(),
-    }),
-  ),
-});
+export const claimRequestsBody = pageOf(
+  z.object({
+    device: nameSchema,
+    hardwareId: z.string().optional(),
+    state: z.string(),
+    requestedAt: instantSchema,
+    decidedAt: instantSchema.optional(),
+    reason: z.string().optional(),
+  }),
+);
 
 export const claimDecision = z.strictObject({
   verdict: z.enum(['approve', 'reject']),

@@ -39,7 +39,7 @@ describe('a fleet claim', () => {
     expect(answers.find(({ status }) => status === 409)).toMatchObject({ body: { code: 'claim.full' } });
     expect(await count()).toBe(20);
     expect((await world.devices.list('w', 1))[0]).toMatchObject({ tagsJson: '{"line":"7"}' });
-    expect(await world.office.list('w')).toMatchObject([{ taken: 20, pending: 0 }]);
+    expect((await world.office.list('w', { limit: 10 })).items).toMatchObject([{ taken: 20, pending: 0 }]);
   });
 
   it('counts a device once however often it asks, in whatever order devices come', async () => {
@@ -77,10 +77,11 @@ describe('a fleet claim', () => {
       expect(await enrol(one)).toMatchObject({ status: 202, body: { state: 'pending' } });
     }
     expect(await count()).toBe(0);
-    expect((await world.office.requests('w', 'factory-7', 'pending', 10)).map(({ device }) => device).sort()).toEqual([
-      'bad',
-      'good',
-    ]);
+    expect(
+      (await world.office.requests('w', 'factory-7', 'pending', { limit: 10 })).items
+        .map(({ device }) => device)
+        .sort(),
+    ).toEqual(['bad', 'good']);
     expect(await world.office.decide('w', 'factory-7', { device: 'good' }, { state: 'approved' })).toEqual(['good']);
     await world.office.decide('w', 'factory-7', { device: 'bad' }, { state: 'rejected', reason: 'not ours' });
     expect(await enrol(good)).toMatchObject({ status: 201 });
@@ -132,7 +133,7 @@ describe('a fleet claim', () => {
       status: 429,
       body: { code: 'rate.limited', details: { retryAfterSeconds: expect.any(Number) as number } },
     });
-    expect(await world.office.list('w')).toMatchObject([{ taken: 20 }]);
+    expect((await world.office.list('w', { limit: 10 })).items).toMatchObject([{ taken: 20 }]);
   });
 
   it('lets nobody in once it has ended or was revoked, and its name is not used again', async () => {
