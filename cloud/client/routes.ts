@@ -217,13 +217,14 @@ export const routes = {
     response: releaseDeployed,
   },
   ...commandRoutes,
-  freezeList: { method: 'GET', path: `${w}/freezes`, response: z.object({ items: z.array(freezeBody) }) },
+  freezeList: { method: 'GET', path: `${w}/freezes`, query: pageQuery, response: pageOf(freezeBody) },
   freezeCreate: { method: 'POST', path: `${w}/freezes`, body: freezeCreate, response: freezeBody },
   freezeDelete: { method: 'DELETE', path: `${w}/freezes/:freeze`, response: none },
   rolloutScheduleList: {
     method: 'GET',
     path: `${w}/rollout-schedules`,
-    response: z.object({ items: z.array(rolloutScheduleBody) }),
+    query: pageQuery,
+    response: pageOf(rolloutScheduleBody),
   },
   rolloutScheduleCreate: {
     method: 'POST',
