@@ -21,7 +21,8 @@ export default defineConfig({
     environment: 'node',
     env: { ORT_DISABLE_TELEMETRY: '1', FLOTILLA_LOG_LEVEL: 'silent' },
     pool: 'forks',
-    maxWorkers: 2,
+    // More than the cores of a small machine: who runs built programs waits for them half of the time.
+    maxWorkers: 3,
     projects: [
       project('unit', { ...shared, testTimeout: 30_000 }),
       project('property', { ...shared, testTimeout: 30_000 }),
