@@ -155,12 +155,7 @@ export const routes = {
 
   activityList: { method: 'GET', path: `${w}/activities`, query: pageQuery, response: pageOf(activityBody) },
   activityGet: { method: 'GET', path: `${w}/activities/:id`, response: activityBody },
-  activityLog: {
-    method: 'GET',
-    path: `${w}/activities/:id/log`,
-    query: activityLogQuery,
-    response: activityLog,
-  },
+  activityLog: { method: 'GET', path: `${w}/activities/:id/log`, query: activityLogQuery, response: activityLog },
   activityCancel: { method: 'POST', path: `${w}/activities/:id/cancel`, response: activityBody },
 
   events: { method: 'GET', path: `${w}/events`, response: none },
