@@ -34,6 +34,7 @@ export function plotSvg(title: string, lines: readonly Line[]): string {
       `<text x="${String(margin - 8)}" y="${(y(value) + 4).toFixed(1)}" text-anchor="end">${String(value)}</text><line x1="${String(margin)}" x2="${String(width - 2.6 * margin)}" y1="${y(value).toFixed(1)}" y2="${y(value).toFixed(1)}" stroke="#ddd"/>`,
   );
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${String(width)} ${String(height)}" font-family="sans-serif" font-size="12">
+<title>${title}</title>
 <rect width="100%" height="100%" fill="#fff"/><text x="${String(margin)}" y="24" font-size="14">${title}</text>
 ${[...ticksY, ...ticksX, ...drawn].join('\n')}
 </svg>
