@@ -94,6 +94,9 @@ export const cloudConfigSchema = z.strictObject({
       maxConnectionsPerAddress: count
         .default(10_000)
         .describe('of these, connections from one source address, behind which many devices may stand'),
+      maxStrangersPerAddress: count
+        .default(500)
+        .describe('of these, connections that have not yet said who they are; others are refused, and come again'),
       messagesPerSecond: count.default(1_000).describe('messages a second that one device may send for long'),
       kilobytesPerSecond: count.default(4_096).describe('kilobytes a second that one device may send for long'),
     })

@@ -217,7 +217,7 @@ export class SimulatedDevice {
   }
 
   private goOnline(): void {
-    const { clock, random, logger, identity, trust, bootId, counts } = this.parts;
+    const { clock, random, logger, identity, trust, bootId, counts, note } = this.parts;
     const { broker } = identity;
     this.session = new DeviceSession(
       {
@@ -230,6 +230,7 @@ export class SimulatedDevice {
         trustedNow: () => this.time.now(),
         onLink: (up) => {
           if (up) counts.connections += 1;
+          note(up ? 'connected' : 'disconnected', {});
           this.linkChanged(up);
         },
         onMessage: (channel, id, payload) => this.receive(channel, id, payload),
@@ -251,8 +252,11 @@ export class SimulatedDevice {
   }
 
   private receive(channel: Channel, id: string | undefined, payload: Buffer): void {
-    if (channel === 'desired') this.background.run(() => this.inbox.receive(payload));
-    else if (channel === 'reportedGet') this.reporter.wholeAsked();
+    if (channel === 'desired') {
+      // Its PUBACK goes out in this turn.
+      this.parts.note('received', { bytes: payload.length });
+      this.background.run(() => this.inbox.receive(payload));
+    } else if (channel === 'reportedGet') this.reporter.wholeAsked();
     else if (channel === 'blocksData') this.blocks.receive(payload);
     else if (channel === 'trustData') this.background.run(() => this.trusting.receive(payload));
     else if (channel === 'commandRequest' && id !== undefined) this.commands.receive(id, payload);

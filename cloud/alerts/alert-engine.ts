@@ -136,10 +136,10 @@ export class AlertEngine {
       const states = new Map(stored.map(({ subject, state }) => [subject, state]));
       if (!(await this.isInForce(within, workspace, rule))) return;
       for (const subject of new Set([...states.keys(), ...measured.keys()])) {
-        const decision = decideMetric(rule, states.get(subject), measured.get(subject), now, newId());
-        if (decision.next !== undefined || states.has(subject)) {
-          await this.keep(within, workspace, rule, subject, decision);
-        }
+        const before = states.get(subject);
+        const decision = decideMetric(rule, before, measured.get(subject), now, newId());
+        // Of a large fleet most stands as it stood.
+        if (decision.next !== before) await this.keep(within, workspace, rule, subject, decision);
       }
     });
   }

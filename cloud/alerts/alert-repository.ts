@@ -106,7 +106,7 @@ export class AlertRepository {
       .selectFrom('alertStates')
       .select((query) => ['rule', query.fn.countAll<number>().as('count')])
       .where('workspace', '=', workspace)
-      .where('firing', '=', 1)
+      .where('firing', '=', sql.lit(1))
       .groupBy('rule')
       .execute();
     return new Map(rows.map(({ rule, count }) => [rule, count]));
@@ -138,7 +138,7 @@ export class AlertRepository {
     return this.db
       .selectFrom('alertStates')
       .select((query) => ['workspace', query.fn.countAll<number>().as('count')])
-      .where('firing', '=', 1)
+      .where('firing', '=', sql.lit(1))
       .groupBy('workspace')
       .execute();
   }

@@ -156,12 +156,7 @@ export const routes = {
 
   activityList: { method: 'GET', path: `${w}/activities`, query: pageQuery, response: pageOf(activityBody) },
   activityGet: { method: 'GET', path: `${w}/activities/:id`, response: activityBody },
-  activityLog: {
-    method: 'GET',
-    path: `${w}/activities/:id/log`,
-    query: activityLogQuery,
-    response: activityLog,
-  },
+  activityLog: { method: 'GET', path: `${w}/activities/:id/log`, query: activityLogQuery, response: activityLog },
   activityCancel: { method: 'POST', path: `${w}/activities/:id/cancel`, response: activityBody },
 
   events: { method: 'GET', path: `${w}/events`, response: none },
@@ -219,13 +214,14 @@ export const routes = {
   },
   ...commandRoutes,
   ...layerRoutes,
-  freezeList: { method: 'GET', path: `${w}/freezes`, response: z.object({ items: z.array(freezeBody) }) },
+  freezeList: { method: 'GET', path: `${w}/freezes`, query: pageQuery, response: pageOf(freezeBody) },
   freezeCreate: { method: 'POST', path: `${w}/freezes`, body: freezeCreate, response: freezeBody },
   freezeDelete: { method: 'DELETE', path: `${w}/freezes/:freeze`, response: none },
   rolloutScheduleList: {
     method: 'GET',
     path: `${w}/rollout-schedules`,
-    response: z.object({ items: z.array(rolloutScheduleBody) }),
+    query: pageQuery,
+    response: pageOf(rolloutScheduleBody),
   },
   rolloutScheduleCreate: {
     method: 'POST',

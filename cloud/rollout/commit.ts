@@ -81,8 +81,9 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
       for (const device of plan.joins) entries.push({ at, kind: 'joined', device, text: '' });
     }
     const asked = plan.assignments.slice(0, askedAtOnce);
+    const known = knownOf(input, asked);
     for (const assignment of asked) {
-      const entry = await ask(transaction, twin, input, assignment);
+      const entry = await ask(transaction, twin, input, assignment, known.get(assignment.device));
       if (entry !== undefined) entries.push(entry);
     }
     const beginning = plan.shadowing.slice(0, askedAtOnce);
@@ -117,18 +118,34 @@ export function restOf({ assignments }: Plan): Plan | undefined {
   return { outcomes: [], assignments: left, waiting: [], joins: [], shadowing: [], gates: [] };
 }
 
+interface Known {
+  readonly loaded: LoadedDevice;
+  readonly outcome: Outcome | undefined;
+}
+
+/** Of the devices that are asked, in one pass over a fleet that may be large. */
+function knownOf({ devices, plan }: CommitInput, asked: readonly Assignment[]): ReadonlyMap<string, Known> {
+  const names = new Set(asked.map(({ device }) => device));
+  const outcomes = new Map(plan.outcomes.map((outcome) => [outcome.device, outcome]));
+  return new Map(
+    devices
+      .filter(({ device }) => names.has(device))
+      .map((loaded) => [loaded.device, { loaded, outcome: outcomes.get(loaded.device) }]),
+  );
+}
+
 async function ask(
   transaction: Database,
   twin: Twin,
-  { stored, release, devices, plan, now }: CommitInput,
+  { stored, release, now }: CommitInput,
   assignment: Assignment,
+  known: Known | undefined,
 ): Promise<HistoryEntry | undefined> {
   const { device, action } = assignment;
   const address = { workspace: stored.workspace, device };
-  const loaded = devices.find((one) => one.device === device);
   const row = await new DeviceRepository(transaction).find(address);
   // Changed since it was looked at: planned anew.
-  if (loaded === undefined || row?.desiredGeneration !== loaded.desiredGeneration || row.retiredAt !== null) {
+  if (known === undefined || row?.desiredGeneration !== known.loaded.desiredGeneration || row.retiredAt !== null) {
     return undefined;
   }
   const rows = new RolloutDevices(transaction);
@@ -147,10 +164,7 @@ async function ask(
     if (error instanceof AppError) throw new CannotAsk(assignment, { code: error.code, message: error.message });
     throw error;
   }
-  const judged = withOutcome(
-    loaded,
-    plan.outcomes.find((one) => one.device === device),
-  );
+  const judged = withOutcome(known.loaded, known.outcome);
   const outcome = afterAssignment(judged, assignment, now);
   await rows.assigned(stored, outcome, { generation, askedRelease: wanted.release, previousJson });
   const what = action === 'deploy' ? stored.release : wanted.release || 'the modules it had';

@@ -2,6 +2,7 @@
  * Drives rollouts: looks, plans, carries out, and looks again until nothing is left to do. Whoever wakes it says
  * nothing: all that it knows is in the database, hence a kill at any point loses no device and asks none twice.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '#shared/kernel/clock.js';
 import { messageOf } from '#shared/kernel/errors.js';
 import type { Logger } from '#shared/platform/logger.js';
@@ -171,6 +172,8 @@ export class RolloutController {
         if (committed === undefined) return;
         if (committed.asked) onCommitted();
         this.publish(stored, committed.entries);
+        // The database answers within the turn: without this, connections and the outbox would wait for all parts.
+        await nextTurn();
         current = committed.stored;
         part = this.stopped.signal.aborted ? undefined : restOf(part);
       }

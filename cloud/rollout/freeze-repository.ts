@@ -6,6 +6,7 @@ import type { Database } from '#cloud/fleet/device-repository.js';
 import { matchingDevices } from '#cloud/fleet/device-search.js';
 import { parseQuery } from '#cloud/fleet/query/parse-query.js';
 import { querySchema } from '#cloud/fleet/query/query-ast.js';
+import { inOrderOf, type Page, type PageKey, type PageRequest } from '#cloud/store/page.js';
 import type { FreezeTable } from '#cloud/store/rollout-tables.js';
 import type { Freeze } from './freeze.js';
 
@@ -19,6 +20,11 @@ export interface FreezeOrder {
   readonly reason: string;
   readonly by: string;
 }
+
+const freezeKey: PageKey<'startsAt' | 'name'> = [
+  { column: 'startsAt', type: 'number' },
+  { column: 'name', type: 'string' },
+];
 
 export class FreezeRepository {
   constructor(private readonly db: Database) {}
@@ -47,14 +53,8 @@ export class FreezeRepository {
   }
 
   /** The earliest first, those that are over included. */
-  async list(workspace: string): Promise<FreezeTable[]> {
-    return this.db
-      .selectFrom('freezes')
-      .selectAll()
-      .where('workspace', '=', workspace)
-      .orderBy('startsAt')
-      .orderBy('name')
-      .execute();
+  list(workspace: string, page: PageRequest): Promise<Page<FreezeTable>> {
+    return inOrderOf(this.db.selectFrom('freezes').selectAll().where('workspace', '=', workspace), freezeKey, page);
   }
 
   /** @throws AppError `freeze.not-found` */
@@ -65,9 +65,10 @@ export class FreezeRepository {
       .where('name', '=', name)
       .executeTakeFirst();
     if (result.numDeletedRows > 0n) return;
+    const rows = await this.db.selectFrom('freezes').select('name').where('workspace', '=', workspace).execute();
     const near = nearest(
       name,
-      (await this.list(workspace)).map((one) => one.name),
+      rows.map((one) => one.name),
     );
     const help = near === undefined ? 'flotilla freeze list shows those there are' : `did you mean ${near}?`;
     throw new AppError('freeze.not-found', `there is no freeze ${name} in workspace ${workspace}: ${help}`);

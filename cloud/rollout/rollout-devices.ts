@@ -222,7 +222,9 @@ export class RolloutDevices {
         .where('workspace', '=', workspace)
         .where('rollout', '=', number)
         .groupBy(['wave', 'standing'])
+        // As the index has it.
         .orderBy('wave')
+        .orderBy('standing')
         .execute();
       counted.push(...rows.map((row) => ({ workspace, number, ...row })));
     }

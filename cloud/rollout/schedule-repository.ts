@@ -1,7 +1,8 @@
 /** Rollouts that are to start by themselves, in SQL. A row keeps its number and how its last time went. */
-import type { Selectable } from 'kysely';
+import { type Selectable, sql } from 'kysely';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Database } from '#cloud/fleet/device-repository.js';
+import { inOrderOf, type Page, type PageKey, type PageRequest } from '#cloud/store/page.js';
 import type { RolloutScheduleTable } from '#cloud/store/rollout-tables.js';
 import { type RolloutPolicy, rolloutPolicySchema } from './policy.js';
 
@@ -38,6 +39,11 @@ export interface Ran {
   readonly nextAt: number | undefined;
 }
 
+const turnKey: PageKey<'turn' | 'number'> = [
+  { column: 'turn', type: 'number' },
+  { column: 'number', type: 'number' },
+];
+
 export class ScheduleRepository {
   constructor(private readonly db: Database) {}
 
@@ -58,16 +64,12 @@ export class ScheduleRepository {
   }
 
   /** Those that will start first, by when; then the others, newest first. */
-  async list(workspace: string): Promise<RolloutSchedule[]> {
-    const rows = await this.db
-      .selectFrom('rolloutSchedules')
-      .selectAll()
-      .where('workspace', '=', workspace)
-      .orderBy('number', 'desc')
-      .limit(1000)
-      .execute();
-    const waiting = rows.filter(({ nextAt }) => nextAt !== null).sort((a, b) => (a.nextAt ?? 0) - (b.nextAt ?? 0));
-    return [...waiting, ...rows.filter(({ nextAt }) => nextAt === null)].map(toSchedule);
+  async list(workspace: string, page: PageRequest): Promise<Page<RolloutSchedule>> {
+    // Above every instant, and the less the newer it is.
+    const turn = sql<number>`coalesce(nextAt, ${Number.MAX_SAFE_INTEGER} - number)`.as('turn');
+    const own = this.db.selectFrom('rolloutSchedules').selectAll().select(turn).where('workspace', '=', workspace);
+    const { items, ...rest } = await inOrderOf(this.db.selectFrom(own.as('own')).selectAll(), turnKey, page);
+    return { ...rest, items: items.map(toSchedule) };
   }
 
   /** Of every workspace; whose time has come. */

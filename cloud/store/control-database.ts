@@ -14,6 +14,7 @@ import * as gates from './migrations/0010-gates.js';
 import * as shadows from './migrations/0011-shadows.js';
 import * as rolloutTimes from './migrations/0012-rollout-times.js';
 import * as layers from './migrations/0013-layers.js';
+import * as lists from './migrations/0014-lists.js';
 import * as commands from './migrations/0015-commands.js';
 import * as pages from './migrations/0016-pages.js';
 import * as fleetLayers from './migrations/0017-fleet-layers.js';
@@ -37,6 +38,7 @@ export const controlMigrations: readonly Migration[] = [
   { name: '0011-shadows', up: shadows.up },
   { name: '0012-rollout-times', up: rolloutTimes.up },
   { name: '0013-layers', up: layers.up },
+  { name: '0014-lists', up: lists.up },
   { name: '0015-commands', up: commands.up },
   { name: '0016-pages', up: pages.up },
   { name: '0017-fleet-layers', up: fleetLayers.up },

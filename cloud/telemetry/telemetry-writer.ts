@@ -3,7 +3,7 @@
  * which sequence it is stored; marks and rows are one transaction, and acknowledgements follow it.
  */
 import * as z from 'zod';
-import type { Insertable } from 'kysely';
+import { type Insertable, sql } from 'kysely';
 import type {
   DeviceEventTable,
   ModuleMetricTable,
@@ -12,7 +12,7 @@ import type {
   SystemMetricTable,
 } from '#cloud/store/telemetry-tables.js';
 import type { TelemetryStore } from '#cloud/store/telemetry-database.js';
-import { decodeJson, decodeMessage } from '#shared/protocol/decode.js';
+import { checkMessage, decodeJson } from '#shared/protocol/decode.js';
 import { counterSchema } from '#shared/protocol/primitives.js';
 import {
   dropReasonSchema,
@@ -45,6 +45,8 @@ type Mark = { -readonly [K in keyof StreamMarkTable]: StreamMarkTable[K] };
 
 /** SQLite takes 32,766 parameters in one statement. */
 const rowsPerInsert = 1_000;
+/** Of few sizes, so that it is mostly the same statement. */
+const marksPerQuestion = 500;
 
 export async function writeBatches(db: TelemetryStore, batches: readonly ReceivedBatch[]): Promise<IngestResult> {
   return db.transaction().execute(async (transaction) => {
@@ -54,19 +56,20 @@ export async function writeBatches(db: TelemetryStore, batches: readonly Receive
     const events: IngestResult['events'][number][] = [];
     const counts: Record<IngestOutcome, number> = { stored: 0, duplicate: 0, gap: 0, malformed: 0, dropped: 0 };
 
-    for (const received of batches) {
-      const head = readHead(received);
+    const read = batches.map(readBatch);
+    await loadMarks(transaction, marks, read);
+    for (const { received, head, json } of read) {
       if (head === undefined) {
         counts.malformed += 1;
         continue;
       }
-      const mark = await markOf(transaction, marks, received, head.bootId);
+      const mark = markOf(marks, received, head.bootId);
       const judgement = judgeSequence(head, mark.upTo);
       if (judgement !== 'store') {
         counts[judgement] += 1;
         continue;
       }
-      const taken = collect(received, rows);
+      const taken = collect(received, json, rows);
       // A batch that no schema fits will not fit when it comes again: it counts as dropped, and the stream goes on.
       const isLost = taken === undefined || head.dropReason !== undefined;
       const lost = head.sequence - (mark.upTo + 1) + (isLost ? 1 : 0);
@@ -118,48 +121,75 @@ function gapOf(
   return { workspace, device, kind, bootId, fromSequence, upToSequence, reason: dropReason ?? null, receivedAt };
 }
 
-function readHead(received: ReceivedBatch): Head | undefined {
-  const json = decodeJson(received.payload);
-  const head = json.ok ? headSchema.safeParse(json.value) : undefined;
-  return head?.success ? head.data : undefined;
+interface ReadBatch {
+  readonly received: ReceivedBatch;
+  /** Undefined: it cannot be told what it is. */
+  readonly head: Head | undefined;
+  readonly json: unknown;
 }
 
-async function markOf(
+function readBatch(received: ReceivedBatch): ReadBatch {
+  const json = decodeJson(received.payload);
+  if (!json.ok) return { received, head: undefined, json: undefined };
+  const head = headSchema.safeParse(json.value);
+  return { received, head: head.success ? head.data : undefined, json: json.value };
+}
+
+type MarkKey = Pick<Mark, 'workspace' | 'device' | 'kind' | 'bootId'>;
+
+const keyOf = ({ workspace, device, kind, bootId }: MarkKey): string =>
+  `${workspace}/${device}/${kind}/${String(bootId)}`;
+
+/** Those that are stored, by few questions: one for each device would cost more than all the rest. */
+async function loadMarks(
   transaction: TelemetryStore,
   marks: Map<string, Mark>,
-  { workspace, device, kind }: ReceivedBatch,
-  bootId: number,
-): Promise<Mark> {
-  const key = `${workspace}/${device}/${kind}/${String(bootId)}`;
-  const known = marks.get(key);
-  if (known) return known;
-  const stored = await transaction
-    .selectFrom('streamMarks')
-    .selectAll()
-    .where('workspace', '=', workspace)
-    .where('device', '=', device)
-    .where('kind', '=', kind)
-    .where('bootId', '=', bootId)
-    .executeTakeFirst();
-  const mark = stored ?? { workspace, device, kind, bootId, upTo: 0, dropped: 0 };
-  marks.set(key, mark);
+  batches: readonly ReadBatch[],
+): Promise<void> {
+  const asked = new Map<string, MarkKey>();
+  for (const { received, head } of batches) {
+    if (head === undefined) continue;
+    const { workspace, device, kind } = received;
+    const key = { workspace, device, kind, bootId: head.bootId };
+    asked.set(keyOf(key), key);
+  }
+  const keys = [...asked.values()];
+  for (let at = 0; at < keys.length; at += marksPerQuestion) {
+    const part = keys.slice(at, at + marksPerQuestion);
+    const tuples = part.map(
+      ({ workspace, device, kind, bootId }) => sql`(${workspace}, ${device}, ${kind}, ${bootId})`,
+    );
+    const stored = await transaction
+      .selectFrom('streamMarks')
+      .selectAll()
+      .where(sql<boolean>`(workspace, device, kind, bootId) in (values ${sql.join(tuples)})`)
+      .execute();
+    for (const mark of stored) marks.set(keyOf(mark), mark);
+  }
+}
+
+function markOf(marks: Map<string, Mark>, { workspace, device, kind }: ReceivedBatch, bootId: number): Mark {
+  const key = { workspace, device, kind, bootId };
+  const mark = marks.get(keyOf(key)) ?? { ...key, upTo: 0, dropped: 0 };
+  marks.set(keyOf(key), mark);
   return mark;
 }
 
 /** Adds the rows of a batch; undefined when it is malformed. */
 function collect(
   received: ReceivedBatch,
+  json: unknown,
   rows: Rows,
 ): { kind: 'telemetry'; batch: TelemetryBatch } | { kind: 'events'; batch: EventBatch } | undefined {
   switch (received.kind) {
     case 'telemetry': {
-      const decoded = decodeMessage(telemetryBatchSchema, received.payload);
+      const decoded = checkMessage(telemetryBatchSchema, json);
       if (!decoded.ok) return undefined;
       collectTelemetry(received, decoded.value, rows);
       return { kind: 'telemetry', batch: decoded.value };
     }
     case 'events': {
-      const decoded = decodeMessage(eventBatchSchema, received.payload);
+      const decoded = checkMessage(eventBatchSchema, json);
       if (!decoded.ok) return undefined;
       collectEvents(received, decoded.value, rows);
       return { kind: 'events', batch: decoded.value };

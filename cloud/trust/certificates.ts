@@ -140,8 +140,16 @@ interface Leaf {
   readonly lifetimeMs: number;
 }
 
+/** The authority that certified last, read. */
+let lastIssuer: { readonly pem: string; readonly certificate: x509.X509Certificate } | undefined;
+
+function issuerOf({ certificate: pem }: KeyedCertificate): x509.X509Certificate {
+  if (lastIssuer?.pem !== pem) lastIssuer = { pem, certificate: new x509.X509Certificate(pem) };
+  return lastIssuer.certificate;
+}
+
 async function signLeaf(authority: KeyedCertificate, leaf: Leaf): Promise<x509.X509Certificate> {
-  const issuer = new x509.X509Certificate(authority.certificate);
+  const issuer = issuerOf(authority);
   return x509.X509CertificateGenerator.create({
     serialNumber: newSerial(),
     subject: [{ CN: [leaf.commonName] }],
@@ -193,10 +201,21 @@ async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
   return (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as webcrypto.CryptoKeyPair;
 }
 
+interface SigningKey {
+  readonly signingKey: webcrypto.CryptoKey;
+  readonly signingAlgorithm: x509.HashedAlgorithm;
+}
+
+/** The key that signed last: many devices that enrol at once are certified by one. Already in memory as text. */
+let lastImported: { readonly pem: string; readonly key: Promise<SigningKey> } | undefined;
+
 /** What an authority's key signs with: its own kind, since an operator may bring one. */
-export async function signingKeyOf(
-  privateKeyPem: string,
-): Promise<{ readonly signingKey: webcrypto.CryptoKey; readonly signingAlgorithm: x509.HashedAlgorithm }> {
+export function signingKeyOf(privateKeyPem: string): Promise<SigningKey> {
+  if (lastImported?.pem !== privateKeyPem) lastImported = { pem: privateKeyPem, key: importSigningKey(privateKeyPem) };
+  return lastImported.key;
+}
+
+async function importSigningKey(privateKeyPem: string): Promise<SigningKey> {
   const key = createPrivateKey(privateKeyPem);
   const signingAlgorithm =
     key.asymmetricKeyType === 'rsa'

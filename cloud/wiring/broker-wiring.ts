@@ -42,7 +42,6 @@ const reconnectMs = 1_000;
 const stallMs = 10_000;
 const maxThrottledMs = 60_000;
 const burstSeconds = 10;
-const strangersPerAddress = 500;
 /** Of a certificate that takes a session over. */
 const takeoverMs = 600_000;
 
@@ -77,12 +76,16 @@ async function wireEmbedded(
   tls: () => BrokerTls,
   admin: () => AdminCertificate,
 ): Promise<WiredBroker> {
-  const { host, port, advertiseUrl, maxConnections, maxConnectionsPerAddress } = config.broker;
+  const { host, port, advertiseUrl, maxConnections, maxConnectionsPerAddress, maxStrangersPerAddress } = config.broker;
   const broker = await EmbeddedBroker.create({
     host,
     port,
     tls,
-    connections: { inAll: maxConnections, perAddress: maxConnectionsPerAddress, strangersPerAddress },
+    connections: {
+      inAll: maxConnections,
+      perAddress: maxConnectionsPerAddress,
+      strangersPerAddress: maxStrangersPerAddress,
+    },
     takeovers: { burst: 20, perSecond: 1 },
     stream: {
       flow: {

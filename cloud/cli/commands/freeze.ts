@@ -4,6 +4,7 @@ import { routes } from '#cloud/client/routes.js';
 import { parseInstant, parseName } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
+import { afterOption, limitOption, noteMore, type PageFlags, readPageFlags } from '../list-paging.js';
 import { formatFields, formatList } from '../output.js';
 import { withSession } from '../session.js';
 
@@ -62,20 +63,26 @@ function createCommand(io: CliIo): Command {
 }
 
 function listCommand(io: CliIo): Command {
-  const command = new Command('list').description('List the freeze periods.').action(async () => {
-    await withSession(io, command, async ({ client, out }) => {
-      const { items } = await client.call(routes.freezeList, {});
-      out.result(items, () =>
-        formatList(
-          items,
-          ['FREEZE', 'FROM', 'UNTIL', 'WHERE', 'REASON'],
-          ({ name, from, until, where, reason }) => [name, from, until, where ?? '-', reason],
-          'nothing is frozen; flotilla freeze create <freeze> --until <time> freezes',
-        ),
-      );
+  const command = new Command('list')
+    .description('List the freeze periods, the earliest first.')
+    .option(...limitOption)
+    .option(...afterOption)
+    .action(async (options: PageFlags) => {
+      const { limit, cursor } = readPageFlags(options);
+      await withSession(io, command, async ({ client, out }) => {
+        const { items, next } = await client.piece(routes.freezeList, { query: { cursor } }, limit);
+        out.result(items, () =>
+          formatList(
+            items,
+            ['FREEZE', 'FROM', 'UNTIL', 'WHERE', 'REASON'],
+            ({ name, from, until, where, reason }) => [name, from, until, where ?? '-', reason],
+            'nothing is frozen; flotilla freeze create <freeze> --until <time> freezes',
+          ),
+        );
+        noteMore(out, { next });
+      });
     });
-  });
-  return withExamples(command, 'flotilla freeze list');
+  return withExamples(command, 'flotilla freeze list', 'flotilla freeze list --limit 20');
 }
 
 function deleteCommand(io: CliIo): Command {

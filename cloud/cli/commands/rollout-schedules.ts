@@ -5,15 +5,19 @@ import type { RolloutScheduleBody } from '#cloud/http/schemas/rollout-schedules.
 import { parseRollout } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { withExamples } from '../help.js';
+import { afterOption, limitOption, noteMore, type PageFlags, readPageFlags } from '../list-paging.js';
 import { formatFields, formatList } from '../output.js';
 import { withSession } from '../session.js';
 
 export function schedulesCommand(io: CliIo): Command {
   const command = new Command('schedules')
     .description('List the rollouts that start by themselves, and those that have.')
-    .action(async () => {
+    .option(...limitOption)
+    .option(...afterOption)
+    .action(async (options: PageFlags) => {
+      const { limit, cursor } = readPageFlags(options);
       await withSession(io, command, async ({ client, out }) => {
-        const { items } = await client.call(routes.rolloutScheduleList, {});
+        const { items, next } = await client.piece(routes.rolloutScheduleList, { query: { cursor } }, limit);
         out.result(items, () =>
           formatList(
             items,
@@ -22,9 +26,10 @@ export function schedulesCommand(io: CliIo): Command {
             'nothing is scheduled; flotilla rollout start --at <time> schedules one',
           ),
         );
+        noteMore(out, { next });
       });
     });
-  return withExamples(command, 'flotilla rollout schedules');
+  return withExamples(command, 'flotilla rollout schedules', 'flotilla rollout schedules --limit 20');
 }
 
 export function unscheduleCommand(io: CliIo): Command {

@@ -4,7 +4,7 @@ import { nameSchema } from '#shared/protocol/primitives.js';
 import type { FreezeRepository } from '#cloud/rollout/freeze-repository.js';
 import type { FreezeTable } from '#cloud/store/rollout-tables.js';
 import type { Routes } from '../app.js';
-import { workspaceParams } from '../schemas/common.js';
+import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
 import { type FreezeBody, freezeBody, freezeCreate } from '../schemas/freezes.js';
 
 export interface FreezeRouteDeps {
@@ -27,10 +27,14 @@ export function freezeRoutes({ freezes, clock, onChanged }: FreezeRouteDeps): Ro
           tags,
           summary: 'Freeze periods, the earliest first',
           params: workspaceParams,
-          response: { 200: z.object({ items: z.array(freezeBody) }) },
+          querystring: pageQuery,
+          response: { 200: pageOf(freezeBody) },
         },
       },
-      async (request) => ({ items: (await freezes.list(request.params.workspace)).map(toBody) }),
+      async (request) => {
+        const page = await freezes.list(request.params.workspace, request.query);
+        return { ...page, items: page.items.map(toBody) };
+      },
     );
 
     app.post(

@@ -8,7 +8,7 @@ import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { checkPolicy } from '#cloud/rollout/policy.js';
 import type { RolloutSchedule, ScheduleRepository } from '#cloud/rollout/schedule-repository.js';
 import type { Routes } from '../app.js';
-import { workspaceParams } from '../schemas/common.js';
+import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
 import { type RolloutScheduleBody, rolloutScheduleBody, rolloutScheduleCreate } from '../schemas/rollout-schedules.js';
 
 export interface RolloutScheduleRouteDeps {
@@ -31,10 +31,14 @@ export function rolloutScheduleRoutes({ schedules, releases, fleets, clock }: Ro
           tags,
           summary: 'Scheduled rollouts: those to come by when they start, then the others',
           params: workspaceParams,
-          response: { 200: z.object({ items: z.array(rolloutScheduleBody) }) },
+          querystring: pageQuery,
+          response: { 200: pageOf(rolloutScheduleBody) },
         },
       },
-      async (request) => ({ items: (await schedules.list(request.params.workspace)).map(toBody) }),
+      async (request) => {
+        const page = await schedules.list(request.params.workspace, request.query);
+        return { ...page, items: page.items.map(toBody) };
+      },
     );
 
     app.post(

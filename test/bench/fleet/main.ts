@@ -1,17 +1,23 @@
 /**
  * `npm run bench:fleet`: what the control plane's work costs at 1,000, 2,000, 5,000 and 10,000 devices, as a table, with
- * what follows for 50,000; `--svg <file>` draws it. Other sizes: `npm run bench:fleet -- 500 1000`.
+ * what follows for 50,000; `--svg <file>` draws it. Other sizes: `npm run bench:fleet -- 500 1000`. With `--live --devices
+ * 10000` a whole simulated fleet over the network instead: see `live/main.ts`.
  */
 import { writeFile } from 'node:fs/promises';
 import { printTable } from '../report.js';
 import { type Cost, costsOf } from './costs.js';
 import { extrapolate } from './extrapolate.js';
+import { runLive } from './live/main.js';
 import { plotSvg } from './plot.js';
 
 const usual = [1_000, 2_000, 5_000, 10_000];
 const beyond = 50_000;
 
 const args = process.argv.slice(2);
+if (args[0] === '--live') {
+  await runLive(args.slice(1));
+  process.exit();
+}
 const at = args.indexOf('--svg');
 const svg = at < 0 ? undefined : args[at + 1];
 const given = (at < 0 ? args : args.toSpliced(at, 2)).map(Number);

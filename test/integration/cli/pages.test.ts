@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import { FleetCloud } from '#test/support/fleet-cloud.js';
 import { temporaryFolder } from '#test/support/temporary-folder.js';
 
@@ -72,6 +73,29 @@ beforeAll(async () => {
   await world.db.insertInto('claimRequests').values(requests).execute();
   for (const n of numbers) await world.run('fleet', 'create', name('f', n), '--where', 'name = "cam-1"');
   await world.run('fleet', 'create', 'f001-others', '--where', 'name = "cam-2"');
+  const freezes = numbers.map((n) => ({
+    ...{ ...own, name: name('z', n), startsAt: Math.floor(n / 2), endsAt: 10, whereText: '', queryJson: null },
+    ...{ reason: '', createdAt: at, createdBy: 'x' },
+  }));
+  await world.db.insertInto('freezes').values(freezes).execute();
+  // Two to come at once, one later, two that are over.
+  const later = Date.now() + 86_400_000;
+  const orderJson = JSON.stringify({ release: 'x', fleet: 'f000', policy: rolloutPolicySchema.parse({ waves: [] }) });
+  const schedules = numbers.map((n) => ({
+    ...{
+      ...own,
+      number: n + 1,
+      orderJson,
+      cron: null,
+      timeZone: null,
+      lateSeconds: 60,
+      lastAt: null,
+      lastRollout: null,
+    },
+    ...{ nextAt: [null, later + 1, null, later, later][n] ?? null, state: 'waiting' as const, lastText: '' },
+    ...{ createdAt: at, createdBy: 'x' },
+  }));
+  await world.db.insertInto('rolloutSchedules').values(schedules).execute();
   const activity = { ...own, id: 'a1', kind: 'model.register', subject: 'x:1', state: 'succeeded' as const };
   const nothing = {
     inputJson: '{}',
@@ -118,6 +142,8 @@ describe('a list', () => {
     ['of fleets', 6, 'fleet list'],
     ['of the fleets of a device', 5, 'fleet list --device cam-1'],
     ['of lines of an activity', 5, 'activity log a1'],
+    ['of freezes', 5, 'freeze list'],
+    ['of scheduled rollouts', 5, 'rollout schedules'],
     ['of alerts', 106, 'alert list'],
     ['of the alerts of a rule', 53, 'alert show r001'],
   ])('%s is the same page after page as whole', async (_what, count, command) => {
@@ -125,6 +151,11 @@ describe('a list', () => {
     const whole = itemsOf(await world.json<Listed>(...args));
     expect(whole).toHaveLength(count);
     expect(await walk(Math.floor(count / 2), args)).toEqual(whole);
+  });
+
+  it('of scheduled rollouts has those to come first, the soonest at the top, then the others, newest first', async () => {
+    const listed = await world.json<readonly { number: number }[]>('rollout', 'schedules');
+    expect(listed.map(({ number }) => number)).toEqual([4, 5, 2, 3, 1]);
   });
 
   it('that is asked for without a size is a page with the cursor of the next, and refuses one that is none', async () => {

@@ -42,7 +42,7 @@ const scheduled = (release: string, times: Partial<RolloutSchedule>): Promise<Ro
     ...times,
   });
 const find = async (number: number): Promise<RolloutSchedule | undefined> =>
-  (await schedules.list('w')).find((one) => one.number === number);
+  (await schedules.list('w', { limit: 10 })).items.find((one) => one.number === number);
 const rollouts = async (): Promise<number> => (await fleet.rollouts.list('w', { limit: 100 })).items.length;
 
 describe('a scheduled rollout', () => {

@@ -1,0 +1,43 @@
+/** A control plane wired in this process as `startCloud` wires it, with its parts within reach. */
+import { pino } from 'pino';
+import { loadConfig } from '#cloud/config.js';
+import { Shutdown } from '#cloud/lifecycle/shutdown.js';
+import type { ControlStore } from '#cloud/store/control-database.js';
+import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
+import { openApi } from '#cloud/wiring/api-wiring.js';
+import { wireFleet } from '#cloud/wiring/fleet-wiring.js';
+import { type Ground, layGround } from '#cloud/wiring/ground.js';
+import { wireRegistry } from '#cloud/wiring/registry-wiring.js';
+import { openTelemetry } from '#cloud/wiring/telemetry-wiring.js';
+
+export interface CloudParts {
+  readonly ground: Ground;
+  readonly telemetry: TelemetryPort;
+  /** Of the API, and a token that may do everything. */
+  readonly url: string;
+  readonly token: string;
+  readonly stop: () => Promise<void>;
+}
+
+/** @param wrap what all parts take for the control database */
+export async function openCloudParts(
+  folder: string,
+  wrap: (control: ControlStore) => ControlStore = (control) => control,
+): Promise<CloudParts> {
+  const ports = { 'http-port': '0', 'gateway-port': '0', 'broker-port': '0' };
+  const flags = { ...ports, 'data-dir': folder, 'http-tls': 'off' };
+  const logger = pino({ level: 'silent' });
+  const shutdown = new Shutdown(logger);
+  try {
+    const laid = await layGround(loadConfig({ flags, environment: {} }), logger, shutdown);
+    const ground = { ...laid, control: wrap(laid.control) };
+    const telemetry = await openTelemetry(ground);
+    const registry = await wireRegistry(ground, telemetry, () => undefined);
+    const fleet = await wireFleet(ground, '0.0.0', telemetry);
+    const { url, ownerToken = '' } = await openApi(ground, '0.0.0', [registry, fleet], fleet.identity);
+    return { ground, telemetry, url, token: ownerToken, stop: () => shutdown.run() };
+  } catch (error) {
+    await shutdown.run();
+    throw error;
+  }
+}
