@@ -1,5 +1,5 @@
 /** The routes of layers as the client calls them: a part of {@link routes}. */
-import * as z from 'zod';
+import { pageOf, pageQuery } from '#cloud/http/schemas/common.js';
 import {
   desiredExplained,
   layerBody,
@@ -12,7 +12,7 @@ import {
 const w = '/v1/workspaces/:workspace';
 
 export const layerRoutes = {
-  layerList: { method: 'GET', path: `${w}/layers`, response: z.object({ items: z.array(layerBody) }) },
+  layerList: { method: 'GET', path: `${w}/layers`, query: pageQuery, response: pageOf(layerBody) },
   layerCreate: { method: 'POST', path: `${w}/layers`, body: layerCreate, response: layerOutcome },
   layerGet: { method: 'GET', path: `${w}/layers/:layer`, response: layerBody },
   layerPatch: { method: 'PATCH', path: `${w}/layers/:layer`, body: layerPatch, response: layerOutcome },

@@ -24,9 +24,12 @@ export interface StoredLayer extends Layer {
 export class LayerRepository {
   constructor(private readonly db: Database) {}
 
-  /** All of the workspace, by name. */
-  async list(workspace: string): Promise<StoredLayer[]> {
-    const rows = await this.db
+  /** By name: all of the workspace, or so many after the last name of the page before. */
+  async list(
+    workspace: string,
+    { limit, after }: { readonly limit?: number; readonly after?: string | undefined } = {},
+  ): Promise<StoredLayer[]> {
+    let query = this.db
       .selectFrom('layers as l')
       .innerJoin('layerVersions as v', (join) =>
         join
@@ -37,13 +40,10 @@ export class LayerRepository {
       .selectAll('l')
       .select(['v.priority', 'v.modulesJson'])
       .where('l.workspace', '=', workspace)
-      .orderBy('l.name')
-      .execute();
-    return rows.map(toLayer);
-  }
-
-  async find(workspace: string, name: string): Promise<StoredLayer | undefined> {
-    return (await this.list(workspace)).find((one) => one.name === name);
+      .orderBy('l.name');
+    if (after !== undefined) query = query.where('l.name', '>', after);
+    if (limit !== undefined) query = query.limit(limit);
+    return (await query.execute()).map(toLayer);
   }
 
   /** @throws AppError `layer.not-found` */

@@ -7,7 +7,7 @@ import { explainDevice } from '#cloud/fleet/layers/explain-device.js';
 import type { LayerOffice, LayerOutcome } from '#cloud/fleet/layers/layer-office.js';
 import { LayerRepository, type StoredLayer } from '#cloud/fleet/layers/layer-repository.js';
 import type { Routes } from '../app.js';
-import { workspaceParams } from '../schemas/common.js';
+import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
 import {
   desiredExplained,
   type LayerBody,
@@ -40,14 +40,18 @@ export function layerRoutes({ db, office }: LayerRouteDeps): Routes {
         config: { role: 'reader' },
         schema: {
           tags,
-          summary: 'Layers, the highest priority first',
+          summary: 'Layers, by name',
           params: workspaceParams,
-          response: { 200: z.object({ items: z.array(layerBody) }) },
+          querystring: pageQuery,
+          response: { 200: pageOf(layerBody) },
         },
       },
       async (request) => {
-        const found = await layers.list(request.params.workspace);
-        return { items: found.toSorted((a, b) => b.priority - a.priority).map(toBody) };
+        const { limit, cursor } = request.query;
+        const found = await layers.list(request.params.workspace, { limit: limit + 1, after: cursor });
+        const items = found.slice(0, limit).map(toBody);
+        const last = items.at(-1);
+        return found.length > limit && last ? { items, next: last.name } : { items };
       },
     );
 
