@@ -111,7 +111,8 @@ function updateCommand(io: CliIo): Command {
 function listCommand(io: CliIo): Command {
   const command = new Command('list').description('List the layers, the highest priority first.').action(async () => {
     await withSession(io, command, async ({ client, out }) => {
-      const { items } = await client.call(routes.layerList, {});
+      const found = await client.list(routes.layerList, {});
+      const items = found.toSorted((a, b) => b.priority - a.priority);
       out.result(items, () =>
         formatList(
           items,

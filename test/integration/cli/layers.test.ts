@@ -69,6 +69,7 @@ describe('flotilla layer', () => {
     expect(await layer('create', 'one', '--where', 'name = "cam-1"', '--priority', '20', ...two)).toMatchObject({
       devices: 1,
     });
+    expect((await world.run('layer', 'list')).stdout).toMatch(/\none:1 +20 .*\nnorth:1 +10 /);
     expect(await desired('cam-1')).toMatchObject({ generation: 3, release: 'vision:1' });
     expect(await settings('cam-1')).toEqual({ gain: 3 });
     expect(await settings('cam-2')).toEqual({ gain: 2 });
