@@ -115,9 +115,14 @@ export class RolloutWorld {
     const outcomes = new Map(plan.outcomes.map((outcome) => [outcome.device, outcome]));
     const assignments = new Map(plan.assignments.slice(0, atMost).map((one) => [one.device, one]));
     const shadowing = new Set(plan.shadowing.slice(0, atMost));
+    const fetching = new Set((plan.prefetches ?? []).slice(0, atMost));
     this.devices = this.devices.map((before) => {
       const shadow = { can: 'yes', askedAt: this.now } as const;
-      const one = shadowing.has(before.device) ? { ...before, shadow } : before;
+      const one: RolloutDevice = {
+        ...before,
+        ...(shadowing.has(before.device) ? { shadow } : {}),
+        ...(fetching.has(before.device) ? { prefetch: 'asked' } : {}),
+      };
       const judged = withOutcome(one, outcomes.get(one.device));
       const assignment = assignments.get(one.device);
       if (assignment === undefined) return judged;
