@@ -54,7 +54,7 @@ class LyingControlPlane {
       subject: 'x',
       createdAt: at,
     };
-    if (path.endsWith('/log')) return '{"lines":[]}';
+    if (path.split('?')[0]?.endsWith('/log') === true) return '{"lines":[]}';
     if (path.includes('/activities/')) return JSON.stringify(activity);
     if (request.method === 'POST') {
       this.registered.push(JSON.parse(Buffer.concat(pieces).toString('utf8')) as { digest: string; envelope: unknown });
