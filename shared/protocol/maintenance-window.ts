@@ -76,9 +76,30 @@ function timerOf({ cron, durationSeconds, timeZone }: MaintenanceWindow, zone: s
 const minuteMs = 60_000;
 /** Hours that clocks repeat are not longer. */
 const repeatedMinutes = 180;
+/** Hours that clocks skip are not longer. */
+const skippedMs = 120 * minuteMs;
+/** What comes more often has a time of its own soon after a gap. */
+const stepsOverGap = 8;
+
+/** The first time after an instant, of the days too on which clocks change, where croner needs to be led. */
+function nextRun(pattern: Cron, after: number): number {
+  return shiftedRun(pattern, after) ?? laterRun(pattern, after);
+}
+
+/** Asked from within the hour after a gap, croner no longer knows the times that the gap has shifted there. */
+function shiftedRun(pattern: Cron, after: number): number | undefined {
+  let from = after - skippedMs;
+  for (let step = 0; step < stepsOverGap; step++) {
+    const next = pattern.nextRun(new Date(from))?.getTime();
+    if (next === undefined || next <= from) return undefined;
+    if (next > after) return next;
+    from = next;
+  }
+  return undefined;
+}
 
 /** In an hour that the clocks repeat, croner answers with the same time in the first of the two, which is over. */
-function nextRun(pattern: Cron, after: number): number {
+function laterRun(pattern: Cron, after: number): number {
   for (let minute = 0; minute <= repeatedMinutes; minute++) {
     const next = pattern.nextRun(new Date(after + minute * minuteMs));
     if (next === null) break;

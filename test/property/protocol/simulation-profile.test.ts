@@ -54,5 +54,5 @@ test('shares of more than a hundred, doubled names and unknown fields are refuse
     }),
   ).toContain('same name');
   expect(refusal({ groups: [{ ...group, latencyms: 3 }] })).toContain('did you mean groups.0.latencyMs?');
-  expect(refusal({ loadSeconds: [3, 1] })).toContain('loadSeconds');
+  expect(refusal({ loadSeconds: [3] })).toContain('loadSeconds');
 });
