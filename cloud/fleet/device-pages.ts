@@ -1,6 +1,6 @@
 /** Pages of devices as the API shows them: all of a workspace, or those that a query finds. */
 import type { DeviceBody } from '#cloud/http/schemas/devices.js';
-import type { PageRequest } from '#cloud/store/page.js';
+import { afterName, type PageRequest } from '#cloud/store/page.js';
 import type { DeploymentRepository } from './deployment-repository.js';
 import { deviceBodyOf } from './device-body.js';
 import type { DeviceRepository } from './device-repository.js';
@@ -25,13 +25,12 @@ export class DevicePages {
       query === undefined
         ? await this.devices.list(workspace, limit + 1, cursor)
         : await this.search.page(workspace, query, limit + 1, cursor);
-    const shown = rows.slice(0, limit);
+    const { items: shown, next } = afterName(rows, limit);
     const modules = await this.deployments.listCurrent(
       workspace,
       shown.map(({ name }) => name),
     );
     const items = shown.map((device) => deviceBodyOf(device, modules.get(device.name) ?? []));
-    const last = shown.at(-1);
-    return rows.length > limit && last ? { items, next: last.name } : { items };
+    return next === undefined ? { items } : { items, next };
   }
 }

@@ -120,27 +120,23 @@ export class RolloutDevices {
     return (except === undefined ? query : query.where('rollout', '!=', except)).execute();
   }
 
-  async names({ workspace, number }: RolloutAddress): Promise<string[]> {
-    const rows = await this.db
-      .selectFrom('rolloutDevices')
-      .select('device')
-      .where('workspace', '=', workspace)
-      .where('rollout', '=', number)
-      .execute();
+  async names(address: RolloutAddress): Promise<string[]> {
+    const rows = await this.namesOf(address).execute();
     return rows.map(({ device }) => device);
   }
 
   /** Those that it has asked for something. */
-  async touched({ workspace, number }: RolloutAddress): Promise<string[]> {
-    const rows = await this.db
+  async touched(address: RolloutAddress): Promise<string[]> {
+    const rows = await this.namesOf(address).where('generation', 'is not', null).orderBy('device').execute();
+    return rows.map(({ device }) => device);
+  }
+
+  private namesOf({ workspace, number }: RolloutAddress) {
+    return this.db
       .selectFrom('rolloutDevices')
       .select('device')
       .where('workspace', '=', workspace)
-      .where('rollout', '=', number)
-      .where('generation', 'is not', null)
-      .orderBy('device')
-      .execute();
-    return rows.map(({ device }) => device);
+      .where('rollout', '=', number);
   }
 
   async insert({ workspace, number }: RolloutAddress, devices: readonly NewRolloutDevice[]): Promise<void> {

@@ -1,6 +1,7 @@
 /** When something is to be done: once, or again and again by a cron expression in a time zone. */
 import { createTask } from 'node-cron';
 import * as z from 'zod';
+import { isTimeZone } from '#shared/kernel/time-zone.js';
 import { instantSchema } from '#shared/protocol/primitives.js';
 
 /** A little late is on time: a control plane that is upgraded misses nothing. */
@@ -62,13 +63,5 @@ function timesOf(cron: string, timezone: string, count: number): number[] {
     return times;
   } catch {
     return [];
-  }
-}
-
-function isTimeZone(timeZone: string): boolean {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone }).resolvedOptions().timeZone !== '';
-  } catch {
-    return false;
   }
 }

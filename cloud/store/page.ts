@@ -78,7 +78,17 @@ export function byName<T extends { readonly name: string }>(rows: readonly T[], 
   return end === undefined ? { items } : { items, next: encodeCursor([end.name]) };
 }
 
-/** The name that a cursor of such a list stands for. */
+/** As {@link byName}, of lists whose cursor is the last name itself, as people type it. */
+export function afterName<T extends { readonly name: string }>(
+  rows: readonly T[],
+  limit: number,
+): { items: T[]; next?: string } {
+  const items = rows.slice(0, limit);
+  const end = rows.length > limit ? items.at(-1) : undefined;
+  return end === undefined ? { items } : { items, next: end.name };
+}
+
+/** The name that a cursor of {@link byName} stands for. */
 export function nameCursor(cursor: string): string {
   return String(decodeCursor(cursor, ['string'])[0]);
 }

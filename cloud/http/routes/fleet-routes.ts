@@ -10,6 +10,7 @@ import type { Fleet, FleetRepository } from '#cloud/fleet/fleet-repository.js';
 import { matchesQuery } from '#cloud/fleet/query/evaluate-query.js';
 import { formatQuery } from '#cloud/fleet/query/format-query.js';
 import { deviceNotFound } from '#cloud/fleet/device-errors.js';
+import { afterName } from '#cloud/store/page.js';
 import type { Routes } from '../app.js';
 import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
 import { deviceBody } from '../schemas/devices.js';
@@ -55,9 +56,7 @@ export function fleetRoutes({ fleets, devices, deployments, search, clock }: Fle
       async (request) => {
         const { limit, cursor } = request.query;
         const found = await fleets.list(request.params.workspace, limit + 1, cursor);
-        const items = found.slice(0, limit).map(toFleetBody);
-        const last = items.at(-1);
-        return found.length > limit && last ? { items, next: last.name } : { items };
+        return afterName(found.map(toFleetBody), limit);
       },
     );
 
@@ -173,9 +172,7 @@ export function fleetRoutes({ fleets, devices, deployments, search, clock }: Fle
           const found = await fleets.list(device.workspace, step, after);
           items.push(...found.filter(({ query }) => matchesQuery(query, facts)).map(toFleetBody));
           after = found.at(-1)?.name;
-          const last = items[limit - 1];
-          if (items.length > limit && last) return { items: items.slice(0, limit), next: last.name };
-          if (found.length < step) return { items };
+          if (items.length > limit || found.length < step) return afterName(items, limit);
         }
       },
     );

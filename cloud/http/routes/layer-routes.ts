@@ -6,6 +6,7 @@ import { type Database, DeviceRepository } from '#cloud/fleet/device-repository.
 import { explainDevice } from '#cloud/fleet/layers/explain-device.js';
 import type { LayerOffice, LayerOutcome } from '#cloud/fleet/layers/layer-office.js';
 import { LayerRepository, type StoredLayer } from '#cloud/fleet/layers/layer-repository.js';
+import { afterName } from '#cloud/store/page.js';
 import type { Routes } from '../app.js';
 import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
 import {
@@ -49,9 +50,7 @@ export function layerRoutes({ db, office }: LayerRouteDeps): Routes {
       async (request) => {
         const { limit, cursor } = request.query;
         const found = await layers.list(request.params.workspace, { limit: limit + 1, after: cursor });
-        const items = found.slice(0, limit).map(toBody);
-        const last = items.at(-1);
-        return found.length > limit && last ? { items, next: last.name } : { items };
+        return afterName(found.map(toBody), limit);
       },
     );
 

@@ -5,6 +5,7 @@ import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { ImageIndex } from '#cloud/registry/image-index.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
+import { afterName } from '#cloud/store/page.js';
 import type { Routes } from '../app.js';
 import { unknownWorkspace } from '../plugins/authentication.js';
 import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
@@ -40,9 +41,7 @@ export function workspaceRoutes({ workspaces, index, telemetry, live, clock }: W
         const following = all.filter(
           ({ name }) => (visible === null || name === visible) && (cursor === undefined || name > cursor),
         );
-        const items = following.slice(0, limit);
-        const last = items.at(-1);
-        return following.length > limit && last ? { items, next: last.name } : { items };
+        return afterName(following, limit);
       },
     );
 
