@@ -13,33 +13,34 @@ export function planShadows(desired: Desired, observed: Observed, policy: Policy
   const part: PlanPart = { actions: [], waiting: [] };
   const wanted = wantedShadows(desired);
   for (const [module, { key }] of Object.entries(observed.shadows).sort(([a], [b]) => (a < b ? -1 : 1))) {
-    const goesOn = wanted.some((one) => one.module === module && one.key === key && mayRun(one, observed));
+    const goesOn = wanted.some((one) => one.module === module && one.key === key && mayRun(one, desired, observed));
     if (!goesOn) part.actions.push({ kind: 'stopShadow', module });
   }
   for (const one of wanted) {
     const there = entry(observed.shadows, one.module);
     if (there !== undefined && there.key !== one.key) continue;
-    if (!mayRun(one, observed)) continue;
+    if (!mayRun(one, desired, observed)) continue;
     if (there === undefined) {
-      if (isSettled(desired, observed, one.module)) part.actions.push(start(one));
+      if (isSettled(observed)) part.actions.push(start(one));
     } else planProcess(part, one, there, policy, now);
   }
   return part;
 }
 
-/** Its bytes are there, nothing refused it, and there is something to compare it to. */
-function mayRun({ module, key }: WantedShadow, { tracks, serving }: Observed): boolean {
+/**
+ * Its bytes are there, nothing refused it, and the version that answers is the one that it is to be compared to: beside
+ * an older one, kept because its successor was refused, the numbers would tell of another comparison.
+ */
+function mayRun({ module, key }: WantedShadow, desired: Desired, { tracks, serving }: Observed): boolean {
   const track = entry(tracks, shadowTrackOf(module));
-  const incumbent = entry(serving.set, module);
-  return track?.key === key && track.state === 'staged' && incumbent !== undefined && incumbent !== key;
+  const wanted = entry(desired.modules, module);
+  const answers = wanted !== undefined && entry(serving.set, module) === versionKeyOf(wanted);
+  return track?.key === key && track.state === 'staged' && answers;
 }
 
-/** The version that it is to be compared to answers, for good. */
-function isSettled(desired: Desired, observed: Observed, name: string): boolean {
-  const { serving, candidate, probation } = observed;
-  const module = entry(desired.modules, name);
-  if (module === undefined || candidate !== undefined || probation !== undefined) return false;
-  return serving.host.state === 'running' && entry(serving.set, name) === versionKeyOf(module);
+/** Nothing that answers is about to change. */
+function isSettled({ serving, candidate, probation }: Observed): boolean {
+  return candidate === undefined && probation === undefined && serving.host.state === 'running';
 }
 
 function planProcess(
