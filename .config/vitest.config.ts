@@ -20,6 +20,7 @@ export default defineConfig({
   test: {
     environment: 'node',
     env: { ORT_DISABLE_TELEMETRY: '1', FLOTILLA_LOG_LEVEL: 'silent' },
+    setupFiles: ['test/support/property-seed.ts'],
     pool: 'forks',
     // More than the cores of a small machine: who runs built programs waits for them half of the time.
     maxWorkers: 3,
