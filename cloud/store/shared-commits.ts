@@ -17,7 +17,7 @@ interface Waiting {
 /** Others want the database too. */
 const atOnce = 32;
 /** Somebody waits for each. */
-const longestGatherMs = 50;
+const longestGatherMs = 10;
 
 export class SharedCommits {
   private readonly waiting: Waiting[] = [];
