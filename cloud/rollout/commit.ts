@@ -27,7 +27,7 @@ import type { RolloutPolicy } from './policy.js';
 import { describeTransition } from './words.js';
 
 /** So many devices are asked in one transaction; the others by the next plan. */
-const askedAtOnce = 50;
+const askedAtOnce = 100;
 
 /** A device that cannot be asked: its image is gone, its document too large. */
 export class CannotAsk extends Error {
