@@ -2,7 +2,6 @@
  * Drives rollouts: looks, plans, carries out, and looks again until nothing is left to do. Whoever wakes it says
  * nothing: all that it knows is in the database, hence a kill at any point loses no device and asks none twice.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '#shared/kernel/clock.js';
 import { messageOf } from '#shared/kernel/errors.js';
 import type { Logger } from '#shared/platform/logger.js';
@@ -168,12 +167,13 @@ export class RolloutController {
     try {
       let part: Plan | undefined = plan;
       for (let parts = 0; part !== undefined && parts < partsAtOnce; parts++) {
+        const begunAt = clock.monotonic();
         const committed = await commitStep(db, twin, { ...input, stored: current, plan: part });
         if (committed === undefined) return;
         if (committed.asked) onCommitted();
         this.publish(stored, committed.entries);
-        // The database answers within the turn: without this, connections and the outbox would wait for all parts.
-        await nextTurn();
+        // The database answers within the turn: connections and the outbox get as much time as this took.
+        await clock.sleep(clock.monotonic() - begunAt, this.stopped.signal);
         current = committed.stored;
         part = this.stopped.signal.aborted ? undefined : restOf(part);
       }
