@@ -162,13 +162,13 @@ export class RolloutController {
       plan.assignments.some(({ action }) => action === 'deploy') ||
       plan.shadowing.length + (plan.prefetches ?? []).length > 0;
     const release = asks ? await releases.require(stored.workspace, stored.release) : undefined;
-    const input = { release, devices, shadows: this.options.shadows, now: clock.now() };
+    const input = { release, devices, shadows: this.options.shadows };
     let current = stored;
     try {
       let part: Plan | undefined = plan;
       for (let parts = 0; part !== undefined && parts < partsAtOnce; parts++) {
         const begunAt = clock.monotonic();
-        const committed = await commitStep(db, twin, { ...input, stored: current, plan: part });
+        const committed = await commitStep(db, twin, { ...input, stored: current, plan: part, now: clock.now() });
         if (committed === undefined) return;
         if (committed.asked) onCommitted();
         this.publish(stored, committed.entries);
@@ -180,10 +180,11 @@ export class RolloutController {
     } catch (error) {
       if (!(error instanceof CannotAsk)) throw error;
       this.options.logger.warn({ ...error.assignment, reason: messageOf(error) }, 'a device could not be asked');
-      const outcomes = [failureOf(error, input.now)];
+      const now = clock.now();
+      const outcomes = [failureOf(error, now)];
       const nothing = { assignments: [], transition: undefined, waiting: [], joins: [], shadowing: [], gates: [] };
       const only: Plan = { outcomes, ...nothing };
-      const committed = await commitStep(db, twin, { ...input, stored: current, plan: only });
+      const committed = await commitStep(db, twin, { ...input, stored: current, plan: only, now });
       this.publish(stored, committed?.entries ?? []);
     }
   }
