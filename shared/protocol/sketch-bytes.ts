@@ -5,9 +5,7 @@ export type BucketPairs = readonly number[];
 
 const none = 255;
 const sextets = new Uint8Array(128).fill(none);
-for (const [value, character] of [
-  ...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/',
-].entries()) {
+for (const [value, character] of [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].entries()) {
   sextets[character.charCodeAt(0)] = value;
 }
 /** A number has eight bytes at most. */
