@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { beforeEach, expect, it } from 'vitest';
 import { CostlyAnswers } from '#cloud/rollout/costly-answers.js';
 
@@ -28,6 +29,7 @@ it('then it is made anew beside an answer that does not wait for it', async () =
   await answers.of('a', taking(100));
   now += 2_001;
   expect(await answers.of('a', taking(100))).toBe(1);
+  await nextTurn();
   expect(await answers.of('a', taking(100))).toBe(2);
 });
 
