@@ -15,9 +15,7 @@ let store: Partial<TelemetryPort>;
 try {
   const { path, task, tellsDevices } = workerData as TelemetryWorkerData;
   store =
-    task === 'asks'
-      ? await QuestionRepository.openToAsk(path)
-      : await TelemetryRepository.open(path, { tellsDevices });
+    task === 'asks' ? await QuestionRepository.openToAsk(path) : await TelemetryRepository.open(path, { tellsDevices });
 } catch (error) {
   send({ kind: 'failed', problem: problemOf(error) });
   process.exit(1);
