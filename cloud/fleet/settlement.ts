@@ -2,6 +2,7 @@
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import type { NewId } from '#shared/kernel/ids.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
+import { requireFeature } from './agent-features.js';
 import { DeploymentRepository } from './deployment-repository.js';
 import type { DeployedModule } from './desired-document.js';
 import type { Database } from './device-repository.js';
@@ -13,8 +14,6 @@ import { ShadowRepository } from './shadow-repository.js';
 export interface SettlementOptions {
   readonly clock: Clock;
   readonly newId: NewId;
-  /** Whether the routes of a device's modules fit together; absent: nobody asks. */
-  readonly checkRoutes?: (modules: readonly DeployedModule[]) => Promise<void>;
 }
 
 export interface SettleOptions {
@@ -22,6 +21,8 @@ export interface SettleOptions {
   readonly atomic?: boolean;
   /** Modules that are deployed anew also where they are the same. */
   readonly anew?: readonly string[];
+  /** What the device has, where it was read in this transaction already. */
+  readonly current?: readonly DeployedModule[] | undefined;
 }
 
 export class Settlement {
@@ -34,14 +35,14 @@ export class Settlement {
     this.deployments = new DeploymentRepository(transaction);
   }
 
-  /** @throws AppError `image.not-found`, `route.invalid` where what is deployed then does not fit together */
+  /** @throws AppError `image.not-found`, `device.unsupported` where the agent is older than what it is asked */
   async settle(
     address: DeviceAddress,
     generation: number,
     layered: Restored,
-    { atomic = false, anew = [] }: SettleOptions,
+    { atomic = false, anew = [], current }: SettleOptions,
   ): Promise<ModuleChange[]> {
-    const changes = planRelease(await this.deployments.listCurrentOf(address), layered.modules);
+    const changes = planRelease(current ?? (await this.deployments.listCurrentOf(address)), layered.modules);
     for (const change of changes) {
       const { module } = change;
       if (change.change === 'kept' && !anew.includes(module)) continue;
@@ -51,18 +52,20 @@ export class Settlement {
       if (change.change !== 'removed') await this.place(address, generation, change.after, atomic);
     }
     await new Layering(this.transaction).keep(address, layered);
-    await this.options.checkRoutes?.(await this.deployments.listCurrentOf(address));
     return changes;
   }
 
   /** The module is as given from this generation on. */
   private async place(
-    { workspace, device }: DeviceAddress,
+    address: DeviceAddress,
     generation: number,
     { module, image, settings, policy, update, routes = {}, startAfter = [] }: ReleasedModule,
     atomic: boolean,
   ): Promise<void> {
-    await this.deployments.requireImage(workspace, image.digest);
+    const { workspace, device } = address;
+    const { flavor } = await this.deployments.requireImage(workspace, image.digest);
+    if (flavor === 'index') await requireFeature(this.transaction, address, 'variants');
+    if (startAfter.length > 0) await requireFeature(this.transaction, address, 'startAfter');
     await this.deployments.insert({
       id: this.options.newId(),
       kind: 'iot-module',
