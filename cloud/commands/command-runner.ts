@@ -88,7 +88,7 @@ export class CommandRunner {
     this.underWay = jobs.length > 0;
     let dueAt = clock.now() + longestSleepMs;
     for (const job of jobs) {
-      if (this.lookout.stopped) return undefined;
+      if (this.lookout.stopped.aborted) return undefined;
       try {
         dueAt = Math.min(dueAt, await this.advance(job));
       } catch (error) {

@@ -116,7 +116,7 @@ export class RolloutController {
     const { db, clock, logger } = this.options;
     let dueAt = clock.now() + longestSleepMs;
     for (const address of await new RolloutRepository(db).listUnderWay()) {
-      if (this.lookout.stopped) return dueAt;
+      if (this.lookout.stopped.aborted) return dueAt;
       try {
         dueAt = Math.min(dueAt, await this.advance(address));
       } catch (error) {
@@ -124,7 +124,7 @@ export class RolloutController {
         logger.error({ err: error, ...address }, 'a rollout could not be carried on');
       }
     }
-    if (!this.lookout.stopped && (await this.options.shadows.sweep())) this.options.onCommitted();
+    if (!this.lookout.stopped.aborted && (await this.options.shadows.sweep())) this.options.onCommitted();
     if (await dropPrefetches(db, this.options.twin)) this.options.onCommitted();
     return dueAt;
   }
@@ -132,7 +132,7 @@ export class RolloutController {
   /** @returns when to look again at the latest */
   private async advance(address: RolloutAddress): Promise<number> {
     const { db, clock, gates, shadows } = this.options;
-    for (let step = 0; step < stepsAtOnce && !this.lookout.stopped; step++) {
+    for (let step = 0; step < stepsAtOnce && !this.lookout.stopped.aborted; step++) {
       const stored = await new RolloutRepository(db).find(address);
       if (stored === undefined || stored.endedAt !== undefined) {
         gates.forget(address);
@@ -168,9 +168,9 @@ export class RolloutController {
         if (committed.asked) onCommitted();
         this.publish(stored, committed.entries);
         // The database answers within the turn: connections and the outbox get as much time as this took.
-        await clock.sleep(clock.monotonic() - begunAt, this.stopped.signal);
+        await clock.sleep(clock.monotonic() - begunAt, this.lookout.stopped);
         current = committed.stored;
-        part = this.lookout.stopped ? undefined : restOf(part);
+        part = this.lookout.stopped.aborted ? undefined : restOf(part);
       }
     } catch (error) {
       if (!(error instanceof CannotAsk)) throw error;

@@ -101,7 +101,7 @@ export class Scheduler {
   private async look(): Promise<number | undefined> {
     const { schedules, clock, logger } = this.options;
     for (const schedule of await schedules.due(clock.now())) {
-      if (this.lookout.stopped) return undefined;
+      if (this.lookout.stopped.aborted) return undefined;
       try {
         await this.take(schedule);
       } catch (error) {

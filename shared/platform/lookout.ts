@@ -23,6 +23,8 @@ const againMs = 1_000;
 export class Lookout {
   private readonly flight: SingleFlight;
   private readonly stopping = new AbortController();
+  /** Aborted once a look should come to its end. */
+  readonly stopped: AbortSignal = this.stopping.signal;
   private sleeping = new AbortController();
   private gathering = false;
 
@@ -36,11 +38,6 @@ export class Lookout {
     );
   }
 
-  /** Whether a look should come to its end. */
-  get stopped(): boolean {
-    return this.stopping.signal.aborted;
-  }
-
   wake(): void {
     this.flight.wake();
   }
@@ -49,7 +46,7 @@ export class Lookout {
   wakeIn(ms: number): void {
     if (this.gathering) return;
     this.gathering = true;
-    void this.options.clock.sleep(ms, this.stopping.signal).then(() => {
+    void this.options.clock.sleep(ms, this.stopped).then(() => {
       this.gathering = false;
       this.wake();
     });
@@ -75,7 +72,7 @@ export class Lookout {
 
   private sleepUntil(dueAt: number): void {
     const { clock, leastMs, mostMs } = this.options;
-    if (this.stopped) return;
+    if (this.stopped.aborted) return;
     this.sleeping = new AbortController();
     const { signal } = this.sleeping;
     void clock.sleep(Math.min(mostMs, Math.max(leastMs, dueAt - clock.now())), signal).then(() => {

@@ -68,9 +68,11 @@ describe('a lookout', () => {
     expect(await passing(one, 9)).toBe(0);
     dueIn = 1_000_000;
     expect(await passing(one, 1)).toBe(1);
+    expect(await passing(one, 500)).toBe(0);
     one.wake();
     await passing(one, 0);
-    expect(await passing(one, 1_000)).toBe(1);
+    expect(await passing(one, 500)).toBe(0);
+    expect(await passing(one, 500)).toBe(1);
   });
 
   it('looks once for all news of a moment', async () => {
@@ -100,6 +102,6 @@ describe('a lookout', () => {
     await one.stop();
     one.wake();
     expect(await passing(one, 100)).toBe(0);
-    expect(one.stopped).toBe(true);
+    expect(one.stopped.aborted).toBe(true);
   });
 });
