@@ -84,6 +84,17 @@ export function versionOf({ revision, image }: Pick<DesiredDeployment, 'revision
   return `${String(revision)}@${image.digest}`;
 }
 
+export function grouped<T>(all: readonly T[], keyFor: (one: T) => string): ReadonlyMap<string, readonly T[]> {
+  const groups = new Map<string, T[]>();
+  for (const one of all) {
+    const key = keyFor(one);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [one]);
+    else group.push(one);
+  }
+  return groups;
+}
+
 export function observe(observed: ObservedServices, fact: ServiceFact): ObservedServices {
   switch (fact.kind) {
     case 'started': {

@@ -9,6 +9,7 @@ import { decideRestart } from '#shared/supervisor/restart-policy.js';
 import type { DesiredDeployment, DesiredServices } from '../desired-services.js';
 import { wantedOf } from './autoscale.js';
 import {
+  grouped,
   isOf,
   keyOf,
   type ObservedReplica,
@@ -52,9 +53,9 @@ interface Situation {
   readonly target: DesiredDeployment;
   /** It was ready once; until then there is one replica of it. */
   readonly works: boolean;
-  /** It does not start, and there is nothing to go back to. */
-  readonly given: boolean;
-  /** What answers until the target has proved itself. */
+  /** It does not start, and is not tried now. */
+  readonly failed: boolean;
+  /** What answers until the target has proved itself, or instead of it. */
   readonly kept: DesiredDeployment | undefined;
   readonly wanted: number;
   readonly replicas: readonly ObservedReplica[];
@@ -76,13 +77,17 @@ export function planServices(
   const starting = observed.replicas.filter(({ state }) => state === 'starting').length;
   const turns: Turns = { left: Math.max(0, policy.maxStarting - starting) };
   const plans: ServicePlan[] = [];
+  const replicas = grouped(observed.replicas.toSorted(bySequence), keyOf);
+  const versions = grouped(observed.versions, keyOf);
   const known = new Set<string>();
   const specs = endpoints.flatMap(({ id, deployments }) =>
     deployments.map((spec) => ({ of: { endpoint: id, deployment: spec.name }, spec })),
   );
   for (const { of, spec } of specs.toSorted((a, b) => compare(keyOf(a.of), keyOf(b.of)))) {
-    known.add(keyOf(of));
-    const { situation, waiting } = judge(of, spec, observed, nowMs, policy);
+    const key = keyOf(of);
+    known.add(key);
+    const version = versions.get(key)?.find((one) => isOf(one, { ...of, version: versionOf(spec) }));
+    const { situation, waiting } = judge(of, spec, version, replicas.get(key) ?? [], observed, nowMs, policy);
     const plan = planDeployment(situation, nowMs, policy, turns);
     plans.push(plan, { actions: [], waiting });
   }
@@ -106,6 +111,8 @@ export function failureOf(
 function judge(
   of: Situation['of'],
   spec: DesiredDeployment,
+  known: ObservedVersion | undefined,
+  replicas: readonly ObservedReplica[],
   observed: ObservedServices,
   nowMs: number,
   policy: ServicePolicy,
@@ -113,24 +120,18 @@ function judge(
   const key = keyOf(of);
   const keptOne = observed.kept[key];
   const version = versionOf(spec);
-  const known = observed.versions.find((one) => isOf(one, { ...of, version }));
   const works = known?.wasReady === true || (keptOne !== undefined && versionOf(keptOne) === version);
   const kept = works || keptOne === undefined ? undefined : keptOne;
   const failure = works ? undefined : failureOf(known, policy);
   const stands = failure !== undefined && (failure.untilMs === undefined || nowMs < failure.untilMs);
   const waiting: ServiceWait[] =
     stands && failure.untilMs !== undefined ? [{ key, what: 'retry', atMs: failure.untilMs }] : [];
-  const replicas = observed.replicas.filter((one) => keyOf(one) === key).toSorted(bySequence);
   const wanted = wantedOf(spec.scale, observed.wanted[key]);
-  const common = { of, key, wanted, replicas };
-  if (stands && kept !== undefined) {
-    return { situation: { ...common, target: kept, works: true, given: false, kept: undefined }, waiting };
-  }
-  return { situation: { ...common, target: spec, works, given: stands, kept }, waiting };
+  return { situation: { of, key, wanted, replicas, target: spec, works, failed: stands, kept }, waiting };
 }
 
 function planDeployment(
-  { of, key, target, works, given, kept, wanted, replicas }: Situation,
+  { of, key, target, works, failed, kept, wanted, replicas }: Situation,
   nowMs: number,
   policy: ServicePolicy,
   turns: Turns,
@@ -140,11 +141,11 @@ function planDeployment(
   const version = versionOf(target);
   const keptVersion = kept === undefined ? undefined : versionOf(kept);
   const active = replicas.filter(({ state }) => state !== 'draining');
-  const leaving = replicas.filter((one) => one.state === 'draining' && one.version !== version).length;
   let ready = active.filter(({ state }) => state === 'ready').length;
   const staying: ObservedReplica[] = [];
-  let room = { target: given ? 0 : wanted, kept: wanted };
-  let left = leaving;
+  let room = { target: failed ? 0 : wanted, kept: wanted };
+  /** Of other versions, on their way out: they have their room still. */
+  let left = replicas.filter((one) => one.state === 'draining' && one.version !== version).length;
 
   // Those that answer come first: they stay before those that do not.
   for (const one of active.toSorted(byWorth)) {
@@ -154,6 +155,7 @@ function planDeployment(
       room = { ...room, [role]: room[role] - 1 };
       staying.push(one);
     } else if (one.state !== 'ready') {
+      if (role !== 'target') left += 1;
       actions.push(...letGo(one));
     } else if (ready > wanted) {
       ready -= 1;
@@ -186,7 +188,7 @@ function planDeployment(
   let total = staying.length + left;
   if (kept !== undefined) for (let count = old; count < wanted && start(kept); count++) total += 1;
   const current = staying.length - old;
-  const limit = given ? 0 : works ? wanted : Math.min(wanted, 1);
+  const limit = failed ? 0 : works ? wanted : Math.min(wanted, 1);
   for (let count = current; count < limit && total < wanted + policy.surge && start(target); count++) total += 1;
   return { actions, waiting };
 }

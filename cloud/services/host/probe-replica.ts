@@ -1,6 +1,6 @@
 /** Asks a replica one question of health. */
 import { request } from 'node:http';
-import type { ReplicaAddress } from './replica-runtime.js';
+import type { ReplicaAddress } from '../front/front-table.js';
 
 const paths = { live: '/v2/health/live', ready: '/v2/health/ready' } as const;
 

@@ -2,8 +2,7 @@
 import type { Problem } from '#shared/kernel/errors.js';
 import type { ModuleManifest } from '#shared/package/module-manifest.js';
 import type { DesiredDeployment } from '../desired-services.js';
-
-export type ReplicaAddress = { readonly socketPath: string } | { readonly host: string; readonly port: number };
+import type { ReplicaAddress } from '../front/front-table.js';
 
 /** An image that was verified and unpacked. */
 export interface ReadyImage {

@@ -38,12 +38,15 @@ export class ServiceImages {
   /**
    * Asked again for the same image, it verifies the signature again, by who counts now.
    *
+   * @param ranBefore it was accepted once, and answered: a publisher who was withdrawn since still counts for it, as
+   *   on devices, since ending what answers is nobody's wish
    * @throws AppError `trust.not-found`, `signature.*`, `image.invalid`, `blob.*`, `module.*`, `archive.*`, `disk.*`
    */
-  async open(workspace: string, image: ImageReference): Promise<ReadyImage> {
+  async open(workspace: string, image: ImageReference, ranBefore: boolean): Promise<ReadyImage> {
     const trust = this.ports.trust(workspace);
     const envelope = await this.small(image.signature.digest, maxSignatureBytes, 'the signature');
-    const signed = verifyImageSignature(envelope, image, trust.publishers);
+    const publishers = ranBefore ? [...trust.publishers, ...trust.withdrawn] : trust.publishers;
+    const signed = verifyImageSignature(envelope, image, publishers);
     if (!signed.ok) throw refused(image, signed.error, envelope, trust);
     const bytes = await this.small(image.digest, maxImageManifestBytes, 'the manifest');
     if (isVariantIndex(bytes)) {
@@ -132,14 +135,9 @@ function refused(
 }
 
 async function requireBytes(path: string, digest: Digest, size: number): Promise<void> {
-  try {
-    const found = await digestFile(path);
-    if (found.digest === digest && found.size === size) return;
-  } catch (error) {
-    if (errno(error) === 'ENOENT') throw new AppError('blob.not-found', `the blob ${digest} is not in the blob store`);
-    throw error instanceof AppError ? error : diskError(error, `cannot read the blob ${digest}`);
-  }
-  throw damaged(digest);
+  if (!(await isThere(path))) throw new AppError('blob.not-found', `the blob ${digest} is not in the blob store`);
+  const found = await digestFile(path);
+  if (found.digest !== digest || found.size !== size) throw damaged(digest);
 }
 
 function damaged(digest: Digest): AppError {

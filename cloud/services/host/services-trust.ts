@@ -28,7 +28,7 @@ export const handedTrustSchema = z.strictObject({
     )
     .max(1_000),
 });
-export type HandedTrust = z.input<typeof handedTrustSchema>;
+export type HandedTrust = z.infer<typeof handedTrustSchema>;
 
 const { version: _version, ...trusted } = trustDocumentSchema.shape;
 const keptTrustSchema = z.object({
@@ -51,12 +51,19 @@ export class ServicesTrust {
   constructor(
     path: string,
     private readonly pins: Pins,
+    /** It cannot be read: nothing is trusted until it is handed over again. */
+    private readonly onLost: (error: AppError) => void,
   ) {
     this.file = new JsonDocument(path, (value) => keptSchema.parse(value), { mode: 0o600 });
   }
 
   async open(): Promise<void> {
-    this.kept = (await this.file.read())?.value ?? {};
+    try {
+      this.kept = (await this.file.read())?.value ?? {};
+    } catch (error) {
+      if (!(error instanceof AppError && error.code === 'state.corrupt')) throw error;
+      this.onLost(error);
+    }
   }
 
   /** @throws AppError `trust.not-found` */
@@ -69,12 +76,17 @@ export class ServicesTrust {
     );
   }
 
+  /** Of each workspace, the version of its trust document: what comes after it is news. */
+  get versions(): Readonly<Record<string, number>> {
+    return Object.fromEntries(Object.entries(this.kept).map(([workspace, { version }]) => [workspace, version]));
+  }
+
   /**
    * Durable when it resolves. What is refused changes nothing, and does not keep the rest from counting.
    *
    * @returns whether anything changed, and what was refused
    */
-  async take(handed: z.output<typeof handedTrustSchema>): Promise<{ changed: boolean; refused: Problem[] }> {
+  async take(handed: HandedTrust): Promise<{ changed: boolean; refused: Problem[] }> {
     const refused: Problem[] = [];
     const next: Record<string, Trust> = { ...this.kept };
     for (const { workspace, pins, envelopes } of handed.workspaces) {
