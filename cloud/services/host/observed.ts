@@ -124,7 +124,10 @@ export function observe(observed: ObservedServices, fact: ServiceFact): Observed
     case 'wanted':
       return { ...observed, wanted: { ...observed.wanted, [fact.key]: fact.replicas } };
     case 'trusted':
-      return { ...observed, versions: observed.versions.filter(({ problem }) => !isAboutTrust(problem)) };
+      return {
+        ...observed,
+        versions: observed.versions.filter(({ problem }) => problem === undefined || !isAboutTrust(problem)),
+      };
     case 'desired':
       return forget(observed, fact.keys, fact.versions);
   }
@@ -209,6 +212,7 @@ function putVersion(versions: readonly ObservedVersion[], one: ObservedVersion):
   return [...versions.filter((other) => !isOf(other, one)), one];
 }
 
-function isAboutTrust(problem: Problem | undefined): boolean {
-  return problem !== undefined && (problem.code.startsWith('signature.') || problem.code.startsWith('trust.'));
+/** Another try helps only when it is said anew who counts. */
+export function isAboutTrust({ code }: Problem): boolean {
+  return code.startsWith('signature.') || code.startsWith('trust.');
 }

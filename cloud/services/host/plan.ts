@@ -10,6 +10,7 @@ import type { DesiredDeployment, DesiredServices } from '../desired-services.js'
 import { wantedOf } from './autoscale.js';
 import {
   grouped,
+  isAboutTrust,
   isOf,
   keyOf,
   type ObservedReplica,
@@ -103,7 +104,7 @@ export function failureOf(
 ): { readonly untilMs: number | undefined; readonly problem: Problem | undefined } | undefined {
   if (version === undefined || version.wasReady || version.failedStarts === 0) return undefined;
   const { problem, failedAtMs } = version;
-  const isFinal = problem !== undefined && errorRegistry[problem.code].retry === 'never';
+  const isFinal = problem !== undefined && (errorRegistry[problem.code].retry === 'never' || isAboutTrust(problem));
   if (!isFinal && version.failedStarts < policy.maxFailedStarts) return undefined;
   return { untilMs: isFinal ? undefined : failedAtMs + policy.retryFailedMs, problem };
 }

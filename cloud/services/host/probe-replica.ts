@@ -11,12 +11,15 @@ export function probeReplica(
   timeoutMs: number,
 ): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const asked = request({ ...address, path: paths[question], agent: false, headers: { host: 'localhost' } }, (answer) => {
-      answer.resume();
-      const { statusCode = 0 } = answer;
-      resolve(statusCode >= 200 && statusCode < 400 ? undefined : `it answered ${String(statusCode)}`);
-      clearTimeout(timer);
-    });
+    const asked = request(
+      { ...address, path: paths[question], agent: false, headers: { host: 'localhost' } },
+      (answer) => {
+        answer.resume();
+        const { statusCode = 0 } = answer;
+        resolve(statusCode >= 200 && statusCode < 400 ? undefined : `it answered ${String(statusCode)}`);
+        clearTimeout(timer);
+      },
+    );
     const timer = setTimeout(() => asked.destroy(new Error(`no answer within ${String(timeoutMs)} ms`)), timeoutMs);
     asked.on('error', (error) => {
       clearTimeout(timer);

@@ -55,6 +55,11 @@ export class ProcessRuntime implements ReplicaRuntime {
     }
   }
 
+  private nextId(): number {
+    this.last += 1;
+    return this.last;
+  }
+
   private spawn(
     { id, spec, onLog }: ReplicaOrder,
     module: Pick<HostSet['modules'][number], 'name' | 'version' | 'digest' | 'folder' | 'manifest'>,
@@ -66,7 +71,7 @@ export class ProcessRuntime implements ReplicaRuntime {
       cores: ports.cores,
       runFolder: ports.folder,
       maxBodyBytes: ports.maxBodyBytes,
-      nextId: () => (this.last += 1),
+      nextId: () => this.nextId(),
       onLog: (_module, line) => onLog(line),
       onHostLog: (_modules, line) => onLog(line),
       // A replica is one thing: without its script it answers nobody, so it ends, and is started again whole.

@@ -45,7 +45,8 @@ export class Replicas {
   execute(action: ServiceAction, observed: readonly ObservedReplica[]): void {
     const { clock, tell } = this.ports;
     if (action.kind === 'start') {
-      const sequence = (this.last += 1);
+      this.last += 1;
+      const sequence = this.last;
       tell({ kind: 'started', ...action.of, sequence, atMs: clock.monotonic() });
       this.begin(sequence, 0, action.of, action.spec);
       return;

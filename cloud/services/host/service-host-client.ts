@@ -69,9 +69,13 @@ export class ServiceHostClient implements ServiceHostPort {
     return new Promise((resolve, reject) => {
       const fail = (error: unknown): void => {
         reject(
-          new AppError('service.unavailable', `the service host does not answer on ${this.socket}: ${messageOf(error)}`, {
-            cause: error,
-          }),
+          new AppError(
+            'service.unavailable',
+            `the service host does not answer on ${this.socket}: ${messageOf(error)}`,
+            {
+              cause: error,
+            },
+          ),
         );
       };
       const text = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
@@ -90,7 +94,9 @@ export class ServiceHostClient implements ServiceHostPort {
         answer.on('error', fail);
         answer.on('end', () => resolve({ status: answer.statusCode ?? 0, bytes: Buffer.concat(pieces) }));
       });
-      asked.setTimeout(timeoutMs, () => asked.destroy(new Error(`nothing was heard for ${String(timeoutMs / 1000)} s`)));
+      asked.setTimeout(timeoutMs, () =>
+        asked.destroy(new Error(`nothing was heard for ${String(timeoutMs / 1000)} s`)),
+      );
       asked.on('error', fail);
       asked.end(text);
     });

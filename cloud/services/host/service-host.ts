@@ -14,7 +14,15 @@ import { frontTableOf } from './front-table-of.js';
 import type { FrontPort } from './front-port.js';
 import type { HostDocuments } from './host-documents.js';
 import { LoadWatch } from './load-watch.js';
-import { keyOf, nothingObserved, observe, type ObservedServices, type ReplicaOf, type ServiceFact, versionOf } from './observed.js';
+import {
+  keyOf,
+  nothingObserved,
+  observe,
+  type ObservedServices,
+  type ReplicaOf,
+  type ServiceFact,
+  versionOf,
+} from './observed.js';
 import { planServices, type ServicePlan, type ServicePolicy } from './plan.js';
 import { ReplicaLogs } from './replica-logs.js';
 import type { ReadyImage, ReplicaRuntime } from './replica-runtime.js';
@@ -177,6 +185,7 @@ export class ServiceHost {
   private take(fact: ServiceFact): void {
     const before = this.observed;
     this.observed = observe(before, fact);
+    if (fact.kind === 'gone') this.garbage = true;
     if (this.observed.kept !== before.kept) {
       this.garbage = true;
       const { documents, logger } = this.ports;

@@ -80,7 +80,8 @@ export class ServiceImages {
     const kept = await this.openKept(folder, manifest);
     if (kept !== undefined) return { folder, manifest: kept };
     const pathOf = (digest: Digest): string => blobPath(this.ports.blobs, digest);
-    for (const { digest, size } of [manifest.config, ...manifest.layers]) await requireBytes(pathOf(digest), digest, size);
+    for (const { digest, size } of [manifest.config, ...manifest.layers])
+      await requireBytes(pathOf(digest), digest, size);
     await makeFolder(join(this.ports.folder, 'modules'));
     const unpacked = await unpackImage({ manifest, blobPath: pathOf, target: folder });
     return { folder, manifest: unpacked.manifest };

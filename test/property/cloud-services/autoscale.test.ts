@@ -53,7 +53,7 @@ describe('the number of replicas', () => {
   it('never goes down within a cool-down after it went up', () => {
     fc.assert(
       fc.property(scales, looks, (scale, history) => {
-        let before = { atMs: 0, replicas: 0 };
+        let before = { atMs: 0, replicas: replicasOf(scale, firstScale(scale, 0), 0) };
         let upAtMs = 0;
         for (const now of play(scale, history)) {
           if (now.replicas > before.replicas) upAtMs = now.atMs;
@@ -104,7 +104,11 @@ describe('the number of replicas', () => {
   it('wakes from zero with the first request that waits', () => {
     const scale = scaleSchema.parse({ kind: 'auto', min: 0, max: 5, coolDownSeconds: 60 }) as AutoScale;
     const idle: Load = { outstanding: 0, p99Ms: undefined, requests: 0 };
-    const history = [[30_000, idle], [30_000, idle], [30_000, { ...idle, requests: 1 }]] as const;
+    const history = [
+      [30_000, idle],
+      [30_000, idle],
+      [30_000, { ...idle, requests: 1 }],
+    ] as const;
     expect(play(scale, history).map(({ replicas }) => replicas)).toEqual([1, 0, 1]);
   });
 });

@@ -39,7 +39,8 @@ class History {
   play(event: Event): void {
     const { world } = this;
     if (event.kind === 'finish') this.pick(world.in('starting', 'draining'), event.which, (one) => world.finish(one));
-    if (event.kind === 'crash') this.pick(world.in('ready', 'starting'), event.which, (one) => world.exit(one.sequence));
+    if (event.kind === 'crash')
+      this.pick(world.in('ready', 'starting'), event.which, (one) => world.exit(one.sequence));
     if (event.kind === 'later') world.nowMs += event.ms;
     if (event.kind === 'update') this.revision += event.by;
     if (event.kind === 'scale') this.wanted = event.replicas;
@@ -147,7 +148,12 @@ describe('a plan of services', () => {
         const world = new SimulatedServices(starts);
         const desired = services(
           1,
-          Object.fromEntries(specs.map(([revision, wanted], index) => [`e${String(index)}`, [deployment('blue', revision, wanted), deployment('green', 1, 1)]])),
+          Object.fromEntries(
+            specs.map(([revision, wanted], index) => [
+              `e${String(index)}`,
+              [deployment('blue', revision, wanted), deployment('green', 1, 1)],
+            ]),
+          ),
         );
         let most = 0;
         world.onState = () => (most = Math.max(most, world.in('starting').length));
@@ -161,7 +167,10 @@ describe('a plan of services', () => {
           world.settle();
         }
         const shuffled = <T>(all: readonly T[]): T[] =>
-          all.map((one) => ({ one, key: draws.next().value })).sort((a, b) => a.key - b.key).map(({ one }) => one);
+          all
+            .map((one) => ({ one, key: draws.next().value }))
+            .sort((a, b) => a.key - b.key)
+            .map(({ one }) => one);
         const { observed, nowMs } = world;
         const other = {
           ...observed,

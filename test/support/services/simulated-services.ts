@@ -32,7 +32,10 @@ export function deployment(name: string, revision: number, scale: number | Scale
   });
 }
 
-export function services(generation: number, endpoints: Readonly<Record<string, readonly DesiredDeployment[]>>): DesiredServices {
+export function services(
+  generation: number,
+  endpoints: Readonly<Record<string, readonly DesiredDeployment[]>>,
+): DesiredServices {
   return {
     schema: 1,
     generation,
@@ -87,7 +90,8 @@ export class SimulatedServices {
       if (actions.length === 0) return;
       for (const action of actions) {
         if (action.kind === 'start') {
-          const sequence = (this.last += 1);
+          this.last += 1;
+          const sequence = this.last;
           this.specs.set(action.of.version, action.spec);
           this.tell({ kind: 'started', ...action.of, sequence, atMs: this.nowMs });
         } else {
