@@ -168,7 +168,7 @@ describe('a plan of services', () => {
         }
         const shuffled = <T>(all: readonly T[]): T[] =>
           all
-            .map((one) => ({ one, key: draws.next().value }))
+            .map((one) => ({ one, key: draws.next().value as number }))
             .sort((a, b) => a.key - b.key)
             .map(({ one }) => one);
         const { observed, nowMs } = world;
