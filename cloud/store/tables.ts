@@ -11,6 +11,7 @@ import type { CommandDatabase } from './command-tables.js';
 import type { LayerDatabase } from './layer-tables.js';
 import type { ReleaseDatabase } from './release-tables.js';
 import type { RolloutDatabase } from './rollout-tables.js';
+import type { ScheduleDatabase } from './schedule-tables.js';
 
 export interface WorkspaceTable {
   name: string;
@@ -288,7 +289,8 @@ export interface ControlDatabase
     CommandDatabase,
     LayerDatabase,
     ReleaseDatabase,
-    RolloutDatabase {
+    RolloutDatabase,
+    ScheduleDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
   auditEntries: AuditRow;

@@ -70,7 +70,7 @@ export class WorkspaceRepository {
   }
 }
 
-const dependents = [
+export const dependents = [
   'commandJobDevices',
   'commandJobs',
   'schedules',
@@ -78,6 +78,7 @@ const dependents = [
   'rolloutHistory',
   'rolloutDevices',
   'rollouts',
+  'freezes',
   'alertStates',
   'alertRules',
   'alertOutbox',
@@ -97,8 +98,12 @@ const dependents = [
   'images',
   'blobs',
   'enrolmentTokens',
+  'claimRequests',
+  'claimHardware',
+  'fleetClaims',
   'shadows',
   'deployments',
+  'deviceCertificates',
   'devices',
   'outbox',
   'tokens',

@@ -101,6 +101,11 @@ export const errorRegistry = {
   'command.expired': { status: 504, retry: 'later', exit: 6 },
   'desired.conflict': { status: 409, retry: 'later', exit: 5 },
   'desired.too-large': { status: 413, retry: 'never', exit: 2 },
+  // Web services
+  'endpoint.not-found': { status: 404, retry: 'changed', exit: 4 },
+  'endpoint.no-traffic': { status: 404, retry: 'changed', exit: 4 },
+  'deployment.not-found': { status: 404, retry: 'changed', exit: 4 },
+  'endpoint.replica-failed': { status: 424, retry: 'later', exit: 6 },
   // Bytes and trust
   'blob.not-found': { status: 404, retry: 'changed', exit: 4 },
   'blob.digest-mismatch': { status: 422, retry: 'later', exit: 1 },
