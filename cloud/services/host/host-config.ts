@@ -19,9 +19,12 @@ export const hostConfigSchema = z.strictObject({
   blobs: pathSchema,
   front: z
     .strictObject({
+      /** An IP address. */
       host: z.string().min(1).default('127.0.0.1'),
       /** 0 picks a free one. */
       port: z.int().min(0).max(65_535).default(8081),
+      /** By which endpoints without keys may be asked, besides loopback's names and the address. */
+      hostNames: z.array(z.string().min(1)).max(64).default([]),
       /** Absent: plain HTTP. */
       tls: z.strictObject({ certificateFile: pathSchema, privateKeyFile: pathSchema }).optional(),
     })
