@@ -57,9 +57,12 @@ const logsQuery = z.strictObject({
   lines: z.coerce.number<string>().int().min(1).max(maxLogLines).default(100),
 });
 
+const base = 'http://service-host';
+
 async function answer(request: IncomingMessage, { host, about, stop }: ControlFace): Promise<unknown> {
-  const url = new URL(request.url ?? '/', 'http://service-host');
-  switch (`${request.method ?? ''} ${url.pathname}`) {
+  const { method = '', url: target = '/' } = request;
+  const url = URL.canParse(target, base) ? new URL(target, base) : new URL(base);
+  switch (`${method} ${url.pathname}`) {
     case 'GET /v1/about':
       return about();
     case 'GET /v1/status':
@@ -80,7 +83,7 @@ async function answer(request: IncomingMessage, { host, about, stop }: ControlFa
       setImmediate(stop);
       return {};
     default:
-      throw new AppError('request.not-found', `the service host has no ${request.method ?? ''} ${url.pathname}`);
+      throw new AppError('request.not-found', `the service host has no ${method} ${url.pathname}`);
   }
 }
 

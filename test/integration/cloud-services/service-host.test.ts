@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { systemClock } from '#shared/kernel/clock.js';
@@ -125,18 +125,54 @@ describe('a service host', () => {
     await expect(openWith(new QuietFront())).rejects.toMatchObject({ code: 'already.running' });
   });
 
+  it('runs user code in a process of its own, with which the replica ends and begins anew', async () => {
+    await mkdir(path('script'));
+    await copyFile(join(digitsFolder, 'model.onnx'), path('script', 'model.onnx'));
+    await writeFile(
+      path('script', 'module.yaml'),
+      'schema: 1\nname: greeter\nflavor: node\nentry: score.mjs\nmodels: [{ name: digits, file: model.onnx }]\n',
+    );
+    await writeFile(
+      path('script', 'score.mjs'),
+      `let word; export const init = (settings) => { word = settings.word; };
+       export const run = ({ end }) => { if (end) process.exit(3); return { word, pid: process.pid }; };`,
+    );
+    const greeter = await signedImage(path('blobs'), path('script'), publisher);
+    await client.apply(servicesOf(4, deploymentOf(greeter, { revision: 4, settings: { word: 'hello' } })));
+    await until(blue, (one) => ready(one) && one.revision === 4);
+    const asked = (body: object): ReturnType<typeof ask> =>
+      ask(front.ready()[0]?.address ?? { socketPath: '' }, '/score', JSON.stringify(body));
+    expect(JSON.parse((await asked({})).text)).toMatchObject({ word: 'hello' });
+    await asked({ end: true }).catch(() => undefined);
+    const after = await until(blue, (one) => ready(one) && one.replicas[0]?.restarts === 1);
+    expect(after.replicas).toHaveLength(1);
+    expect(JSON.parse((await asked({})).text)).toMatchObject({ word: 'hello' });
+    expect((await client.logs('e-1', 'blue', 100)).join('\n')).toMatch(/its script ended: exit code 3/);
+  });
+
+  it('scales to zero when nobody asks, and wakes for the first who waits', async () => {
+    const scale = { kind: 'auto', min: 0, max: 2, coolDownSeconds: 1 };
+    await client.apply(servicesOf(5, deploymentOf(image, { revision: 5, scale })));
+    await until(blue, ({ state, replicas }) => state === 'idle' && replicas.length === 0);
+    expect(front.table.endpoints[0]?.deployments[0]).toMatchObject({ firstRequestWaitMs: 30_000, replicas: [] });
+    front.outstanding = 1;
+    front.need('e-1', 'blue');
+    await until(blue, (one) => ready(one) && one.replicas.length === 1);
+    front.outstanding = 0;
+  });
+
   it('ends everything that is not desired, and removes the images of nobody', async () => {
     const modules = join(folders(path()).folder, 'images', 'modules');
     expect(await readdir(modules)).toEqual([hexOf(image.digest)]);
-    await client.apply(servicesOf(4));
+    await client.apply(servicesOf(6));
     expect(front.table.endpoints[0]?.deployments).toEqual([]);
     await expect.poll(() => readdir(modules), { timeout: 20_000 }).toEqual([]);
     expect(await readdir(join(folders(path()).folder, 'run'))).toEqual([]);
   });
 
   it('takes the same document twice, and no other one of its generation, nor what is none', async () => {
-    await client.apply({ ...servicesOf(4), issuedAt: '2026-11-27T00:00:00.000Z' });
-    await expect(client.apply(servicesOf(4, deploymentOf(image)))).rejects.toMatchObject({
+    await client.apply({ ...servicesOf(6), issuedAt: '2026-11-27T00:00:00.000Z' });
+    await expect(client.apply(servicesOf(6, deploymentOf(image)))).rejects.toMatchObject({
       code: 'desired.same-generation',
     });
     await expect(client.apply({ schema: 1 } as unknown as DesiredServices)).rejects.toMatchObject({
