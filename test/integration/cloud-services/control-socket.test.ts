@@ -51,7 +51,15 @@ describe('the control socket', () => {
     const damaged = fc
       .tuple(fc.nat(whole.length - 1), fc.constantFrom(...Buffer.from('{}[]",:0a\0\xff', 'latin1')))
       .map(([at, byte]) => Buffer.concat([whole.subarray(0, at), Buffer.of(byte)]));
-    const paths = fc.constantFrom('/v1/desired', '/v1/trust', '/v1/logs', '/v1/desired/', '/v1/logs?lines=x', '//', '/%');
+    const paths = fc.constantFrom(
+      '/v1/desired',
+      '/v1/trust',
+      '/v1/logs',
+      '/v1/desired/',
+      '/v1/logs?lines=x',
+      '//',
+      '/%',
+    );
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom('PUT', 'GET', 'POST', 'DELETE'),

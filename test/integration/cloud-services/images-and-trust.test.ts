@@ -5,7 +5,7 @@ import { hexOf } from '#shared/package/digest.js';
 import { blobPath } from '#shared/package/oci-layout.js';
 import { generateSigningKey, type SigningKey } from '#shared/package/signing-key.js';
 import type { ImageReference } from '#shared/protocol/desired.js';
-import { type ReadyImage } from '#cloud/services/host/replica-runtime.js';
+import type { ReadyImage } from '#cloud/services/host/replica-runtime.js';
 import { ServiceImages } from '#cloud/services/host/service-images.js';
 import { ServicesTrust } from '#cloud/services/host/services-trust.js';
 import { digitsFolder } from '#test/support/scoring-harness.js';
