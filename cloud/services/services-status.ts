@@ -11,6 +11,8 @@ export const replicaStatusSchema = z.strictObject({
   state: z.enum(['starting', 'ready', 'draining', 'down']),
   /** Of its scoring host, or of its container. */
   process: z.string().max(128).optional(),
+  /** Resident memory of all its processes, where that can be told. */
+  residentBytes: counterSchema.optional(),
   since: instantSchema,
   restarts: counterSchema,
   problem: problemSchema.optional(),
