@@ -19,10 +19,10 @@ export const replicaStatusSchema = z.strictObject({
 });
 export type ReplicaStatus = z.infer<typeof replicaStatusSchema>;
 
-/** Since the service host started; latencies in milliseconds, as seen by the front, of answered requests of the last minute. */
+/** Of requests that score, since the service host started; latencies in milliseconds, as seen by the front, of answered requests of the last minute. */
 export const deploymentNumbersSchema = z.strictObject({
   requests: counterSchema,
-  /** Answered with 424, 408 or 500. */
+  /** Let in and not answered with success by a replica: 424, 408, 503, on V2 the replica's own status. */
   errors: counterSchema,
   /** Answered with 429. */
   rejected: counterSchema,
