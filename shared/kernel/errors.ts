@@ -153,6 +153,7 @@ export const errorRegistry = {
   'already.running': { status: 409, retry: 'changed', exit: 7 },
   'process.failed': { status: 500, retry: 'later', exit: 1 },
   'broker.unreachable': { status: 503, retry: 'later', exit: 6 },
+  'service.unavailable': { status: 503, retry: 'later', exit: 6 },
   'server.unreachable': { status: 503, retry: 'later', exit: 6 },
   'server.untrusted': { status: 502, retry: 'changed', exit: 3 },
   'server.incompatible': { status: 502, retry: 'changed', exit: 1 },
