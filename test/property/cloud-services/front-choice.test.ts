@@ -103,7 +103,8 @@ describe('a deployment under any traffic', () => {
             waiting = waiting.filter((other) => other !== number);
             if (code === 'score.overloaded') {
               expect(replicas.filter((one) => one.ready).every((one) => one.outstanding === max)).toBe(true);
-              expect(waiting.length).toBe(ready * max);
+              // More where a replica went while they waited.
+              expect(waiting.length).toBeGreaterThanOrEqual(ready * max);
             } else expect(ready).toBe(0);
           },
         });
@@ -114,6 +115,7 @@ describe('a deployment under any traffic', () => {
             turns[number] = asked;
             waiting.push(number);
             lane.ask(asked);
+            if (ready > 0 && waiting.includes(number)) expect(waiting.length).toBeLessThanOrEqual(ready * max);
           } else if (one.kind === 'release') {
             const [ended] = underWay.splice(one.which % Math.max(1, underWay.length), 1);
             if (ended) lane.release(ended.replica);
