@@ -55,7 +55,9 @@ export function readScale(flags: ScaleFlags): z.input<typeof scaleSchema> | unde
   if (min === undefined || max === undefined) throw invalid('give both --min and --max, as in --min 1 --max 5');
   const scale = {
     ...{ kind: 'auto' as const, min: numberOf(min, '--min'), max: numberOf(max, '--max') },
-    ...(targetOutstanding === undefined ? {} : { targetOutstanding: numberOf(targetOutstanding, '--target-outstanding') }),
+    ...(targetOutstanding === undefined
+      ? {}
+      : { targetOutstanding: numberOf(targetOutstanding, '--target-outstanding') }),
     ...(maxP99 === undefined ? {} : { maxP99Ms: parseDurationMs(maxP99) }),
     ...(coolDown === undefined ? {} : { coolDownSeconds: parseDurationSeconds(coolDown) }),
     ...(firstRequestWait === undefined ? {} : { firstRequestWaitMs: parseDurationMs(firstRequestWait) }),

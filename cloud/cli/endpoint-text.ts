@@ -62,7 +62,10 @@ export function describeDeployment(deployment: DeploymentBody, status: EndpointS
     ['traffic', `${String(deployment.traffic)}%`],
     ['mirror', deployment.mirror === 0 ? undefined : `${String(deployment.mirror)}%`],
     ['replicas', describeScale(deployment.scale)],
-    ['requests', `${String(request.maxConcurrentPerReplica)} at once a replica, ${String(request.timeoutMs)} ms at most`],
+    [
+      'requests',
+      `${String(request.maxConcurrentPerReplica)} at once a replica, ${String(request.timeoutMs)} ms at most`,
+    ],
     ['settings', Object.keys(settings).length === 0 ? undefined : JSON.stringify(settings)],
     ['description', description === '' ? undefined : description],
     ['tags', Object.keys(tags).length === 0 ? undefined : formatTags(tags)],

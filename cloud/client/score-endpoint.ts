@@ -39,7 +39,8 @@ export async function scoreEndpoint(
     let size = 0;
     for await (const piece of answer as AsyncIterable<Buffer>) {
       size += piece.length;
-      if (size > maxAnswerBytes) throw new AppError('server.incompatible', `${url.origin} answered with more than 64 MiB`);
+      if (size > maxAnswerBytes)
+        throw new AppError('server.incompatible', `${url.origin} answered with more than 64 MiB`);
       pieces.push(piece);
     }
     const text = Buffer.concat(pieces).toString('utf8');

@@ -76,7 +76,10 @@ export async function wireServices(ground: Ground, { door, runner, identity }: S
     publisher.wake();
     const run = async (): Promise<void> => publisher.wake();
     shutdown.add('web services', () => publisher.stop());
-    shutdown.add('look at web services', startRecurring({ name: 'web services', everyMs: lookEveryMs, run }, clock, logger));
+    shutdown.add(
+      'look at web services',
+      startRecurring({ name: 'web services', everyMs: lookEveryMs, run }, clock, logger),
+    );
   }
   const endpoints = new EndpointRepository(db);
   const deployments = new ServiceDeploymentRepository(db);

@@ -35,7 +35,10 @@ export async function applyEndpoint(client: FlotillaClient, wanted: AzureEndpoin
   const body = endpointPatch(present, wanted);
   if (body === undefined) return { value: { ...present, created: false }, text: `endpoint ${endpoint} is so already` };
   const made = await client.call(routes.endpointPatch, { params: { endpoint }, body });
-  return { value: { ...made, created: false }, text: `endpoint ${endpoint} is changed: ${Object.keys(body).join(', ')}` };
+  return {
+    value: { ...made, created: false },
+    text: `endpoint ${endpoint} is changed: ${Object.keys(body).join(', ')}`,
+  };
 }
 
 /** @returns undefined where nothing changes */

@@ -116,11 +116,12 @@ function scaleOf(fields: AzureFields, { maxConcurrentPerReplica }: RequestSettin
 const elsewhere = 'replicas are asked at their own health address';
 
 function probeOf(fields: AzureFields, field: string): Probe {
-  const inner = fields.inner(
-    field,
-    ['initial_delay', 'period', 'timeout', 'success_threshold', 'failure_threshold'],
-    { path: elsewhere, port: elsewhere, scheme: elsewhere, method: elsewhere },
-  );
+  const inner = fields.inner(field, ['initial_delay', 'period', 'timeout', 'success_threshold', 'failure_threshold'], {
+    path: elsewhere,
+    port: elsewhere,
+    scheme: elsewhere,
+    method: elsewhere,
+  });
   const given = {
     initialDelaySeconds: inner?.whole('initial_delay', 0, 3_600),
     periodSeconds: inner?.whole('period', 1, 3_600),

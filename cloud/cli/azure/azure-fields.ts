@@ -1,5 +1,5 @@
 /** Reading files in the form of Azure ML v2: fields that mean something here, and those of which it is said why not. Pure. */
-import { AppError } from '#shared/kernel/errors.js';
+import type { AppError } from '#shared/kernel/errors.js';
 import { isName } from '#shared/kernel/names.js';
 import { invalidFile, isMapping, refuseUnknownFields } from '../yaml-fields.js';
 

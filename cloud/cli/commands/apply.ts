@@ -133,7 +133,10 @@ export function inOrder(documents: readonly AppliedDocument[]): readonly Applied
 type AppliedRollout = Awaited<ReturnType<typeof start>> & { readonly started: boolean };
 
 /** One that went wrong is not started anew by a file that says the same as before. */
-async function applyRollout(client: FlotillaClient, order: RolloutOrder): Promise<{ rollout: AppliedRollout; text: string }> {
+async function applyRollout(
+  client: FlotillaClient,
+  order: RolloutOrder,
+): Promise<{ rollout: AppliedRollout; text: string }> {
   const release = (await releaseMeant(client, order.release)) ?? order.release;
   const same = await sameRollout(client, order, release);
   if (same === undefined) {

@@ -27,27 +27,30 @@ export function diffCommand(io: CliIo): Command {
     new Command('diff')
       .description('Say what flotilla apply would make or start of a file. Nothing is changed.')
       .requiredOption('-f, --file <path>', 'the file, of one or more documents; - for standard input'),
-  )
-    .action(async ({ file, ...given }: ApplyOptions) => {
-      const overrides = readOverrides(given);
-      const documents = inOrder(await readDocuments(io, file));
-      await withSession(io, command, async ({ client, out }) => {
-        const changing = new Set<string>();
-        const planned: Planned[] = [];
-        for (const one of documents) {
-          const notes = notesOf(one);
-          if (notes.length > 0) out.note(describeNotes(one, notes));
-          const plan =
-            one.kind === 'endpoint' || one.kind === 'deployment'
-              ? { kind: one.kind, ...(await planAzure(client, one, overrides)), warnings: notes }
-              : await planOne(client, one, changing);
-          if (plan.kind === 'release' && plan.changes) changing.add(plan.name);
-          planned.push(plan);
-        }
-        out.result(planned, () => planned.map(({ text }) => text).join('\n'));
-      });
+  ).action(async ({ file, ...given }: ApplyOptions) => {
+    const overrides = readOverrides(given);
+    const documents = inOrder(await readDocuments(io, file));
+    await withSession(io, command, async ({ client, out }) => {
+      const changing = new Set<string>();
+      const planned: Planned[] = [];
+      for (const one of documents) {
+        const notes = notesOf(one);
+        if (notes.length > 0) out.note(describeNotes(one, notes));
+        const plan =
+          one.kind === 'endpoint' || one.kind === 'deployment'
+            ? { kind: one.kind, ...(await planAzure(client, one, overrides)), warnings: notes }
+            : await planOne(client, one, changing);
+        if (plan.kind === 'release' && plan.changes) changing.add(plan.name);
+        planned.push(plan);
+      }
+      out.result(planned, () => planned.map(({ text }) => text).join('\n'));
     });
-  return withExamples(command, 'flotilla diff -f rollout.yaml', 'flotilla diff -f blue-deployment.yml --image digits:3');
+  });
+  return withExamples(
+    command,
+    'flotilla diff -f rollout.yaml',
+    'flotilla diff -f blue-deployment.yml --image digits:3',
+  );
 }
 
 /** @param changing releases of which the file makes a new version */

@@ -47,7 +47,10 @@ async function addressOf(client: FlotillaClient, endpoint: string): Promise<URL>
   const { scoreUrl, problem } = await client.call(routes.endpointStatus, { params: { endpoint } });
   if (scoreUrl !== undefined) return new URL(scoreUrl);
   const why = problem?.message ?? 'no service host runs yet';
-  throw new AppError('service.unavailable', `${endpoint} cannot be reached: ${why}; flotilla endpoint show ${endpoint}`);
+  throw new AppError(
+    'service.unavailable',
+    `${endpoint} cannot be reached: ${why}; flotilla endpoint show ${endpoint}`,
+  );
 }
 
 async function bearerFor(client: FlotillaClient, endpoint: string): Promise<string | undefined> {

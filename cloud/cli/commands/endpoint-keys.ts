@@ -11,7 +11,11 @@ import { withSession } from '../session.js';
 export function keysCommand(io: CliIo): Command {
   const group = new Command('keys').description('The two keys of an endpoint; each opens it.');
   group.addCommand(showKeysCommand(io)).addCommand(regenerateCommand(io));
-  return withExamples(group, 'flotilla endpoint keys show fraud', 'flotilla endpoint keys regenerate fraud --slot primary');
+  return withExamples(
+    group,
+    'flotilla endpoint keys show fraud',
+    'flotilla endpoint keys regenerate fraud --slot primary',
+  );
 }
 
 function showKeysCommand(io: CliIo): Command {

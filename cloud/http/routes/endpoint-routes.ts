@@ -6,7 +6,13 @@ import type { EndpointRepository } from '#cloud/services/control/endpoint-reposi
 import { afterName } from '#cloud/store/page.js';
 import type { Routes } from '../app.js';
 import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
-import { endpointBody, endpointCreate, endpointDeleteQuery, endpointPatch, trafficChange } from '../schemas/endpoints.js';
+import {
+  endpointBody,
+  endpointCreate,
+  endpointDeleteQuery,
+  endpointPatch,
+  trafficChange,
+} from '../schemas/endpoints.js';
 
 export interface EndpointRouteDeps {
   readonly endpoints: EndpointRepository;

@@ -1,6 +1,13 @@
 import * as z from 'zod';
 import { settingsSchema } from '#shared/protocol/desired.js';
-import { counterSchema, digestSchema, instantSchema, nameSchema, problemSchema, tagsSchema } from '#shared/protocol/primitives.js';
+import {
+  counterSchema,
+  digestSchema,
+  instantSchema,
+  nameSchema,
+  problemSchema,
+  tagsSchema,
+} from '#shared/protocol/primitives.js';
 import { keySlots } from '#cloud/services/control/endpoint-model.js';
 import { probeSchema, requestSettingsSchema, scaleSchema } from '#cloud/services/desired-services.js';
 import { deploymentStatusSchema } from '#cloud/services/services-status.js';

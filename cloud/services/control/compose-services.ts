@@ -1,6 +1,11 @@
 /** From rows to the document by which the service host works. Pure. */
 import { toInstant } from '#shared/kernel/clock.js';
-import { type DesiredEndpoint, type DesiredServices, desiredServicesSchema, type EndpointAuth } from '../desired-services.js';
+import {
+  type DesiredEndpoint,
+  type DesiredServices,
+  desiredServicesSchema,
+  type EndpointAuth,
+} from '../desired-services.js';
 import type { Endpoint, ServiceDeployment } from './endpoint-model.js';
 
 export interface ServicesInput {
@@ -34,10 +39,12 @@ function desiredEndpoint(
   return {
     ...{ id, workspace, name, auth, traffic },
     ...(mirror === undefined ? {} : { mirror }),
-    deployments: sortedBy(deployments, (one) => one.name).map(({ name: called, revision, image, settings, service }) => {
-      const { scale, request, liveness, readiness } = service;
-      return { name: called, revision, image, settings, scale, request, liveness, readiness };
-    }),
+    deployments: sortedBy(deployments, (one) => one.name).map(
+      ({ name: called, revision, image, settings, service }) => {
+        const { scale, request, liveness, readiness } = service;
+        return { name: called, revision, image, settings, scale, request, liveness, readiness };
+      },
+    ),
   };
 }
 

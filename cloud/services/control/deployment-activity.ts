@@ -104,9 +104,13 @@ async function failureOf(
   const lines = await (await host()).logs(wanted.endpoint, wanted.deployment, lastLines).catch(() => []);
   if (lines.length > 0) await context.log('its last lines:');
   for (const line of lines) await context.log(`  ${redactSecrets(line)}`);
-  return new AppError(isErrorCode(code) ? code : 'deployment.failed', `${wanted.deployment} does not start: ${message}`, {
-    details: { revision: wanted.revision, code },
-  });
+  return new AppError(
+    isErrorCode(code) ? code : 'deployment.failed',
+    `${wanted.deployment} does not start: ${message}`,
+    {
+      details: { revision: wanted.revision, code },
+    },
+  );
 }
 
 function resourceOf(workspace: string, { endpointName, deployment, goal }: Followed): string {

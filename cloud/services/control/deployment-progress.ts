@@ -18,7 +18,9 @@ export type Progress =
 
 export function judgeProgress(wanted: ProgressGoal, status: ServicesStatus): Progress {
   if (status.generation < wanted.generation) {
-    return waiting(`the service host works by document ${String(status.generation)}, not yet ${String(wanted.generation)}`);
+    return waiting(
+      `the service host works by document ${String(status.generation)}, not yet ${String(wanted.generation)}`,
+    );
   }
   const endpoint = status.endpoints.find(({ id }) => id === wanted.endpoint);
   const found = endpoint?.deployments.find(({ name }) => name === wanted.deployment);

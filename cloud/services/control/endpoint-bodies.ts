@@ -12,7 +12,17 @@ export function toDeploymentBody(endpoint: Endpoint, deployment: ServiceDeployme
   const { id, name, revision, image, settings, service, generation, createdAt } = deployment;
   const { traffic, mirror } = endpoint;
   return {
-    ...{ id, kind: 'web-service', endpoint: endpoint.name, name, revision, settings, ...service, generation, createdAt },
+    ...{
+      id,
+      kind: 'web-service',
+      endpoint: endpoint.name,
+      name,
+      revision,
+      settings,
+      ...service,
+      generation,
+      createdAt,
+    },
     image: { name: image.name, version: image.version, digest: image.digest },
     traffic: traffic[name] ?? 0,
     mirror: mirror?.deployment === name ? mirror.percent : 0,

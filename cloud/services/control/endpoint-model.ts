@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import type { Tags } from '#shared/protocol/primitives.js';
 import { tagsSchema } from '#shared/protocol/primitives.js';
-import { type ImageReference, settingsSchema } from '#shared/protocol/desired.js';
+import type { ImageReference, settingsSchema } from '#shared/protocol/desired.js';
 import { probeSchema, requestSettingsSchema, scaleSchema } from '../desired-services.js';
 
 export type AuthMode = 'key' | 'token' | 'none';

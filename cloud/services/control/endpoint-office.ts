@@ -49,7 +49,14 @@ export class EndpointOffice {
       }
       const at = toInstant(clock.now());
       const endpoint: Endpoint = {
-        ...{ id: newId(), workspace, ...wish, keyVersions: { primary: 1, secondary: 1 }, traffic: {}, mirror: undefined },
+        ...{
+          id: newId(),
+          workspace,
+          ...wish,
+          keyVersions: { primary: 1, secondary: 1 },
+          traffic: {},
+          mirror: undefined,
+        },
         ...{ generation, createdAt: at, createdBy: by, updatedAt: at },
       };
       await endpoints.insert(endpoint);

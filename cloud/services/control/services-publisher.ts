@@ -49,7 +49,8 @@ export class ServicesPublisher {
       () => this.publish(),
       (error) => {
         // Once, until it works again: it is tried every few seconds.
-        if (!this.failing) options.logger.warn({ reason: messageOf(error) }, 'the service host has not the newest document');
+        if (!this.failing)
+          options.logger.warn({ reason: messageOf(error) }, 'the service host has not the newest document');
         this.failing = true;
         if (!(error instanceof AppError)) options.logger.error({ err: error }, 'handing over the document failed');
         this.wakeLater();
