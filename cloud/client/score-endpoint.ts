@@ -58,16 +58,17 @@ export async function scoreEndpoint(
 const codes: Readonly<Record<number, ErrorCode>> = {
   401: 'auth.invalid',
   403: 'auth.forbidden',
-  404: 'deployment.not-found',
+  404: 'endpoint.no-traffic',
   408: 'score.timeout',
   413: 'request.too-large',
+  424: 'endpoint.replica-failed',
   429: 'score.overloaded',
   503: 'score.not-ready',
   504: 'score.timeout',
 };
 
 function refusalOf(status: number, text: string, reason: string | string[] | undefined): AppError {
-  const code = codes[status] ?? (status < 500 && status !== 424 ? 'score.invalid-input' : 'score.failed');
+  const code = codes[status] ?? (status < 500 ? 'score.invalid-input' : 'score.failed');
   const said = messageIn(text) ?? (typeof reason === 'string' ? reason : `status ${String(status)}`);
   return new AppError(code, `the endpoint answered ${String(status)}: ${said}`, { details: { status } });
 }

@@ -3,7 +3,7 @@ import { AppError } from '#shared/kernel/errors.js';
 import { describeIssues } from '#shared/protocol/decode.js';
 import { commandJobCreate } from '#cloud/http/schemas/commands.js';
 import { parseQuery } from '#cloud/fleet/query/parse-query.js';
-import type { ScheduleKind } from '#cloud/schedule/scheduler.js';
+import type { ScheduleKind } from '#cloud/schedule/schedule.js';
 import type { CommandOffice, CommandOrder } from './command-office.js';
 
 export function scheduledCommand(office: CommandOffice): ScheduleKind {
@@ -21,7 +21,7 @@ export function scheduledCommand(office: CommandOffice): ScheduleKind {
     },
     begin: async (transaction, { workspace, name, action, createdBy }) => {
       const job = await office.startWithin(transaction, workspace, orderOf(action), { by: createdBy, schedule: name });
-      return { text: `command ${String(job.number)}`, after: () => office.changed(job) };
+      return { number: job.number, text: `command ${String(job.number)}`, after: () => office.changed(job) };
     },
   };
 }

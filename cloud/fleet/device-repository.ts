@@ -14,6 +14,12 @@ export interface DesiredSide {
   readonly envelope: string | null;
 }
 
+export interface DesiredNow {
+  readonly generation: number;
+  /** As name:version; empty where its modules are none. */
+  readonly release: string;
+}
+
 /** A device as it is read. */
 export type DeviceRow = Selectable<DeviceTable>;
 
@@ -102,6 +108,18 @@ export class DeviceRepository {
       .executeTakeFirst();
   }
 
+  /** Of those that are not retired, by device. */
+  async listDesired(workspace: string, devices: readonly string[]): Promise<Map<string, DesiredNow>> {
+    const rows = await this.db
+      .selectFrom('devices')
+      .select(['name', 'desiredGeneration as generation', 'desiredRelease as release'])
+      .where('workspace', '=', workspace)
+      .where('name', 'in', [...devices])
+      .where('retiredAt', 'is', null)
+      .execute();
+    return new Map(rows.map(({ name, ...desired }) => [name, desired]));
+  }
+
   /** What queries find the device by changes with it. */
   async update(address: DeviceAddress, change: DeviceChange): Promise<void> {
     const { tagsJson, reportedJson } = change;
@@ -147,7 +165,7 @@ export class DeviceRepository {
   async compareAndSetDesired(
     { workspace, device }: DeviceAddress,
     expectedGeneration: number,
-    desired: { generation: number; envelope: string; expiresAt: string },
+    desired: { generation: number; envelope: string; expiresAt: string; release?: string },
   ): Promise<boolean> {
     const result = await this.db
       .updateTable('devices')
@@ -155,6 +173,7 @@ export class DeviceRepository {
         desiredGeneration: desired.generation,
         desiredEnvelope: desired.envelope,
         desiredExpiresAt: desired.expiresAt,
+        ...(desired.release === undefined ? {} : { desiredRelease: desired.release }),
       })
       .where('workspace', '=', workspace)
       .where('name', '=', device)

@@ -13,8 +13,6 @@ import { ShadowRepository } from './shadow-repository.js';
 export interface SettlementOptions {
   readonly clock: Clock;
   readonly newId: NewId;
-  /** Whether the routes of a device's modules fit together; absent: nobody asks. */
-  readonly checkRoutes?: (modules: readonly DeployedModule[]) => Promise<void>;
 }
 
 export interface SettleOptions {
@@ -22,6 +20,8 @@ export interface SettleOptions {
   readonly atomic?: boolean;
   /** Modules that are deployed anew also where they are the same. */
   readonly anew?: readonly string[];
+  /** What the device has, where it was read in this transaction already. */
+  readonly current?: readonly DeployedModule[] | undefined;
 }
 
 export class Settlement {
@@ -34,14 +34,14 @@ export class Settlement {
     this.deployments = new DeploymentRepository(transaction);
   }
 
-  /** @throws AppError `image.not-found`, `route.invalid` where what is deployed then does not fit together */
+  /** @throws AppError `image.not-found` */
   async settle(
     address: DeviceAddress,
     generation: number,
     layered: Restored,
-    { atomic = false, anew = [] }: SettleOptions,
+    { atomic = false, anew = [], current }: SettleOptions,
   ): Promise<ModuleChange[]> {
-    const changes = planRelease(await this.deployments.listCurrentOf(address), layered.modules);
+    const changes = planRelease(current ?? (await this.deployments.listCurrentOf(address)), layered.modules);
     for (const change of changes) {
       const { module } = change;
       if (change.change === 'kept' && !anew.includes(module)) continue;
@@ -51,7 +51,6 @@ export class Settlement {
       if (change.change !== 'removed') await this.place(address, generation, change.after, atomic);
     }
     await new Layering(this.transaction).keep(address, layered);
-    await this.options.checkRoutes?.(await this.deployments.listCurrentOf(address));
     return changes;
   }
 

@@ -14,6 +14,7 @@ import { buildTopic, channels, type Channel, type DeviceAddress } from '#shared/
 import type { Broker } from '#cloud/mqtt/broker.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { Counter } from '#cloud/http/metrics.js';
+import { CommitPace } from '#cloud/store/commit-pace.js';
 import type { BackgroundTasks } from './background-tasks.js';
 import type { Database, DeviceRepository } from './device-repository.js';
 import { judgeReported, overtakenAt } from './reported-judgement.js';
@@ -49,6 +50,7 @@ export interface TwinIngestOptions {
 }
 
 const batchSize = 256;
+const longestGatherMs = 200;
 /** Beyond this, and beyond so many bytes, a flood is dropped: reports come again. */
 const maxWaiting = 50_000;
 const maxWaitingBytes = 64 * 1024 * 1024;
@@ -57,6 +59,7 @@ export class TwinIngest {
   private waiting: { readonly said: Said; readonly bytes: number }[] = [];
   private waitingBytes = 0;
   private readonly flight: SingleFlight;
+  private readonly pace = new CommitPace(longestGatherMs);
 
   constructor(private readonly options: TwinIngestOptions) {
     this.flight = new SingleFlight(
@@ -82,11 +85,12 @@ export class TwinIngest {
 
   private async drain(): Promise<void> {
     while (this.waiting.length > 0) {
+      if (this.waiting.length < batchSize) await this.pace.gather();
       const taken = this.waiting.splice(0, batchSize);
       const batch = taken.map(({ said }) => said);
       let effects: Effect[];
       try {
-        effects = await this.store(batch);
+        effects = await this.pace.commit(() => this.store(batch));
       } catch (error) {
         // One bad row must not cost the others: each for itself.
         this.options.logger.warn({ reason: messageOf(error) }, 'a batch of reports was not stored; trying one by one');

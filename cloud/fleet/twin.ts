@@ -40,6 +40,14 @@ export interface TwinOptions {
   readonly onCommitted: () => void;
 }
 
+interface NextGeneration {
+  readonly generation: number;
+  /** As name:version; empty where the modules are none. */
+  readonly release: string;
+  /** Its modules may not fit together. */
+  readonly changed?: boolean;
+}
+
 export class Twin {
   constructor(private readonly options: TwinOptions) {}
 
@@ -100,12 +108,14 @@ export class Twin {
    * {@link deployRelease} as a part of somebody else's transaction, who wakes the outbox after it.
    *
    * @param release as name:version; empty where the modules are none
+   * @param current what the device has, where it was read in this transaction already
    */
   async deploySetWithin(
     transaction: Database,
     address: DeviceAddress,
     { modules, atomic, windows, beneath }: DeployedSet,
     release: string,
+    current?: readonly DeployedModule[],
   ): Promise<{ generation: number; changes: ModuleChange[] }> {
     let changes: ModuleChange[] = [];
     const generation = await this.changeWithin(transaction, address, release, async (next) => {
@@ -114,7 +124,7 @@ export class Twin {
           ? await new Layering(transaction).over(address, { base: modules, layers: [], windows }, 'all')
           : { ...beneath, modules };
       await new ShadowRepository(transaction).end(address);
-      changes = await this.settle(transaction, address, next, layered, { atomic });
+      changes = await this.settle(transaction, address, next, layered, { atomic, current });
     });
     return { generation, changes };
   }
@@ -215,7 +225,9 @@ export class Twin {
     const reissued = await db.transaction().execute(async (transaction) => {
       const side = await devices.within(transaction).findDesired(address);
       if (!side?.envelope || openStoredDesired(side.envelope).generation > above) return false;
-      await this.issue(transaction, address, side.generation, Math.max(side.generation, above) + 1);
+      const { desiredRelease: release } = await this.requireDevice(transaction, address);
+      const generation = Math.max(side.generation, above) + 1;
+      await this.issue(transaction, address, side.generation, { generation, release });
       return true;
     });
     if (reissued) this.options.onCommitted();
@@ -223,8 +235,8 @@ export class Twin {
 
   /** The next generation says what is to be prefetched now; its modules stay as they are. */
   async issueWithin(transaction: Database, address: DeviceAddress): Promise<number> {
-    const { desiredGeneration } = await this.requireDevice(transaction, address);
-    return this.issue(transaction, address, desiredGeneration, desiredGeneration + 1);
+    const { desiredGeneration, desiredRelease: release } = await this.requireDevice(transaction, address);
+    return this.issue(transaction, address, desiredGeneration, { generation: desiredGeneration + 1, release });
   }
 
   private async change(
@@ -256,11 +268,11 @@ export class Twin {
     release: string | undefined,
     edit: (generation: number) => Promise<void>,
   ): Promise<number> {
-    const { desiredGeneration } = await this.requireDevice(transaction, address);
+    const device = await this.requireDevice(transaction, address);
+    const { desiredGeneration, desiredRelease } = device;
     await edit(desiredGeneration + 1);
-    if (release !== undefined)
-      await this.options.devices.within(transaction).update(address, { desiredRelease: release });
-    return this.issue(transaction, address, desiredGeneration, desiredGeneration + 1);
+    const next = { generation: desiredGeneration + 1, release: release ?? desiredRelease, changed: true };
+    return this.issue(transaction, address, desiredGeneration, next);
   }
 
   announce({ workspace, device }: DeviceAddress, generation: number, modules: readonly string[]): void {
@@ -270,22 +282,27 @@ export class Twin {
     }
   }
 
-  /** Signs and writes what is deployed now as `generation`, by compare-and-set on `from`. @returns the generation */
+  /**
+   * Signs and writes what is deployed now as the next generation, by compare-and-set on `from`.
+   *
+   * @returns the generation
+   * @throws AppError `route.invalid`, `desired.too-large`, `desired.conflict`
+   */
   private async issue(
     transaction: Database,
     address: DeviceAddress,
     from: number,
-    generation: number,
+    { generation, release, changed = false }: NextGeneration,
   ): Promise<number> {
-    const { devices, deployments, outbox, director, clock } = this.options;
+    const { devices, deployments, outbox, director, clock, checkRoutes } = this.options;
     const modules = await deployments.within(transaction).listCurrentOf(address);
-    const { desiredRelease: release } = await this.requireDevice(transaction, address);
+    if (changed) await checkRoutes?.(modules);
     const prefetch = await new PrefetchRepository(transaction).of(address);
     const document = composeDesired({ ...address, generation, nowMs: clock.now(), modules, release, prefetch });
     const envelope = sealDesired(document, director);
     const written = await devices
       .within(transaction)
-      .compareAndSetDesired(address, from, { generation, envelope, expiresAt: document.expiresAt });
+      .compareAndSetDesired(address, from, { generation, envelope, expiresAt: document.expiresAt, release });
     if (!written) {
       throw new AppError(
         'desired.conflict',

@@ -9,6 +9,8 @@ import type { Digest } from '#shared/protocol/primitives.js';
 
 interface OpenBlob {
   readonly handle: Promise<FileHandle>;
+  /** Asked once: a blob never changes. */
+  size?: Promise<number>;
   readers: number;
 }
 
@@ -24,13 +26,25 @@ export class BlobHandles {
     private readonly idleMs = 5_000,
   ) {}
 
+  /** In bytes; undefined: there is none. @throws AppError `disk.failed` */
+  async size(digest: Digest): Promise<number | undefined> {
+    try {
+      return await this.reading(digest, (blob) => {
+        blob.size ??= blob.handle.then(async (handle) => (await handle.stat()).size);
+        return blob.size;
+      });
+    } catch (error) {
+      if (error instanceof AppError && error.code === 'blob.not-found') return undefined;
+      throw error;
+    }
+  }
+
   /**
    * Fills `target` from `offset` on.
    * @throws AppError `blob.not-found`, `blob.corrupt` when the blob ends before, `disk.failed`
    */
   async readInto(target: Buffer, digest: Digest, offset: number): Promise<void> {
-    const blob = this.use(digest);
-    try {
+    await this.reading(digest, async (blob) => {
       const handle = await blob.handle;
       let filled = 0;
       while (filled < target.length) {
@@ -40,6 +54,13 @@ export class BlobHandles {
         }
         filled += bytesRead;
       }
+    });
+  }
+
+  private async reading<T>(digest: Digest, read: (blob: OpenBlob) => Promise<T>): Promise<T> {
+    const blob = this.use(digest);
+    try {
+      return await read(blob);
     } catch (error) {
       this.forget(digest);
       if (error instanceof AppError) throw error;

@@ -29,7 +29,6 @@ import { ChunkMapCache } from './chunk-map-cache.js';
 import { Semaphore } from './semaphore.js';
 
 export interface BlockStorage {
-  size(digest: Digest): Promise<number | undefined>;
   pathOf(digest: Digest): string;
   readAll(digest: Digest, maxBytes: number): Promise<Buffer>;
 }
@@ -149,7 +148,7 @@ export class BlockServer {
   }
 
   private async wholeBlob(digest: Digest): Promise<Source> {
-    const total = await this.options.storage.size(digest);
+    const total = await this.handles.size(digest);
     if (total === undefined || total > maxWholeBlobBytes) return refuseWith('notFound');
     return (index) => {
       const offset = index * maxChunkBytes;

@@ -16,6 +16,7 @@ import { clientIdOf, cloudFilters, type DeviceAddress } from '#shared/protocol/t
 import { listenOn } from '#cloud/http/listen.js';
 import type { Broker, MessageHandler, PublishOptions } from './broker.js';
 import type { BrokerAuthenticator } from './broker-authenticator.js';
+import { keepRetainedByOwner } from './retained-messages.js';
 import { BrokerRules, type RulesOptions } from './broker-rules.js';
 import { type ClientCertificate, clientCertificateOf } from './client-certificate.js';
 import { ConnectionCounter, type ConnectionLimits } from '#shared/platform/mqtt/connection-limits.js';
@@ -80,6 +81,7 @@ export class EmbeddedBroker implements Broker, DeviceAccess {
       maxTopicLevels: 16,
       maxInflightInbound: 1,
     });
+    keepRetainedByOwner(aedes);
     const server = createServer({
       ...secureContext(options.tls()),
       requestCert: true,

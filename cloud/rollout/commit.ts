@@ -5,7 +5,8 @@
 import { toInstant } from '#shared/kernel/clock.js';
 import { AppError, type ErrorCode } from '#shared/kernel/errors.js';
 import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
-import { type Database, DeviceRepository } from '#cloud/fleet/device-repository.js';
+import type { DeployedModule } from '#cloud/fleet/desired-document.js';
+import { type Database, type DesiredNow, DeviceRepository } from '#cloud/fleet/device-repository.js';
 import { PrefetchRepository } from '#cloud/fleet/prefetch-repository.js';
 import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
 import { DeviceLayers } from '#cloud/fleet/layers/device-layers.js';
@@ -26,7 +27,7 @@ import type { RolloutPolicy } from './policy.js';
 import { describeTransition } from './words.js';
 
 /** So many devices are asked in one transaction; the others by the next plan. */
-const askedAtOnce = 50;
+const askedAtOnce = 100;
 
 /** A device that cannot be asked: its image is gone, its document too large. */
 export class CannotAsk extends Error {
@@ -81,7 +82,7 @@ export async function commitStep(db: Database, twin: Twin, input: CommitInput): 
       for (const device of plan.joins) entries.push({ at, kind: 'joined', device, text: '' });
     }
     const asked = plan.assignments.slice(0, askedAtOnce);
-    const known = knownOf(input, asked);
+    const known = await knownOf(transaction, input, asked);
     for (const assignment of asked) {
       const entry = await ask(transaction, twin, input, assignment, known.get(assignment.device));
       if (entry !== undefined) entries.push(entry);
@@ -121,16 +122,37 @@ export function restOf({ assignments }: Plan): Plan | undefined {
 interface Known {
   readonly loaded: LoadedDevice;
   readonly outcome: Outcome | undefined;
+  /** Its twin now. */
+  readonly desired: DesiredNow | undefined;
+  /** Kept since it was first asked. */
+  readonly previousJson: string | null;
+  readonly modules: readonly DeployedModule[];
 }
 
-/** Of the devices that are asked, in one pass over a fleet that may be large. */
-function knownOf({ devices, plan }: CommitInput, asked: readonly Assignment[]): ReadonlyMap<string, Known> {
-  const names = new Set(asked.map(({ device }) => device));
+/** Of the devices that are asked: one pass over a fleet that may be large, and one question each for all of them. */
+async function knownOf(
+  transaction: Database,
+  { stored, devices, plan }: CommitInput,
+  asked: readonly Assignment[],
+): Promise<ReadonlyMap<string, Known>> {
+  if (asked.length === 0) return new Map();
+  const { workspace } = stored;
+  const names = asked.map(({ device }) => device);
+  const among = new Set(names);
   const outcomes = new Map(plan.outcomes.map((outcome) => [outcome.device, outcome]));
+  const desired = await new DeviceRepository(transaction).listDesired(workspace, names);
+  const previous = await new RolloutDevices(transaction).previousOf(stored, names);
+  const modules = await new DeploymentRepository(transaction).listCurrent(workspace, names);
   return new Map(
     devices
-      .filter(({ device }) => names.has(device))
-      .map((loaded) => [loaded.device, { loaded, outcome: outcomes.get(loaded.device) }]),
+      .filter(({ device }) => among.has(device))
+      .map((loaded) => [
+        loaded.device,
+        {
+          ...{ loaded, outcome: outcomes.get(loaded.device), desired: desired.get(loaded.device) },
+          ...{ previousJson: previous.get(loaded.device) ?? null, modules: modules.get(loaded.device) ?? [] },
+        },
+      ]),
   );
 }
 
@@ -143,14 +165,10 @@ async function ask(
 ): Promise<HistoryEntry | undefined> {
   const { device, action } = assignment;
   const address = { workspace: stored.workspace, device };
-  const row = await new DeviceRepository(transaction).find(address);
   // Changed since it was looked at: planned anew.
-  if (known === undefined || row?.desiredGeneration !== known.loaded.desiredGeneration || row.retiredAt !== null) {
-    return undefined;
-  }
-  const rows = new RolloutDevices(transaction);
-  const kept = await rows.previousOf(stored, device);
-  const previousJson = kept ?? (await currentOf(transaction, address, row.desiredRelease));
+  if (known?.desired?.generation !== known?.loaded.desiredGeneration || known?.desired === undefined) return undefined;
+  const { desired, modules } = known;
+  const previousJson = known.previousJson ?? (await previousFrom(transaction, address, desired.release, modules));
   if (action === 'deploy' && release === undefined) throw new Error(`${stored.release} was not loaded`);
   const wanted =
     action === 'deploy' && release !== undefined
@@ -159,14 +177,18 @@ async function ask(
   await new PrefetchRepository(transaction).drop(address, stored.number);
   let generation: number;
   try {
-    ({ generation } = await twin.deploySetWithin(transaction, address, wanted, wanted.release));
+    ({ generation } = await twin.deploySetWithin(transaction, address, wanted, wanted.release, modules));
   } catch (error) {
     if (error instanceof AppError) throw new CannotAsk(assignment, { code: error.code, message: error.message });
     throw error;
   }
   const judged = withOutcome(known.loaded, known.outcome);
   const outcome = afterAssignment(judged, assignment, now);
-  await rows.assigned(stored, outcome, { generation, askedRelease: wanted.release, previousJson });
+  await new RolloutDevices(transaction).assigned(stored, outcome, {
+    generation,
+    askedRelease: wanted.release,
+    previousJson,
+  });
   const what = action === 'deploy' ? stored.release : wanted.release || 'the modules it had';
   return {
     ...{ at: toInstant(now), kind: outcome.standing, device },
@@ -190,12 +212,12 @@ async function beginShadow(
   }
 }
 
-async function currentOf(
+async function previousFrom(
   transaction: Database,
   address: { readonly workspace: string; readonly device: string },
   release: string,
+  modules: readonly DeployedModule[],
 ): Promise<string> {
-  const modules = await new DeploymentRepository(transaction).listCurrentOf(address);
   const beneath = await new DeviceLayers(transaction).of(address);
   const previous: Previous = {
     ...{ release, ...(beneath && { beneath }) },

@@ -167,15 +167,16 @@ export class RolloutDevices {
     await this.set(address, device, { standing, attempts, assignedAt, ...cleared, ...asked });
   }
 
-  async previousOf({ workspace, number }: RolloutAddress, device: string): Promise<string | null> {
-    const row = await this.db
+  /** By device, of those that were asked something. */
+  async previousOf({ workspace, number }: RolloutAddress, devices: readonly string[]): Promise<Map<string, string>> {
+    const rows = await this.db
       .selectFrom('rolloutDevices')
-      .select('previousJson')
+      .select(['device', 'previousJson'])
       .where('workspace', '=', workspace)
       .where('rollout', '=', number)
-      .where('device', '=', device)
-      .executeTakeFirst();
-    return row?.previousJson ?? null;
+      .where('device', 'in', [...devices])
+      .execute();
+    return new Map(rows.flatMap(({ device, previousJson }) => (previousJson === null ? [] : [[device, previousJson]])));
   }
 
   /** Other rollouts may have its devices; or, to roll it back, none may. */

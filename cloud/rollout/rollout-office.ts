@@ -35,8 +35,6 @@ export interface StartOrder {
   readonly ignoreFreeze?: boolean | undefined;
   /** Whose order it is. */
   readonly by: string;
-  /** What is to be done in the same transaction. */
-  readonly within?: ((transaction: Database, made: RolloutAddress) => Promise<void>) | undefined;
 }
 
 export interface Draft {
@@ -58,50 +56,58 @@ export class RolloutOffice {
 
   /** @throws AppError `rollout.conflict` where another rollout holds a device, `request.invalid` for an empty fleet */
   async start(workspace: string, order: StartOrder): Promise<StoredRollout> {
-    const { release, fleet, policy, supersede, by, ignoreFreeze = false, within } = order;
+    const stored = await this.options.db
+      .transaction()
+      .execute((transaction) => this.startWithin(transaction, workspace, order));
+    this.begun(stored);
+    return stored;
+  }
+
+  /** In the transaction of whoever decides that it begins; tell {@link begun} after it. @throws as {@link start} */
+  async startWithin(transaction: Database, workspace: string, order: StartOrder): Promise<StoredRollout> {
+    const { release, fleet, policy, supersede, by, ignoreFreeze = false } = order;
     checkPolicy(policy);
     const now = this.options.clock.now();
     const at = toInstant(now);
-    const stored = await this.options.db.transaction().execute(async (transaction) => {
-      await requireRelease(transaction, workspace, release);
-      await requireGateModules(transaction, workspace, release, policy.gates ?? {});
-      const { number, waves, claims } = await draftIn(transaction, workspace, fleet, policy);
-      const total = waves.reduce((sum, wave) => sum + wave.length, 0);
-      if (total === 0) {
-        throw new AppError(
-          'request.invalid',
-          `fleet ${fleet.name} has no devices: flotilla fleet show ${fleet.name} says why`,
-        );
-      }
-      if (claims.length > 0 && !supersede) throw conflict(claims);
-      const inherited = await endSuperseded(transaction, workspace, claims, number, now);
-      const rollout: Rollout = {
-        ...{ id: String(number), state: 'running', wave: 0, waves: waveCount(policy) },
-        ...{ waveStartedAt: now, approvedBefore: 0, countedFrom: now },
-        ...(ignoreFreeze ? { ignoresFreeze: true } : {}),
-      };
-      const made: StoredRollout = {
-        ...{ workspace, number, release, fleet: fleet.name, query: fleet.query, policy, rollout, revision: 1 },
-        ...{ createdAt: at, createdBy: by, updatedAt: at },
-      };
-      const rollouts = new RolloutRepository(transaction);
-      await rollouts.insert(made);
-      await new RolloutDevices(transaction).insert(
-        made,
-        waves.flatMap((devices, wave) =>
-          devices.map((device) => ({ device, wave, previousJson: inherited.get(device) ?? null })),
-        ),
+    await requireRelease(transaction, workspace, release);
+    await requireGateModules(transaction, workspace, release, policy.gates ?? {});
+    const { number, waves, claims } = await draftIn(transaction, workspace, fleet, policy);
+    const total = waves.reduce((sum, wave) => sum + wave.length, 0);
+    if (total === 0) {
+      throw new AppError(
+        'request.invalid',
+        `fleet ${fleet.name} has no devices: flotilla fleet show ${fleet.name} says why`,
       );
-      const freezes = ignoreFreeze ? '; freeze periods do not hold it' : '';
-      const text = `${release} over ${String(total)} devices of ${fleet.name}${freezes}`;
-      const entry = { at, kind: 'started', text };
-      await rollouts.note(made, entry);
-      await tellRules(transaction, made, rollout, entry);
-      await within?.(transaction, made);
-      return made;
-    });
-    this.changed(stored, { at, kind: 'started', text: stored.release });
-    return stored;
+    }
+    if (claims.length > 0 && !supersede) throw conflict(claims);
+    const inherited = await endSuperseded(transaction, workspace, claims, number, now);
+    const rollout: Rollout = {
+      ...{ id: String(number), state: 'running', wave: 0, waves: waveCount(policy) },
+      ...{ waveStartedAt: now, approvedBefore: 0, countedFrom: now },
+      ...(ignoreFreeze ? { ignoresFreeze: true } : {}),
+    };
+    const made: StoredRollout = {
+      ...{ workspace, number, release, fleet: fleet.name, query: fleet.query, policy, rollout, revision: 1 },
+      ...{ createdAt: at, createdBy: by, updatedAt: at },
+    };
+    const rollouts = new RolloutRepository(transaction);
+    await rollouts.insert(made);
+    await new RolloutDevices(transaction).insert(
+      made,
+      waves.flatMap((devices, wave) =>
+        devices.map((device) => ({ device, wave, previousJson: inherited.get(device) ?? null })),
+      ),
+    );
+    const freezes = ignoreFreeze ? '; freeze periods do not hold it' : '';
+    const text = `${release} over ${String(total)} devices of ${fleet.name}${freezes}`;
+    const entry = { at, kind: 'started', text };
+    await rollouts.note(made, entry);
+    await tellRules(transaction, made, rollout, entry);
+    return made;
+  }
+
+  begun(stored: StoredRollout): void {
+    this.changed(stored, { at: stored.createdAt, kind: 'started', text: stored.release });
   }
 
   /** @throws AppError `rollout.not-found`, `rollout.state`, `rollout.conflict` */

@@ -1,32 +1,24 @@
-/** Schedules in SQL. */
-import type { Selectable } from 'kysely';
+/** Schedules in SQL. A row is known by its kind and its name. */
+import { type Selectable, type SqlBool, sql, type ExpressionBuilder, type ExpressionWrapper } from 'kysely';
 import { AppError } from '#shared/kernel/errors.js';
 import { nearest } from '#shared/kernel/names.js';
 import type { Database } from '#cloud/fleet/device-repository.js';
-import type { ScheduleTable } from '#cloud/store/command-tables.js';
-import type { Page, PageRequest } from '#cloud/store/page.js';
-import { byName, nameCursor } from '#cloud/store/page.js';
-import { type ScheduleWhen, scheduleWhenSchema } from './schedule-time.js';
+import { byName, inOrderOf, nameCursor, type Page, type PageKey, type PageRequest } from '#cloud/store/page.js';
+import type { ScheduleTable } from '#cloud/store/schedule-tables.js';
+import type { ControlDatabase } from '#cloud/store/tables.js';
+import type { LastTime, Schedule, ScheduleKindName } from './schedule.js';
+import type { ScheduleTime } from './schedule-time.js';
 
-export interface LastTime {
-  readonly outcome: 'begun' | 'missed' | 'failed';
-  readonly text: string;
-}
-
-export interface Schedule {
+export interface ScheduleAddress {
   readonly workspace: string;
+  readonly kind: ScheduleKindName;
   readonly name: string;
-  readonly kind: string;
-  readonly when: ScheduleWhen;
-  /** For its kind to read. */
-  readonly action: unknown;
-  /** Epoch milliseconds; undefined: never again. */
-  readonly nextAt?: number | undefined;
-  readonly lastAt?: number | undefined;
-  readonly last?: LastTime | undefined;
-  readonly createdAt: string;
-  readonly createdBy: string;
 }
+
+const turnKey: PageKey<'turn' | 'number'> = [
+  { column: 'turn', type: 'number' },
+  { column: 'number', type: 'number' },
+];
 
 export class ScheduleRepository {
   constructor(private readonly db: Database) {}
@@ -40,16 +32,13 @@ export class ScheduleRepository {
   }
 
   /** @throws AppError `schedule.exists` */
-  async insert({ when, action, nextAt, lastAt, last, ...rest }: Schedule): Promise<void> {
+  async insert({ when, action, lateSeconds, nextAt, lastAt, last, cancelled, ...rest }: Schedule): Promise<void> {
     const result = await this.db
       .insertInto('schedules')
       .values({
         ...{ ...rest, whenJson: JSON.stringify(when), actionJson: JSON.stringify(action) },
-        ...{
-          nextAt: nextAt ?? null,
-          lastAt: lastAt ?? null,
-          lastJson: last === undefined ? null : JSON.stringify(last),
-        },
+        ...{ lateSeconds: lateSeconds ?? null, nextAt: nextAt ?? null, lastAt: lastAt ?? null },
+        ...{ lastJson: last === undefined ? null : JSON.stringify(last), cancelled: cancelled ? 1 : 0 },
       })
       .onConflict((conflict) => conflict.doNothing())
       .executeTakeFirst();
@@ -60,42 +49,72 @@ export class ScheduleRepository {
     );
   }
 
-  async count(workspace: string): Promise<number> {
+  /** Those that will come. */
+  async count(workspace: string, kind: ScheduleKindName): Promise<number> {
     const { count } = await this.db
       .selectFrom('schedules')
       .select((query) => query.fn.countAll<number>().as('count'))
       .where('workspace', '=', workspace)
+      .where('kind', '=', kind)
+      .where('nextAt', 'is not', null)
       .executeTakeFirstOrThrow();
     return count;
   }
 
+  /** Of kinds whose schedules have numbers: one that none has had. */
+  async nextNumber(workspace: string, kind: ScheduleKindName): Promise<number> {
+    const last = await this.db
+      .selectFrom('schedules')
+      .select(sql<number | null>`max(cast(name as integer))`.as('number'))
+      .where('workspace', '=', workspace)
+      .where('kind', '=', kind)
+      .executeTakeFirst();
+    return (last?.number ?? 0) + 1;
+  }
+
   /** By name. */
-  async list(workspace: string, { limit, cursor }: PageRequest): Promise<Page<Schedule>> {
+  async list(workspace: string, kind: ScheduleKindName, { limit, cursor }: PageRequest): Promise<Page<Schedule>> {
     let query = this.db
       .selectFrom('schedules')
       .selectAll()
       .where('workspace', '=', workspace)
+      .where('kind', '=', kind)
       .orderBy('name')
       .limit(limit + 1);
     if (cursor !== undefined) query = query.where('name', '>', nameCursor(cursor));
     return byName((await query.execute()).map(toSchedule), limit);
   }
 
-  async find(workspace: string, name: string): Promise<Schedule | undefined> {
-    const row = await this.db
+  /** Those of numbers that will begin first, by when; then the others, newest first. */
+  async listByTurn(workspace: string, kind: ScheduleKindName, page: PageRequest): Promise<Page<Schedule>> {
+    // Above every instant, and the less the newer it is.
+    const turn = sql<number>`coalesce(nextAt, ${Number.MAX_SAFE_INTEGER} - cast(name as integer))`.as('turn');
+    const own = this.db
       .selectFrom('schedules')
       .selectAll()
+      .select([turn, sql<number>`cast(name as integer)`.as('number')])
       .where('workspace', '=', workspace)
-      .where('name', '=', name)
-      .executeTakeFirst();
+      .where('kind', '=', kind);
+    const { items, ...rest } = await inOrderOf(this.db.selectFrom(own.as('own')).selectAll(), turnKey, page);
+    return { ...rest, items: items.map(toSchedule) };
+  }
+
+  async find(address: ScheduleAddress): Promise<Schedule | undefined> {
+    const row = await this.db.selectFrom('schedules').selectAll().where(isAt(address)).executeTakeFirst();
     return row && toSchedule(row);
   }
 
   /** @throws AppError `schedule.not-found` */
-  async require(workspace: string, name: string): Promise<Schedule> {
-    const found = await this.find(workspace, name);
+  async require(address: ScheduleAddress): Promise<Schedule> {
+    const found = await this.find(address);
     if (found !== undefined) return found;
-    const names = await this.db.selectFrom('schedules').select('name').where('workspace', '=', workspace).execute();
+    const { workspace, kind, name } = address;
+    const names = await this.db
+      .selectFrom('schedules')
+      .select('name')
+      .where('workspace', '=', workspace)
+      .where('kind', '=', kind)
+      .execute();
     const near = nearest(
       name,
       names.map((row) => row.name),
@@ -105,9 +124,20 @@ export class ScheduleRepository {
   }
 
   /** @throws AppError `schedule.not-found` */
-  async remove(workspace: string, name: string): Promise<void> {
-    await this.require(workspace, name);
-    await this.db.deleteFrom('schedules').where('workspace', '=', workspace).where('name', '=', name).execute();
+  async remove(address: ScheduleAddress): Promise<void> {
+    await this.require(address);
+    await this.db.deleteFrom('schedules').where(isAt(address)).execute();
+  }
+
+  /** It is kept, and comes no more. @returns false where it did not come any more, or is not there */
+  async cancel(address: ScheduleAddress): Promise<boolean> {
+    const result = await this.db
+      .updateTable('schedules')
+      .set({ nextAt: null, cancelled: 1 })
+      .where(isAt(address))
+      .where('nextAt', 'is not', null)
+      .executeTakeFirst();
+    return result.numUpdatedRows === 1n;
   }
 
   /** Of every workspace, the longest due first. */
@@ -117,6 +147,9 @@ export class ScheduleRepository {
       .selectAll()
       .where('nextAt', '<=', now)
       .orderBy('nextAt')
+      .orderBy('workspace')
+      .orderBy('kind')
+      .orderBy('name')
       .execute();
     return rows.map(toSchedule);
   }
@@ -129,32 +162,34 @@ export class ScheduleRepository {
     return row?.nextAt ?? undefined;
   }
 
-  /** @returns false when somebody else was faster, or it was deleted */
-  async advance(
-    { workspace, name, nextAt: dueAt = 0, createdAt }: Schedule,
-    nextAt: number | undefined,
-    lastAt: number,
-    last: LastTime,
-  ): Promise<boolean> {
+  /** @returns false when somebody else was faster, or it was deleted or cancelled */
+  async advance(schedule: Schedule, nextAt: number | undefined, lastAt: number, last: LastTime): Promise<boolean> {
     const result = await this.db
       .updateTable('schedules')
       .set({ nextAt: nextAt ?? null, lastAt, lastJson: JSON.stringify(last) })
-      .where('workspace', '=', workspace)
-      .where('name', '=', name)
-      .where('createdAt', '=', createdAt)
-      .where('nextAt', '=', dueAt)
+      .where(isAt(schedule))
+      .where('createdAt', '=', schedule.createdAt)
+      .where('nextAt', '=', schedule.nextAt ?? null)
       .executeTakeFirst();
     return result.numUpdatedRows === 1n;
   }
 }
 
-function toSchedule({ whenJson, actionJson, lastJson, nextAt, lastAt, ...rest }: Selectable<ScheduleTable>): Schedule {
+type Asked = ExpressionBuilder<ControlDatabase, 'schedules'>;
+
+function isAt({ workspace, kind, name }: ScheduleAddress) {
+  return (row: Asked): ExpressionWrapper<ControlDatabase, 'schedules', SqlBool> => row.and({ workspace, kind, name });
+}
+
+function toSchedule(row: Selectable<ScheduleTable>): Schedule {
+  const { workspace, kind, name, whenJson, actionJson, createdAt, createdBy } = row;
   return {
-    ...rest,
-    when: scheduleWhenSchema.parse(JSON.parse(whenJson)),
+    ...{ workspace, kind, name, createdAt, createdBy, cancelled: row.cancelled === 1 },
+    when: JSON.parse(whenJson) as ScheduleTime,
     action: JSON.parse(actionJson) as unknown,
-    ...(nextAt === null ? {} : { nextAt }),
-    ...(lastAt === null ? {} : { lastAt }),
-    ...(lastJson === null ? {} : { last: JSON.parse(lastJson) as LastTime }),
+    ...(row.lateSeconds === null ? {} : { lateSeconds: row.lateSeconds }),
+    ...(row.nextAt === null ? {} : { nextAt: row.nextAt }),
+    ...(row.lastAt === null ? {} : { lastAt: row.lastAt }),
+    ...(row.lastJson === null ? {} : { last: JSON.parse(row.lastJson) as LastTime }),
   };
 }

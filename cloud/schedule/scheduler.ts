@@ -1,25 +1,18 @@
 /**
- * Does what schedules ask for when its time has come. That it was done, and what it began, are one transaction: a kill at
- * any instant begins it once. What cannot be begun is noted, and the schedule goes on to its next time.
+ * Begins what schedules ask for when its time has come. All that it knows is in the database: a tick of node-cron only
+ * says when to look. What was begun, and that it was, are one transaction: a kill at any instant begins it once. What
+ * cannot be begun is noted, and the schedule goes on to its next time.
  */
+import { schedule as cronSchedule } from 'node-cron';
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { AuditLog } from '#cloud/audit/audit-log.js';
-import type { Database } from '#cloud/fleet/device-repository.js';
 import type { ControlTransaction } from '#cloud/store/control-database.js';
-import type { LastTime, Schedule, ScheduleRepository } from './schedule-repository.js';
-import { judgeDue, nextTime, type ScheduleWhen } from './schedule-time.js';
-
-/** Something that schedules can begin. */
-export interface ScheduleKind {
-  readonly kind: string;
-  /** That an action makes sense, when the schedule is made. @throws AppError `request.invalid` */
-  check(workspace: string, action: unknown): void;
-  /** @throws AppError what cannot be begun now. @returns what was begun, and what to do once that is committed */
-  begin(transaction: Database, schedule: Schedule): Promise<{ readonly text: string; readonly after: () => void }>;
-}
+import type { LastTime, Schedule, ScheduleKind, ScheduleKindName } from './schedule.js';
+import type { ScheduleRepository } from './schedule-repository.js';
+import { judgeDue, nextTime, type Punctuality } from './schedule-time.js';
 
 export interface SchedulerOptions {
   readonly schedules: ScheduleRepository;
@@ -29,31 +22,38 @@ export interface SchedulerOptions {
   readonly logger: Logger;
 }
 
-export interface NewSchedule {
-  readonly name: string;
-  readonly kind: string;
-  readonly when: ScheduleWhen;
+export interface NewSchedule extends Punctuality {
+  readonly kind: ScheduleKindName;
+  /** Absent: it is given a number. */
+  readonly name?: string;
   readonly action: unknown;
 }
 
-const longestSleepMs = 30_000;
-const leastSleepMs = 100;
-/** Of one workspace. */
+/** Between ticks. */
+const tickMs = 60_000;
+/** Before what is due and could not be dealt with is looked at again. */
+const againMs = 1_000;
+/** Of one workspace and kind, to come. */
 const maxSchedules = 200;
 
 export class Scheduler {
   private readonly flight: SingleFlight;
   private readonly stopped = new AbortController();
   private sleeping = new AbortController();
+  private stopTicking: () => void | Promise<void> = () => undefined;
 
   constructor(private readonly options: SchedulerOptions) {
     this.flight = new SingleFlight(
       () => this.run(),
-      (error) => {
-        options.logger.error({ err: error }, 'schedules were not looked at; they are again soon');
-        this.sleepUntil(options.clock.now() + longestSleepMs);
-      },
+      (error) => options.logger.error({ err: error }, 'schedules were not looked at; they are again soon'),
     );
+  }
+
+  /** Looks at once, for what came due while nobody looked, and then each minute. */
+  start(): void {
+    const task = cronSchedule('* * * * *', () => this.wake(), { noOverlap: true, name: 'schedules' });
+    this.stopTicking = () => task.destroy();
+    this.wake();
   }
 
   wake(): void {
@@ -65,25 +65,38 @@ export class Scheduler {
   }
 
   async stop(): Promise<void> {
+    await this.stopTicking();
     this.stopped.abort();
     this.sleeping.abort();
     await this.flight.stop();
   }
 
-  /** @throws AppError `request.invalid`, `schedule.exists` */
-  async add(workspace: string, { name, kind, when, action }: NewSchedule, by: string): Promise<Schedule> {
+  /** @throws AppError `request.invalid`, `schedule.exists`, and what its kind finds wrong */
+  async add(workspace: string, order: NewSchedule, by: string): Promise<Schedule> {
     const { schedules, clock } = this.options;
-    this.kindOf(kind).check(workspace, action);
+    const { kind, when, lateSeconds, action } = order;
+    await this.kindOf(kind).check(workspace, action);
     const now = clock.now();
     const nextAt = nextTime(when, now);
-    if (nextAt === undefined) throw new AppError('request.invalid', 'at: that time has passed');
-    const made: Schedule = { workspace, name, kind, when, action, nextAt, createdAt: toInstant(now), createdBy: by };
-    await schedules.transaction(async (transaction) => {
+    if (nextAt === undefined) {
+      throw new AppError('request.invalid', 'at: that time has passed: give a later one, or begin it now');
+    }
+    const made = await schedules.transaction(async (transaction) => {
       const within = schedules.within(transaction);
-      if ((await within.count(workspace)) >= maxSchedules) {
-        throw new AppError('request.invalid', `a workspace has ${String(maxSchedules)} schedules at most: delete some`);
+      if ((await within.count(workspace, kind)) >= maxSchedules) {
+        const most = String(maxSchedules);
+        throw new AppError(
+          'request.invalid',
+          `${most} schedules of a ${kind} wait in ${workspace} already: delete some`,
+        );
       }
-      await within.insert(made);
+      const name = order.name ?? String(await within.nextNumber(workspace, kind));
+      const schedule: Schedule = {
+        ...{ workspace, kind, name, when, lateSeconds, action, nextAt, cancelled: false },
+        ...{ createdAt: toInstant(now), createdBy: by },
+      };
+      await within.insert(schedule);
+      return schedule;
     });
     this.wake();
     return made;
@@ -97,10 +110,9 @@ export class Scheduler {
       try {
         await this.take(schedule);
       } catch (error) {
-        logger.error(
-          { err: error, schedule: schedule.name },
-          'a schedule could not be followed; it is looked at again',
-        );
+        const { workspace, kind, name } = schedule;
+        const text = 'a schedule could not be followed; it is looked at again';
+        logger.error({ err: error, workspace, kind, schedule: name }, text);
       }
     }
     this.sleepUntil((await schedules.nextAt()) ?? Number.POSITIVE_INFINITY);
@@ -110,19 +122,21 @@ export class Scheduler {
     const { schedules, clock, logger } = this.options;
     const now = clock.now();
     const dueAt = schedule.nextAt ?? now;
-    const { fires, nextAt } = judgeDue(schedule.when, dueAt, now);
-    let last: LastTime = { outcome: 'missed', text: `due at ${toInstant(dueAt)}, when nothing ran here` };
-    if (fires) {
+    const { begins, nextAt } = judgeDue(schedule, dueAt, now);
+    const missed = `it was to start at ${toInstant(dueAt)}, and nobody was there until ${toInstant(now)}`;
+    let last: LastTime = { outcome: 'missed', text: missed };
+    if (begins) {
       try {
         await this.begin(schedule, nextAt, now);
         return;
       } catch (error) {
         if (!(error instanceof AppError)) throw error;
-        last = { outcome: 'failed', text: `${error.code}: ${error.message}` };
+        last = { outcome: 'failed', text: error.message };
       }
     }
-    logger.warn({ schedule: schedule.name, workspace: schedule.workspace, ...last }, 'a schedule began nothing');
-    await schedules.advance(schedule, nextAt, now, last);
+    const { workspace, kind, name } = schedule;
+    logger.warn({ workspace, kind, schedule: name, ...last }, 'a schedule began nothing');
+    if (await schedules.advance(schedule, nextAt, now, last)) this.kindOf(kind).notBegun?.(schedule, last);
   }
 
   private async begin(schedule: Schedule, nextAt: number | undefined, now: number): Promise<void> {
@@ -131,7 +145,7 @@ export class Scheduler {
     const after = await schedules
       .transaction(async (transaction) => {
         const begun = await this.kindOf(kind).begin(transaction, schedule);
-        const last: LastTime = { outcome: 'begun', text: begun.text };
+        const last: LastTime = { outcome: 'begun', text: begun.text, number: begun.number };
         // Deleted, or taken by somebody else, since it was read: then nothing of this has happened.
         if (!(await schedules.within(transaction).advance(schedule, nextAt, now, last))) throw new Overtaken();
         const who = { actor: { kind: 'system', id: 'schedule', name }, from: undefined } as const;
@@ -152,13 +166,14 @@ export class Scheduler {
     return found;
   }
 
+  /** For what comes before the next tick: ticks may run ahead of the clock by a moment, and times may have seconds. */
   private sleepUntil(dueAt: number): void {
     const { clock } = this.options;
-    if (this.stopped.signal.aborted) return;
+    const ms = dueAt - clock.now();
+    if (this.stopped.signal.aborted || ms > tickMs) return;
     this.sleeping = new AbortController();
     const { signal } = this.sleeping;
-    const ms = Math.min(longestSleepMs, Math.max(leastSleepMs, dueAt - clock.now()));
-    void clock.sleep(ms, signal).then(() => {
+    void clock.sleep(ms > 0 ? ms : againMs, signal).then(() => {
       if (!signal.aborted && !this.stopped.signal.aborted) this.wake();
     });
   }

@@ -1,4 +1,4 @@
-/** The tables of commands to many devices and of schedules; in the control database, by the rules of `tables.ts`. */
+/** The tables of commands to many devices; in the control database, by the rules of `tables.ts`. */
 import type { JobState, Standing } from '#cloud/commands/command-model.js';
 
 export interface CommandJobTable {
@@ -38,24 +38,7 @@ export interface CommandJobDeviceTable {
   problemJson: string | null;
 }
 
-/** What is to be done at some time, or again and again: see `cloud/schedule/`. */
-export interface ScheduleTable {
-  workspace: string;
-  name: string;
-  kind: string;
-  whenJson: string;
-  actionJson: string;
-  /** Null: never again. */
-  nextAt: number | null;
-  lastAt: number | null;
-  /** How that went. */
-  lastJson: string | null;
-  createdAt: string;
-  createdBy: string;
-}
-
 export interface CommandDatabase {
   commandJobs: CommandJobTable;
   commandJobDevices: CommandJobDeviceTable;
-  schedules: ScheduleTable;
 }

@@ -18,6 +18,7 @@ import * as lists from './migrations/0014-lists.js';
 import * as commands from './migrations/0015-commands.js';
 import * as pages from './migrations/0016-pages.js';
 import * as fleetLayers from './migrations/0017-fleet-layers.js';
+import * as schedules from './migrations/0019-one-table-of-schedules.js';
 import * as services from './migrations/0020-services.js';
 import { openSqlite } from './sqlite.js';
 import type { ControlDatabase } from './tables.js';
@@ -43,6 +44,7 @@ export const controlMigrations: readonly Migration[] = [
   { name: '0015-commands', up: commands.up },
   { name: '0016-pages', up: pages.up },
   { name: '0017-fleet-layers', up: fleetLayers.up },
+  { name: '0019-one-table-of-schedules', up: schedules.up },
   { name: '0020-services', up: services.up },
 ];
 

@@ -1,7 +1,7 @@
 /**
- * Removes what ended long ago: activities, commands to many devices, rollouts with their history, schedules that come no
- * more. A little at a time, so that nobody waits for long behind it; never what is under way, never the newest of its
- * kind, whose number must not be given again, and never a rollout that a device would need to be led back.
+ * Removes what ended long ago: activities, commands to many devices and their schedules that come no more, rollouts
+ * with their history. A little at a time, so that nobody waits for long behind it; never what is under way, never the
+ * newest of its kind, whose number must not be given again, and never a rollout that a device would need to be led back.
  */
 import type { Clock } from '#shared/kernel/clock.js';
 import { toInstant } from '#shared/kernel/clock.js';
@@ -59,7 +59,7 @@ export class HistoryRetention {
       await this.once('commandJobs', sql`workspace = ${workspace} and number = ${number}`);
     }
     const ago = this.clock.now() - commandDays * dayMs;
-    await this.once('schedules', sql`nextAt is null and lastAt < ${ago}`);
+    await this.once('schedules', sql`kind = 'command' and nextAt is null and lastAt < ${ago}`);
   }
 
   private async rollouts(): Promise<void> {

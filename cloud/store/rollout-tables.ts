@@ -72,24 +72,6 @@ export interface FreezeTable {
   createdBy: string;
 }
 
-export interface RolloutScheduleTable {
-  workspace: string;
-  number: number;
-  orderJson: string;
-  /** Null: once. */
-  cron: string | null;
-  timeZone: string | null;
-  /** Null: it does not start any more. */
-  nextAt: number | null;
-  lateSeconds: number;
-  state: 'waiting' | 'over' | 'cancelled';
-  lastAt: number | null;
-  lastRollout: number | null;
-  lastText: string;
-  createdAt: string;
-  createdBy: string;
-}
-
 /** An image that a device is to hold before it is asked to run it. */
 export interface RolloutPrefetchTable {
   workspace: string;
@@ -113,7 +95,6 @@ export interface RolloutGateTable {
 
 export interface RolloutDatabase extends ShadowDatabase {
   freezes: FreezeTable;
-  rolloutSchedules: RolloutScheduleTable;
   rolloutPrefetches: RolloutPrefetchTable;
   rollouts: RolloutTable;
   rolloutDevices: RolloutDeviceTable;

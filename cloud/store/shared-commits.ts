@@ -1,10 +1,11 @@
 /**
- * Transactions that come while another one is committed share the next commit: what takes long is the wait for the disk,
- * and many that come at once wait for it together. Invariant: each stands or falls by itself, by a savepoint of its own,
+ * Transactions that come within a moment share a commit: what takes long is the wait for the disk, and many that come at
+ * once wait for it together. Invariant: each stands or falls by itself, by a savepoint of its own,
  * and none is told of before all are on disk.
  */
 import { sql } from 'kysely';
 import { SingleFlight } from '#shared/platform/single-flight.js';
+import { CommitPace } from './commit-pace.js';
 import type { ControlStore, ControlTransaction } from './control-database.js';
 
 interface Waiting {
@@ -15,9 +16,12 @@ interface Waiting {
 
 /** Others want the database too. */
 const atOnce = 32;
+/** Somebody waits for each. */
+const longestGatherMs = 10;
 
 export class SharedCommits {
   private readonly waiting: Waiting[] = [];
+  private readonly pace = new CommitPace(longestGatherMs);
   private readonly flight = new SingleFlight(
     () => this.work(),
     // Each caller has been told.
@@ -51,11 +55,14 @@ export class SharedCommits {
 
   private async work(): Promise<void> {
     while (this.waiting.length > 0) {
+      if (this.waiting.length < atOnce) await this.pace.gather();
       const group = this.waiting.splice(0, atOnce);
       try {
-        await this.db.transaction().execute(async (transaction) => {
-          for (const one of group) await one.execute(transaction);
-        });
+        await this.pace.commit(() =>
+          this.db.transaction().execute(async (transaction) => {
+            for (const one of group) await one.execute(transaction);
+          }),
+        );
         for (const one of group) one.settle();
       } catch (error) {
         for (const one of group) one.fail(error);

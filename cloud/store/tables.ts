@@ -11,6 +11,7 @@ import type { CommandDatabase } from './command-tables.js';
 import type { LayerDatabase } from './layer-tables.js';
 import type { ReleaseDatabase } from './release-tables.js';
 import type { RolloutDatabase } from './rollout-tables.js';
+import type { ScheduleDatabase } from './schedule-tables.js';
 import type { ServiceDatabase } from './service-tables.js';
 
 export interface WorkspaceTable {
@@ -298,6 +299,7 @@ export interface ControlDatabase
     LayerDatabase,
     ReleaseDatabase,
     RolloutDatabase,
+    ScheduleDatabase,
     ServiceDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;

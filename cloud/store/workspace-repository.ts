@@ -72,7 +72,7 @@ export class WorkspaceRepository {
   }
 }
 
-const dependents = [
+export const dependents = [
   'commandJobDevices',
   'commandJobs',
   'schedules',
@@ -80,6 +80,7 @@ const dependents = [
   'rolloutHistory',
   'rolloutDevices',
   'rollouts',
+  'freezes',
   'alertStates',
   'alertRules',
   'alertOutbox',
@@ -99,9 +100,13 @@ const dependents = [
   'images',
   'blobs',
   'enrolmentTokens',
+  'claimRequests',
+  'claimHardware',
+  'fleetClaims',
   'shadows',
   'deployments',
   'endpoints',
+  'deviceCertificates',
   'devices',
   'outbox',
   'tokens',

@@ -55,6 +55,7 @@ import { wireCommands } from './command-wiring.js';
 import { wireEnrolment } from './enrolment-wiring.js';
 import { openIdentity } from './identity-wiring.js';
 import { wireRollouts } from './rollout-wiring.js';
+import { wireSchedules } from './schedule-wiring.js';
 import { keepTelemetry } from './telemetry-wiring.js';
 import { openDirector, type WiredTrust, wireTrust } from './trust-wiring.js';
 
@@ -177,6 +178,8 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   const releases = new ReleaseRepository(control);
   const fleets = new FleetRepository(control);
   const rollouts = wireRollouts(ground, { twin, shadows, releases, fleets, telemetry, onCommitted });
+  const manyCommands = wireCommands(ground, channel);
+  const schedules = wireSchedules(ground, [rollouts.scheduled, manyCommands.scheduled]);
   const tagging = new Tagging({ db: control, twin, onCommitted });
   const retirement = new Retirement({ twin, known, access, live });
   return {
@@ -196,13 +199,14 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       deviceModulesRoutes({ twin, shadows }),
       releaseRoutes({ releases, twin, clock }),
       layerRoutes({ db: control, office: new LayerOffice({ db: control, twin, clock, onCommitted }) }),
-      ...rollouts,
+      ...rollouts.routes,
       deviceTelemetryRoutes({ devices, telemetry, clock }),
       telemetryRoutes({ telemetry, clock }),
       alerts.routes,
       deviceEventsRoutes({ devices, telemetry }),
       deviceCommandsRoutes({ commands: new CommandService({ devices, channel, clock, newId: randomUUID }) }),
-      ...wireCommands(ground, channel),
+      manyCommands.routes,
+      ...schedules,
       trust.routes,
     ],
     checks: [

@@ -16,10 +16,9 @@ import { RolloutDrafts } from '#cloud/rollout/rollout-drafts.js';
 import { RolloutOffice } from '#cloud/rollout/rollout-office.js';
 import { RolloutRepository } from '#cloud/rollout/rollout-repository.js';
 import { freezeRoutes } from '#cloud/http/routes/freeze-routes.js';
-import { rolloutScheduleRoutes } from '#cloud/http/routes/rollout-schedule-routes.js';
 import { FreezeRepository } from '#cloud/rollout/freeze-repository.js';
-import { ScheduleRepository } from '#cloud/rollout/schedule-repository.js';
-import { RolloutScheduler } from '#cloud/rollout/scheduler.js';
+import { scheduledRollout } from '#cloud/rollout/scheduled-rollout.js';
+import type { ScheduleKind } from '#cloud/schedule/schedule.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { Ground } from './ground.js';
 
@@ -33,7 +32,12 @@ export interface RolloutParts {
   readonly onCommitted: () => void;
 }
 
-export function wireRollouts(ground: Ground, parts: RolloutParts): Routes[] {
+export interface WiredRollouts {
+  readonly routes: readonly Routes[];
+  readonly scheduled: ScheduleKind;
+}
+
+export function wireRollouts(ground: Ground, parts: RolloutParts): WiredRollouts {
   const { twin, shadows: shadowing, releases, fleets, telemetry, onCommitted } = parts;
   const { control: db, live, clock, logger, shutdown } = ground;
   const gates = new GateWatch(new GateReader(db, telemetry), clock, logger);
@@ -41,9 +45,6 @@ export function wireRollouts(ground: Ground, parts: RolloutParts): Routes[] {
   const controller = new RolloutController({ db, releases, twin, gates, shadows, live, clock, logger, onCommitted });
   const office = new RolloutOffice({ db, live, clock, onChanged: () => controller.wake() });
   controller.start();
-  const scheduler = new RolloutScheduler({ db, office, releases, fleets, live, clock, logger });
-  scheduler.start();
-  shutdown.add('rollout schedules', () => scheduler.stop());
   shutdown.add('rollouts', () => controller.stop());
   const rollouts = rolloutRoutes({
     ...{ controller, office, releases, fleets, drafts: new RolloutDrafts(db, office) },
@@ -51,9 +52,6 @@ export function wireRollouts(ground: Ground, parts: RolloutParts): Routes[] {
     found: (workspace, query) => matchingDevices(db, workspace, query).select('devices.name').execute(),
     gates: new GateRepository(db),
   });
-  return [
-    rollouts,
-    freezeRoutes({ freezes: new FreezeRepository(db), clock, onChanged: () => controller.wake() }),
-    rolloutScheduleRoutes({ schedules: new ScheduleRepository(db), releases, fleets, clock }),
-  ];
+  const freezes = freezeRoutes({ freezes: new FreezeRepository(db), clock, onChanged: () => controller.wake() });
+  return { routes: [rollouts, freezes], scheduled: scheduledRollout({ db, office, live }) };
 }

@@ -4,14 +4,18 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RolloutBody, RolloutGates } from '#cloud/http/schemas/rollouts.js';
 import { liveRequests, makes, writeGateModule } from '#test/support/gate-models.js';
 import { LiveInput } from '#test/support/live-input.js';
+import { ownProcessor } from '#test/support/own-processor.js';
 import { ownPort } from '#test/support/own-port.js';
 import { World } from '../support/world.js';
 
+const agentPrefix = ownProcessor();
+// Where that is not to be had, what else the machine does decides over the slowest answers.
+const quantile = agentPrefix.length > 0 ? 0.99 : 0.5;
 const policy = `waves: [{ count: 1 }]
 maxUnavailable: 100%
 onFailure: rollback
 gates:
-  speed: { kind: latency, quantile: 0.5, maxRatio: 6, minSamples: 100, reference: peers }
+  speed: { kind: latency, quantile: ${String(quantile)}, maxRatio: 1.8, minSamples: 100, reference: peers }
   errors: { kind: errors, maxPercent: 0.6, minSamples: 100, confidence: 0.8 }
   classes: { kind: drift, module: pictures, tensor: output.label, maxPsi: 0.25, minSamples: 100 }
 `;
@@ -25,7 +29,7 @@ describe('a release that installs everywhere, on devices that are asked without 
   const until = async <T>(what: string, look: () => Promise<T | undefined>): Promise<T> => {
     const daemon = world.cloud;
     if (!daemon) throw new Error('the control plane is not there');
-    return daemon.until(what, 60_000, look);
+    return daemon.until(what, 150_000, look);
   };
   const read = async <T>(path: string): Promise<T> => {
     const headers = { authorization: `Bearer ${world.ownerToken}` };
@@ -48,7 +52,7 @@ describe('a release that installs everywhere, on devices that are asked without 
   };
 
   beforeAll(async () => {
-    world = await World.create();
+    world = await World.create({ agentPrefix });
     await writeFile(join(world.folder, 'policy.yaml'), policy);
     await world.open();
     ports = await Promise.all(names.map(() => ownPort()));
@@ -70,10 +74,10 @@ describe('a release that installs everywhere, on devices that are asked without 
     expect(await roll(1)).toMatchObject({ state: 'succeeded' });
     const requests = liveRequests();
     inputs = ports.map((port) => {
-      return new LiveInput(`http://127.0.0.1:${String(port)}/v2/models/pictures/infer`, requests, 4);
+      return new LiveInput(`http://127.0.0.1:${String(port)}/v2/models/pictures/infer`, requests, 16);
     });
     await until('what all are compared with', async () =>
-      inputs.every(({ answered }) => answered > 200) ? true : undefined,
+      inputs.every(({ answered }) => answered > 150) ? true : undefined,
     );
   });
   afterAll(async () => {
@@ -83,7 +87,7 @@ describe('a release that installs everywhere, on devices that are asked without 
 
   it.each([
     { version: 2, gate: 'classes', what: 'is led astray by what cameras see, though its golden vectors are right' },
-    { version: 3, gate: 'speed', what: 'takes several times as long' },
+    { version: 3, gate: 'speed', what: 'takes three times as long' },
     { version: 4, gate: 'errors', what: 'fails on two inputs of a hundred' },
   ])('is led back from the canary by the gate $gate when it $what', async ({ version, gate }) => {
     const { number, state, reason, waves, gates } = await rollGated(version);

@@ -1,27 +1,25 @@
 import * as z from 'zod';
-import { type Clock, toInstant } from '#shared/kernel/clock.js';
+import { toInstant } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { nameSchema } from '#shared/protocol/primitives.js';
-import { nextTime } from '#shared/protocol/maintenance-window.js';
-import type { FleetRepository } from '#cloud/fleet/fleet-repository.js';
-import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
-import { checkPolicy } from '#cloud/rollout/policy.js';
-import type { RolloutSchedule, ScheduleRepository } from '#cloud/rollout/schedule-repository.js';
+import { orderOf, tellLast } from '#cloud/rollout/scheduled-rollout.js';
+import type { LastTime, Schedule } from '#cloud/schedule/schedule.js';
+import type { ScheduleRepository } from '#cloud/schedule/schedule-repository.js';
+import type { Scheduler } from '#cloud/schedule/scheduler.js';
 import type { Routes } from '../app.js';
 import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
 import { type RolloutScheduleBody, rolloutScheduleBody, rolloutScheduleCreate } from '../schemas/rollout-schedules.js';
 
 export interface RolloutScheduleRouteDeps {
   readonly schedules: ScheduleRepository;
-  readonly releases: Pick<ReleaseRepository, 'require' | 'newest'>;
-  readonly fleets: Pick<FleetRepository, 'require'>;
-  readonly clock: Clock;
+  readonly scheduler: Pick<Scheduler, 'add'>;
 }
 
 const all = '/v1/workspaces/:workspace/rollout-schedules';
 const tags = ['rollouts'];
+const kind = 'rollout';
 
-export function rolloutScheduleRoutes({ schedules, releases, fleets, clock }: RolloutScheduleRouteDeps): Routes {
+export function rolloutScheduleRoutes({ schedules, scheduler }: RolloutScheduleRouteDeps): Routes {
   return (app) => {
     app.get(
       all,
@@ -36,7 +34,7 @@ export function rolloutScheduleRoutes({ schedules, releases, fleets, clock }: Ro
         },
       },
       async (request) => {
-        const page = await schedules.list(request.params.workspace, request.query);
+        const page = await schedules.listByTurn(request.params.workspace, kind, request.query);
         return { ...page, items: page.items.map(toBody) };
       },
     );
@@ -54,25 +52,12 @@ export function rolloutScheduleRoutes({ schedules, releases, fleets, clock }: Ro
         },
       },
       async (request, reply) => {
-        const { workspace } = request.params;
-        const { release, fleet, policy, supersede, ignoreFreeze, at, cron, timeZone, lateSeconds } = request.body;
-        const now = clock.now();
-        checkPolicy(policy);
-        await releases.require(workspace, release.includes(':') ? release : await releases.newest(workspace, release));
-        await fleets.require(workspace, fleet);
-        const nextAt = cron === undefined ? Date.parse(at ?? '') : nextTime(cron, timeZone, now);
-        if (nextAt <= now) {
-          throw new AppError(
-            'request.invalid',
-            `at: ${toInstant(nextAt)} has passed: give a later time, or start it now`,
-          );
-        }
+        const { at, cron, timeZone, lateSeconds, ...action } = request.body;
+        const { release, fleet, supersede, ignoreFreeze } = action;
         request.audited = { release, fleet, supersede, ignoreFreeze, at: at ?? '', cron: cron ?? '' };
-        const made = await schedules.create({
-          ...{ workspace, order: { release, fleet, policy, supersede, ignoreFreeze }, lateSeconds, nextAt },
-          ...(cron === undefined ? {} : { cron, timeZone }),
-          ...{ createdAt: toInstant(now), createdBy: request.principal?.name ?? '' },
-        });
+        const when = cron === undefined ? { at: at ?? '' } : { cron, timeZone };
+        const by = request.principal?.name ?? '';
+        const made = await scheduler.add(request.params.workspace, { kind, when, lateSeconds, action }, by);
         return reply.code(201).send(toBody(made));
       },
     );
@@ -89,20 +74,36 @@ export function rolloutScheduleRoutes({ schedules, releases, fleets, clock }: Ro
         },
       },
       async (request, reply) => {
-        await schedules.cancel(request.params.workspace, request.params.schedule);
+        const { workspace, schedule } = request.params;
+        await cancel(schedules, workspace, String(schedule));
         return reply.code(204).send(null);
       },
     );
   };
 }
 
-function toBody(schedule: RolloutSchedule): RolloutScheduleBody {
-  const { number, order, cron, timeZone, nextAt, lateSeconds, last, cancelled, createdAt, createdBy } = schedule;
+/** @throws AppError `schedule.not-found`, `rollout.state` for one that will not start any more */
+export async function cancel(schedules: ScheduleRepository, workspace: string, name: string): Promise<void> {
+  const address = { workspace, kind, name } as const;
+  if (await schedules.cancel(address)) return;
+  const shows = 'flotilla rollout schedules shows those there are';
+  if ((await schedules.find(address)) === undefined) {
+    throw new AppError('schedule.not-found', `there is no schedule ${name} in ${workspace}: ${shows}`);
+  }
+  throw new AppError('rollout.state', `schedule ${name} does not start any more: ${shows}`);
+}
+
+function toBody(schedule: Schedule): RolloutScheduleBody {
+  const { name, action, when, nextAt, lateSeconds = 0, lastAt, last, cancelled, createdAt, createdBy } = schedule;
+  const { release, fleet } = orderOf(action);
   return {
-    ...{ number, release: order.release, fleet: order.fleet, lateSeconds, cancelled, createdAt, createdBy },
-    ...(cron === undefined ? {} : { cron }),
-    ...(timeZone === undefined ? {} : { timeZone }),
+    ...{ number: Number(name), release, fleet, lateSeconds, cancelled, createdAt, createdBy },
+    ...('cron' in when ? when : {}),
     ...(nextAt === undefined ? {} : { nextAt: toInstant(nextAt) }),
-    ...(last === undefined ? {} : { last: { ...last, at: toInstant(last.at) } }),
+    ...(last === undefined || lastAt === undefined ? {} : { last: toldLast(last, lastAt) }),
   };
+}
+
+function toldLast(last: LastTime, at: number): RolloutScheduleBody['last'] {
+  return { at: toInstant(at), rollout: last.number, text: tellLast(last) };
 }

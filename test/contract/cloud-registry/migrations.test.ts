@@ -5,6 +5,7 @@ import { controlMigrations, openControlDatabase } from '#cloud/store/control-dat
 import { migrate, type Migration } from '#cloud/store/migrate.js';
 import { openSqlite, storeError } from '#cloud/store/sqlite.js';
 import { openTelemetryDatabase, telemetryMigrations } from '#cloud/store/telemetry-database.js';
+import { dependents } from '#cloud/store/workspace-repository.js';
 import { temporaryFolder } from '#test/support/temporary-folder.js';
 
 const folder = temporaryFolder();
@@ -54,6 +55,15 @@ describe('the databases', () => {
       'migrations',
       'workspaces',
     ]);
+    await db.destroy();
+  });
+
+  it('have nothing that would keep a workspace from being removed: what refers to it goes with it', async () => {
+    const db = (await openControlDatabase(folder('references.db'))) as unknown as Kysely<never>;
+    const found = await sql<{ name: string }>`select distinct m.name from sqlite_master m
+      join pragma_foreign_key_list(m.name) f where m.type = 'table' order by m.name`.execute(db);
+    const names = found.rows.map((row) => row.name).filter((name) => name !== 'activityLog');
+    expect(names.filter((name) => !dependents.some((one) => one === name))).toEqual([]);
     await db.destroy();
   });
 });

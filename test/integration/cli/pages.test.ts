@@ -80,22 +80,13 @@ beforeAll(async () => {
   await world.db.insertInto('freezes').values(freezes).execute();
   // Two to come at once, one later, two that are over.
   const later = Date.now() + 86_400_000;
-  const orderJson = JSON.stringify({ release: 'x', fleet: 'f000', policy: rolloutPolicySchema.parse({ waves: [] }) });
+  const actionJson = JSON.stringify({ release: 'x', fleet: 'f000', policy: rolloutPolicySchema.parse({ waves: [] }) });
   const schedules = numbers.map((n) => ({
-    ...{
-      ...own,
-      number: n + 1,
-      orderJson,
-      cron: null,
-      timeZone: null,
-      lateSeconds: 60,
-      lastAt: null,
-      lastRollout: null,
-    },
-    ...{ nextAt: [null, later + 1, null, later, later][n] ?? null, state: 'waiting' as const, lastText: '' },
-    ...{ createdAt: at, createdBy: 'x' },
+    ...{ ...own, kind: 'rollout' as const, name: String(n + 1), whenJson: JSON.stringify({ at }), actionJson },
+    ...{ lateSeconds: 60, lastAt: null, lastJson: null, cancelled: 0 },
+    ...{ nextAt: [null, later + 1, null, later, later][n] ?? null, createdAt: at, createdBy: 'x' },
   }));
-  await world.db.insertInto('rolloutSchedules').values(schedules).execute();
+  await world.db.insertInto('schedules').values(schedules).execute();
   const activity = { ...own, id: 'a1', kind: 'model.register', subject: 'x:1', state: 'succeeded' as const };
   const nothing = {
     inputJson: '{}',

@@ -1,10 +1,14 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
-import { FleetRepository } from '#cloud/fleet/fleet-repository.js';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { randomUUID } from 'node:crypto';
+import { AuditLog } from '#cloud/audit/audit-log.js';
+import { cancel } from '#cloud/http/routes/rollout-schedule-routes.js';
 import { FreezeRepository } from '#cloud/rollout/freeze-repository.js';
 import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
-import { type RolloutSchedule, ScheduleRepository } from '#cloud/rollout/schedule-repository.js';
-import { RolloutScheduler } from '#cloud/rollout/scheduler.js';
+import { scheduledRollout } from '#cloud/rollout/scheduled-rollout.js';
+import type { Schedule } from '#cloud/schedule/schedule.js';
+import { ScheduleRepository } from '#cloud/schedule/schedule-repository.js';
+import type { ScheduleTime } from '#cloud/schedule/schedule-time.js';
+import { Scheduler } from '#cloud/schedule/scheduler.js';
 import { openStoredDesired } from '#cloud/fleet/desired-envelope.js';
 import { addressOf, silent } from '#test/support/fleet-world.js';
 import { RolloutFleet } from './rollout-fleet.js';
@@ -24,38 +28,41 @@ const now = (): number => fleet.world.clock.nowMs;
 const pass = (ms: number): void => {
   fleet.world.clock.nowMs += ms;
 };
-const scheduler = (): RolloutScheduler => {
+/** As after a start: nothing is known but what the database has. */
+const scheduler = (): Scheduler => {
   const { control: db, live, clock } = fleet.world;
-  const parts = { releases: new ReleaseRepository(db), fleets: new FleetRepository(db), live, clock, logger: silent };
-  return new RolloutScheduler({ db, office: fleet.office, ...parts });
+  const kinds = [scheduledRollout({ db, office: fleet.office, live })];
+  return new Scheduler({ schedules, kinds, audit: new AuditLog(db, clock, randomUUID), clock, logger: silent });
 };
-const scheduled = (release: string, times: Partial<RolloutSchedule>): Promise<RolloutSchedule> =>
-  schedules.create({
-    order: {
-      release,
-      fleet: 'all',
-      policy: rolloutPolicySchema.parse(allAtOnce),
-      supersede: false,
-      ignoreFreeze: false,
-    },
-    ...{ workspace: 'w', lateSeconds: 3600, createdAt: '2026-01-01T00:00:00.000Z', createdBy: 'somebody' },
-    ...times,
-  });
-const find = async (number: number): Promise<RolloutSchedule | undefined> =>
-  (await schedules.list('w', { limit: 10 })).items.find((one) => one.number === number);
+const look = async (): Promise<void> => {
+  const one = scheduler();
+  one.wake();
+  await one.idle();
+  await one.stop();
+};
+const scheduled = async (release: string, when: ScheduleTime): Promise<Schedule> => {
+  const policy = rolloutPolicySchema.parse(allAtOnce);
+  const action = { release, fleet: 'all', policy, supersede: false, ignoreFreeze: false };
+  const one = scheduler();
+  const made = await one.add('w', { kind: 'rollout', when, lateSeconds: 3600, action }, 'somebody');
+  await one.stop();
+  return made;
+};
+const inHours = (hours: number): ScheduleTime => ({ at: new Date(now() + hours * hourMs).toISOString() });
+const find = (name: string): Promise<Schedule> => schedules.require({ workspace: 'w', kind: 'rollout', name });
 const rollouts = async (): Promise<number> => (await fleet.rollouts.list('w', { limit: 100 })).items.length;
 
 describe('a scheduled rollout', () => {
   it('starts when its time has come, once, whoever looks', async () => {
-    await scheduled('vision:1', { nextAt: now() + hourMs });
-    await scheduler().run();
+    await scheduled('vision:1', inHours(1));
+    await look();
     expect(await rollouts()).toBe(0);
     pass(hourMs);
-    await scheduler().run();
-    await scheduler().run();
+    await look();
+    await look();
     expect(await rollouts()).toBe(1);
-    expect(await find(1)).toMatchObject({ last: { rollout: 1, text: 'rollout 1 of vision:1' } });
-    expect(await find(1)).not.toHaveProperty('nextAt');
+    expect(await find('1')).toMatchObject({ last: { number: 1, text: 'rollout 1 of vision:1' } });
+    expect(await find('1')).not.toHaveProperty('nextAt');
     await fleet.turn();
     await fleet.obey(...devices);
     await fleet.turn();
@@ -63,27 +70,34 @@ describe('a scheduled rollout', () => {
   });
 
   it('is missed when nobody was there until too late; one that comes again does, with the newest version', async () => {
-    const missed = await scheduled('vision:2', { nextAt: now() + hourMs });
-    const weekly = await scheduled('vision', { nextAt: now() + 2.5 * hourMs, cron: '0 3 * * 1', timeZone: 'UTC' });
+    const missed = await scheduled('vision:2', inHours(1));
+    const weekly = await scheduled('vision', { cron: '30 3 * * 4', timeZone: 'UTC' });
     pass(3 * hourMs);
-    await scheduler().run();
-    expect((await find(missed.number))?.last?.text).toMatch(/^missed: it was to start at/);
-    const after = await find(weekly.number);
+    await look();
+    const text = expect.stringMatching(/^it was to start at/) as string;
+    expect((await find(missed.name)).last).toMatchObject({ outcome: 'missed', text });
+    const after = await find(weekly.name);
     expect(after).toMatchObject({
-      nextAt: Date.parse('2026-01-05T03:00:00Z'),
+      nextAt: Date.parse('2026-01-08T03:30:00Z'),
       last: { text: 'rollout 2 of vision:3' },
     });
   });
 
   it('that cannot start says why, and one that was cancelled does not', async () => {
-    const held = await scheduled('vision:2', { nextAt: now() });
-    const gone = await scheduled('vision:2', { nextAt: now() });
-    await schedules.cancel('w', gone.number);
-    await scheduler().run();
-    expect((await find(held.number))?.last?.text).toContain('not started: rollout 2 holds d0, d1, d2');
-    expect(await find(gone.number)).toMatchObject({ cancelled: true });
-    await expect(schedules.cancel('w', gone.number)).rejects.toMatchObject({ code: 'rollout.state' });
-    await expect(schedules.cancel('w', 99)).rejects.toMatchObject({ code: 'schedule.not-found' });
+    const held = await scheduled('vision:2', inHours(0.1));
+    const gone = await scheduled('vision:2', inHours(0.1));
+    await cancel(schedules, 'w', gone.name);
+    pass(0.1 * hourMs);
+    const told = vi.fn();
+    fleet.world.live.subscribe('w', told);
+    await look();
+    const text = expect.stringContaining('not started: rollout 2 holds d0, d1, d2') as string;
+    const data = { schedule: Number(held.name), text };
+    expect(told).toHaveBeenCalledWith(expect.objectContaining({ type: 'rollout.schedule', data }));
+    expect((await find(held.name)).last?.outcome).toBe('failed');
+    expect(await find(gone.name)).toMatchObject({ cancelled: true });
+    await expect(cancel(schedules, 'w', gone.name)).rejects.toMatchObject({ code: 'rollout.state' });
+    await expect(cancel(schedules, 'w', '99')).rejects.toMatchObject({ code: 'schedule.not-found' });
   });
 });
 

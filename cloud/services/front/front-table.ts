@@ -1,0 +1,40 @@
+/**
+ * What the front works by: which endpoints there are, who may call them, and which replicas answer. The service host
+ * makes it from the desired document and from the states of its replicas, and hands in a new one whenever either changes.
+ */
+import type { EndpointAuth, RequestSettings } from '../desired-services.js';
+
+export interface FrontTable {
+  readonly endpoints: readonly FrontEndpoint[];
+}
+
+export interface FrontEndpoint {
+  /** Never used again, unlike the name; `aud` of its tokens. */
+  readonly id: string;
+  readonly workspace: string;
+  readonly name: string;
+  readonly auth: EndpointAuth;
+  /** Percent by deployment; those that are not named have 0. */
+  readonly traffic: Readonly<Record<string, number>>;
+  readonly mirror?: { readonly deployment: string; readonly percent: number };
+  readonly deployments: readonly FrontDeployment[];
+}
+
+export interface FrontDeployment {
+  readonly name: string;
+  readonly revision: number;
+  readonly request: RequestSettings;
+  /** It scales to zero: how long a request may wait for its first replica. Undefined: it does not, and is refused at once. */
+  readonly firstRequestWaitMs?: number;
+  readonly replicas: readonly FrontReplica[];
+}
+
+export interface FrontReplica {
+  /** Unique among all replicas of the service host, and never used again. */
+  readonly id: string;
+  readonly address: ReplicaAddress;
+  /** `draining`: it gets no new request and goes on with those that it has. */
+  readonly state: 'ready' | 'draining';
+}
+
+export type ReplicaAddress = { readonly socketPath: string } | { readonly host: string; readonly port: number };
