@@ -8,6 +8,8 @@ import { openApi } from '#cloud/wiring/api-wiring.js';
 import { wireFleet } from '#cloud/wiring/fleet-wiring.js';
 import { type Ground, layGround } from '#cloud/wiring/ground.js';
 import { wireRegistry } from '#cloud/wiring/registry-wiring.js';
+import { openServiceDoor, serviceActivities, wireServices } from '#cloud/wiring/service-wiring.js';
+import type { ServiceHostDoor } from '#cloud/services/control/services-publisher.js';
 import { openTelemetry } from '#cloud/wiring/telemetry-wiring.js';
 
 export interface CloudParts {
@@ -19,10 +21,14 @@ export interface CloudParts {
   readonly stop: () => Promise<void>;
 }
 
-/** @param wrap what all parts take for the control database */
+/**
+ * @param wrap what all parts take for the control database
+ * @param door the way to a service host; the usual one without it
+ */
 export async function openCloudParts(
   folder: string,
   wrap: (control: ControlStore) => ControlStore = (control) => control,
+  door: ServiceHostDoor = openServiceDoor(),
 ): Promise<CloudParts> {
   const ports = { 'http-port': '0', 'gateway-port': '0', 'broker-port': '0' };
   const flags = { ...ports, 'data-dir': folder, 'http-tls': 'off' };
@@ -32,9 +38,10 @@ export async function openCloudParts(
     const laid = await layGround(loadConfig({ flags, environment: {} }), logger, shutdown);
     const ground = { ...laid, control: wrap(laid.control) };
     const telemetry = await openTelemetry(ground);
-    const registry = await wireRegistry(ground, telemetry, () => undefined);
+    const registry = await wireRegistry(ground, telemetry, () => undefined, serviceActivities(ground, door));
     const fleet = await wireFleet(ground, '0.0.0', telemetry);
-    const { url, ownerToken = '' } = await openApi(ground, '0.0.0', [registry, fleet], fleet.identity);
+    const services = await wireServices(ground, { door, runner: registry.runner, identity: fleet.identity });
+    const { url, ownerToken = '' } = await openApi(ground, '0.0.0', [registry, fleet, services], fleet.identity);
     return { ground, telemetry, url, token: ownerToken, stop: () => shutdown.run() };
   } catch (error) {
     await shutdown.run();
