@@ -1,12 +1,10 @@
 /** What this machine is, as far as it can say by itself. */
 import { arch, availableParallelism, hostname, platform, totalmem } from 'node:os';
 import { systemTimeZone } from '#shared/kernel/time-zone.js';
+import { agentFeatures } from '#shared/protocol/features.js';
 import type { Capabilities } from '#shared/protocol/reported.js';
 import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import { agentVersion } from '#agent/version.js';
-
-/** What this agent understands that older ones refuse a document for. */
-const agentFeatures = ['shadow'] as const;
 
 /**
  * @param sandbox what was found by trying, once that was done

@@ -60,9 +60,10 @@ export function reportedStateOf(input: ReportInput): ReportedState {
 }
 
 function prefetchedOf(desired: Desired | undefined, { tracks }: Observed): Pick<ReportedState, 'prefetched'> {
+  // Of what was chosen from an index the cloud knows the index.
   const held = (desired?.prefetch ?? [])
-    .map(({ digest }) => digest)
-    .filter((digest) => entry(tracks, digest)?.state === 'staged');
+    .filter(({ digest }) => entry(tracks, digest)?.state === 'staged')
+    .map(askedDigest);
   return held.length === 0 ? {} : { prefetched: [...new Set(held)].sort() };
 }
 

@@ -12,7 +12,18 @@ import { formatAge, formatBytes, formatFields, formatList, formatTable, printabl
 type Standings = RolloutBody['waves'][number]['standings'];
 
 export function describePlanned(planned: RolloutPlanned): string {
-  const { release, fleet, devices, maxUnavailable, bytesPerDevice, bytesAtMost, expected, waves, conflicts } = planned;
+  const {
+    release,
+    fleet,
+    devices,
+    maxUnavailable,
+    bytesPerDevice,
+    bytesAtMost,
+    expected,
+    waves,
+    conflicts,
+    unsupported,
+  } = planned;
   const rows = waves
     .filter(({ count }) => count > 0)
     .map(({ wave, count, already, devices: names, bakeSeconds, approval }) => [
@@ -37,11 +48,17 @@ export function describePlanned(planned: RolloutPlanned): string {
       ...conflicts.map(
         ({ rollout, devices: held }) => ['held', `${String(held)} devices by rollout ${String(rollout)}`] as const,
       ),
+      ...unsupported.map((one) => ['too old', unsupportedText(one)] as const),
     ]),
     rows.length === 0
       ? 'the fleet has no devices'
       : formatTable(['WAVE', 'DEVICES', 'ALREADY', 'BAKE', 'APPROVAL', 'FIRST'], rows),
   ].join('\n');
+}
+
+function unsupportedText({ feature, count, devices }: RolloutPlanned['unsupported'][number]): string {
+  const shown = devices.slice(0, 4).join(', ') + (count > 4 ? ` and ${String(count - 4)} more` : '');
+  return `agents of ${shown}, which do not know ${feature} and will fail: upgrade them`;
 }
 
 function takesText({ seconds, deviceSeconds, measuredDevices }: RolloutPlanned['expected']): string {

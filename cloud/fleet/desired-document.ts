@@ -49,6 +49,12 @@ export interface DeployedModule {
   readonly shadow?: DeployedShadow | undefined;
 }
 
+/** What is to be fetched beforehand. */
+export interface PrefetchedImage extends DeployedImage {
+  /** Where it is an index: what it stands for, in its order. */
+  readonly variants?: readonly Variant[];
+}
+
 export interface DesiredInput extends DeviceAddress {
   readonly generation: number;
   readonly nowMs: number;
@@ -56,7 +62,7 @@ export interface DesiredInput extends DeviceAddress {
   /** As name:version; empty where the modules are no release. */
   readonly release: string;
   /** What it is to hold beside them. */
-  readonly prefetch?: readonly DeployedImage[];
+  readonly prefetch?: readonly PrefetchedImage[];
 }
 
 export function composeDesired(input: DesiredInput): Desired {
@@ -86,7 +92,12 @@ export function composeDesired(input: DesiredInput): Desired {
         },
       ]),
     ),
-    prefetch: prefetch.filter(({ digest }) => !modules.some(({ image }) => image.digest === digest)).map(referenceOf),
+    prefetch: prefetch
+      .filter(({ digest }) => !modules.some(({ image }) => image.digest === digest))
+      .map(({ variants = [], ...image }) => ({
+        ...referenceOf(image),
+        ...(variants.length === 0 ? {} : { variants }),
+      })),
   });
 }
 
@@ -114,5 +125,9 @@ export function imagesOf(desired: Desired): ImageReference[] {
     ...variants.map((variant) => variant.image),
     ...(shadow ? [shadow.image] : []),
   ]);
-  return [...modules, ...desired.prefetch];
+  const prefetch = desired.prefetch.flatMap(({ variants = [], ...image }) => [
+    image,
+    ...variants.map((variant) => variant.image),
+  ]);
+  return [...modules, ...prefetch];
 }

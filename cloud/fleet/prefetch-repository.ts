@@ -1,6 +1,7 @@
 /** Images that devices are to hold before they are asked to run them, by the rollout that wants it. */
 import type { DeviceAddress } from '#shared/protocol/topics.js';
-import type { DeployedImage } from './desired-document.js';
+import { variantsOf } from '#cloud/store/image-variants.js';
+import type { PrefetchedImage } from './desired-document.js';
 import type { Database } from './device-repository.js';
 
 /** Where a device has all of them already: it was asked, and there is nothing to fetch. */
@@ -12,15 +13,15 @@ export class PrefetchRepository {
   constructor(private readonly db: Database) {}
 
   /** What a device is to hold beside the images of its modules. */
-  async of({ workspace, device }: DeviceAddress): Promise<DeployedImage[]> {
-    return this.db
+  async of({ workspace, device }: DeviceAddress): Promise<PrefetchedImage[]> {
+    const images = await this.db
       .selectFrom('rolloutPrefetches')
       .innerJoin('images', (join) =>
         join
           .onRef('images.workspace', '=', 'rolloutPrefetches.workspace')
           .onRef('images.digest', '=', 'rolloutPrefetches.digest'),
       )
-      .select(['images.name', 'images.version', 'images.digest'])
+      .select(['images.name', 'images.version', 'images.digest', 'images.flavor'])
       .select(['images.manifestSize', 'images.signatureDigest', 'images.signatureSize'])
       .where('rolloutPrefetches.workspace', '=', workspace)
       .where('rolloutPrefetches.device', '=', device)
@@ -29,6 +30,11 @@ export class PrefetchRepository {
       .orderBy('images.digest')
       .limit(mostImages)
       .execute();
+    return Promise.all(
+      images.map(async ({ flavor, ...image }) =>
+        flavor === 'index' ? { ...image, variants: await variantsOf(this.db, workspace, image.digest) } : image,
+      ),
+    );
   }
 
   /** @param digests those that it does not run already. @returns whether there is anything to fetch */

@@ -2,6 +2,7 @@
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import type { NewId } from '#shared/kernel/ids.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
+import { requireFeature } from './agent-features.js';
 import { DeploymentRepository } from './deployment-repository.js';
 import type { DeployedModule } from './desired-document.js';
 import type { Database } from './device-repository.js';
@@ -34,7 +35,7 @@ export class Settlement {
     this.deployments = new DeploymentRepository(transaction);
   }
 
-  /** @throws AppError `image.not-found` */
+  /** @throws AppError `image.not-found`, `device.unsupported` where the agent is older than what it is asked */
   async settle(
     address: DeviceAddress,
     generation: number,
@@ -56,12 +57,15 @@ export class Settlement {
 
   /** The module is as given from this generation on. */
   private async place(
-    { workspace, device }: DeviceAddress,
+    address: DeviceAddress,
     generation: number,
     { module, image, settings, policy, update, routes = {}, startAfter = [] }: ReleasedModule,
     atomic: boolean,
   ): Promise<void> {
-    await this.deployments.requireImage(workspace, image.digest);
+    const { workspace, device } = address;
+    const { flavor } = await this.deployments.requireImage(workspace, image.digest);
+    if (flavor === 'index') await requireFeature(this.transaction, address, 'variants');
+    if (startAfter.length > 0) await requireFeature(this.transaction, address, 'startAfter');
     await this.deployments.insert({
       id: this.options.newId(),
       kind: 'iot-module',

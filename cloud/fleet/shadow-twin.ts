@@ -6,9 +6,9 @@ import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import type { Desired } from '#shared/protocol/desired.js';
-import { reportedStateSchema } from '#shared/protocol/reported.js';
 import type { ShadowRule } from '#shared/protocol/shadow.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
+import { knowsFeature } from './agent-features.js';
 import { DeploymentRepository } from './deployment-repository.js';
 import { type Database, DeviceRepository } from './device-repository.js';
 import { deviceNotFound } from './device-errors.js';
@@ -119,8 +119,7 @@ async function requireFeature(transaction: Database, address: DeviceAddress): Pr
 }
 
 export function knowsShadows(reportedJson: string): boolean {
-  const { capabilities } = reportedStateSchema.parse(JSON.parse(reportedJson));
-  return capabilities?.features?.includes('shadow') ?? false;
+  return knowsFeature(reportedJson, 'shadow') ?? false;
 }
 
 function notDeployed({ device }: DeviceAddress, module: string): AppError {

@@ -1,8 +1,10 @@
 /** Asks devices to hold images before they are to run them, and takes that back when its rollout is over. */
 import { toInstant } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
+import type { DeviceAddress } from '#shared/protocol/topics.js';
+import { knowsFeature } from '#cloud/fleet/agent-features.js';
 import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
-import type { Database } from '#cloud/fleet/device-repository.js';
+import { type Database, DeviceRepository } from '#cloud/fleet/device-repository.js';
 import { PrefetchRepository } from '#cloud/fleet/prefetch-repository.js';
 import type { Twin } from '#cloud/fleet/twin.js';
 import type { CommitInput } from './commit.js';
@@ -20,10 +22,14 @@ export async function prefetch(
   const { workspace, number } = stored;
   const entries: HistoryEntry[] = [];
   const wanted = (release?.modules ?? []).map(({ image }) => image.digest);
+  const indexes = await indexesAmong(transaction, workspace, wanted);
   for (const device of (plan.prefetches ?? []).slice(0, atOnce)) {
     const address = { workspace, device };
     const running = await new DeploymentRepository(transaction).listCurrentOf(address);
-    const lacking = wanted.filter((digest) => !running.some(({ image }) => image.digest === digest));
+    const choosing = indexes.size === 0 || (await knowsVariants(transaction, address));
+    const lacking = wanted
+      .filter((digest) => !running.some(({ image }) => image.digest === digest))
+      .filter((digest) => choosing || !indexes.has(digest));
     if (!(await new PrefetchRepository(transaction).ask(address, number, lacking))) continue;
     const generation = await issueOrLeave(transaction, twin, address, number);
     if (generation === undefined) continue;
@@ -31,6 +37,27 @@ export async function prefetch(
     entries.push({ at: toInstant(now), kind: 'prefetch', device, text });
   }
   return entries;
+}
+
+async function indexesAmong(
+  transaction: Database,
+  workspace: string,
+  digests: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (digests.length === 0) return new Set();
+  const rows = await transaction
+    .selectFrom('images')
+    .select('digest')
+    .where('workspace', '=', workspace)
+    .where('flavor', '=', 'index')
+    .where('digest', 'in', digests)
+    .execute();
+  return new Set(rows.map(({ digest }) => digest));
+}
+
+async function knowsVariants(transaction: Database, address: DeviceAddress): Promise<boolean> {
+  const device = await new DeviceRepository(transaction).find(address);
+  return device !== undefined && knowsFeature(device.reportedJson, 'variants') === true;
 }
 
 /** Where the document has no room for it, the device fetches when it is asked to run them. */

@@ -1,5 +1,6 @@
 /** What a rollout would be, for a dry run: waves with their devices, and bytes as far as they are known. */
 import type { Database } from '#cloud/fleet/device-repository.js';
+import { devicesWithout, featuresOf } from '#cloud/fleet/agent-features.js';
 import type { Fleet } from '#cloud/fleet/fleet-repository.js';
 import { devicesWithStaleLayers } from '#cloud/fleet/layers/stale-devices.js';
 import { parseReference } from '#shared/kernel/names.js';
@@ -44,6 +45,7 @@ export class RolloutDrafts {
         approval: policy.waves[index]?.approval ?? false,
       })),
       conflicts: [...conflicts].map(([rollout, devices]) => ({ rollout, devices })),
+      unsupported: await this.unsupported(workspace, release, new Set(waves.flat())),
     };
   }
 
@@ -68,6 +70,20 @@ export class RolloutDrafts {
     const counted = (own.length > 0 ? own : rows).map(({ assignedAt, endedAt }) => (endedAt ?? 0) - (assignedAt ?? 0));
     const ms = median(counted);
     return { seconds: ms === undefined ? undefined : Math.max(1, Math.ceil(ms / 1000)), devices: counted.length };
+  }
+
+  private async unsupported(
+    workspace: string,
+    release: string,
+    members: ReadonlySet<string>,
+  ): Promise<RolloutPlanned['unsupported']> {
+    const found: RolloutPlanned['unsupported'] = [];
+    for (const feature of await featuresOf(this.db, workspace, release)) {
+      const names = await devicesWithout(this.db, workspace, feature);
+      const devices = names.filter((name) => members.has(name));
+      if (devices.length > 0) found.push({ feature, count: devices.length, devices: devices.slice(0, shownDevices) });
+    }
+    return found;
   }
 
   private async alreadyThere(workspace: string, release: string): Promise<ReadonlySet<string>> {

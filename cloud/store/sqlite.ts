@@ -1,23 +1,28 @@
 /** One SQLite file through libsql and Kysely's own dialect. */
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type DatabaseConnection, type Driver, Kysely, SqliteDialect, SqliteDriver } from 'kysely';
+import { type DatabaseConnection, type Driver, Kysely, type SqliteDatabase, SqliteDialect, SqliteDriver } from 'kysely';
 import Database from 'libsql';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
+import { KeptStatements } from './kept-statements.js';
 import { migrate, type Migration } from './migrate.js';
 
 export interface SqliteOptions {
   /** FULL: a commit survives a power cut. NORMAL: the last ones may be lost, the file stays whole. */
   readonly synchronous: 'FULL' | 'NORMAL';
   readonly migrations: readonly Migration[];
+  /** Statements are prepared once: for a connection on which nothing but the migrations at its start changes tables. */
+  readonly keepsStatements?: boolean;
 }
 
 export async function openSqlite<T>(path: string, options: SqliteOptions): Promise<Kysely<T>> {
   await mkdir(dirname(path), { recursive: true });
-  const db = new Kysely<T>({ dialect: new StoreDialect(connect(path, options.synchronous)) });
+  const database = connect(path, options.synchronous);
+  const db = new Kysely<T>({ dialect: new StoreDialect(database, database) });
   try {
     await migrate(db, options.migrations, path);
-    return db;
+    if (options.keepsStatements !== true) return db;
+    return new Kysely<T>({ dialect: new StoreDialect(database, new KeptStatements(database)) });
   } catch (error) {
     await db.destroy();
     throw storeError(error) ?? error;
@@ -25,19 +30,25 @@ export async function openSqlite<T>(path: string, options: SqliteOptions): Promi
 }
 
 class StoreDialect extends SqliteDialect {
-  constructor(private readonly database: Database.Database) {
-    super({ database });
+  constructor(
+    private readonly database: Database.Database,
+    private readonly statements: SqliteDatabase,
+  ) {
+    super({ database: statements });
   }
 
   override createDriver(): Driver {
-    return new StoreDriver(this.database);
+    return new StoreDriver(this.database, this.statements);
   }
 }
 
 /** SQLite itself undoes a transaction that a full disk stops; to undo it again would fail, and hide the reason. */
 class StoreDriver extends SqliteDriver {
-  constructor(private readonly database: Database.Database) {
-    super({ database });
+  constructor(
+    private readonly database: Database.Database,
+    statements: SqliteDatabase,
+  ) {
+    super({ database: statements });
   }
 
   override async rollbackTransaction(connection: DatabaseConnection): Promise<void> {

@@ -5,6 +5,7 @@ import type { SystemMetrics } from '#shared/protocol/stream.js';
 import { addSpan, type ModuleNumbers, noNumbers } from './cohort-numbers.js';
 import type { CohortDevice, CohortQuestion } from './telemetry-port.js';
 import type { ModuleSpan } from './measure.js';
+import { readSummed } from './summed.js';
 import { type SpanPart, wholeSpans } from './whole-spans.js';
 
 /** Of one device; the newest. */
@@ -12,10 +13,11 @@ const maxReadings = 1000;
 
 export async function readCohort(db: TelemetryStore, question: CohortQuestion): Promise<ModuleNumbers> {
   const numbers = noNumbers();
+  const summed = await readSummed(db);
   for (const one of question.devices) {
     if (one.digests.length === 0) continue;
     const before = numbers.requests;
-    for (const part of wholeSpans(one.fromMs, one.toMs)) {
+    for (const part of wholeSpans(one.fromMs, one.toMs, summed)) {
       for (const row of await rowsOf(db, question, one, part)) addSpan(numbers, row);
     }
     if (question.machine) await addReadings(db, question, one, numbers);

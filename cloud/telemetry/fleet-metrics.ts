@@ -2,7 +2,7 @@
 import { decodeSketch, histogramOf } from '#shared/protocol/sketch.js';
 import { latencyBoundsMs } from './fleet-totals.js';
 import type { Counter, Histogram, Metrics } from '#cloud/http/metrics.js';
-import type { ModuleRollup } from './roll-up.js';
+import type { ToldModule } from './untold.js';
 
 const msPerSecond = 1000;
 
@@ -21,9 +21,9 @@ export class FleetMetrics {
     );
   }
 
-  /** Each minute is told once. */
-  add(minutes: readonly ModuleRollup[]): void {
-    for (const { workspace, module, version, requests, errors, latency } of minutes) {
+  /** What was new, once. */
+  add(told: readonly ToldModule[]): void {
+    for (const { workspace, module, version, requests, errors, latency } of told) {
       const labels = { workspace, module, version: String(version) };
       this.requests.add(labels, requests);
       for (const [code, count] of Object.entries(errors)) this.errors.add({ ...labels, code }, count);

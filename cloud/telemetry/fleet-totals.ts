@@ -1,6 +1,6 @@
 /** What modules did since this process began, by device and version, and how each device is: totals that only rise, and the latest. */
 import { decodeSketch, histogramOf } from '#shared/protocol/sketch.js';
-import type { RolledUp } from './roll-up.js';
+import type { Told } from './untold.js';
 import type { SystemGauges } from './system-gauges.js';
 
 /** Milliseconds. */
@@ -31,7 +31,7 @@ export class FleetTotals {
   constructor(readonly sinceMs: number) {}
 
   /** What was summed up; each minute comes once. */
-  add({ minutes, machines }: Pick<RolledUp, 'minutes' | 'machines'>): void {
+  add({ minutes, machines }: Pick<Told, 'minutes' | 'machines'>): void {
     for (const { workspace, device, module, version, requests, errors, latency } of minutes) {
       const names = { workspace, device, module, version: String(version) };
       const key = JSON.stringify(Object.values(names));

@@ -21,10 +21,20 @@ export function shadowKeyOf(digest: string, tag: string | undefined): string {
 
 type Metrics = Pick<ModuleMetrics, 'stages' | 'tensors' | 'routes' | 'shadow'>;
 
-export function detailJsonOf({ stages, tensors, routes, shadow }: Metrics): string | null {
-  if ([stages, tensors, routes, shadow].every((part) => part === undefined)) return null;
-  const shadows = shadow && { [shadowKeyOf(shadow.digest, shadow.tag)]: shadow };
-  return JSON.stringify({ stages, tensors, routes, shadows } satisfies ModuleDetail);
+/** Undefined where the device told none. */
+export function detailOf({ stages, tensors, routes, shadow }: Metrics): ModuleDetail | undefined {
+  if (stages === undefined && tensors === undefined && routes === undefined && shadow === undefined) return undefined;
+  return {
+    ...(stages && { stages }),
+    ...(tensors && { tensors }),
+    ...(routes && { routes }),
+    ...(shadow && { shadows: { [shadowKeyOf(shadow.digest, shadow.tag)]: shadow } }),
+  };
+}
+
+export function detailJsonOf(metrics: Metrics): string | null {
+  const detail = detailOf(metrics);
+  return detail === undefined ? null : JSON.stringify(detail);
 }
 
 /** As it was checked before it was stored. */
@@ -40,14 +50,17 @@ export function joinDetails(earlier: ModuleDetail, later: ModuleDetail): ModuleD
     ...(stages === undefined ? {} : { stages }),
     ...(tensors === undefined ? {} : { tensors }),
     ...(Object.keys(routes).length === 0 ? {} : { routes }),
-    ...joinedShadows(earlier.shadows, later.shadows),
+    ...joinShadowsByKey(earlier.shadows, later.shadows),
   };
 }
 
 /** A module is shadowed by one version at a time: of more than these a device could only lie. */
 const keptShadows = 8;
 
-function joinedShadows(earlier: ModuleDetail['shadows'] = {}, later: ModuleDetail['shadows'] = {}): ModuleDetail {
+export function joinShadowsByKey(
+  earlier: ModuleDetail['shadows'] = {},
+  later: ModuleDetail['shadows'] = {},
+): Pick<ModuleDetail, 'shadows'> {
   const joined = new Map(Object.entries(earlier));
   for (const [digest, shadow] of Object.entries(later)) {
     const before = joined.get(digest);

@@ -5,7 +5,7 @@
 import { type Kysely, sql } from 'kysely';
 import type { TelemetryStore } from '#cloud/store/telemetry-database.js';
 import type { TelemetryDatabase } from '#cloud/store/telemetry-tables.js';
-import { readCursor, startOf, writeCursor } from './roll-up.js';
+import { readCursor, startOf, writeCursor } from './summed.js';
 
 export interface Retention {
   /** Batches as they came, received before; epoch milliseconds, like the others. */
@@ -29,9 +29,12 @@ const rawTables = ['moduleMetrics', 'systemMetrics'] as const;
 const rollupTables = ['moduleRollups', 'systemRollups'] as const;
 const rowsPerStep = 10_000;
 
-/** Only once all is summed up. */
-export async function thinStep(db: TelemetryStore, retention: Retention): Promise<Thinned> {
+/** Sums up what came before, and its hours, whether they are over or not: what is not summed up is not forgotten. */
+export type Settle = (to: { readonly minutes: number; readonly hours: number }) => Promise<void>;
+
+export async function thinStep(db: TelemetryStore, retention: Retention, settle: Settle): Promise<Thinned> {
   const { rawBeforeMs, minutesBeforeMs, beforeMs } = retention;
+  await settle({ minutes: Math.max(rawBeforeMs, beforeMs), hours: Math.max(minutesBeforeMs, beforeMs) });
   let removed = 0;
   for (const table of rawTables) {
     removed += await removeRaw(db, table, Math.max(rawBeforeMs, beforeMs), rawBeforeMs > beforeMs);
@@ -41,13 +44,13 @@ export async function thinStep(db: TelemetryStore, retention: Retention): Promis
     removed += await removeRollups(db, table, 3600, beforeMs, false);
   }
   removed += await removeEvents(db, beforeMs);
-  if (removed === 0 && (await usedBytes(db)) > retention.maxBytes) removed = await removeOldest(db);
+  if (removed === 0 && (await usedBytes(db)) > retention.maxBytes) removed = await removeOldest(db, settle);
   return { removed, more: removed > 0 };
 }
 
 /** All that was received before, of every kind. */
-export async function pruneStep(db: TelemetryStore, beforeMs: number): Promise<Thinned> {
-  return thinStep(db, { rawBeforeMs: beforeMs, minutesBeforeMs: beforeMs, beforeMs, maxBytes: Infinity });
+export async function pruneStep(db: TelemetryStore, beforeMs: number, settle: Settle): Promise<Thinned> {
+  return thinStep(db, { rawBeforeMs: beforeMs, minutesBeforeMs: beforeMs, beforeMs, maxBytes: Infinity }, settle);
 }
 
 async function usedBytes(db: TelemetryStore): Promise<number> {
@@ -59,16 +62,20 @@ async function usedBytes(db: TelemetryStore): Promise<number> {
 }
 
 /** For want of room: the finest first, of that the oldest. */
-async function removeOldest(db: TelemetryStore): Promise<number> {
+async function removeOldest(db: TelemetryStore, settle: Settle): Promise<number> {
   for (const table of rawTables) {
     const until = await boundOf(db, table, sql`1`, sql`receivedAt`, sql`rowid`);
-    if (until !== undefined) return removeRaw(db, table, until + 1, true);
+    if (until === undefined) continue;
+    await settle({ minutes: until + 1, hours: 0 });
+    return removeRaw(db, table, until + 1, true);
   }
   for (const resolution of [60, 3600]) {
     for (const table of rollupTables) {
       const until = await boundOf(db, table, sql`resolution = ${resolution}`, sql`startAt`, sql`startAt`);
-      if (until !== undefined)
-        return removeRollups(db, table, resolution, until + resolution * 1000, resolution === 60);
+      if (until === undefined) continue;
+      const end = until + resolution * 1000;
+      if (resolution === 60) await settle({ minutes: 0, hours: end });
+      return removeRollups(db, table, resolution, end, resolution === 60);
     }
   }
   const until = await boundOf(db, 'deviceEvents', sql`1`, sql`receivedAt`, sql`rowid`);

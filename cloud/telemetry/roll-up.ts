@@ -1,254 +1,190 @@
 /**
- * Sums up what came into minutes and hours. Each row of a batch counts once: how far the sums have come is written in
- * the transaction that adds. It runs beside the ingest, not in it, some rows at a time.
+ * Sums up what came into minutes and hours. Minutes that are not over are added up in memory and written once, some sums
+ * at a time; hours follow from minutes. How far that has come is one instant, written with the last of them: a start
+ * reads what was received from there on, so that a kill at any point neither loses nor doubles anything.
  */
-import { type Kysely, sql } from 'kysely';
 import type { TelemetryStore } from '#cloud/store/telemetry-database.js';
-import type { ModuleRollupTable, SystemRollupTable, TelemetryDatabase } from '#cloud/store/telemetry-tables.js';
-import { joinCounts, joinSketches } from '#shared/protocol/merge-metrics.js';
-import type { EncodedSketch } from '#shared/protocol/sketch.js';
-import type { SystemMetrics } from '#shared/protocol/stream.js';
-import { joinDetails, type ModuleDetail, readDetail } from './module-detail.js';
-import { gaugesOf, joinGauges, type SystemGauges } from './system-gauges.js';
+import { moduleRowsFrom, systemRowsFrom, tables } from './counted-rows.js';
+import { HourPass } from './hour-pass.js';
+import type { ModuleSum } from './module-sum.js';
+import { type CountedBatch, type MachineSum, OpenSums, type RowNumbers, type SumsOf } from './open-sums.js';
+import { addMachineSums, addModuleSums, writeMachineSums, writeModuleSums } from './sum-rows.js';
+import { ceilOf, readSummed, startOf, type Summed, writeCursor, writeSummed } from './summed.js';
+import { type Told, Untold } from './untold.js';
 
-/** Seconds. */
-export const resolutions = [60, 3600] as const;
-export type Resolution = (typeof resolutions)[number];
-
-export interface ModuleRollup extends Pick<ModuleRollupTable, 'workspace' | 'device' | 'module' | 'version'> {
-  readonly digest: string;
-  readonly provider: string;
-  readonly resolution: number;
-  readonly startAt: number;
-  requests: number;
-  errors: Record<string, number>;
-  latency: EncodedSketch;
-  detail: ModuleDetail;
-}
-
-interface SystemRollup extends Pick<SystemRollupTable, 'workspace' | 'device' | 'resolution' | 'startAt'> {
-  readings: number;
-  gauges: SystemGauges;
-  lastJson: string;
-}
-
-export type MachineMinute = Pick<SystemRollup, 'workspace' | 'device' | 'startAt' | 'gauges'>;
-
-export interface RolledUp {
-  /** What was new, by minute. */
-  readonly minutes: readonly ModuleRollup[];
-  readonly machines: readonly MachineMinute[];
-  /** Whether nothing is left. */
+export interface RolledUp extends Told {
+  /** Whether nothing that is over is left. */
   readonly caughtUp: boolean;
 }
 
-const rowsPerStep = 4_000;
-
-export async function rollUp(db: TelemetryStore, limit = rowsPerStep): Promise<RolledUp> {
-  return db.transaction().execute(async (transaction) => {
-    const modules = await moduleStep(transaction, limit);
-    const systems = await systemStep(transaction, limit);
-    const caughtUp = modules.rows < limit && systems.rows < limit;
-    return { minutes: modules.minutes, machines: systems.machines, caughtUp };
-  });
+/** Minutes that are being written. */
+interface MinutePass {
+  readonly to: number;
+  readonly modules: SumsOf<ModuleSum>[];
+  readonly machines: SumsOf<MachineSum>[];
 }
 
-async function moduleStep(
-  db: Kysely<TelemetryDatabase>,
-  limit: number,
-): Promise<{ readonly minutes: readonly ModuleRollup[]; readonly rows: number }> {
-  const rows = await db
-    .selectFrom('moduleMetrics')
-    .select(sql<number>`rowid`.as('row'))
-    .selectAll()
-    .where(sql<number>`rowid`, '>', await readCursor(db, 'moduleMetrics'))
-    .orderBy(sql`rowid`)
-    .limit(limit)
-    .execute();
-  const sums = new Map<string, ModuleRollup>();
-  for (const row of rows) {
-    const { workspace, device, module, version, digest, provider, receivedAt } = row;
-    const key = { workspace, device, module, version, digest, provider: provider ?? '' };
-    const own = {
-      requests: row.requests,
-      errors: JSON.parse(row.errorsJson) as Record<string, number>,
-      latency: JSON.parse(row.latencyJson) as EncodedSketch,
-      detail: readDetail(row.detailJson),
-    };
-    for (const resolution of resolutions) {
-      const startAt = startOf(receivedAt, resolution);
-      const name = JSON.stringify([resolution, startAt, ...Object.values(key)]);
-      const before = sums.get(name);
-      if (before) addTo(before, own);
-      else sums.set(name, { ...key, resolution, startAt, ...own });
+/** Of each kind, in one commit: batches that come in wait for it. */
+const sumsAtOnce = 500;
+
+export class RollUp {
+  private sums = new OpenSums();
+  private minutePass: MinutePass | undefined;
+  private hourPass: HourPass | undefined;
+  private lastRows: RowNumbers = { modules: undefined, systems: undefined };
+  /** Minutes up to here are written although they are not over. */
+  private forcedTo = 0;
+  private readonly untold: Untold;
+
+  private constructor(
+    private readonly db: TelemetryStore,
+    private summed: Summed,
+    byDevice: boolean,
+  ) {
+    this.untold = new Untold(byDevice);
+  }
+
+  /** @param byDevice tell each minute of each device too */
+  static async open(db: TelemetryStore, byDevice: boolean): Promise<RollUp> {
+    const rollUp = new RollUp(db, await readSummed(db), byDevice);
+    await rollUp.reload();
+    return rollUp;
+  }
+
+  /** From what is stored; what was known is forgotten. */
+  async reload(): Promise<void> {
+    this.sums = new OpenSums();
+    this.minutePass = undefined;
+    this.hourPass = undefined;
+    const { minutesTo } = this.summed;
+    for await (const { batches, firstRow } of moduleRowsFrom(this.db, minutesTo)) {
+      this.sums.add(batches, { modules: firstRow, systems: undefined });
+    }
+    for await (const { batches, firstRow } of systemRowsFrom(this.db, minutesTo)) {
+      this.sums.add(batches, { modules: undefined, systems: firstRow });
     }
   }
-  const minutes = [...sums.values()].filter(({ resolution }) => resolution === 60).map((sum) => ({ ...sum }));
-  for (const part of partsOf([...sums.values()])) await storeModules(db, part);
-  const last = rows.at(-1);
-  if (last) await writeCursor(db, 'moduleMetrics', last.row);
-  return { minutes, rows: rows.length };
-}
 
-function addTo(sum: ModuleRollup, more: Pick<ModuleRollup, 'requests' | 'errors' | 'latency' | 'detail'>): void {
-  sum.requests += more.requests;
-  sum.errors = joinCounts(sum.errors, more.errors);
-  sum.latency = joinSketches(sum.latency, more.latency);
-  sum.detail = joinDetails(sum.detail, more.detail);
-}
-
-async function storeModules(
-  db: Kysely<TelemetryDatabase>,
-  { workspace, resolution, startAt, sums }: Part<ModuleRollup>,
-) {
-  const stored = await db
-    .selectFrom('moduleRollups')
-    .select([
-      'device',
-      'module',
-      'version',
-      'digest',
-      'provider',
-      'requests',
-      'errorsJson',
-      'latencyJson',
-      'detailJson',
-    ])
-    .where('workspace', '=', workspace)
-    .where('resolution', '=', resolution)
-    .where('startAt', '=', startAt)
-    .where('device', 'in', devicesOf(sums))
-    .execute();
-  const before = new Map(stored.map((row) => [nameOf(row), row]));
-  const rows = sums.map((sum) => {
-    const earlier = before.get(nameOf(sum));
-    if (earlier) {
-      addTo(sum, {
-        requests: earlier.requests,
-        errors: JSON.parse(earlier.errorsJson) as Record<string, number>,
-        latency: JSON.parse(earlier.latencyJson) as EncodedSketch,
-        detail: readDetail(earlier.detailJson),
-      });
-    }
-    const { errors, latency, detail, ...same } = sum;
-    return {
-      ...same,
-      errorsJson: JSON.stringify(errors),
-      latencyJson: JSON.stringify(latency),
-      detailJson: Object.keys(detail).length === 0 ? null : JSON.stringify(detail),
-    };
-  });
-  await db.replaceInto('moduleRollups').values(rows).execute();
-}
-
-const nameOf = (row: Pick<ModuleRollup, 'device' | 'module' | 'version' | 'digest' | 'provider'>): string =>
-  JSON.stringify([row.device, row.module, row.version, row.digest, row.provider]);
-
-/** Sums of one span, few enough for one statement. */
-interface Part<Sum> {
-  readonly workspace: string;
-  readonly resolution: number;
-  readonly startAt: number;
-  readonly sums: readonly Sum[];
-}
-
-const sumsPerStatement = 500;
-
-function partsOf<Sum extends Omit<Part<never>, 'sums'>>(sums: readonly Sum[]): Part<Sum>[] {
-  const spans = new Map<string, Sum[]>();
-  for (const sum of sums) {
-    const span = JSON.stringify([sum.workspace, sum.resolution, sum.startAt]);
-    const own = spans.get(span) ?? [];
-    spans.set(span, own);
-    own.push(sum);
+  /** What belongs to minutes that are written: added in the transaction that stores it. */
+  async storeLate(transaction: TelemetryStore, batches: readonly CountedBatch[]): Promise<void> {
+    const { minutesTo, hoursTo } = this.summed;
+    const late = batches.filter(({ receivedAt }) => receivedAt < minutesTo);
+    if (late.length === 0) return;
+    const sums = summedUp(late);
+    await addModuleSums(transaction, 60, sums.modules);
+    await addMachineSums(transaction, 60, sums.machines);
+    await addModuleSums(transaction, 3600, asHours(sums.modules, hoursTo));
+    await addMachineSums(transaction, 3600, asHours(sums.machines, hoursTo));
   }
-  return [...spans.values()].flatMap((own) => {
-    const parts: Part<Sum>[] = [];
-    for (let at = 0; at < own.length; at += sumsPerStatement) {
-      const part = own.slice(at, at + sumsPerStatement);
-      const [first] = part;
-      if (!first) continue;
-      const { workspace, resolution, startAt } = first;
-      parts.push({ workspace, resolution, startAt, sums: part });
+
+  /** Once they are stored. */
+  add(batches: readonly CountedBatch[], first: RowNumbers, last: RowNumbers): void {
+    const { minutesTo } = this.summed;
+    const late = batches.filter(({ receivedAt }) => receivedAt < minutesTo);
+    const open = late.length === 0 ? batches : batches.filter(({ receivedAt }) => receivedAt >= minutesTo);
+    const writtenTo = this.minutePass?.to ?? 0;
+    // A pass begins anew where what it has written is no longer all.
+    if (open.some(({ receivedAt }) => receivedAt < writtenTo)) this.minutePass = undefined;
+    if (late.length > 0) {
+      this.hourPass = undefined;
+      const { modules, machines } = summedUp(late);
+      this.untold.addMinutes(modules, machines);
     }
-    return parts;
-  });
-}
+    this.sums.add(open, first);
+    this.untold.add(batches);
+    this.lastRows = { modules: last.modules ?? this.lastRows.modules, systems: last.systems ?? this.lastRows.systems };
+  }
 
-function devicesOf(sums: readonly { readonly device: string }[]): string[] {
-  return [...new Set(sums.map(({ device }) => device))];
-}
-
-async function systemStep(
-  db: Kysely<TelemetryDatabase>,
-  limit: number,
-): Promise<{ readonly machines: readonly MachineMinute[]; readonly rows: number }> {
-  const rows = await db
-    .selectFrom('systemMetrics')
-    .select([sql<number>`rowid`.as('row'), 'workspace', 'device', 'receivedAt', 'systemJson'])
-    .where(sql<number>`rowid`, '>', await readCursor(db, 'systemMetrics'))
-    .orderBy(sql`rowid`)
-    .limit(limit)
-    .execute();
-  const sums = new Map<string, SystemRollup>();
-  for (const { workspace, device, receivedAt, systemJson } of rows) {
-    const gauges = gaugesOf(JSON.parse(systemJson) as SystemMetrics);
-    for (const resolution of resolutions) {
-      const startAt = startOf(receivedAt, resolution);
-      const name = JSON.stringify([resolution, startAt, workspace, device]);
-      const before = sums.get(name) ?? {
-        workspace,
-        device,
-        resolution,
-        startAt,
-        readings: 0,
-        gauges: {},
-        lastJson: '',
-      };
-      before.readings += 1;
-      before.gauges = joinGauges(before.gauges, gauges);
-      before.lastJson = systemJson;
-      sums.set(name, before);
+  /** Writes some of what is over. @returns whether nothing is left */
+  async step(): Promise<boolean> {
+    try {
+      const to = Math.max(this.sums.newest ?? 0, this.forcedTo);
+      if (to > this.summed.minutesTo) {
+        await this.writeMinutes(to);
+        return false;
+      }
+      return await this.writeHours();
+    } catch (error) {
+      this.minutePass = undefined;
+      this.hourPass = undefined;
+      throw error;
     }
   }
-  const machines = [...sums.values()].filter(({ resolution }) => resolution === 60).map((sum) => ({ ...sum }));
-  for (const part of partsOf([...sums.values()])) await storeSystems(db, part);
-  const last = rows.at(-1);
-  if (last) await writeCursor(db, 'systemMetrics', last.row);
-  return { machines, rows: rows.length };
+
+  /** All that was received before, and all of its hours, as if they were over. */
+  async settle(to: { readonly minutes: number; readonly hours: number }): Promise<void> {
+    const { minutesTo, hoursTo } = this.summed;
+    const { newest } = this.sums;
+    const end = newest === undefined ? minutesTo : newest + 60_000;
+    const hours = to.hours > hoursTo ? ceilOf(Math.min(to.hours, end), 3600) : 0;
+    this.forcedTo = Math.max(this.forcedTo, Math.min(ceilOf(to.minutes, 60), end), hours);
+    while (!(await this.step()));
+  }
+
+  tell(): Told {
+    return this.untold.take();
+  }
+
+  private async writeMinutes(to: number): Promise<void> {
+    const pass =
+      this.minutePass?.to === to
+        ? this.minutePass
+        : { to, modules: this.sums.modulesBefore(to), machines: this.sums.machinesBefore(to) };
+    this.minutePass = pass;
+    const [modules, machines] = [pass.modules.slice(-sumsAtOnce), pass.machines.slice(-sumsAtOnce)];
+    const isLast = modules.length === pass.modules.length && machines.length === pass.machines.length;
+    await this.db.transaction().execute(async (transaction) => {
+      await writeModuleSums(transaction, 60, modules);
+      await writeMachineSums(transaction, 60, machines);
+      if (isLast) await this.advance(transaction, to);
+    });
+    pass.modules.length -= modules.length;
+    pass.machines.length -= machines.length;
+    if (!isLast) return;
+    this.untold.addMinutes(this.sums.modulesBefore(to), this.sums.machinesBefore(to));
+    this.sums.forgetBefore(to);
+    this.summed = { ...this.summed, minutesTo: to };
+    this.minutePass = undefined;
+  }
+
+  /** The instant, and which rows a start need not look at. */
+  private async advance(transaction: TelemetryStore, minutesTo: number): Promise<void> {
+    await writeSummed(transaction, { minutesTo });
+    const first = this.sums.firstRowsFrom(minutesTo);
+    for (const [kind, table] of [
+      ['modules', tables.modules],
+      ['systems', tables.systems],
+    ] as const) {
+      const row = first[kind] === undefined ? this.lastRows[kind] : first[kind] - 1;
+      if (row !== undefined) await writeCursor(transaction, table, row);
+    }
+  }
+
+  private async writeHours(): Promise<boolean> {
+    const { minutesTo } = this.summed;
+    const pass = this.hourPass ?? (await HourPass.next(this.db, this.summed));
+    this.hourPass = pass;
+    const hoursTo = pass === undefined ? startOf(minutesTo, 3600) : await pass.step();
+    if (hoursTo !== undefined && hoursTo > this.summed.hoursTo) {
+      await writeSummed(this.db, { hoursTo });
+      this.summed = { minutesTo, hoursTo };
+    }
+    if (hoursTo !== undefined) this.hourPass = undefined;
+    return pass === undefined;
+  }
 }
 
-async function storeSystems(
-  db: Kysely<TelemetryDatabase>,
-  { workspace, resolution, startAt, sums }: Part<SystemRollup>,
-) {
-  const stored = await db
-    .selectFrom('systemRollups')
-    .select(['device', 'readings', 'gaugesJson'])
-    .where('workspace', '=', workspace)
-    .where('resolution', '=', resolution)
-    .where('startAt', '=', startAt)
-    .where('device', 'in', devicesOf(sums))
-    .execute();
-  const before = new Map(stored.map((row) => [row.device, row]));
-  const rows = sums.map(({ readings, gauges, ...same }) => {
-    const earlier = before.get(same.device);
-    const joined = earlier ? joinGauges(JSON.parse(earlier.gaugesJson) as SystemGauges, gauges) : gauges;
-    return { ...same, readings: readings + (earlier?.readings ?? 0), gaugesJson: JSON.stringify(joined) };
-  });
-  await db.replaceInto('systemRollups').values(rows).execute();
+function asHours<Sum>(sums: readonly SumsOf<Sum>[], beforeMs: number): SumsOf<Sum>[] {
+  return sums
+    .filter(({ startAt }) => startAt < beforeMs)
+    .map(({ startAt, sum }) => ({ startAt: startOf(startAt, 3600), sum }));
 }
 
-export function startOf(atMs: number, resolution: number): number {
-  const stepMs = resolution * 1000;
-  return Math.floor(atMs / stepMs) * stepMs;
-}
-
-export async function readCursor(db: Kysely<TelemetryDatabase>, name: string): Promise<number> {
-  const row = await db.selectFrom('telemetryCursors').select('value').where('name', '=', name).executeTakeFirst();
-  return row?.value ?? 0;
-}
-
-export async function writeCursor(db: Kysely<TelemetryDatabase>, name: string, value: number): Promise<void> {
-  await db.replaceInto('telemetryCursors').values({ name, value }).execute();
+function summedUp(batches: readonly CountedBatch[]): Pick<MinutePass, 'modules' | 'machines'> {
+  const sums = new OpenSums();
+  sums.add(batches, { modules: undefined, systems: undefined });
+  return {
+    modules: sums.modulesBefore(Number.POSITIVE_INFINITY),
+    machines: sums.machinesBefore(Number.POSITIVE_INFINITY),
+  };
 }

@@ -1,9 +1,9 @@
 /** One metric over time, by what it is asked for: read from minutes, or from hours where the span or the step is long. */
 import type { TelemetryStore } from '#cloud/store/telemetry-database.js';
-import { GaugeMeasure, type Measure, moduleMeasure, type ModuleSpan } from './measure.js';
+import { GaugeMeasure, type Measure, moduleMeasure } from './measure.js';
 import { floors } from './retention.js';
-import { readCursor, type Resolution, startOf } from './roll-up.js';
-import type { SystemGauges } from './system-gauges.js';
+import { eachModuleRow, eachSystemRow } from './series-rows.js';
+import { ceilOf, readCursor, type Resolution, startOf } from './summed.js';
 import type { Series, SeriesAnswer, SeriesQuestion } from './telemetry-port.js';
 
 /** More are counted, not told. */
@@ -19,12 +19,11 @@ export async function readSeries(db: TelemetryStore, question: SeriesQuestion): 
   const steps = Math.max(1, Math.ceil((question.toMs - fromMs) / stepMs));
   const gathered = new Gathering(steps);
   const at = (startAt: number): number => Math.min(steps - 1, Math.floor((startAt - fromMs) / stepMs));
-  const span = { ...question, fromMs, resolution };
+  const span = { ...question, fromMs, toMs: ceilOf(question.toMs, resolution), resolution };
   const { metric } = question;
   if (metric.source === 'system') {
     const measures = gathered.of(() => new GaugeMeasure(metric));
-    await eachSystemRow(db, span, (row) => {
-      const gauges = JSON.parse(row.gaugesJson) as SystemGauges;
+    await eachSystemRow(db, span, ({ gauges, ...row }) => {
       // A machine that has no such sensor is no line of nothing.
       if (gauges[metric.gauge]) measures(keyOf(question, row), at(row.startAt)).add(gauges);
     });
@@ -82,49 +81,4 @@ function keyOf({ by }: SeriesQuestion, { device, module = '', version = 0 }: Row
     case undefined:
       return '';
   }
-}
-
-interface Span extends SeriesQuestion {
-  readonly resolution: Resolution;
-}
-
-type ModuleRow = ModuleSpan & { readonly startAt: number; readonly device: string; module: string; version: number };
-
-async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: ModuleRow) => void): Promise<void> {
-  for (const [from, to] of slicesOf(span)) {
-    let query = db
-      .selectFrom('moduleRollups')
-      .select(['device', 'module', 'version', 'startAt', 'requests', 'errorsJson', 'latencyJson', 'detailJson'])
-      .where('workspace', '=', span.workspace)
-      .where('resolution', '=', span.resolution)
-      .where('startAt', '>=', from)
-      .where('startAt', '<', to);
-    if (span.device !== undefined) query = query.where('device', '=', span.device);
-    if (span.module !== undefined) query = query.where('module', '=', span.module);
-    if (span.version !== undefined) query = query.where('version', '=', span.version);
-    for (const row of await query.execute()) use(row);
-  }
-}
-
-type SystemRow = { readonly startAt: number; readonly device: string; readonly gaugesJson: string };
-
-async function eachSystemRow(db: TelemetryStore, span: Span, use: (row: SystemRow) => void): Promise<void> {
-  for (const [from, to] of slicesOf(span)) {
-    const query = db
-      .selectFrom('systemRollups')
-      .select(['device', 'startAt', 'gaugesJson'])
-      .where('workspace', '=', span.workspace)
-      .where('resolution', '=', span.resolution)
-      .where('startAt', '>=', from)
-      .where('startAt', '<', to);
-    for (const row of await (span.device === undefined ? query : query.where('device', '=', span.device)).execute()) {
-      use(row);
-    }
-  }
-}
-
-/** A month asked for of a whole fleet does not fill the memory. */
-function* slicesOf({ fromMs, toMs, resolution, device }: Span): Generator<readonly [number, number]> {
-  const lengthMs = resolution * 1000 * (device === undefined ? 5 : 500);
-  for (let from = fromMs; from < toMs; from += lengthMs) yield [from, Math.min(toMs, from + lengthMs)];
 }

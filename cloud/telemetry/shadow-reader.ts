@@ -3,15 +3,17 @@ import type { TelemetryStore } from '#cloud/store/telemetry-database.js';
 import { joinShadows } from '#shared/protocol/merge-metrics.js';
 import type { ShadowMetrics } from '#shared/protocol/shadow.js';
 import { readDetail, shadowKeyOf } from './module-detail.js';
+import { readSummed } from './summed.js';
 import type { ShadowAnswer, ShadowQuestion } from './telemetry-port.js';
 import { type SpanPart, wholeSpans } from './whole-spans.js';
 
 export async function readShadows(db: TelemetryStore, question: ShadowQuestion): Promise<ShadowAnswer> {
   let sum: ShadowMetrics | undefined;
   let told = 0;
+  const summed = await readSummed(db);
   for (const { device, digest, tag, fromMs } of question.devices) {
     let own: ShadowMetrics | undefined;
-    for (const part of wholeSpans(fromMs, undefined)) {
+    for (const part of wholeSpans(fromMs, undefined, summed)) {
       for (const detailJson of await rowsOf(db, question, device, part)) {
         const shadow = readDetail(detailJson).shadows?.[shadowKeyOf(digest, tag)];
         own = joined(own, shadow);

@@ -4,20 +4,26 @@ import type { TelemetryStore } from '#cloud/store/telemetry-database.js';
 import { systemMetricsSchema } from '#shared/protocol/stream.js';
 import { ModuleGathering, type ModuleRow } from './module-gathering.js';
 import { floors } from './retention.js';
-import { readCursor, type Resolution, startOf } from './roll-up.js';
+import { readCursor, readSummed, type Resolution, startOf } from './summed.js';
 import type { ModuleTelemetry, StreamGap, TelemetryAnswer, TelemetryQuestion } from './telemetry-port.js';
 
-type Source = 'raw' | Resolution;
+/** A span of batches as they came, or of what they are summed up to. */
+interface Source {
+  readonly resolution: 0 | Resolution;
+  readonly fromMs: number;
+  /** Exclusive. */
+  readonly toMs: number;
+}
 
 const pageSize = 5_000;
 const maxGaps = 100;
 
 export async function readTelemetry(db: TelemetryStore, question: TelemetryQuestion): Promise<TelemetryAnswer> {
   const { workspace, device, fromMs } = question;
-  const source = await sourceOf(db, fromMs);
-  const modules = await gatherModules(db, question, source);
-  const system = await lastSystem(db, question, source);
-  const { batches, lastAt } = await countBatches(db, question, source);
+  const sources = await sourcesOf(db, fromMs);
+  const modules = await gatherModules(db, question, sources);
+  const system = await lastSystem(db, question, sources);
+  const { batches, lastAt } = await countBatches(db, question, sources);
   const dropped = await db
     .selectFrom('streamMarks')
     .select((query) => query.fn.sum<number>('dropped').as('dropped'))
@@ -35,10 +41,20 @@ export async function readTelemetry(db: TelemetryStore, question: TelemetryQuest
   };
 }
 
-/** Batches as they came where they are still there for all of the span, else the finest that is. */
-async function sourceOf(db: TelemetryStore, fromMs: number): Promise<Source> {
-  if (fromMs >= (await readCursor(db, floors.raw))) return 'raw';
-  return fromMs >= (await readCursor(db, floors.minutes)) ? 60 : 3600;
+/** Batches as they came where they are still there for all of the span, else the finest that is; later ones on top. */
+async function sourcesOf(db: TelemetryStore, fromMs: number): Promise<Source[]> {
+  const batches = { resolution: 0 as const, toMs: Number.MAX_SAFE_INTEGER };
+  if (fromMs >= (await readCursor(db, floors.raw))) return [{ ...batches, fromMs }];
+  const { minutesTo, hoursTo } = await readSummed(db);
+  const newest = { ...batches, fromMs: Math.max(fromMs, minutesTo) };
+  if (fromMs >= (await readCursor(db, floors.minutes))) {
+    return [{ resolution: 60, fromMs: startOf(fromMs, 60), toMs: minutesTo }, newest];
+  }
+  return [
+    { resolution: 3600, fromMs: startOf(fromMs, 3600), toMs: hoursTo },
+    { resolution: 60, fromMs: Math.max(startOf(fromMs, 60), hoursTo), toMs: minutesTo },
+    newest,
+  ];
 }
 
 async function readGaps(db: TelemetryStore, { workspace, device }: TelemetryQuestion): Promise<StreamGap[]> {
@@ -64,18 +80,22 @@ async function readGaps(db: TelemetryStore, { workspace, device }: TelemetryQues
 async function gatherModules(
   db: TelemetryStore,
   question: TelemetryQuestion,
-  source: Source,
+  sources: readonly Source[],
 ): Promise<ModuleTelemetry[]> {
   const gathering = new ModuleGathering();
-  if (source === 'raw') await eachBatchRow(db, question, (row) => gathering.add(row));
-  else {
+  for (const source of sources) {
+    if (source.resolution === 0) {
+      await eachBatchRow(db, { ...question, fromMs: source.fromMs }, (row) => gathering.add(row));
+      continue;
+    }
     const base = db
       .selectFrom('moduleRollups')
       .select(['module', 'version', 'digest', 'provider', 'requests', 'errorsJson', 'latencyJson', 'detailJson'])
       .where('workspace', '=', question.workspace)
       .where('device', '=', question.device)
-      .where('resolution', '=', source)
-      .where('startAt', '>=', startOf(question.fromMs, source));
+      .where('resolution', '=', source.resolution)
+      .where('startAt', '>=', source.fromMs)
+      .where('startAt', '<', source.toMs);
     const rows = await (question.module === undefined ? base : base.where('module', '=', question.module)).execute();
     for (const row of rows) gathering.add({ ...row, provider: row.provider === '' ? null : row.provider });
   }
@@ -106,56 +126,68 @@ async function eachBatchRow(
   }
 }
 
+/** The newest is where it was told last. */
 async function lastSystem(
   db: TelemetryStore,
-  { workspace, device, fromMs }: TelemetryQuestion,
-  source: Source,
+  { workspace, device }: TelemetryQuestion,
+  sources: readonly Source[],
 ): Promise<string | undefined> {
-  if (source !== 'raw') {
-    const row = await db
-      .selectFrom('systemRollups')
-      .select('lastJson')
-      .where('workspace', '=', workspace)
-      .where('device', '=', device)
-      .where('resolution', '=', source)
-      .where('startAt', '>=', startOf(fromMs, source))
-      .orderBy('startAt', 'desc')
-      .limit(1)
-      .executeTakeFirst();
-    return row?.lastJson;
+  for (const { resolution, fromMs, toMs } of [...sources].reverse()) {
+    const row =
+      resolution === 0
+        ? await db
+            .selectFrom('systemMetrics')
+            .select('systemJson as json')
+            .where('workspace', '=', workspace)
+            .where('device', '=', device)
+            .where('receivedAt', '>=', fromMs)
+            .orderBy('receivedAt', 'desc')
+            .orderBy(sql`rowid`, 'desc')
+            .limit(1)
+            .executeTakeFirst()
+        : await db
+            .selectFrom('systemRollups')
+            .select('lastJson as json')
+            .where('workspace', '=', workspace)
+            .where('device', '=', device)
+            .where('resolution', '=', resolution)
+            .where('startAt', '>=', fromMs)
+            .where('startAt', '<', toMs)
+            .orderBy('startAt', 'desc')
+            .limit(1)
+            .executeTakeFirst();
+    if (row) return row.json;
   }
-  const row = await db
-    .selectFrom('systemMetrics')
-    .select('systemJson')
-    .where('workspace', '=', workspace)
-    .where('device', '=', device)
-    .where('receivedAt', '>=', fromMs)
-    .orderBy('receivedAt', 'desc')
-    .orderBy(sql`rowid`, 'desc')
-    .limit(1)
-    .executeTakeFirst();
-  return row?.systemJson;
+  return undefined;
+}
+
+interface Counted {
+  readonly batches: number;
+  readonly lastAt: number | null;
 }
 
 async function countBatches(
   db: TelemetryStore,
-  { workspace, device, fromMs }: TelemetryQuestion,
-  source: Source,
-): Promise<{ batches: number; lastAt: number | null }> {
-  if (source !== 'raw') {
-    // Each batch of an interval tells of the machine; only the last one of a host that was replaced does not.
-    const counted = await sql<{ batches: number; lastAt: number | null }>`
-      select coalesce(sum(readings), 0) as batches, max(startAt) as lastAt from systemRollups
-        where workspace = ${workspace} and device = ${device} and resolution = ${source}
-          and startAt >= ${startOf(fromMs, source)}`.execute(db);
-    return counted.rows[0] ?? { batches: 0, lastAt: null };
+  { workspace, device }: TelemetryQuestion,
+  sources: readonly Source[],
+): Promise<Counted> {
+  let [batches, lastAt]: [number, number | null] = [0, null];
+  for (const { resolution, fromMs, toMs } of sources) {
+    const query =
+      resolution === 0
+        ? sql<Counted>`select count(*) as batches, max(receivedAt) as lastAt from (
+            select bootId, sequence, receivedAt from moduleMetrics
+              where workspace = ${workspace} and device = ${device} and receivedAt >= ${fromMs}
+            union
+            select bootId, sequence, receivedAt from systemMetrics
+              where workspace = ${workspace} and device = ${device} and receivedAt >= ${fromMs})`
+        : // Each batch of an interval tells of the machine; only the last one of a host that was replaced does not.
+          sql<Counted>`select coalesce(sum(readings), 0) as batches, max(startAt) as lastAt from systemRollups
+            where workspace = ${workspace} and device = ${device} and resolution = ${resolution}
+              and startAt >= ${fromMs} and startAt < ${toMs}`;
+    const [row] = (await query.execute(db)).rows;
+    batches += row?.batches ?? 0;
+    lastAt = row?.lastAt ?? lastAt;
   }
-  const result = await sql<{ batches: number; lastAt: number | null }>`
-    select count(*) as batches, max(receivedAt) as lastAt from (
-      select bootId, sequence, receivedAt from moduleMetrics
-        where workspace = ${workspace} and device = ${device} and receivedAt >= ${fromMs}
-      union
-      select bootId, sequence, receivedAt from systemMetrics
-        where workspace = ${workspace} and device = ${device} and receivedAt >= ${fromMs})`.execute(db);
-  return result.rows[0] ?? { batches: 0, lastAt: null };
+  return { batches, lastAt };
 }

@@ -5,7 +5,7 @@ import type { ModuleNumbers } from './cohort-numbers.js';
 import { readCohort } from './cohort-reader.js';
 import { readEvents, readNewEvents } from './event-reader.js';
 import { followRemoval, pruneStep, type Retention, type Thinned, thinStep } from './retention.js';
-import { type MachineMinute, type ModuleRollup, type RolledUp, rollUp } from './roll-up.js';
+import { type RolledUp, RollUp } from './roll-up.js';
 import { readSeries } from './series-reader.js';
 import { readShadows } from './shadow-reader.js';
 import type {
@@ -25,6 +25,7 @@ import type {
   TelemetryQuestion,
 } from './telemetry-port.js';
 import { readTelemetry } from './telemetry-reader.js';
+import { StreamMarks } from './stream-marks.js';
 import { writeBatches } from './telemetry-writer.js';
 
 const tables = [
@@ -38,25 +39,41 @@ const tables = [
 ] as const;
 /** Rows removed in one statement. */
 const rowsPerErasure = 10_000;
-/** A question does not wait for more: what lags behind is told by the next. */
-const stepsBeforeAnswer = 5;
+
+export interface TelemetryRepositoryOptions {
+  /** Minutes are told by device too. */
+  readonly tellsDevices?: boolean;
+}
 
 export class TelemetryRepository implements TelemetryPort {
-  /** Summed up on the way of questions, and not yet told to who asks for sums. */
-  private untold: { minutes: ModuleRollup[]; machines: MachineMinute[] } = { minutes: [], machines: [] };
+  private readonly marks = new StreamMarks();
 
-  private constructor(private readonly db: TelemetryStore) {}
+  private constructor(
+    private readonly db: TelemetryStore,
+    private readonly sums: RollUp,
+  ) {}
 
-  static async open(path: string): Promise<TelemetryRepository> {
-    return new TelemetryRepository(await openTelemetryDatabase(path));
+  static async open(
+    path: string,
+    { tellsDevices = false }: TelemetryRepositoryOptions = {},
+  ): Promise<TelemetryRepository> {
+    const db = await openTelemetryDatabase(path);
+    try {
+      return new TelemetryRepository(db, await RollUp.open(db, tellsDevices));
+    } catch (error) {
+      await db.destroy();
+      throw error;
+    }
   }
 
-  ingest(batches: readonly ReceivedBatch[]): Promise<IngestResult> {
-    return writeBatches(this.db, batches);
+  async ingest(batches: readonly ReceivedBatch[]): Promise<IngestResult> {
+    const result = await writeBatches(this.db, batches, this.marks, this.sums);
+    // A part of what is over goes along, so that it never comes all at once. It is stored: a failure is told by `rollUp`.
+    await this.sums.step().catch(() => undefined);
+    return result;
   }
 
-  async telemetry(question: TelemetryQuestion): Promise<TelemetryAnswer> {
-    await this.catchUp();
+  telemetry(question: TelemetryQuestion): Promise<TelemetryAnswer> {
     return readTelemetry(this.db, question);
   }
 
@@ -68,39 +85,31 @@ export class TelemetryRepository implements TelemetryPort {
     return readNewEvents(this.db, question);
   }
 
-  async series(question: SeriesQuestion): Promise<SeriesAnswer> {
-    await this.catchUp();
+  series(question: SeriesQuestion): Promise<SeriesAnswer> {
     return readSeries(this.db, question);
   }
 
-  async cohort(question: CohortQuestion): Promise<ModuleNumbers> {
-    await this.catchUp();
+  cohort(question: CohortQuestion): Promise<ModuleNumbers> {
     return readCohort(this.db, question);
   }
 
-  async shadows(question: ShadowQuestion): Promise<ShadowAnswer> {
-    await this.catchUp();
+  shadows(question: ShadowQuestion): Promise<ShadowAnswer> {
     return readShadows(this.db, question);
   }
 
   async rollUp(): Promise<RolledUp> {
-    const caughtUp = await this.step();
-    const told = this.untold;
-    this.untold = { minutes: [], machines: [] };
-    return { ...told, caughtUp };
+    const caughtUp = await this.sums.step();
+    return { ...this.sums.tell(), caughtUp };
   }
 
-  async thin(retention: Retention): Promise<Thinned> {
-    // What is not summed up yet is not forgotten.
-    if (!(await this.catchUp())) return { removed: 0, more: true };
-    return thinStep(this.db, retention);
+  thin(retention: Retention): Promise<Thinned> {
+    return thinStep(this.db, retention, (to) => this.sums.settle(to));
   }
 
   async prune(beforeMs: number): Promise<number> {
     let removed = 0;
-    for (let step = await pruneStep(this.db, beforeMs); step.more; step = await pruneStep(this.db, beforeMs)) {
-      removed += step.removed;
-    }
+    const next = (): Promise<Thinned> => pruneStep(this.db, beforeMs, (to) => this.sums.settle(to));
+    for (let step = await next(); step.more; step = await next()) removed += step.removed;
     return removed;
   }
 
@@ -119,24 +128,11 @@ export class TelemetryRepository implements TelemetryPort {
         if (removed < rowsPerErasure) break;
       }
     }
+    this.marks.forget();
+    await this.sums.reload();
   }
 
   async close(): Promise<void> {
     await this.db.destroy();
-  }
-
-  /** @returns whether all is summed up */
-  private async catchUp(): Promise<boolean> {
-    for (let step = 0; step < stepsBeforeAnswer; step++) {
-      if (await this.step()) return true;
-    }
-    return false;
-  }
-
-  private async step(): Promise<boolean> {
-    const { minutes, machines, caughtUp } = await rollUp(this.db);
-    this.untold.minutes.push(...minutes);
-    this.untold.machines.push(...machines);
-    return caughtUp;
   }
 }

@@ -2,12 +2,14 @@
 import { Worker } from 'node:worker_threads';
 import { AppError, type Problem } from '#shared/kernel/errors.js';
 import type { TelemetryPort } from './telemetry-port.js';
-import type { WorkerCall, WorkerMessage, WorkerRequest } from './telemetry-worker-protocol.js';
+import type { TelemetryWorkerData, WorkerCall, WorkerMessage, WorkerRequest } from './telemetry-worker-protocol.js';
 
 export interface TelemetryWorkerOptions {
   /** The built `telemetry-worker.js`. */
   readonly entry: URL;
   readonly databasePath: string;
+  /** Minutes are told by device too. */
+  readonly tellsDevices?: boolean;
   /** Told when the thread ends by itself: a bug, after which the process should be started anew. */
   readonly onFailure: (error: Error) => void;
 }
@@ -29,7 +31,10 @@ export class TelemetryWorkerClient implements TelemetryPort {
 
   static async start(options: TelemetryWorkerOptions): Promise<TelemetryWorkerClient> {
     const worker = new Worker(options.entry, {
-      workerData: { path: options.databasePath },
+      workerData: {
+        path: options.databasePath,
+        tellsDevices: options.tellsDevices ?? false,
+      } satisfies TelemetryWorkerData,
       // The entry is built: whatever makes this process read sources must not reach it.
       execArgv: [],
     });

@@ -2,6 +2,13 @@
 import type { Problem } from '#shared/kernel/errors.js';
 import type { TelemetryPort } from './telemetry-port.js';
 
+export interface TelemetryWorkerData {
+  /** Of the database file. */
+  readonly path: string;
+  /** Minutes are told by device too. */
+  readonly tellsDevices: boolean;
+}
+
 export type WorkerCall = {
   [Kind in keyof TelemetryPort]: { readonly kind: Kind; readonly args: Parameters<TelemetryPort[Kind]> };
 }[keyof TelemetryPort];

@@ -3,7 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf, toProblem, type Problem } from '#shared/kernel/errors.js';
 import { storeError } from '#cloud/store/sqlite.js';
 import { TelemetryRepository } from './telemetry-repository.js';
-import type { WorkerCall, WorkerMessage, WorkerRequest } from './telemetry-worker-protocol.js';
+import type { TelemetryWorkerData, WorkerCall, WorkerMessage, WorkerRequest } from './telemetry-worker-protocol.js';
 
 const port = parentPort;
 if (!port) throw new Error('telemetry-worker runs as a worker thread');
@@ -11,7 +11,8 @@ const send = (message: WorkerMessage): void => port.postMessage(message);
 
 let store: TelemetryRepository;
 try {
-  store = await TelemetryRepository.open((workerData as { path: string }).path);
+  const { path, tellsDevices } = workerData as TelemetryWorkerData;
+  store = await TelemetryRepository.open(path, { tellsDevices });
 } catch (error) {
   send({ kind: 'failed', problem: problemOf(error) });
   process.exit(1);

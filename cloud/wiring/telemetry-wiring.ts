@@ -21,6 +21,7 @@ export async function openTelemetry({ config, shutdown }: Ground): Promise<Telem
   const telemetry = await TelemetryWorkerClient.start({
     entry: pathToFileURL(builtProgram('telemetry/telemetry-worker.js')),
     databasePath: join(config.dataDir, 'telemetry.db'),
+    tellsDevices: config.otlp.url !== undefined,
     onFailure: (error) => {
       // A bug in our own code: end, and be started anew, rather than go on half.
       setImmediate(() => {
@@ -40,7 +41,7 @@ export async function keepTelemetry(ground: Ground, telemetry: TelemetryPort, ve
   const rollUp = async (): Promise<void> => {
     for (let behind = true; behind; ) {
       const summed = await telemetry.rollUp();
-      fleet.add(summed.minutes);
+      fleet.add(summed.modules);
       if (config.otlp.url !== undefined) totals.add(summed);
       behind = !summed.caughtUp;
     }

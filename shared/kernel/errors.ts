@@ -153,6 +153,7 @@ export const errorRegistry = {
   'probation.failed': { status: 422, retry: 'never', exit: 1 },
   'shadow.failed': { status: 422, retry: 'never', exit: 1 },
   'shadow.not-found': { status: 404, retry: 'changed', exit: 4 },
+  'device.unsupported': { status: 409, retry: 'changed', exit: 5 },
   'shadow.unsupported': { status: 409, retry: 'changed', exit: 5 },
   // The machine beneath
   'disk.full': { status: 507, retry: 'changed', exit: 7 },

@@ -82,6 +82,7 @@ export const variantSchema = z.strictObject({
   providers: z.array(z.string().min(1).max(32)).min(1).max(8),
 });
 export type Variant = z.infer<typeof variantSchema>;
+const variantsSchema = z.array(variantSchema).min(1).max(maxVariants);
 
 /**
  * A version beside the module's own, in processes of its own, that answers nobody. For devices only whose
@@ -96,7 +97,7 @@ export type DesiredShadow = z.infer<typeof desiredShadowSchema>;
 export const desiredModuleSchema = z.strictObject({
   image: imageReferenceSchema,
   /** Where `image` is an index: the images that it stands for, in its order, of which the device runs the first it can. */
-  variants: z.array(variantSchema).min(1).max(maxVariants).optional(),
+  variants: variantsSchema.optional(),
   settings: settingsSchema.default({}),
   policy: restartPolicySchema.prefault({}),
   update: updatePolicySchema.optional(),
@@ -125,8 +126,11 @@ export const desiredSchema = z.strictObject({
   /** The release this document comes from, where one does. */
   release: z.string().max(128).optional(),
   modules: z.record(nameSchema, desiredModuleSchema),
-  /** Images to fetch and verify without running them. */
-  prefetch: z.array(imageReferenceSchema).max(64).default([]),
+  /** Images to fetch and verify without running them; of an index, the variant that the device would run. */
+  prefetch: z
+    .array(imageReferenceSchema.extend({ variants: variantsSchema.optional() }))
+    .max(64)
+    .default([]),
 });
 export type Desired = z.infer<typeof desiredSchema>;
 

@@ -65,7 +65,7 @@ export const capabilitiesSchema = z.object({
   timeZone: z.string().max(64).optional(),
   /** Absent: an agent that runs user code without bounds. */
   sandbox: sandboxCapabilitiesSchema.optional(),
-  /** What desired documents may ask beyond what every agent understands, for example `shadow`; absent: nothing. */
+  /** What desired documents may ask beyond what every agent understands: `shadow`, `startAfter`, `variants`; absent: nothing. */
   features: z.array(z.string().max(32)).max(64).optional(),
 });
 export type Capabilities = z.infer<typeof capabilitiesSchema>;

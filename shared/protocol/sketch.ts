@@ -6,6 +6,7 @@
  * Wire form: base64 of varints, pairs of (bucket difference, count), ascending.
  */
 import * as z from 'zod';
+import { type BucketPairs, readBuckets, writeBuckets } from './sketch-bytes.js';
 
 const shift = 18;
 /** Just under the largest float32, so that rounding up stays finite. */
@@ -92,57 +93,40 @@ export function bucketsOf(sketch: Sketch): { readonly value: number; readonly co
 }
 
 export function encodeSketch(sketch: Sketch): EncodedSketch {
-  const bytes: number[] = [];
-  let last = 0;
-  for (const [bucket, count] of sorted(sketch)) {
-    writeVarint(bytes, bucket - last);
-    writeVarint(bytes, count);
-    last = bucket;
-  }
   const { count, sum, min, max } = sketch;
-  return { count, sum, min, max, buckets: toBase64(bytes) };
+  const pairs: number[] = [];
+  for (const [bucket, inBucket] of sorted(sketch)) pairs.push(bucket, inBucket);
+  return { count, sum, min, max, buckets: writeBuckets(pairs) };
 }
 
 /** Undefined when the bytes are not a sketch, or disagree with its count, sum, min or max. */
 export function decodeSketch(encoded: EncodedSketch): Sketch | undefined {
-  const bytes = fromBase64(encoded.buckets);
-  const buckets = bytes === undefined ? undefined : decodeBuckets(bytes);
-  if (buckets === undefined || !describes(encoded, buckets)) return undefined;
+  const pairs = bucketsIn(encoded);
+  if (pairs === undefined) return undefined;
+  const buckets = new Map<number, number>();
+  for (let at = 0; at < pairs.length; at += 2) buckets.set(pairs[at] ?? 0, pairs[at + 1] ?? 0);
   return { count: encoded.count, sum: encoded.sum, min: encoded.min, max: encoded.max, buckets };
 }
 
-function decodeBuckets(bytes: Uint8Array): Map<number, number> | undefined {
-  const reader = new VarintReader(bytes);
-  const buckets = new Map<number, number>();
-  let bucket = 0;
-  let total = 0;
-  while (!reader.atEnd()) {
-    const step = reader.next();
-    const count = reader.next();
-    if (step === undefined || count === undefined || count === 0) return undefined;
-    if (step === 0 && buckets.size > 0) return undefined;
-    bucket += step;
-    total += count;
-    // Buckets beyond stand for negative numbers, infinities and NaN, which no sketch has.
-    if (bucket > bucketOf(largest) || !Number.isSafeInteger(total)) return undefined;
-    buckets.set(bucket, count);
-  }
-  return buckets;
+/** What {@link decodeSketch} reads, before it is a sketch. */
+export function bucketsIn(encoded: EncodedSketch): BucketPairs | undefined {
+  const pairs = readBuckets(encoded.buckets);
+  return pairs !== undefined && describes(encoded, pairs) ? pairs : undefined;
 }
 
-/** Can a sketch with these buckets have this count, sum, min and max? Buckets are ascending. */
-function describes({ count, sum, min, max }: EncodedSketch, buckets: ReadonlyMap<number, number>): boolean {
-  const indexes = [...buckets.keys()];
+/** Can a sketch with these buckets have this count, sum, min and max? */
+function describes({ count, sum, min, max }: EncodedSketch, pairs: BucketPairs): boolean {
   let total = 0;
-  for (const inBucket of buckets.values()) total += inBucket;
-  if (total !== count) return false;
+  for (let at = 1; at < pairs.length; at += 2) total += pairs[at] ?? 0;
+  if (total !== count || !Number.isSafeInteger(total)) return false;
   if (total === 0) return sum === 0 && min === null && max === null;
   if (min === null || max === null || min < 0 || min > max) return false;
   // A mean outside [min, max] is a lie, but for the rounding of many additions.
   const mean = sum / count;
   const slack = max * 1e-6;
   if (mean < min - slack || mean > max + slack) return false;
-  return bucketOf(min) === indexes[0] && bucketOf(max) === indexes.at(-1);
+  // Hence none is of those beyond, which stand for negative numbers, infinities and NaN: no sketch has them.
+  return bucketOf(min) === pairs[0] && bucketOf(max) === pairs[pairs.length - 2];
 }
 
 function bucketOf(value: number): number {
@@ -160,45 +144,4 @@ function middleOf(bucket: number): number {
 
 function sorted(sketch: Sketch): [number, number][] {
   return [...sketch.buckets].sort(([a], [b]) => a - b);
-}
-
-function writeVarint(out: number[], value: number): void {
-  let rest = value;
-  while (rest >= 0x80) {
-    out.push((rest % 0x80) | 0x80);
-    rest = Math.floor(rest / 0x80);
-  }
-  out.push(rest);
-}
-
-class VarintReader {
-  private offset = 0;
-  constructor(private readonly bytes: Uint8Array) {}
-
-  atEnd(): boolean {
-    return this.offset >= this.bytes.length;
-  }
-
-  next(): number | undefined {
-    let value = 0;
-    for (let power = 1; power <= 2 ** 49; power *= 0x80) {
-      const byte = this.bytes[this.offset++];
-      if (byte === undefined) return undefined;
-      value += (byte & 0x7f) * power;
-      if (byte < 0x80) return value;
-    }
-    return undefined;
-  }
-}
-
-function toBase64(bytes: readonly number[]): string {
-  return btoa(String.fromCharCode(...bytes));
-}
-
-function fromBase64(text: string): Uint8Array | undefined {
-  try {
-    return Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
-  } catch {
-    return undefined;
-  }
 }

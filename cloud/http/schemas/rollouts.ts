@@ -56,6 +56,8 @@ export const rolloutPlanned = z.object({
   ),
   /** Other rollouts that hold devices of the fleet. */
   conflicts: z.array(claimBody),
+  /** What the release asks and agents are too old for: how many, and the first hundred. Asked, these devices fail. */
+  unsupported: z.array(z.object({ feature: z.string(), count: z.int(), devices: z.array(nameSchema) })),
 });
 export type RolloutPlanned = z.output<typeof rolloutPlanned>;
 

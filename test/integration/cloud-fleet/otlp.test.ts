@@ -49,6 +49,7 @@ function exportTo(totals: FleetTotals, metrics = new Metrics()): OtlpExport {
 }
 
 const summed = (device: string, latencies: readonly number[]): RolledUp => ({
+  modules: [],
   minutes: [
     {
       ...{ workspace: 'w', device, module: 'digits', version: 2, digest: someDigest, provider: 'cpu', resolution: 60 },

@@ -2,11 +2,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { verifyEnvelope } from '#shared/package/dsse.js';
 import { type Desired, desiredSchema, restartPolicySchema, updatePolicySchema } from '#shared/protocol/desired.js';
 import { envelopeSchema, payloadTypes } from '#shared/protocol/envelope.js';
+import { emptyReportedState } from '#shared/protocol/reported.js';
 import { imagesOf } from '#cloud/fleet/desired-document.js';
 import type { ReleasedModule } from '#cloud/fleet/release-plan.js';
 import type { ReleaseDeployment } from '#cloud/fleet/module-deployment.js';
 import { insertVariants } from '#cloud/store/image-variants.js';
-import { addressOf, bytesOf, FleetWorld, type TestImage } from '#test/support/fleet-world.js';
+import { addressOf, bytesOf, capabilities, FleetWorld, type TestImage } from '#test/support/fleet-world.js';
 
 const d = addressOf('d');
 let world: FleetWorld;
@@ -39,6 +40,23 @@ const release = (version: number, modules: ReleasedModule[], atomic = false): Re
   ...{ name: 'vision', version, atomic, modules },
 });
 
+/** An index of two images takes the place of one. */
+async function makeIndex(reference: string): Promise<string> {
+  const index = images[reference]?.digest ?? '';
+  await world.control.updateTable('images').set({ flavor: 'index' }).where('digest', '=', index).execute();
+  const [gpu, cpu] = [images['detector:2']?.digest ?? '', images['tracker:1']?.digest ?? ''];
+  await insertVariants(world.control, d.workspace, index, [
+    { name: 'detector', digest: gpu, size: 1, accelerator: 'gpu', precision: 'fp16', providers: ['cuda'] },
+    { name: 'tracker', digest: cpu, size: 1, accelerator: 'cpu', precision: 'int8', providers: ['cpu'] },
+  ]);
+  return index;
+}
+/** The agent names what it knows. */
+const knows = async (...features: string[]): Promise<void> => {
+  const state = { ...emptyReportedState, capabilities: { ...capabilities, features } };
+  await world.devices.update(d, { reportedJson: JSON.stringify(state) });
+};
+
 const document = async (): Promise<Desired> => {
   const envelope = envelopeSchema.parse(JSON.parse((await world.twin.storedDesired(d)) ?? ''));
   const verified = verifyEnvelope(envelope, payloadTypes.desired, [world.director.publicKey]);
@@ -62,13 +80,9 @@ describe('a release on a device', () => {
   });
 
   it('names what an index stands for, with the signatures of now, and is far below what a document may be', async () => {
-    const index = images['detector:1']?.digest ?? '';
-    await world.control.updateTable('images').set({ flavor: 'index' }).where('digest', '=', index).execute();
+    const index = await makeIndex('detector:1');
     const [gpu, cpu] = [images['detector:2']?.digest ?? '', images['tracker:1']?.digest ?? ''];
-    await insertVariants(world.control, d.workspace, index, [
-      { name: 'detector', digest: gpu, size: 1, accelerator: 'gpu', precision: 'fp16', providers: ['cuda'] },
-      { name: 'tracker', digest: cpu, size: 1, accelerator: 'cpu', precision: 'int8', providers: ['cpu'] },
-    ]);
+    await knows('variants');
     await world.twin.deployRelease(d, release(1, [released('eye', 'detector:1')]));
     const desired = await document();
     expect(desired.modules['eye']?.image.digest).toBe(index);
@@ -78,6 +92,27 @@ describe('a release on a device', () => {
     ]);
     expect(imagesOf(desired).map(({ digest }) => digest)).toEqual([index, gpu, cpu]);
     expect(JSON.stringify(desired.modules['eye']?.variants).length).toBeLessThan(2 * 400);
+  });
+
+  it('is refused where the agent would refuse the document for what it does not know, and is taken once it does', async () => {
+    await makeIndex('detector:1');
+    const indexed = release(1, [released('eye', 'detector:1')]);
+    const ordered = release(1, [
+      { ...released('detector', 'detector:2'), startAfter: ['tracker'] },
+      released('tracker', 'tracker:1'),
+    ]);
+    for (const [wanted, feature] of [
+      [indexed, 'variants'],
+      [ordered, 'startAfter'],
+    ] as const) {
+      await knows('shadow');
+      const refusal = { code: 'device.unsupported', details: { feature } };
+      await expect(world.twin.deployRelease(d, wanted)).rejects.toMatchObject(refusal);
+      expect(await world.twin.storedDesired(d)).toBeUndefined();
+    }
+    await knows('variants', 'startAfter');
+    await world.twin.deployRelease(d, ordered);
+    expect((await document()).modules['detector']?.startAfter).toEqual(['tracker']);
   });
 
   it('leaves what it has already as it was, and changes what differs', async () => {

@@ -72,9 +72,9 @@ describe('sums of telemetry', () => {
     await store.ingest([device.telemetry(start, { digits: metricsOf([1]) })]);
     await value('requests');
     await store.ingest([device.telemetry(start + 1, { digits: metricsOf([1, 1]) })]);
-    const { minutes, caughtUp } = await store.rollUp();
-    expect([minutes.reduce((sum, { requests }) => sum + requests, 0), caughtUp]).toEqual([3, true]);
-    expect((await store.rollUp()).minutes).toEqual([]);
+    const { modules, caughtUp } = await store.rollUp();
+    expect([modules.reduce((sum, { requests }) => sum + requests, 0), caughtUp]).toEqual([3, true]);
+    expect((await store.rollUp()).modules).toEqual([]);
   });
 });
 

@@ -1,6 +1,11 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { restartPolicySchema, updatePolicySchema } from '#shared/protocol/desired.js';
 import { openStoredDesired } from '#cloud/fleet/desired-envelope.js';
-import { addressOf } from '#test/support/fleet-world.js';
+import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
+import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
+import { RolloutDrafts } from '#cloud/rollout/rollout-drafts.js';
+import { insertVariants } from '#cloud/store/image-variants.js';
+import { addressOf, bytesOf, capabilities } from '#test/support/fleet-world.js';
 import { RolloutFleet } from './rollout-fleet.js';
 
 let fleet: RolloutFleet;
@@ -62,5 +67,72 @@ describe('a rollout that prefetches', () => {
     expect(await prefetched()).toEqual({});
     const rows = await fleet.world.control.selectFrom('rolloutPrefetches').selectAll().execute();
     expect(rows).toEqual([]);
+  });
+});
+
+describe('a release with an index, on a fleet with an old agent', () => {
+  const at = '2026-01-01T00:00:00.000Z';
+  beforeAll(async () => {
+    const { control } = fleet.world;
+    const { digest } = await fleet.world.addImage('eye', 1, [bytesOf(10, 9)]);
+    await control.updateTable('images').set({ flavor: 'index' }).where('digest', '=', digest).execute();
+    const detector = await control.selectFrom('images').select('digest').where('version', '=', 2).executeTakeFirst();
+    await insertVariants(control, 'w', digest, [
+      {
+        name: 'detector',
+        digest: detector?.digest ?? '',
+        size: 1,
+        accelerator: 'cpu',
+        precision: 'int8',
+        providers: ['cpu'],
+      },
+    ]);
+    const terms = { policy: restartPolicySchema.parse({}), update: updatePolicySchema.parse({}) };
+    const eye = { image: 'eye:1', settings: {}, requires: {}, ...terms };
+    await new ReleaseRepository(control).create(
+      'w',
+      { name: 'eyes', description: '', atomic: false, modules: { eye } } as never,
+      at,
+    );
+    for (const device of ['d0', 'd1', 'd2', 'd3']) {
+      const features = device === 'd3' ? ['shadow'] : ['shadow', 'variants'];
+      const { generation } = await fleet.desired(device);
+      await fleet.report(device, {
+        generation,
+        converged: true,
+        modules: {},
+        capabilities: { ...capabilities, features },
+      });
+    }
+  });
+
+  it('is told of before it starts', async () => {
+    const drafts = new RolloutDrafts(fleet.world.control, fleet.office);
+    const policy = rolloutPolicySchema.parse({ waves: [] });
+    const { unsupported } = await drafts.describe('w', 'eyes:1', fleet.fleet, policy);
+    expect(unsupported).toEqual([{ feature: 'variants', count: 1, devices: ['d3'] }]);
+    expect(await drafts.describe('w', 'vision:1', fleet.fleet, policy)).toMatchObject({ unsupported: [] });
+  });
+
+  it('is prefetched by those that know how to choose, and asked of the other in vain', async () => {
+    const waves = [{ where: 'name = "d3"' }];
+    const lenient = { failure: { maxPercent: 100 }, success: { minPercent: 0 } };
+    await fleet.start('eyes:1', { waves, ...lenient, maxUnavailable: 1, prefetch: true });
+    await fleet.turn();
+    await fleet.turn();
+    expect(Object.keys(await prefetched())).not.toContain('d3');
+    const others = (await Promise.all(['d0', 'd1', 'd2'].map(desired))).map((one) => one?.prefetch ?? []);
+    expect(others.flat().map(({ name, variants }) => [name, variants?.map(({ image }) => image.name)])).toContainEqual([
+      'eye',
+      ['detector'],
+    ]);
+    const row = await fleet.world.control
+      .selectFrom('rolloutDevices')
+      .selectAll()
+      .where('device', '=', 'd3')
+      .orderBy('rollout', 'desc')
+      .executeTakeFirst();
+    expect(row?.standing).toBe('failed');
+    expect(JSON.stringify(row)).toContain('device.unsupported');
   });
 });

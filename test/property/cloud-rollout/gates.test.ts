@@ -175,13 +175,15 @@ it('the stability index is that of the textbooks, symmetric, and 0 for what is a
 it('a span is read from parts that are exactly it', () => {
   const at = fc.integer({ min: 0, max: 20_000_000 });
   fc.assert(
-    fc.property(at, fc.option(at, { nil: undefined }), (from, to) => {
-      const parts = wholeSpans(from, to);
+    fc.property(at, fc.option(at, { nil: undefined }), fc.nat(333), fc.nat(5), (from, to, minutes, hours) => {
+      const summed = { minutesTo: minutes * 60_000, hoursTo: Math.min(hours, Math.floor(minutes / 60)) * 3_600_000 };
+      const parts = wholeSpans(from, to, summed);
       const end = to === undefined ? Number.POSITIVE_INFINITY : to - (to % 60_000);
       let reached = from;
       for (const { resolution, fromMs, toMs } of parts) {
         expect(fromMs).toBe(reached);
         if (resolution > 0) expect(fromMs % (resolution * 1000)).toBe(0);
+        if (resolution > 0) expect(toMs).toBeLessThanOrEqual(resolution === 60 ? summed.minutesTo : summed.hoursTo);
         reached = toMs;
       }
       if (from < end) expect(reached).toBe(end);

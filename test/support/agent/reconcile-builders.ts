@@ -48,7 +48,7 @@ export function withShadow(module: DesiredModule, number: number, percent = 100)
 export function desiredOf(
   generation: number,
   modules: Record<string, DesiredModule>,
-  prefetch: ImageReference[] = [],
+  prefetch: Desired['prefetch'] = [],
 ): Desired {
   return {
     schema: 1,

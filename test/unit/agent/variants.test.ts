@@ -34,6 +34,15 @@ describe('a module with variants', () => {
     expect(chosen('coreml')['detector']).toEqual(module);
   });
 
+  it('is prefetched as the one that would run, or as the index where none does', () => {
+    const desired = desiredOf(1, {}, [{ ...imageNumber(7), variants }]);
+    expect(hasVariants(desired)).toBe(true);
+    const [image] = chooseVariants(desired, ['cpu']).prefetch;
+    expect(image).toMatchObject({ digest: imageNumber(4).digest, version: 7 });
+    expect(image?.chosenFrom?.digest).toBe(imageNumber(7).digest);
+    expect(chooseVariants(desired, ['coreml']).prefetch).toEqual([imageNumber(7)]);
+  });
+
   it('leaves other modules as they are', () => {
     expect(chosen('cpu')['other']).toEqual(moduleNumber(1));
     expect(hasVariants(desiredOf(1, { other: moduleNumber(1) }))).toBe(false);

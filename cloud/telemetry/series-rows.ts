@@ -1,0 +1,128 @@
+/** Rows that a series is made of: hours, minutes where there are no hours yet, and batches where there are no minutes yet. */
+import { sql } from 'kysely';
+import type { TelemetryStore } from '#cloud/store/telemetry-database.js';
+import type { SystemMetrics } from '#shared/protocol/stream.js';
+import { tables } from './counted-rows.js';
+import type { ModuleSpan } from './measure.js';
+import { readCursor, readSummed, type Resolution } from './summed.js';
+import { gaugesOf, type SystemGauges } from './system-gauges.js';
+import type { SeriesQuestion } from './telemetry-port.js';
+
+export interface Span extends Pick<SeriesQuestion, 'workspace' | 'device' | 'module' | 'version' | 'fromMs' | 'toMs'> {
+  readonly resolution: Resolution;
+}
+
+interface At {
+  readonly startAt: number;
+  readonly device: string;
+}
+type ModuleRow = ModuleSpan & At & { readonly module: string; readonly version: number };
+type SystemRow = At & { readonly gauges: SystemGauges };
+
+/** Of batches as they came. */
+const rowsAtOnce = 5_000;
+
+export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: ModuleRow) => void): Promise<void> {
+  const { workspace, device, module, version } = span;
+  const { summed, open } = await partsOf(db, span);
+  for (const { resolution, from, to } of summed) {
+    let query = db
+      .selectFrom('moduleRollups')
+      .select(['device', 'module', 'version', 'startAt', 'requests', 'errorsJson', 'latencyJson', 'detailJson'])
+      .where('workspace', '=', workspace)
+      .where('resolution', '=', resolution)
+      .where('startAt', '>=', from)
+      .where('startAt', '<', to);
+    if (device !== undefined) query = query.where('device', '=', device);
+    if (module !== undefined) query = query.where('module', '=', module);
+    if (version !== undefined) query = query.where('version', '=', version);
+    for (const row of await query.execute()) use(row);
+  }
+  for (let after = await readCursor(db, tables.modules); open.from < open.to; ) {
+    let query = db
+      .selectFrom('moduleMetrics')
+      .select([sql<number>`rowid`.as('row'), 'device', 'module', 'version', 'receivedAt as startAt', 'requests'])
+      .select(['errorsJson', 'latencyJson', 'detailJson'])
+      .where(device === undefined ? all : sql<string>`workspace`, '=', workspace)
+      .where(sql<number>`rowid`, '>', after)
+      .where('receivedAt', '>=', open.from)
+      .where('receivedAt', '<', open.to)
+      .orderBy(sql`rowid`)
+      .limit(rowsAtOnce);
+    if (device !== undefined) query = query.where('device', '=', device);
+    if (module !== undefined) query = query.where('module', '=', module);
+    if (version !== undefined) query = query.where('version', '=', version);
+    const rows = await query.execute();
+    for (const row of rows) use(row);
+    const last = rows.at(-1);
+    if (!last || rows.length < rowsAtOnce) return;
+    after = last.row;
+  }
+}
+
+export async function eachSystemRow(db: TelemetryStore, span: Span, use: (row: SystemRow) => void): Promise<void> {
+  const { workspace, device } = span;
+  const { summed, open } = await partsOf(db, span);
+  for (const { resolution, from, to } of summed) {
+    let query = db
+      .selectFrom('systemRollups')
+      .select(['device', 'startAt', 'gaugesJson'])
+      .where('workspace', '=', workspace)
+      .where('resolution', '=', resolution)
+      .where('startAt', '>=', from)
+      .where('startAt', '<', to);
+    if (device !== undefined) query = query.where('device', '=', device);
+    for (const { gaugesJson, ...at } of await query.execute()) {
+      use({ ...at, gauges: JSON.parse(gaugesJson) as SystemGauges });
+    }
+  }
+  for (let after = await readCursor(db, tables.systems); open.from < open.to; ) {
+    let query = db
+      .selectFrom('systemMetrics')
+      .select([sql<number>`rowid`.as('row'), 'device', 'receivedAt as startAt', 'systemJson'])
+      .where(device === undefined ? all : sql<string>`workspace`, '=', workspace)
+      .where(sql<number>`rowid`, '>', after)
+      .where('receivedAt', '>=', open.from)
+      .where('receivedAt', '<', open.to)
+      .orderBy(sql`rowid`)
+      .limit(rowsAtOnce);
+    if (device !== undefined) query = query.where('device', '=', device);
+    const rows = await query.execute();
+    for (const { systemJson, ...at } of rows) {
+      use({ ...at, gauges: gaugesOf(JSON.parse(systemJson) as SystemMetrics) });
+    }
+    const last = rows.at(-1);
+    if (!last || rows.length < rowsAtOnce) return;
+    after = last.row;
+  }
+}
+
+/** Not by the index over devices: of all of them the newest rows are asked for. */
+const all = sql<string>`+workspace`;
+
+interface Slice {
+  readonly resolution: Resolution;
+  readonly from: number;
+  readonly to: number;
+}
+
+async function partsOf(
+  db: TelemetryStore,
+  { fromMs, toMs, resolution, device }: Span,
+): Promise<{ readonly summed: readonly Slice[]; readonly open: Pick<Slice, 'from' | 'to'> }> {
+  const { minutesTo, hoursTo } = await readSummed(db);
+  const minutesFrom = resolution === 3600 ? Math.max(fromMs, hoursTo) : fromMs;
+  const slices = [
+    ...(resolution === 3600 ? slicesOf(3600, fromMs, Math.min(toMs, hoursTo), device) : []),
+    ...slicesOf(60, minutesFrom, Math.min(toMs, minutesTo), device),
+  ];
+  return { summed: slices, open: { from: Math.max(fromMs, minutesTo), to: toMs } };
+}
+
+/** A month asked for of a whole fleet does not fill the memory. */
+function* slicesOf(resolution: Resolution, fromMs: number, toMs: number, device: string | undefined): Generator<Slice> {
+  const lengthMs = resolution * 1000 * (device === undefined ? 5 : 500);
+  for (let from = fromMs; from < toMs; from += lengthMs) {
+    yield { resolution, from, to: Math.min(toMs, from + lengthMs) };
+  }
+}
