@@ -2,7 +2,6 @@
  * Drives rollouts: looks, plans, carries out, and looks again until nothing is left to do. Whoever wakes it says
  * nothing: all that it knows is in the database, hence a kill at any point loses no device and asks none twice.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '#shared/kernel/clock.js';
 import { messageOf } from '#shared/kernel/errors.js';
 import type { Logger } from '#shared/platform/logger.js';
@@ -163,27 +162,29 @@ export class RolloutController {
       plan.assignments.some(({ action }) => action === 'deploy') ||
       plan.shadowing.length + (plan.prefetches ?? []).length > 0;
     const release = asks ? await releases.require(stored.workspace, stored.release) : undefined;
-    const input = { release, devices, shadows: this.options.shadows, now: clock.now() };
+    const input = { release, devices, shadows: this.options.shadows };
     let current = stored;
     try {
       let part: Plan | undefined = plan;
       for (let parts = 0; part !== undefined && parts < partsAtOnce; parts++) {
-        const committed = await commitStep(db, twin, { ...input, stored: current, plan: part });
+        const begunAt = clock.monotonic();
+        const committed = await commitStep(db, twin, { ...input, stored: current, plan: part, now: clock.now() });
         if (committed === undefined) return;
         if (committed.asked) onCommitted();
         this.publish(stored, committed.entries);
-        // The database answers within the turn: without this, connections and the outbox would wait for all parts.
-        await nextTurn();
+        // The database answers within the turn: connections and the outbox get as much time as this took.
+        await clock.sleep(clock.monotonic() - begunAt, this.stopped.signal);
         current = committed.stored;
         part = this.stopped.signal.aborted ? undefined : restOf(part);
       }
     } catch (error) {
       if (!(error instanceof CannotAsk)) throw error;
       this.options.logger.warn({ ...error.assignment, reason: messageOf(error) }, 'a device could not be asked');
-      const outcomes = [failureOf(error, input.now)];
+      const now = clock.now();
+      const outcomes = [failureOf(error, now)];
       const nothing = { assignments: [], transition: undefined, waiting: [], joins: [], shadowing: [], gates: [] };
       const only: Plan = { outcomes, ...nothing };
-      const committed = await commitStep(db, twin, { ...input, stored: current, plan: only });
+      const committed = await commitStep(db, twin, { ...input, stored: current, plan: only, now });
       this.publish(stored, committed?.entries ?? []);
     }
   }

@@ -10,7 +10,7 @@ import type { ModuleSum } from './module-sum.js';
 import { type CountedBatch, type MachineSum, OpenSums, type RowNumbers, type SumsOf } from './open-sums.js';
 import { addMachineSums, addModuleSums, writeMachineSums, writeModuleSums } from './sum-rows.js';
 import { ceilOf, readSummed, startOf, type Summed, writeCursor, writeSummed } from './summed.js';
-import { type Told, Untold } from './untold.js';
+import { ModuleTotals, type Told, Untold } from './untold.js';
 
 export interface RolledUp extends Told {
   /** Whether nothing that is over is left. */
@@ -35,6 +35,10 @@ export class RollUp {
   /** Minutes up to here are written although they are not over. */
   private forcedTo = 0;
   private readonly untold: Untold;
+  /** Of a transaction that is not over. */
+  private uncommitted = new ModuleTotals();
+  /** A transaction failed: what is known is not what is stored. */
+  private isSpoiled = false;
 
   private constructor(
     private readonly db: TelemetryStore,
@@ -56,6 +60,7 @@ export class RollUp {
     this.sums = new OpenSums();
     this.minutePass = undefined;
     this.hourPass = undefined;
+    this.isSpoiled = true;
     const { minutesTo } = this.summed;
     for await (const { batches, firstRow } of moduleRowsFrom(this.db, minutesTo)) {
       this.sums.add(batches, { modules: firstRow, systems: undefined });
@@ -63,6 +68,7 @@ export class RollUp {
     for await (const { batches, firstRow } of systemRowsFrom(this.db, minutesTo)) {
       this.sums.add(batches, { modules: undefined, systems: firstRow });
     }
+    this.isSpoiled = false;
   }
 
   /** What belongs to minutes that are written: added in the transaction that stores it. */
@@ -77,7 +83,7 @@ export class RollUp {
     await addMachineSums(transaction, 3600, asHours(sums.machines, hoursTo));
   }
 
-  /** Once they are stored. */
+  /** In the transaction that stores them, which ends with {@link committed} or {@link spoil}. */
   add(batches: readonly CountedBatch[], first: RowNumbers, last: RowNumbers): void {
     const { minutesTo } = this.summed;
     const late = batches.filter(({ receivedAt }) => receivedAt < minutesTo);
@@ -91,13 +97,25 @@ export class RollUp {
       this.untold.addMinutes(modules, machines);
     }
     this.sums.add(open, first);
-    this.untold.add(batches);
+    this.uncommitted.add(batches);
     this.lastRows = { modules: last.modules ?? this.lastRows.modules, systems: last.systems ?? this.lastRows.systems };
+  }
+
+  committed(): void {
+    this.untold.addModules(this.uncommitted);
+    this.uncommitted = new ModuleTotals();
+  }
+
+  /** What was added is not stored: before anything is written, all is read anew. */
+  spoil(): void {
+    this.uncommitted = new ModuleTotals();
+    this.isSpoiled = true;
   }
 
   /** Writes some of what is over. @returns whether nothing is left */
   async step(): Promise<boolean> {
     try {
+      if (this.isSpoiled) await this.reload();
       const to = Math.max(this.sums.newest ?? 0, this.forcedTo);
       if (to > this.summed.minutesTo) {
         await this.writeMinutes(to);
@@ -113,6 +131,7 @@ export class RollUp {
 
   /** All that was received before, and all of its hours, as if they were over. */
   async settle(to: { readonly minutes: number; readonly hours: number }): Promise<void> {
+    if (this.isSpoiled) await this.reload();
     const { minutesTo, hoursTo } = this.summed;
     const { newest } = this.sums;
     const end = newest === undefined ? minutesTo : newest + 60_000;

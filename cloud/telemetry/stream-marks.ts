@@ -24,9 +24,12 @@ const intoMarks = {
 export class StreamMarks {
   private readonly known = new Map<string, Mark>();
 
-  /** Those of these streams, by {@link streamKey}; a stream that never said anything has one that says so. */
-  async of(transaction: Kysely<TelemetryDatabase>, streams: Iterable<Stream>): Promise<Map<string, Mark>> {
-    const marks = new Map<string, Mark>();
+  /** Puts those of these streams to the others, by {@link streamKey}; of one that never said anything, one that says so. */
+  async load(
+    transaction: Kysely<TelemetryDatabase>,
+    streams: Iterable<Stream>,
+    marks: Map<string, Mark>,
+  ): Promise<void> {
     const asked: Stream[] = [];
     for (const { workspace, device, kind, bootId } of streams) {
       const stream = { workspace, device, kind, bootId };
@@ -41,7 +44,6 @@ export class StreamMarks {
         marks.set(streamKey(mark), mark);
       }
     }
-    return marks;
   }
 
   async store(transaction: Kysely<TelemetryDatabase>, marks: readonly Mark[]): Promise<void> {

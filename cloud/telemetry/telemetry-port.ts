@@ -141,7 +141,7 @@ export interface CohortDevice {
 export interface CohortQuestion {
   readonly workspace: string;
   readonly module: string;
-  /** Some fifty: questions are answered between batches that come in. */
+  /** Some fifty: other questions wait for it. */
   readonly devices: readonly CohortDevice[];
   /** Readings of the machine too. */
   readonly machine: boolean;
@@ -151,7 +151,7 @@ export interface CohortQuestion {
 export interface ShadowQuestion {
   readonly workspace: string;
   readonly module: string;
-  /** Some fifty: questions are answered between batches that come in. */
+  /** Some fifty: other questions wait for it. */
   readonly devices: readonly {
     readonly device: string;
     /** Epoch milliseconds by the control plane's clock. */
@@ -203,9 +203,8 @@ export interface EventsAnswer {
   readonly next?: number;
 }
 
-export interface TelemetryPort {
-  /** Resolves after the commit. */
-  ingest(batches: readonly ReceivedBatch[]): Promise<IngestResult>;
+/** Answered beside what is stored meanwhile, from what was committed before. */
+export interface TelemetryQuestions {
   telemetry(question: TelemetryQuestion): Promise<TelemetryAnswer>;
   events(question: EventsQuestion): Promise<EventsAnswer>;
   series(question: SeriesQuestion): Promise<SeriesAnswer>;
@@ -213,7 +212,13 @@ export interface TelemetryPort {
   shadows(question: ShadowQuestion): Promise<ShadowAnswer>;
   /** In the order in which they were stored. */
   newEvents(question: NewEventsQuestion): Promise<NewEvents>;
-  /** A step of summing up; what is new by minute is told once. */
+  close(): Promise<void>;
+}
+
+export interface TelemetryPort extends TelemetryQuestions {
+  /** Resolves after the commit. */
+  ingest(batches: readonly ReceivedBatch[]): Promise<IngestResult>;
+  /** A step of summing up; what is new is told once. */
   rollUp(): Promise<RolledUp>;
   /** A step of forgetting by kind and age, and by size. */
   thin(retention: Retention): Promise<Thinned>;
@@ -221,5 +226,4 @@ export interface TelemetryPort {
   prune(beforeMs: number): Promise<number>;
   /** Removes all that devices of the workspace ever said, marks included: a later one of this name starts anew. */
   eraseWorkspace(workspace: string): Promise<void>;
-  close(): Promise<void>;
 }

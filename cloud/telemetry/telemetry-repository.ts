@@ -1,31 +1,11 @@
 /** The telemetry database behind its port, in the thread that constructs it. */
 import { sql } from 'kysely';
 import { openTelemetryDatabase, type TelemetryStore } from '#cloud/store/telemetry-database.js';
-import type { ModuleNumbers } from './cohort-numbers.js';
-import { readCohort } from './cohort-reader.js';
-import { readEvents, readNewEvents } from './event-reader.js';
 import { followRemoval, pruneStep, type Retention, type Thinned, thinStep } from './retention.js';
 import { type RolledUp, RollUp } from './roll-up.js';
-import { readSeries } from './series-reader.js';
-import { readShadows } from './shadow-reader.js';
-import type {
-  CohortQuestion,
-  EventsAnswer,
-  EventsQuestion,
-  IngestResult,
-  NewEvents,
-  NewEventsQuestion,
-  ReceivedBatch,
-  SeriesAnswer,
-  SeriesQuestion,
-  ShadowAnswer,
-  ShadowQuestion,
-  TelemetryAnswer,
-  TelemetryPort,
-  TelemetryQuestion,
-} from './telemetry-port.js';
-import { readTelemetry } from './telemetry-reader.js';
 import { StreamMarks } from './stream-marks.js';
+import type { IngestResult, ReceivedBatch, TelemetryPort } from './telemetry-port.js';
+import { QuestionRepository } from './telemetry-questions.js';
 import { writeBatches } from './telemetry-writer.js';
 
 const tables = [
@@ -45,13 +25,15 @@ export interface TelemetryRepositoryOptions {
   readonly tellsDevices?: boolean;
 }
 
-export class TelemetryRepository implements TelemetryPort {
+export class TelemetryRepository extends QuestionRepository implements TelemetryPort {
   private readonly marks = new StreamMarks();
 
   private constructor(
-    private readonly db: TelemetryStore,
+    db: TelemetryStore,
     private readonly sums: RollUp,
-  ) {}
+  ) {
+    super(db);
+  }
 
   static async open(
     path: string,
@@ -71,30 +53,6 @@ export class TelemetryRepository implements TelemetryPort {
     // A part of what is over goes along, so that it never comes all at once. It is stored: a failure is told by `rollUp`.
     await this.sums.step().catch(() => undefined);
     return result;
-  }
-
-  telemetry(question: TelemetryQuestion): Promise<TelemetryAnswer> {
-    return readTelemetry(this.db, question);
-  }
-
-  events(question: EventsQuestion): Promise<EventsAnswer> {
-    return readEvents(this.db, question);
-  }
-
-  newEvents(question: NewEventsQuestion): Promise<NewEvents> {
-    return readNewEvents(this.db, question);
-  }
-
-  series(question: SeriesQuestion): Promise<SeriesAnswer> {
-    return readSeries(this.db, question);
-  }
-
-  cohort(question: CohortQuestion): Promise<ModuleNumbers> {
-    return readCohort(this.db, question);
-  }
-
-  shadows(question: ShadowQuestion): Promise<ShadowAnswer> {
-    return readShadows(this.db, question);
   }
 
   async rollUp(): Promise<RolledUp> {
@@ -130,9 +88,5 @@ export class TelemetryRepository implements TelemetryPort {
     }
     this.marks.forget();
     await this.sums.reload();
-  }
-
-  async close(): Promise<void> {
-    await this.db.destroy();
   }
 }

@@ -1,4 +1,4 @@
-/** The telemetry store in a thread of its own, so that its commits never hold up the broker or the API. */
+/** The telemetry store in threads of their own, so that neither commits nor questions hold up the broker or the API. */
 import { Worker } from 'node:worker_threads';
 import { AppError, type Problem } from '#shared/kernel/errors.js';
 import type { TelemetryPort } from './telemetry-port.js';
@@ -8,6 +8,7 @@ export interface TelemetryWorkerOptions {
   /** The built `telemetry-worker.js`. */
   readonly entry: URL;
   readonly databasePath: string;
+  readonly task?: TelemetryWorkerData['task'];
   /** Minutes are told by device too. */
   readonly tellsDevices?: boolean;
   /** Told when the thread ends by itself: a bug, after which the process should be started anew. */
@@ -33,6 +34,7 @@ export class TelemetryWorkerClient implements TelemetryPort {
     const worker = new Worker(options.entry, {
       workerData: {
         path: options.databasePath,
+        task: options.task ?? 'stores',
         tellsDevices: options.tellsDevices ?? false,
       } satisfies TelemetryWorkerData,
       // The entry is built: whatever makes this process read sources must not reach it.

@@ -5,6 +5,8 @@ import type { TelemetryPort } from './telemetry-port.js';
 export interface TelemetryWorkerData {
   /** Of the database file. */
   readonly path: string;
+  /** `stores`: it takes all calls; `asks`: questions alone. */
+  readonly task: 'stores' | 'asks';
   /** Minutes are told by device too. */
   readonly tellsDevices: boolean;
 }

@@ -1,7 +1,9 @@
-/** Entry of the telemetry thread: one database connection, calls answered in the order they come. */
+/** Entry of a telemetry thread: one database connection, calls answered in the order they come. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { messageOf, toProblem, type Problem } from '#shared/kernel/errors.js';
 import { storeError } from '#cloud/store/sqlite.js';
+import type { TelemetryPort } from './telemetry-port.js';
+import { QuestionRepository } from './telemetry-questions.js';
 import { TelemetryRepository } from './telemetry-repository.js';
 import type { TelemetryWorkerData, WorkerCall, WorkerMessage, WorkerRequest } from './telemetry-worker-protocol.js';
 
@@ -9,10 +11,11 @@ const port = parentPort;
 if (!port) throw new Error('telemetry-worker runs as a worker thread');
 const send = (message: WorkerMessage): void => port.postMessage(message);
 
-let store: TelemetryRepository;
+let store: Partial<TelemetryPort>;
 try {
-  const { path, tellsDevices } = workerData as TelemetryWorkerData;
-  store = await TelemetryRepository.open(path, { tellsDevices });
+  const { path, task, tellsDevices } = workerData as TelemetryWorkerData;
+  store =
+    task === 'asks' ? await QuestionRepository.openToAsk(path) : await TelemetryRepository.open(path, { tellsDevices });
 } catch (error) {
   send({ kind: 'failed', problem: problemOf(error) });
   process.exit(1);

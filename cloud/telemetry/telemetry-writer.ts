@@ -16,38 +16,53 @@ type OpenMark = { -readonly [K in keyof Mark]: Mark[K] };
 interface Taken {
   readonly rows: BatchRows;
   readonly counted: CountedBatch[];
+}
+
+/** What is said of batches once they are stored. */
+interface Said {
   readonly events: IngestResult['events'][number][];
   readonly counts: Record<IngestOutcome, number>;
-  readonly changed: Set<Mark>;
 }
+
+/** Few enough that what they were read into does not outlive the garbage collector's first round: it costs a fifth else. */
+const batchesAtOnce = 200;
 
 export async function writeBatches(
   db: TelemetryStore,
   batches: readonly ReceivedBatch[],
   known: StreamMarks,
-  sums: Pick<RollUp, 'storeLate' | 'add'>,
+  sums: Pick<RollUp, 'storeLate' | 'add' | 'committed' | 'spoil'>,
 ): Promise<IngestResult> {
-  const read = batches.map(readBatch);
-  const { marks, taken, first, last } = await db.transaction().execute(async (transaction) => {
-    const marks = await known.of(transaction, streamsOf(read));
-    const taken = take(read, marks);
-    const changed = [...taken.changed];
-    const rowNumbers = await storeRows(transaction, taken.rows);
-    await known.store(transaction, changed);
-    await sums.storeLate(transaction, taken.counted);
-    return { marks, taken, ...rowNumbers };
-  });
+  const marks = new Map<string, Mark>();
+  const counts = { stored: 0, duplicate: 0, gap: 0, malformed: 0, dropped: 0 };
+  const said: Said = { events: [], counts };
+  try {
+    await db.transaction().execute(async (transaction) => {
+      const changed = new Map<string, OpenMark>();
+      for (let at = 0; at < batches.length; at += batchesAtOnce) {
+        const read = batches.slice(at, at + batchesAtOnce).map(readBatch);
+        await known.load(transaction, streamsOf(read), marks);
+        const { rows, counted } = take(read, marks, changed, said);
+        const { first, last } = await storeRows(transaction, rows);
+        await sums.storeLate(transaction, counted);
+        sums.add(counted, first, last);
+      }
+      await known.store(transaction, [...changed.values()]);
+    });
+  } catch (error) {
+    sums.spoil();
+    throw error;
+  }
+  sums.committed();
   const all = [...marks.values()];
   known.learn(all);
-  sums.add(taken.counted, first, last);
   // Every stream that said something is told where it stands: after a gap that asks for what is missing.
   const acks = all.map(({ workspace, device, kind, bootId, upTo }) => ({
     workspace,
     device,
     ack: { schema: 1 as const, kind: kind as StreamKind, bootId, upTo },
   }));
-  const { events, counts } = taken;
-  return { acks, events, counts };
+  return { acks, ...said };
 }
 
 function* streamsOf(read: readonly ReadBatch[]): Generator<Parameters<typeof streamKey>[0]> {
@@ -58,11 +73,19 @@ function* streamsOf(read: readonly ReadBatch[]): Generator<Parameters<typeof str
   }
 }
 
-/** What is new of these batches. @param marks are replaced by what they are once this is stored */
-function take(read: readonly ReadBatch[], marks: Map<string, Mark>): Taken {
-  const counts = { stored: 0, duplicate: 0, gap: 0, malformed: 0, dropped: 0 };
-  const open = new Map<string, OpenMark>();
-  const taken: Taken = { rows: noRows(), counted: [], events: [], counts, changed: new Set() };
+/**
+ * What is new of these batches.
+ *
+ * @param marks are replaced by what they are once this is stored
+ * @param changed those that were replaced
+ */
+function take(
+  read: readonly ReadBatch[],
+  marks: Map<string, Mark>,
+  changed: Map<string, OpenMark>,
+  { events, counts }: Said,
+): Taken {
+  const taken: Taken = { rows: noRows(), counted: [] };
   for (const { received, head, json } of read) {
     if (head === undefined) {
       counts.malformed += 1;
@@ -71,14 +94,15 @@ function take(read: readonly ReadBatch[], marks: Map<string, Mark>): Taken {
     const { workspace, device, kind, receivedAt } = received;
     const stream = { workspace, device, kind, bootId: head.bootId };
     const key = streamKey(stream);
-    const known = open.get(key) ?? marks.get(key) ?? { ...stream, upTo: 0, dropped: 0 };
+    const known = marks.get(key) ?? { ...stream, upTo: 0, dropped: 0 };
     const judgement = judgeSequence(head, known.upTo);
     if (judgement !== 'store') {
       counts[judgement] += 1;
       continue;
     }
-    const mark = open.get(key) ?? { ...known };
-    open.set(key, mark);
+    const mark = changed.get(key) ?? { ...known };
+    changed.set(key, mark);
+    marks.set(key, mark);
     const content = contentOf(kind, json);
     if (content) {
       const counted = rowsOf(received, content, taken.rows);
@@ -91,14 +115,10 @@ function take(read: readonly ReadBatch[], marks: Map<string, Mark>): Taken {
     counts[content === undefined ? 'malformed' : 'stored'] += 1;
     counts.dropped += lost;
     if (content?.kind === 'events') {
-      taken.events.push(...content.batch.events.map((event) => ({ workspace, device, event, receivedAt })));
+      events.push(...content.batch.events.map((event) => ({ workspace, device, event, receivedAt })));
     }
     mark.upTo = head.sequence;
     mark.dropped += lost;
-  }
-  for (const [key, mark] of open) {
-    marks.set(key, mark);
-    taken.changed.add(mark);
   }
   return taken;
 }

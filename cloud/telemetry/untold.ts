@@ -31,32 +31,60 @@ interface Sum {
   readonly latency: SketchSum;
 }
 
+/** By module and version, over all devices. */
+export class ModuleTotals {
+  private readonly sums = new Map<string, Sum>();
+
+  add(batches: Iterable<CountedBatch>): void {
+    for (const { workspace, modules } of batches) {
+      for (const { module, version, requests, errors, latency } of modules) {
+        const sum = this.sumOf({ workspace, module, version });
+        sum.requests += requests;
+        for (const code of Object.keys(errors)) addCount(sum, code, errors[code]);
+        sum.latency.add(latency);
+      }
+    }
+  }
+
+  addTotals(more: ModuleTotals): void {
+    for (const { names, requests, errors, latency } of more.sums.values()) {
+      const sum = this.sumOf(names);
+      sum.requests += requests;
+      for (const [code, count] of errors) addCount(sum, code, count);
+      sum.latency.add(latency.encoded());
+    }
+  }
+
+  told(): ToldModule[] {
+    return [...this.sums.values()].map(({ names, requests, errors, latency }) => ({
+      ...{ ...names, requests, errors: Object.fromEntries(errors), latency: latency.encoded() },
+    }));
+  }
+
+  private sumOf(names: Sum['names']): Sum {
+    const key = `${names.workspace}/${names.module}/${String(names.version)}`;
+    const known = this.sums.get(key);
+    if (known) return known;
+    const sum = { names, requests: 0, errors: new Map<string, number>(), latency: new SketchSum() };
+    this.sums.set(key, sum);
+    return sum;
+  }
+}
+
+function addCount({ errors }: Sum, code: string, count = 0): void {
+  errors.set(code, (errors.get(code) ?? 0) + count);
+}
+
 export class Untold {
-  private modules = new Map<string, Sum>();
+  private modules = new ModuleTotals();
   private minutes: ModuleMinute[] = [];
   private machines: MachineMinute[] = [];
 
   /** @param byDevice somebody wants to know it by device too */
   constructor(private readonly byDevice: boolean) {}
 
-  add(batches: Iterable<CountedBatch>): void {
-    for (const { workspace, modules } of batches) {
-      for (const { module, version, requests, errors, latency } of modules) {
-        const key = `${workspace}/${module}/${String(version)}`;
-        const sum = this.modules.get(key) ?? {
-          ...{
-            names: { workspace, module, version },
-            requests: 0,
-            errors: new Map<string, number>(),
-            latency: new SketchSum(),
-          },
-        };
-        this.modules.set(key, sum);
-        sum.requests += requests;
-        for (const code of Object.keys(errors)) sum.errors.set(code, (sum.errors.get(code) ?? 0) + (errors[code] ?? 0));
-        sum.latency.add(latency);
-      }
-    }
+  addModules(totals: ModuleTotals): void {
+    this.modules.addTotals(totals);
   }
 
   addMinutes(modules: readonly SumsOf<ModuleSum>[], machines: readonly SumsOf<MachineSum>[]): void {
@@ -72,11 +100,9 @@ export class Untold {
   }
 
   take(): Told {
-    const modules = [...this.modules.values()].map(({ names, requests, errors, latency }) => ({
-      ...{ ...names, requests, errors: Object.fromEntries(errors), latency: latency.encoded() },
-    }));
+    const modules = this.modules.told();
     const { minutes, machines } = this;
-    this.modules = new Map();
+    this.modules = new ModuleTotals();
     this.minutes = [];
     this.machines = [];
     return { modules, minutes, machines };

@@ -51,6 +51,7 @@ export function wireRollouts(ground: Ground, parts: RolloutParts): WiredRollouts
     ...{ rollouts: new RolloutRepository(db), devices: new RolloutDevices(db) },
     found: (workspace, query) => matchingDevices(db, workspace, query).select('devices.name').execute(),
     gates: new GateRepository(db),
+    ...{ watch: gates, clock },
   });
   const freezes = freezeRoutes({ freezes: new FreezeRepository(db), clock, onChanged: () => controller.wake() });
   return { routes: [rollouts, freezes], scheduled: scheduledRollout({ db, office, live }) };

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { builtProgram } from '#cloud/lifecycle/built-program.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
-import { TelemetryWorkerClient } from '#cloud/telemetry/telemetry-worker-client.js';
+import { startTelemetryThreads } from '#cloud/telemetry/telemetry-threads.js';
 import { FleetMetrics } from '#cloud/telemetry/fleet-metrics.js';
 import { FleetTotals } from '#cloud/telemetry/fleet-totals.js';
 import { OtlpExport } from '#cloud/telemetry/otlp/otlp-export.js';
@@ -16,9 +16,9 @@ const dayMs = 24 * hourMs;
 const rollUpEveryMs = 15_000;
 const megabyte = 1024 * 1024;
 
-/** The telemetry store, in its thread. */
+/** The telemetry store, in its threads. */
 export async function openTelemetry({ config, shutdown }: Ground): Promise<TelemetryPort> {
-  const telemetry = await TelemetryWorkerClient.start({
+  const telemetry = await startTelemetryThreads({
     entry: pathToFileURL(builtProgram('telemetry/telemetry-worker.js')),
     databasePath: join(config.dataDir, 'telemetry.db'),
     tellsDevices: config.otlp.url !== undefined,

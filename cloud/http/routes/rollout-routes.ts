@@ -1,5 +1,5 @@
 import * as z from 'zod';
-import { toInstant } from '#shared/kernel/clock.js';
+import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { nameSchema } from '#shared/protocol/primitives.js';
 import type { FleetRepository } from '#cloud/fleet/fleet-repository.js';
@@ -8,13 +8,16 @@ import type { Query } from '#cloud/fleet/query/query-ast.js';
 import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import type { Order } from '#cloud/rollout/apply.js';
 import type { RolloutController } from '#cloud/rollout/controller.js';
+import { CostlyAnswers } from '#cloud/rollout/costly-answers.js';
 import type { GateVerdict } from '#cloud/rollout/gates/gate-model.js';
 import type { GateRepository, StoredVerdict } from '#cloud/rollout/gates/gate-repository.js';
 import { isAccepted } from '#cloud/rollout/gates/gate-step.js';
+import type { GateWatch } from '#cloud/rollout/gates/gate-watch.js';
 import type { RolloutDevices, WaveCount } from '#cloud/rollout/rollout-devices.js';
 import type { RolloutDrafts } from '#cloud/rollout/rollout-drafts.js';
 import type { RolloutOffice } from '#cloud/rollout/rollout-office.js';
 import type { RolloutAddress, RolloutRepository, StoredRollout } from '#cloud/rollout/rollout-repository.js';
+import { isShadowing } from '#cloud/rollout/shadow/shadow-step.js';
 import type { Routes } from '../app.js';
 import { pageOf, pageQuery, workspaceParams } from '../schemas/common.js';
 import {
@@ -38,6 +41,8 @@ export interface RolloutRouteDeps {
   readonly drafts: RolloutDrafts;
   readonly controller: RolloutController;
   readonly gates: GateRepository;
+  readonly watch: Pick<GateWatch, 'shown'>;
+  readonly clock: Pick<Clock, 'monotonic'>;
   readonly releases: ReleaseRepository;
   readonly fleets: FleetRepository;
   /** Devices that match. */
@@ -59,7 +64,8 @@ const shownWaits = 1000;
 const shownTroubled = 100;
 
 export function rolloutRoutes(deps: RolloutRouteDeps): Routes {
-  const { rollouts, devices, office, drafts, controller, gates, releases, fleets } = deps;
+  const { rollouts, devices, office, drafts, controller, gates, watch, releases, fleets } = deps;
+  const waits = new CostlyAnswers<RolloutWaits>(deps.clock);
   const addressOf = ({ workspace, rollout }: z.output<typeof params>): RolloutAddress => ({
     workspace,
     number: rollout,
@@ -77,6 +83,12 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Routes {
     const led = [...named, ...matching.filter((name) => touched.has(name))];
     if (led.length > 0) return { kind: 'rollback', devices: led };
     throw new AppError('request.invalid', `the query finds no device that rollout ${String(address.number)} has asked`);
+  };
+  const saidNow = async (stored: StoredRollout): Promise<readonly GateVerdict[]> => {
+    if (stored.rollout.state !== 'running') return [];
+    // What shadows say is of devices that have to be looked at; gates say it without.
+    const said = isShadowing(stored) ? (await controller.look(stored)).gates : await watch.shown(stored);
+    return said ?? [];
   };
   return (app) => {
     // A body, hence a POST, hence nothing for readers: none of theirs changes anything.
@@ -169,7 +181,12 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Routes {
         config: { role: 'reader' },
         schema: { tags, summary: 'What each waiting device waits for', params, response: { 200: rolloutWaits } },
       },
-      async (request) => toWaits(await controller.look(await rollouts.require(addressOf(request.params)))),
+      async (request) => {
+        const stored = await rollouts.require(addressOf(request.params));
+        // An order, or another wave, is another question.
+        const key = JSON.stringify([stored.workspace, stored.number, stored.rollout]);
+        return waits.of(key, async () => toWaits(await controller.look(stored)));
+      },
     );
 
     app.get(
@@ -180,8 +197,7 @@ export function rolloutRoutes(deps: RolloutRouteDeps): Routes {
       },
       async (request) => {
         const stored = await rollouts.require(addressOf(request.params));
-        const { gates: now = [] } = stored.rollout.state === 'running' ? await controller.look(stored) : {};
-        return toGates(stored, await gates.list(stored), now);
+        return toGates(stored, await gates.list(stored), await saidNow(stored));
       },
     );
 

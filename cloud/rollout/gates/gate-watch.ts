@@ -12,10 +12,24 @@ const leastMs = 2_000;
 /** Of the time, a twentieth at most goes into reading. */
 const timesAsLong = 20;
 
+/** Who only shows verdicts need not wait for a look that took longer: what was said before is shown meanwhile. */
+const longMs = 50;
+
+type Said = readonly GateVerdict[] | undefined;
+
 interface Look {
   readonly wave: number;
-  readonly said: Promise<readonly GateVerdict[] | undefined>;
+  readonly said: Promise<Said>;
   until: number;
+  /** What it took, once it is over, and what came of it. */
+  ended?: Ended;
+  /** Of the look before, where that took long. */
+  readonly before: Ended | undefined;
+}
+
+interface Ended {
+  readonly ms: number;
+  readonly said: Said;
 }
 
 export class GateWatch {
@@ -28,18 +42,28 @@ export class GateWatch {
   ) {}
 
   /** Undefined where there are none, the rollout does not run, or nothing could be read: then it goes on to nothing. */
-  async verdicts(stored: StoredRollout): Promise<readonly GateVerdict[] | undefined> {
+  async verdicts(stored: StoredRollout): Promise<Said> {
     const { rollout, policy } = stored;
     if (rollout.state !== 'running' || !hasGates(policy)) return undefined;
     const known = this.looks.get(keyOf(stored));
     if (known?.wave === rollout.wave && this.clock.monotonic() < known.until) return known.said;
     const startedAt = this.clock.monotonic();
-    const look: Look = { wave: rollout.wave, said: this.look(stored), until: Number.POSITIVE_INFINITY };
+    const before = known?.wave === rollout.wave && (known.ended?.ms ?? 0) > longMs ? known.ended : undefined;
+    const look: Look = { wave: rollout.wave, said: this.look(stored), until: Number.POSITIVE_INFINITY, before };
     this.looks.set(keyOf(stored), look);
     const said = await look.said;
     const now = this.clock.monotonic();
     look.until = now + Math.max(leastMs, (now - startedAt) * timesAsLong);
+    look.ended = { ms: now - startedAt, said };
     return said;
+  }
+
+  /** For a screen: what was said before, while a look that takes long is under way. Who decides asks {@link verdicts}. */
+  async shown(stored: StoredRollout): Promise<Said> {
+    const said = this.verdicts(stored);
+    const look = this.looks.get(keyOf(stored));
+    const isUnderWay = stored.rollout.state === 'running' && look !== undefined && look.ended === undefined;
+    return isUnderWay && look.before !== undefined ? look.before.said : said;
   }
 
   /** Milliseconds until it is worth looking again; infinite where nothing is watched. */
@@ -52,7 +76,7 @@ export class GateWatch {
     this.looks.delete(keyOf(stored));
   }
 
-  private async look(stored: StoredRollout): Promise<readonly GateVerdict[] | undefined> {
+  private async look(stored: StoredRollout): Promise<Said> {
     try {
       return judgeGates(stored.policy.gates ?? {}, await this.reader.read(stored));
     } catch (error) {

@@ -7,15 +7,17 @@ interface Question {
   readonly url: string;
   readonly token: string;
   readonly paths: readonly string[];
-  readonly seconds: number;
+  /** At least, of each path; and no longer than so many seconds. */
+  readonly rounds: number;
+  readonly mostSeconds: number;
 }
 
 const pauseMs = 20;
 
-await answerLines(async ({ url, token, paths, seconds }: Question) => {
+await answerLines(async ({ url, token, paths, rounds, mostSeconds }: Question) => {
   const times = new Map(paths.map((path) => [path, new LatencyHistogram()]));
-  const until = performance.now() + seconds * 1000;
-  while (performance.now() < until) {
+  const until = performance.now() + mostSeconds * 1000;
+  for (let round = 0; round < rounds && performance.now() < until; round++) {
     for (const path of paths) {
       const began = performance.now();
       const answer = await fetch(`${url}${path}`, { headers: { authorization: `Bearer ${token}` } });

@@ -1,4 +1,7 @@
-/** Batches as many devices send them, encoded once: only its number is another each time that a device says its own. */
+/**
+ * Batches as many devices send them, encoded once: only its number is another each time that a device says its own. Time
+ * passes by what is said: ten seconds from one batch of a device to its next, however fast they come.
+ */
 import { seededRandom } from '#agent/simulate/conduct.js';
 import { simulatedBatch } from '#agent/simulate/simulated-telemetry.js';
 import { encodeMessage } from '#shared/protocol/decode.js';
@@ -12,16 +15,19 @@ const telemetry = {
   inputs: [{ name: 'input', as: 'numbers' }],
   outputs: [{ name: 'label', as: 'categories' }],
 };
+const intervalMs = 10_000;
 const conduct = { latencyMs: 8, errorShare: 0.01, drift: 0 };
 
 export class SayingFleet {
   private readonly halves: { readonly device: string; readonly before: string; readonly after: string }[];
   private said = 0;
+  private passedMs = 0;
+  private readonly begun = Date.now();
 
   /** @param digestOf what the module of the device with this number is */
   constructor(devices: number, digestOf: (device: number) => string) {
     const random = seededRandom(7);
-    const interval = { at: '2026-01-01T00:00:00.000Z', intervalMs: 10_000, generation: 1, requestsPerMinute: 300 };
+    const interval = { at: '2026-01-01T00:00:00.000Z', intervalMs, generation: 1, requestsPerMinute: 300 };
     this.halves = Array.from({ length: devices }, (_, number) => {
       const image = { name: 'detector', version: 2, digest: digestOf(number) };
       const version = { name: 'detector', desired: { image }, manifest: { telemetry } };
@@ -39,5 +45,21 @@ export class SayingFleet {
     this.said += 1;
     const { device = '', before = '', after = '' } = this.halves[at] ?? {};
     return { device, payload: Buffer.from(`${before}${String(sequence)}${after}`) };
+  }
+
+  /** Epoch milliseconds, by the fleet's time. */
+  now(): number {
+    return this.begun + this.passedMs + Math.floor((this.said / this.halves.length) * intervalMs);
+  }
+
+  /** Whether each has said something so many times more than now. */
+  hasSaid(times: number): () => boolean {
+    const enough = this.said + times * this.halves.length;
+    return () => this.said >= enough;
+  }
+
+  /** Nobody says anything for so long. */
+  pass(ms: number): void {
+    this.passedMs += ms;
   }
 }

@@ -1,7 +1,7 @@
 /** Keeps the control plane's ingest busy: there is always more waiting than fits into the next commit. */
 import { setImmediate as turn } from 'node:timers/promises';
 import { pino } from 'pino';
-import { systemClock } from '#shared/kernel/clock.js';
+import { type Clock, systemClock } from '#shared/kernel/clock.js';
 import { BackgroundTasks } from '#cloud/fleet/background-tasks.js';
 import type { Broker } from '#cloud/mqtt/broker.js';
 import { TelemetryIngest } from '#cloud/telemetry/telemetry-ingest.js';
@@ -16,7 +16,7 @@ const perTurn = 100;
 export async function saturate(
   { ground, telemetry }: Pick<CloudParts, 'ground' | 'telemetry'>,
   fleet: SayingFleet,
-  seconds: number,
+  isOver: () => boolean,
 ): Promise<number> {
   const logger = pino({ level: 'silent' });
   const broker: Broker = {
@@ -26,10 +26,11 @@ export async function saturate(
     isConnected: () => true,
     close: () => Promise.resolve(),
   };
+  const clock: Clock = { ...systemClock, now: () => fleet.now() };
   const counted: Record<string, number> = {};
   let done = 0;
   const ingest = new TelemetryIngest({
-    ...{ store: telemetry, broker, live: ground.live, clock: systemClock, logger, tasks: new BackgroundTasks(logger) },
+    ...{ store: telemetry, broker, live: ground.live, clock, logger, tasks: new BackgroundTasks(logger) },
     batches: {
       add: (labels, amount = 1) => {
         const outcome = String(labels['outcome']);
@@ -39,8 +40,7 @@ export async function saturate(
     },
   });
   let taken = 0;
-  const until = performance.now() + seconds * 1000;
-  while (performance.now() < until) {
+  while (!isOver()) {
     for (let n = 0; n < perTurn && taken - done < aheadOf; n++, taken++) {
       const { device, payload } = fleet.next();
       ingest.take({ workspace: 'default', device }, 'telemetry', payload);

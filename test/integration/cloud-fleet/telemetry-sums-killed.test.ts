@@ -63,6 +63,27 @@ describe('sums that are written while a control plane is killed', () => {
   });
 });
 
+it('what could not be stored is in no sum, and counts once when it comes again', async () => {
+  const path = folder('refused.db');
+  const store = await TelemetryRepository.open(path);
+  const device = new SayingDevice('d');
+  await store.ingest([device.telemetry(start, { digits: metricsOf([1]) })]);
+  await store.rollUp();
+  const db = await openTelemetryDatabase(path);
+  // The last that is written: all else of the transaction is there by then.
+  await sql`create trigger refuse before update on streamMarks begin select raise(abort, 'no'); end`.execute(db);
+  const batch = device.telemetry(start + 1000, { digits: metricsOf([1, 2]) });
+  await expect(store.ingest([batch])).rejects.toThrow('no');
+  await sql`drop trigger refuse`.execute(db);
+  await db.destroy();
+  expect((await store.rollUp()).modules).toEqual([]);
+  await store.ingest([batch, device.telemetry(start + minute, { digits: metricsOf([1]) })]);
+  const { modules } = await store.rollUp();
+  expect(modules.map(({ requests }) => requests)).toEqual([3]);
+  expect((await told(store, minute)).filter((value) => value !== null)).toEqual([3, 1]);
+  await store.close();
+});
+
 it('sums of before, of which a part of the last minute and hour was written, become whole', async () => {
   const path = folder('old.db');
   const device = new SayingDevice('d');
