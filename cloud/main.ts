@@ -9,7 +9,8 @@ import { openApi } from './wiring/api-wiring.js';
 import { type FleetPart, wireFleet } from './wiring/fleet-wiring.js';
 import { layGround } from './wiring/ground.js';
 import { wireRegistry } from './wiring/registry-wiring.js';
-import { openServiceDoor, serviceActivities, type ServicePart, wireServices } from './wiring/service-wiring.js';
+import { openServiceDoor } from './wiring/service-door.js';
+import { serviceActivities, type ServicePart, wireServices } from './wiring/service-wiring.js';
 import { openTelemetry } from './wiring/telemetry-wiring.js';
 
 export interface CloudAddresses {
@@ -35,7 +36,7 @@ export async function startCloud(config: CloudConfig, logger: Logger, version: s
   try {
     const ground = await layGround(config, logger, shutdown);
     const telemetry = await openTelemetry(ground);
-    const door = openServiceDoor();
+    const door = openServiceDoor(ground, version);
     let fleet: FleetPart | undefined;
     let services: ServicePart | undefined;
     const imagesSigned = (): void => {

@@ -1,7 +1,6 @@
 /** Web services, the control plane's side: endpoints and what runs behind them, and the way to their service host. */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { AppError } from '#shared/kernel/errors.js';
 import type { ActivityKind, ActivityRunner } from '#cloud/activities/activity-runner.js';
 import { endpointAccessRoutes } from '#cloud/http/routes/endpoint-access-routes.js';
 import { endpointDeploymentRoutes } from '#cloud/http/routes/endpoint-deployment-routes.js';
@@ -39,24 +38,9 @@ const retryMs = 1_000;
 /** How soon it is seen that the service host ended, or that publishers signed something new. */
 const lookEveryMs = 5_000;
 
-/** Nothing is started before it is asked for. */
-export function openServiceDoor(): ServiceHostDoor {
-  return {
-    running: async () => undefined,
-    ensure: async () => {
-      throw new AppError('service.unavailable', 'this build has no service host');
-    },
-  };
-}
-
 /** What the runner of activities must know before it takes up what an earlier process left. */
 export function serviceActivities({ control: db, clock }: Ground, door: ServiceHostDoor): ActivityKind[] {
-  const host = async () => {
-    const running = await door.running();
-    if (running) return running;
-    throw new AppError('service.unavailable', 'no service host runs yet');
-  };
-  return deploymentActivities({ db, host, clock });
+  return deploymentActivities({ db, host: () => door.running(), clock });
 }
 
 export async function wireServices(ground: Ground, { door, runner, identity }: ServiceNeeds): Promise<ServicePart> {

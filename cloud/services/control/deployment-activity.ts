@@ -33,8 +33,8 @@ export type Followed = z.infer<typeof followedSchema>;
 
 export interface DeploymentActivityDeps {
   readonly db: Database;
-  /** The service host that runs. @throws AppError `service.unavailable` */
-  readonly host: () => Promise<Pick<ServiceHostPort, 'status' | 'logs'>>;
+  /** The service host that runs, if one does. */
+  readonly host: () => Promise<Pick<ServiceHostPort, 'status' | 'logs'> | undefined>;
   readonly clock: Clock;
 }
 
@@ -73,7 +73,10 @@ async function follow(deps: DeploymentActivityDeps, wanted: Followed, context: A
 
 async function look({ host }: DeploymentActivityDeps, wanted: Followed): Promise<Progress> {
   try {
-    return judgeProgress(wanted, await (await host()).status());
+    const running = await host();
+    if (running !== undefined) return judgeProgress(wanted, await running.status());
+    if (wanted.goal === 'gone') return { kind: 'done', text: 'it is gone: no service host runs' };
+    return { kind: 'waiting', text: 'no service host runs yet' };
   } catch (error) {
     if (error instanceof AppError && error.traits.retry === 'later') {
       return { kind: 'waiting', text: `the service host does not answer: ${messageOf(error)}` };
@@ -101,7 +104,8 @@ async function failureOf(
   { code, message }: { readonly code: string; readonly message: string },
   context: ActivityContext,
 ): Promise<AppError> {
-  const lines = await (await host()).logs(wanted.endpoint, wanted.deployment, lastLines).catch(() => []);
+  const running = await host();
+  const lines = (await running?.logs(wanted.endpoint, wanted.deployment, lastLines).catch(() => [])) ?? [];
   if (lines.length > 0) await context.log('its last lines:');
   for (const line of lines) await context.log(`  ${redactSecrets(line)}`);
   return new AppError(

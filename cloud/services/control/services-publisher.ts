@@ -17,6 +17,8 @@ export interface ServiceHost extends ServiceHostPort {
   about(): Promise<{ readonly generation: number; readonly trust: TrustVersions }>;
   /** Whose images may run. @returns why some of it does not count there */
   trust(handed: HandedTrust): Promise<readonly string[]>;
+  /** It has begun to end when this resolves. */
+  stop(): Promise<void>;
 }
 
 /** The way to the service host of this control plane. */
@@ -97,6 +99,10 @@ export class ServicesPublisher {
     }
     this.refused = refused.join();
     if (generation < wanted.generation) await host.apply(wanted);
+    if (wanted.endpoints.length === 0) {
+      logger.info('the service host ends: there are no endpoints any more');
+      await host.stop();
+    }
     this.failing = false;
   }
 

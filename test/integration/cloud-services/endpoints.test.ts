@@ -170,7 +170,8 @@ describe('a deleted endpoint', () => {
   it('takes its deployments along where it must, and its name comes back with other keys', async () => {
     const before = await served(() => true);
     await world.json('endpoint', 'delete', 'fraud', '--force');
-    while (world.host.desired?.endpoints.length !== 0) await sleep(20);
+    while (world.host.stops === 0) await sleep(20);
+    expect(world.host.desired?.endpoints).toEqual([]);
     const made = await world.json<{ id: string }>('endpoint', 'create', 'fraud');
     expect(made.id).not.toBe(before.id);
   });

@@ -30,6 +30,8 @@ export class RememberedHost implements ServiceHost {
   handed: HandedTrust['workspaces'] = [];
   /** While it is set, nobody answers. */
   away = false;
+  /** How often it was told to end. */
+  stops = 0;
   /** By deployment: why it does not start. */
   readonly failing = new Map<string, string>();
 
@@ -73,6 +75,10 @@ export class RememberedHost implements ServiceHost {
     return [`${deployment} began`, 'password=hunter2'];
   }
 
+  async stop(): Promise<void> {
+    this.stops += 1;
+  }
+
   private requireHere(): void {
     if (this.away) throw new AppError('service.unavailable', 'it is away');
   }
@@ -98,7 +104,7 @@ export class EndpointWorld {
         return host;
       },
     };
-    const parts = await openCloudParts(folder, (control) => control, door);
+    const parts = await openCloudParts(folder, (control) => control, { door });
     const publisher = generateSigningKey();
     return new EndpointWorld(parts, host, publisher, () => starts, await CliHarness.make());
   }
