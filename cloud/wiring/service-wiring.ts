@@ -34,7 +34,6 @@ export interface ServiceNeeds {
   readonly identity: LivingIdentity;
 }
 
-const retryMs = 1_000;
 /** How soon it is seen that the service host ended, or that publishers signed something new. */
 const lookEveryMs = 5_000;
 
@@ -54,11 +53,11 @@ export async function wireServices(ground: Ground, { door, runner, identity }: S
     onCommitted: () => publisher.wake(),
   });
   const trust = new TrustHandover(new TrustChain(db));
-  const publisher = new ServicesPublisher({ document, trust, door, clock, logger, retryMs });
+  const publisher = new ServicesPublisher({ document, trust, door, clock, random: Math.random, logger });
   if (enabled) {
     await document.bringUpToDate();
     publisher.wake();
-    const run = async (): Promise<void> => publisher.wake();
+    const run = async (): Promise<void> => publisher.look();
     shutdown.add('web services', () => publisher.stop());
     shutdown.add(
       'look at web services',

@@ -56,8 +56,9 @@ beforeAll(async () => {
 }, 60_000);
 
 afterAll(async () => {
-  if (parts.door instanceof ServiceHostProcess) await parts.door.stop();
+  // In this order: a control plane that runs starts another.
   await parts.stop();
+  if (parts.door instanceof ServiceHostProcess) await parts.door.stop();
   await cli.remove();
 });
 

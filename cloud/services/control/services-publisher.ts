@@ -3,8 +3,10 @@
  * so that nothing is forgotten when either is killed; the same document given twice does no harm. Without endpoints no
  * service host is started; one that runs is told all the same that there are none.
  */
+import { backoffMs } from '#shared/kernel/backoff.js';
 import type { Clock } from '#shared/kernel/clock.js';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
+import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { DesiredServices } from '../desired-services.js';
@@ -35,34 +37,42 @@ export interface ServicesPublisherOptions {
   readonly door: ServiceHostDoor;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Between attempts while it cannot be reached. */
-  readonly retryMs: number;
+  readonly random: Random;
 }
+
+/** Each attempt may start a process. */
+const retryPolicy = { baseMs: 1_000, maxMs: 60_000 };
 
 export class ServicesPublisher {
   private readonly flight: SingleFlight;
   private readonly stopped = new AbortController();
   private retry: Promise<void> | undefined;
-  private failing = false;
+  private failures = 0;
   private refused = '';
 
   constructor(private readonly options: ServicesPublisherOptions) {
     this.flight = new SingleFlight(
       () => this.publish(),
       (error) => {
-        // Once, until it works again: it is tried every few seconds.
-        if (!this.failing)
+        this.failures += 1;
+        // Once, until it works again.
+        if (this.failures === 1) {
           options.logger.warn({ reason: messageOf(error) }, 'the service host has not the newest document');
-        this.failing = true;
+        }
         if (!(error instanceof AppError)) options.logger.error({ err: error }, 'handing over the document failed');
         this.wakeLater();
       },
     );
   }
 
-  /** Called after every commit, at the start, and now and then: a service host may have ended. */
+  /** Called after every commit, and at the start. */
   wake(): void {
     this.flight.wake();
+  }
+
+  /** Called now and then: a service host may have ended, or publishers signed something. */
+  look(): void {
+    if (this.retry === undefined) this.flight.wake();
   }
 
   async idle(): Promise<void> {
@@ -103,11 +113,13 @@ export class ServicesPublisher {
       logger.info('the service host ends: there are no endpoints any more');
       await host.stop();
     }
-    this.failing = false;
+    this.failures = 0;
   }
 
   private wakeLater(): void {
-    this.retry ??= this.options.clock.sleep(this.options.retryMs, this.stopped.signal).then(() => {
+    const { clock, random } = this.options;
+    const wait = backoffMs(this.failures, retryPolicy, random());
+    this.retry ??= clock.sleep(wait, this.stopped.signal).then(() => {
       this.retry = undefined;
       this.flight.wake();
     });
