@@ -50,6 +50,11 @@ const forbidden = [
   { files: ['agent/**'], not: ['#cloud/'] },
   { files: ['agent/reconcile/**', 'shared/supervisor/restart-policy.ts'], not: ['#cloud/'], pure: true },
   { files: ['cloud/**'], not: ['#agent/'] },
+  {
+    files: ['plan', 'autoscale', 'observed', 'probing'].map((name) => `cloud/services/host/${name}.ts`),
+    not: ['#agent/'],
+    pure: true,
+  },
 ];
 
 const boundaries = forbidden.map(({ files, not, pure }) => ({

@@ -85,7 +85,7 @@ export class TwinIngest {
 
   private async drain(): Promise<void> {
     while (this.waiting.length > 0) {
-      if (this.waiting.length < batchSize) await this.pace.gather();
+      await this.pace.gather(this.waiting.length >= batchSize);
       const taken = this.waiting.splice(0, batchSize);
       const batch = taken.map(({ said }) => said);
       let effects: Effect[];

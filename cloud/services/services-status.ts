@@ -11,16 +11,18 @@ export const replicaStatusSchema = z.strictObject({
   state: z.enum(['starting', 'ready', 'draining', 'down']),
   /** Of its scoring host, or of its container. */
   process: z.string().max(128).optional(),
+  /** Resident memory of all its processes, where that can be told. */
+  residentBytes: counterSchema.optional(),
   since: instantSchema,
   restarts: counterSchema,
   problem: problemSchema.optional(),
 });
 export type ReplicaStatus = z.infer<typeof replicaStatusSchema>;
 
-/** Since the service host started; latencies in milliseconds, as seen by the front, of answered requests of the last minute. */
+/** Of requests that score, since the service host started; latencies in milliseconds, as seen by the front, of answered requests of the last minute. */
 export const deploymentNumbersSchema = z.strictObject({
   requests: counterSchema,
-  /** Answered with 424, 408 or 500. */
+  /** Let in and not answered with success by a replica: 424, 408, 503, on V2 the replica's own status. */
   errors: counterSchema,
   /** Answered with 429. */
   rejected: counterSchema,

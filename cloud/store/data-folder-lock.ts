@@ -1,5 +1,5 @@
 /**
- * One control plane per data folder. The lock is an open transaction on a file of its own, so the system
+ * One control plane per data folder, and one service host per folder of its own. The lock is an open transaction on a file of its own, so the system
  * releases it whatever way the process ends; nothing stale can stay behind.
  */
 import { mkdir } from 'node:fs/promises';
@@ -14,12 +14,23 @@ export interface DataFolderLock {
 }
 
 /** @throws AppError `already.running` */
-export async function lockDataFolder(folder: string): Promise<DataFolderLock> {
+export function lockDataFolder(folder: string): Promise<DataFolderLock> {
+  return lockFolder(
+    folder,
+    `another control plane uses ${folder}: stop it, or set dataDir (--data-dir) to another folder`,
+  );
+}
+
+/**
+ * @param taken what to say when another process has it
+ * @throws AppError `already.running`
+ */
+export async function lockFolder(folder: string, taken: string): Promise<DataFolderLock> {
   try {
     // Keys and databases lie in it.
     await mkdir(folder, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw diskError(error, `cannot make the data folder ${folder}`);
+    throw diskError(error, `cannot make the folder ${folder}`);
   }
   const path = join(folder, 'lock.db');
   let database: Database.Database | undefined;
@@ -31,11 +42,7 @@ export async function lockDataFolder(folder: string): Promise<DataFolderLock> {
   } catch (error) {
     database?.close();
     if (error instanceof Error && 'code' in error && error.code === 'SQLITE_BUSY') {
-      throw new AppError(
-        'already.running',
-        `another control plane uses ${folder}: stop it, or set dataDir (--data-dir) to another folder`,
-        { cause: error },
-      );
+      throw new AppError('already.running', taken, { cause: error });
     }
     throw (
       storeError(error) ?? new AppError('disk.failed', `cannot lock ${path}: ${messageOf(error)}`, { cause: error })

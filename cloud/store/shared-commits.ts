@@ -55,7 +55,7 @@ export class SharedCommits {
 
   private async work(): Promise<void> {
     while (this.waiting.length > 0) {
-      if (this.waiting.length < atOnce) await this.pace.gather();
+      await this.pace.gather(this.waiting.length >= atOnce);
       const group = this.waiting.splice(0, atOnce);
       try {
         await this.pace.commit(() =>

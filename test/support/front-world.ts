@@ -20,6 +20,15 @@ export function keyAuth(...keys: string[]): DesiredEndpoint['auth'] {
   return { mode: 'key', keyDigests: keys.map((key) => secretDigest(key).toString('hex')) };
 }
 
+export const frontOptions: FrontOptions = {
+  clock: systemClock,
+  newId: () => 'request',
+  random: () => 0,
+  log: pino({ level: 'silent' }),
+  maxBodyBytes: 8 * 1024 * 1024,
+  names: { hostNames: [], addresses: [] },
+};
+
 export class FrontWorld {
   /** What `random` gives next; 0 where nothing is set. */
   draws: number[] = [];
@@ -41,12 +50,9 @@ export class FrontWorld {
   static async open(options: Partial<FrontOptions> = {}): Promise<FrontWorld> {
     let ids = 0;
     const front: Front = new Front({
-      clock: systemClock,
+      ...frontOptions,
       newId: () => `request-${String(++ids)}`,
       random: (): number => world.draws.shift() ?? 0,
-      log: pino({ level: 'silent' }),
-      maxBodyBytes: 8 * 1024 * 1024,
-      names: { hostNames: [], addresses: [] },
       ...options,
     });
     const address = await front.listen({ host: '127.0.0.1', port: 0 });

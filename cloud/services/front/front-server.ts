@@ -35,7 +35,8 @@ const keepAliveTimeoutMs = 5000;
 const headersTimeoutMs = 10_000;
 /** Of a whole request: the longest timeout of a deployment, and its body before it. */
 const requestTimeoutMs = 300_000;
-const maxConnections = 10_000;
+/** Each may hold the beginning of a body (`heldBytes`). */
+const maxConnections = 4096;
 const usualTls = { minVersion: 'TLSv1.2' } as const;
 
 export class FrontServer {

@@ -1,9 +1,15 @@
+import { X509Certificate } from 'node:crypto';
 import { get } from 'node:http';
+import { get as getOverTls } from 'node:https';
+import type { TLSSocket } from 'node:tls';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Front } from '#cloud/services/front/front.js';
+import type { TlsFiles } from '#cloud/services/front/front-server.js';
 import type { FrontReplica } from '#cloud/services/front/front-table.js';
 import type { MirroredPair } from '#cloud/services/front/mirror.js';
-import { deployment, echo, FrontWorld, keyAuth } from '#test/support/front-world.js';
+import { deployment, echo, frontOptions, FrontWorld, keyAuth } from '#test/support/front-world.js';
+import { type TestCertificate, testCertificate } from '#test/support/test-certificates.js';
 import { HeldReplica } from '#test/support/held-replica.js';
 import { HttpConnection, postRequest } from '#test/bench/http-client.js';
 
@@ -193,6 +199,38 @@ describe('a mirrored deployment', () => {
     });
   });
 });
+
+describe('a front with a certificate', () => {
+  it('shows it, and another from the next connection on', async () => {
+    const [first, second] = await Promise.all(
+      ['first', 'second'].map((commonName) => testCertificate({ commonName, names: ['localhost'], usage: 'server' })),
+    );
+    if (!first || !second) throw new Error('two were made');
+    const front = new Front(frontOptions);
+    const { port, url } = await front.listen({ host: '127.0.0.1', port: 0, tls: pemOf(first) });
+    const shown = (): Promise<{ readonly status: number | undefined; readonly fingerprint: string }> =>
+      new Promise((resolve, reject) => {
+        const options = { port, path: '/endpoints/main/fraud/score', agent: false, rejectUnauthorized: false };
+        const asked = getOverTls(options, (response) => {
+          const { fingerprint256 } = (response.socket as TLSSocket).getPeerCertificate();
+          response.resume();
+          resolve({ status: response.statusCode, fingerprint: fingerprint256 });
+        });
+        asked.once('error', reject);
+      });
+    expect(url).toBe(`https://127.0.0.1:${String(port)}`);
+    const fingerprintOf = ({ certificate }: TestCertificate): string => new X509Certificate(certificate).fingerprint256;
+    expect(await shown()).toEqual({ status: 404, fingerprint: fingerprintOf(first) });
+    front.setTls(pemOf(second));
+    expect(await shown()).toEqual({ status: 404, fingerprint: fingerprintOf(second) });
+    expect(() => front.setTls({ cert: 'none', key: 'none' })).toThrow('cannot be used');
+    await front.close(0);
+  });
+});
+
+function pemOf({ certificate, privateKey }: TestCertificate): TlsFiles {
+  return { cert: certificate, key: privateKey };
+}
 
 describe('a front that closes', () => {
   it('answers what is under way, tells clients to leave, and takes nobody new', async () => {

@@ -180,15 +180,15 @@ class Story {
   }
 
   private async exists(...args: readonly string[]): Promise<boolean> {
-    // What the activity goes on with after the restart is under way still.
-    for (let look = 0; look < 50; look++) {
+    for (let look = 0; look < 600; look++) {
+      // Asked before it is looked for: what an activity, which goes on after the restart, ends with is there from then on.
+      const activities = (await this.installation.flotillaJson('activity', 'list')) as { state: string }[];
       const found = await this.installation.flotillaJson(...args).catch(() => undefined);
       if (found !== undefined) return true;
-      const activities = (await this.installation.flotillaJson('activity', 'list')) as { state: string }[];
       if (activities.every(({ state }) => !['not-started', 'running'].includes(state))) return false;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    return false;
+    throw new Error(`${args.join(' ')}: an activity goes on and on`);
   }
 
   private async deployed(): Promise<boolean> {

@@ -37,5 +37,5 @@ it('a wave takes from its first commit to the last first arrival of its own devi
   const arrived = (device: string, at: number): Noted => ({ device, at, did: 'received' });
   const noted = [arrived('a', 900), arrived('a', 1_400), arrived('b', 1_700), arrived('b', 8_000), arrived('c', 9_100)];
   const [first] = waveTimes(rows, noted, 1_000);
-  expect(first).toEqual({ wave: 0, devices: 2, arrived: 0.7, done: 3 });
+  expect(first).toEqual({ wave: 0, devices: 2, arrived: 0.7, done: 3, each: { p99: 0.5, most: 0.5 } });
 });

@@ -9,6 +9,8 @@ export interface WaveTimes {
   readonly arrived: number;
   /** To the last that the control plane saw done: verified, loaded, reported, judged. */
   readonly done: number;
+  /** Of one device, from the commit that asks it, 99 of 100 and the slowest. */
+  readonly each: { readonly p99: number; readonly most: number };
 }
 
 export function waveTimes(rows: readonly RolloutRow[], noted: readonly Noted[], since: number): WaveTimes[] {
@@ -19,7 +21,13 @@ export function waveTimes(rows: readonly RolloutRow[], noted: readonly Noted[], 
     const begun = smallest(own.map(({ assignedAt }) => assignedAt ?? Number.POSITIVE_INFINITY));
     const arrived = largest(own.map(({ device }) => received.get(device)?.at ?? Number.NaN));
     const done = largest(own.map(({ endedAt }) => endedAt ?? Number.NaN));
-    return { wave, devices: own.length, arrived: (arrived - begun) / 1000, done: (done - begun) / 1000 };
+    const each = own
+      .map(({ device, assignedAt }) => ((received.get(device)?.at ?? Number.NaN) - (assignedAt ?? Number.NaN)) / 1000)
+      .sort((a, b) => a - b);
+    return {
+      ...{ wave, devices: own.length, arrived: (arrived - begun) / 1000, done: (done - begun) / 1000 },
+      each: { p99: each[Math.ceil(each.length * 0.99) - 1] ?? Number.NaN, most: each.at(-1) ?? Number.NaN },
+    };
   });
 }
 

@@ -73,9 +73,16 @@ async function rollOut(run: FleetRun): Promise<Measured> {
     `rollout 1 ${rolloutState(dataDir, 1)} in ${seconds(took)}; ${seconds(cpuSeconds)} of CPU, ${((cpuSeconds * 1000) / run.options.devices).toFixed(1)} ms a device; resident ${megabytes(run.cloudRss)}`,
   );
   printTable(
-    ['wave', 'devices', 'commit to last PUBACK', 'verified and reported'],
-    waves.map(({ wave, devices, arrived, done }) => [
+    [
+      'wave',
+      'devices',
+      'first commit to last PUBACK',
+      'verified and reported',
+      'one device, commit to PUBACK: p99, most',
+    ],
+    waves.map(({ wave, devices, arrived, done, each }) => [
       ...[String(wave + 1), count(devices), seconds(arrived), seconds(done)],
+      `${seconds(each.p99)}, ${seconds(each.most)}`,
     ]),
   );
   nothingLost(run, 1, 'vision:1', noted);

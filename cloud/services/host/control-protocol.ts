@@ -1,0 +1,23 @@
+/** What is said over a service host's private socket. Both ends may be of different builds. */
+import * as z from 'zod';
+import { instantSchema } from '#shared/protocol/primitives.js';
+
+/** Who answers there. */
+export const aboutSchema = z.object({
+  version: z.string(),
+  pid: z.int(),
+  startedAt: instantSchema,
+  /** SHA-256 of the configuration that it was started with: another one needs another process. */
+  configuration: z.string(),
+  generation: z.int(),
+  /** By workspace: versions above are news. */
+  trust: z.record(z.string(), z.int()),
+});
+export type About = z.infer<typeof aboutSchema>;
+
+export const logLinesSchema = z.object({ lines: z.array(z.string()) });
+export const refusedSchema = z.object({ refused: z.array(z.string()) });
+
+/** A document of all endpoints that the schema allows, with room for settings. */
+export const maxDocumentBytes = 32 * 1024 * 1024;
+export const maxLogLines = 10_000;

@@ -1,0 +1,78 @@
+/** What a service host is started with: one private file, written by the control plane or by a person. */
+import { readFile, stat } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import * as z from 'zod';
+import { AppError } from '#shared/kernel/errors.js';
+import { digestOf } from '#shared/package/digest.js';
+import { diskError, errno } from '#shared/platform/atomic-file.js';
+import { canonicalJson } from '#shared/protocol/canonical-json.js';
+import { decodeMessage } from '#shared/protocol/decode.js';
+import { nameSchema } from '#shared/protocol/primitives.js';
+import { maxPublishers, signerKeySchema } from '#shared/protocol/trust.js';
+
+const pathSchema = z.string().min(1).refine(isAbsolute, 'must be an absolute path');
+
+export const hostConfigSchema = z.strictObject({
+  /** Its own; nobody else works in it. The control socket is `control.sock` there. */
+  folder: pathSchema,
+  /** Root of the control plane's blob store; only read. */
+  blobs: pathSchema,
+  front: z
+    .strictObject({
+      /** An IP address. */
+      host: z.string().min(1).default('127.0.0.1'),
+      /** 0 picks a free one. */
+      port: z.int().min(0).max(65_535).default(8081),
+      /** By which endpoints without keys may be asked, besides loopback's names and the address. */
+      hostNames: z.array(z.string().min(1)).max(64).default([]),
+      /** Absent: plain HTTP. */
+      tls: z.strictObject({ certificateFile: pathSchema, privateKeyFile: pathSchema }).optional(),
+    })
+    .prefault({}),
+  /** Whose images count in a workspace, whatever a control plane says of its first trust document. */
+  publishers: z.record(nameSchema, z.array(signerKeySchema).min(1).max(maxPublishers)).default({}),
+  maxBodyBytes: z
+    .int()
+    .min(1)
+    .default(64 * 1024 * 1024),
+  /** How long what is under way may take when a replica is replaced, or all end. */
+  drainMs: z.int().min(0).max(600_000).default(30_000),
+  logLevel: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
+});
+export type HostConfig = z.infer<typeof hostConfigSchema>;
+export type HostConfigInput = z.input<typeof hostConfigSchema>;
+
+const maxConfigBytes = 1024 * 1024;
+
+export function controlSocketOf({ folder }: Pick<HostConfig, 'folder'>): string {
+  return join(folder, 'control.sock');
+}
+
+/** Where its control plane lets it write. */
+export function logFileOf({ folder }: Pick<HostConfig, 'folder'>): string {
+  return join(folder, 'host.log');
+}
+
+/** @throws AppError `config.invalid` for a file that is not one, or that others may write */
+export async function readHostConfig(path: string): Promise<HostConfig> {
+  let bytes: Uint8Array;
+  try {
+    const { mode } = await stat(path);
+    if ((mode & 0o022) !== 0) {
+      throw new AppError('config.invalid', `${path} may be written by others: close it (chmod go-w ${path})`);
+    }
+    bytes = await readFile(path);
+  } catch (error) {
+    if (error instanceof AppError) throw error;
+    if (errno(error) === 'ENOENT') throw new AppError('config.invalid', `there is no configuration ${path}`);
+    throw diskError(error, `cannot read ${path}`);
+  }
+  const decoded = decodeMessage(hostConfigSchema, bytes, maxConfigBytes);
+  if (decoded.ok) return decoded.value;
+  throw new AppError('config.invalid', `${path}: ${decoded.error.message}`);
+}
+
+/** Two processes with the same are the same to who starts them. */
+export function fingerprintOf(config: HostConfig): string {
+  return digestOf(canonicalJson(config));
+}

@@ -1,0 +1,88 @@
+/** A service host, constructed and wired on its folder: the only place that knows all its parts. */
+import { join } from 'node:path';
+import { type Clock, toInstant } from '#shared/kernel/clock.js';
+import type { Random } from '#shared/kernel/ids.js';
+import type { Logger } from '#shared/platform/logger.js';
+import { makePrivateFolder } from '#shared/platform/private-file.js';
+import { usableCores } from '#shared/platform/usable-cores.js';
+import { findHostEntries } from '#shared/supervisor/host-entries.js';
+import { Shutdown } from '#cloud/lifecycle/shutdown.js';
+import { lockFolder } from '#cloud/store/data-folder-lock.js';
+import { openControlApi } from './control-api.js';
+import type { FrontPort } from './front-port.js';
+import { controlSocketOf, fingerprintOf, type HostConfig } from './host-config.js';
+import { HostDocuments } from './host-documents.js';
+import type { ServicePolicy } from './plan.js';
+import { ProcessRuntime } from './process-runtime.js';
+import { ServiceHost } from './service-host.js';
+import { ServiceImages } from './service-images.js';
+import { ServicesTrust } from './services-trust.js';
+
+export interface OpenHostPorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly version: string;
+  readonly front: FrontPort;
+  /** Resolves once the front accepts requests. @returns its URL */
+  readonly listen: () => Promise<string>;
+  /** Who asks over the control socket that it end. */
+  readonly onStop: () => void;
+}
+
+export interface OpenHost {
+  readonly host: ServiceHost;
+  readonly url: string;
+  /** Answers what is under way, ends every replica, and gives the folder back. */
+  stop(): Promise<void>;
+}
+
+export const usualPolicy: ServicePolicy = { surge: 1, maxFailedStarts: 4, retryFailedMs: 300_000, maxStarting: 4 };
+const loadEveryMs = 1000;
+
+/** @throws AppError `already.running`, `port.taken`, `config.invalid`, `disk.*` */
+export async function openHost(config: HostConfig, ports: OpenHostPorts): Promise<OpenHost> {
+  const { clock, random, logger, version, front } = ports;
+  const { folder, drainMs, maxBodyBytes } = config;
+  const shutdown = new Shutdown(logger);
+  try {
+    await makePrivateFolder(folder);
+    const lock = await lockFolder(
+      folder,
+      `another service host works in ${folder}: stop it, or give this one another folder`,
+    );
+    shutdown.add('lock', () => lock.release());
+    const onLost = (error: Error): void => logger.error({ err: error }, 'a document of the service host is lost');
+    const trust = new ServicesTrust(join(folder, 'trust.json'), config.publishers, onLost);
+    const trustOf = trust.of.bind(trust);
+    const host: ServiceHost = new ServiceHost({
+      ...{ clock, random, logger, version, trust, front, drainMs, loadEveryMs, policy: usualPolicy },
+      url: () => url,
+      documents: new HostDocuments(folder, onLost),
+      images: new ServiceImages({ blobs: config.blobs, folder: join(folder, 'images'), trust: trustOf }),
+      runtime: new ProcessRuntime({
+        entries: findHostEntries(new URL('../../main.js', import.meta.url).href),
+        ...{ folder: join(folder, 'run'), cores: usableCores(), maxBodyBytes },
+      }),
+    });
+    const url = await ports.listen();
+    shutdown.add('host', () => host.stop());
+    await host.start();
+    const startedAt = toInstant(clock.now());
+    const configuration = fingerprintOf(config);
+    const control = await openControlApi(controlSocketOf(config), {
+      host,
+      stop: ports.onStop,
+      onBug: (error) => logger.error({ err: error }, 'the control socket failed by a bug of ours'),
+      about: () => ({
+        ...{ version, pid: process.pid, startedAt, configuration },
+        ...{ generation: host.generation, trust: trust.versions },
+      }),
+    });
+    shutdown.add('control', () => control.close());
+    return { host, url, stop: () => shutdown.run() };
+  } catch (error) {
+    await shutdown.run();
+    throw error;
+  }
+}

@@ -1,0 +1,47 @@
+/** What runs replicas: processes of this machine, or containers. */
+import type { Problem } from '#shared/kernel/errors.js';
+import type { ModuleManifest } from '#shared/package/module-manifest.js';
+import type { DesiredDeployment } from '../desired-services.js';
+import type { ReplicaAddress } from '../front/front-table.js';
+
+/** An image that was verified and unpacked. */
+export interface ReadyImage {
+  readonly folder: string;
+  readonly manifest: ModuleManifest;
+}
+
+export interface ReplicaOrder {
+  /** Unique among all that this service host starts; short, and fit for a file's name. */
+  readonly id: string;
+  readonly image: ReadyImage;
+  readonly spec: DesiredDeployment;
+  /** Provenance: every answer carries it as `flotilla-*` headers. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly onLog: (line: string) => void;
+  /** Aborted: the start is given up, and what was started for it ends. */
+  readonly signal: AbortSignal;
+}
+
+export interface RunningReplica {
+  readonly address: ReplicaAddress;
+  /** For people: `process 4711`. */
+  readonly process: string;
+  /** Resolves once, when it has ended, whoever ended it. */
+  readonly exited: Promise<Problem>;
+  /** Of all its processes; undefined where that cannot be told. */
+  residentBytes(): Promise<number | undefined>;
+  /** Answers what is under way and ends; ended by force after the time. */
+  drain(timeoutMs: number): Promise<void>;
+  kill(): Promise<void>;
+}
+
+export interface ReplicaRuntime {
+  /**
+   * Resolves once its model is loaded, its golden vectors agree, and it answers at its address.
+   *
+   * @throws AppError why it does not start; nothing of it is left then
+   */
+  start(order: ReplicaOrder): Promise<RunningReplica>;
+  /** Ends and removes what a service host that was killed left behind; before the first start. */
+  clear(): Promise<void>;
+}

@@ -1,0 +1,113 @@
+/** The control plane's end of a service host's private socket. */
+import { request } from 'node:http';
+import * as z from 'zod';
+import { AppError, isErrorCode, messageOf } from '#shared/kernel/errors.js';
+import { decodeMessage } from '#shared/protocol/decode.js';
+import { problemSchema } from '#shared/protocol/primitives.js';
+import type { DesiredServices } from '../desired-services.js';
+import { type ServiceHostPort, type ServicesStatus, servicesStatusSchema } from '../services-status.js';
+import {
+  type About,
+  aboutSchema,
+  logLinesSchema,
+  maxDocumentBytes,
+  maxLogLines,
+  refusedSchema,
+} from './control-protocol.js';
+import type { HandedTrust } from './services-trust.js';
+
+const timeoutMs = 10_000;
+
+/** Every call throws AppError `service.unavailable` when nobody answers, and what the service host refuses with. */
+export class ServiceHostClient implements ServiceHostPort {
+  constructor(private readonly socket: string) {}
+
+  about(): Promise<About> {
+    return this.ask('GET', '/v1/about', aboutSchema);
+  }
+
+  async apply(desired: DesiredServices): Promise<void> {
+    await this.ask('PUT', '/v1/desired', z.unknown(), desired);
+  }
+
+  /** @returns why some of it does not count */
+  async trust(handed: HandedTrust): Promise<readonly string[]> {
+    return (await this.ask('PUT', '/v1/trust', refusedSchema, handed)).refused;
+  }
+
+  status(): Promise<ServicesStatus> {
+    return this.ask('GET', '/v1/status', servicesStatusSchema);
+  }
+
+  async logs(endpoint: string, deployment: string, lines: number): Promise<string[]> {
+    const query = new URLSearchParams({ endpoint, deployment, lines: String(Math.min(lines, maxLogLines)) });
+    return (await this.ask('GET', `/v1/logs?${query.toString()}`, logLinesSchema)).lines;
+  }
+
+  /** It has begun to end when this resolves. */
+  async stop(): Promise<void> {
+    await this.ask('POST', '/v1/stop', z.unknown());
+  }
+
+  private async ask<S extends z.ZodType>(
+    method: string,
+    path: string,
+    schema: S,
+    body?: unknown,
+  ): Promise<z.output<S>> {
+    const { status, bytes } = await this.exchange(method, path, body);
+    if (status !== 200) throw refusalOf(bytes, status);
+    const decoded = decodeMessage(schema, bytes, maxDocumentBytes);
+    if (decoded.ok) return decoded.value;
+    throw new AppError(
+      'service.unavailable',
+      `the service host answers ${method} ${path} in a way that this control plane does not understand: ${decoded.error.message}`,
+    );
+  }
+
+  private exchange(method: string, path: string, body: unknown): Promise<{ status: number; bytes: Buffer }> {
+    return new Promise((resolve, reject) => {
+      const fail = (error: unknown): void => {
+        reject(
+          new AppError(
+            'service.unavailable',
+            `the service host does not answer on ${this.socket}: ${messageOf(error)}`,
+            {
+              cause: error,
+            },
+          ),
+        );
+      };
+      const text = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+      const headers = {
+        host: 'service-host',
+        ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': text.length }),
+      };
+      const asked = request({ socketPath: this.socket, method, path, headers, agent: false }, (answer) => {
+        const pieces: Buffer[] = [];
+        let size = 0;
+        answer.on('data', (piece: Buffer) => {
+          size += piece.length;
+          if (size > maxDocumentBytes) answer.destroy(new Error('its answer is too large'));
+          else pieces.push(piece);
+        });
+        answer.on('error', fail);
+        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, bytes: Buffer.concat(pieces) }));
+      });
+      asked.setTimeout(timeoutMs, () =>
+        asked.destroy(new Error(`nothing was heard for ${String(timeoutMs / 1000)} s`)),
+      );
+      asked.on('error', fail);
+      asked.end(text);
+    });
+  }
+}
+
+function refusalOf(bytes: Uint8Array, status: number): AppError {
+  const problem = decodeMessage(problemSchema, bytes);
+  if (problem.ok && isErrorCode(problem.value.code)) {
+    const { code, message, details = {} } = problem.value;
+    return new AppError(code, message, { details });
+  }
+  return new AppError('service.unavailable', `the service host answered with status ${String(status)}`);
+}
