@@ -140,6 +140,20 @@ export const cloudConfigSchema = z.strictObject({
         .describe('calls of the API by one token or address, sustained; twice that at once'),
     })
     .prefault({}),
+  services: z
+    .strictObject({
+      enabled: flag.default(true).describe('run web services; their process starts with the first endpoint'),
+      host: text.default('127.0.0.1').describe('address the front of web services binds'),
+      port: port.default(8081).describe('port of the front of web services; 0 picks a free one'),
+      tls: z
+        .enum(['generated', 'files', 'off'])
+        .default('generated')
+        .describe("certificate of that front: of the installation's own authority, from files, or none"),
+      tlsCertFile: text.optional().describe('PEM certificate chain of that front, for services.tls files'),
+      tlsKeyFile: text.optional().describe('PEM private key of that front, for services.tls files'),
+      maxReplicas: count.max(10_000).default(100).describe('replicas that all deployments together may have'),
+    })
+    .prefault({}),
   alerts: z
     .strictObject({
       destinationsFile: text

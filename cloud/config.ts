@@ -205,25 +205,26 @@ function assign(target: Record<string, unknown>, path: string, value: string): v
 
 /** What one field's schema cannot see. */
 function checkTogether(config: CloudConfig): void {
-  const { http, broker, keys } = config;
+  const { http, services, broker, keys } = config;
   if ((keys.authorityCertFile === undefined) !== (keys.authorityKeyFile === undefined)) {
     throw new AppError(
       'config.invalid',
       'keys.authorityCertFile and keys.authorityKeyFile go together: set both or neither',
     );
   }
-  const files = [http.tlsCertFile, http.tlsKeyFile].filter((path) => path !== undefined);
-  if (http.tls === 'files' ? files.length !== 2 : files.length > 0) {
-    throw new AppError(
-      'config.invalid',
-      `http.tls is ${http.tls}: http.tlsCertFile and http.tlsKeyFile are both given with http.tls files, and not otherwise`,
-    );
-  }
+  checkTls('http', http);
   if (http.tls === 'off' && !isLoopback(http.host) && !http.behindProxy) {
     throw new AppError(
       'config.invalid',
       `http.host ${http.host} is reachable from other machines and the API carries tokens: leave http.tls at generated, ` +
         'or set http.behindProxy where a proxy before it ends TLS',
+    );
+  }
+  checkTls('services', services);
+  if (services.tls === 'off' && !isLoopback(services.host)) {
+    throw new AppError(
+      'config.invalid',
+      `services.host ${services.host} is reachable from other machines and requests carry keys: leave services.tls at generated`,
     );
   }
   checkOidc(config.oidc);
@@ -233,6 +234,15 @@ function checkTogether(config: CloudConfig): void {
       'broker.kind is external: set broker.url to where it is, for example mqtts://broker:8883',
     );
   }
+}
+
+function checkTls(name: 'http' | 'services', { tls, tlsCertFile, tlsKeyFile }: CloudConfig['http' | 'services']): void {
+  const files = [tlsCertFile, tlsKeyFile].filter((path) => path !== undefined);
+  if (tls === 'files' ? files.length === 2 : files.length === 0) return;
+  throw new AppError(
+    'config.invalid',
+    `${name}.tls is ${tls}: ${name}.tlsCertFile and ${name}.tlsKeyFile are both given with ${name}.tls files, and not otherwise`,
+  );
 }
 
 function checkOidc({ issuer, audience, mapping }: CloudConfig['oidc']): void {

@@ -1,5 +1,5 @@
 /**
- * The control plane, wired. Order matters: lock, databases, registry, fleet, API last, so that nothing is reachable
+ * The control plane, wired. Order matters: lock, databases, registry, fleet, web services, API last, so that nothing is reachable
  * before it works; {@link Shutdown} undoes it in reverse. Each step constructs its own in `wiring/`.
  */
 import type { Logger } from '#shared/platform/logger.js';
@@ -9,6 +9,8 @@ import { openApi } from './wiring/api-wiring.js';
 import { type FleetPart, wireFleet } from './wiring/fleet-wiring.js';
 import { layGround } from './wiring/ground.js';
 import { wireRegistry } from './wiring/registry-wiring.js';
+import { openServiceDoor } from './wiring/service-door.js';
+import { serviceActivities, type ServicePart, wireServices } from './wiring/service-wiring.js';
 import { openTelemetry } from './wiring/telemetry-wiring.js';
 
 export interface CloudAddresses {
@@ -34,10 +36,17 @@ export async function startCloud(config: CloudConfig, logger: Logger, version: s
   try {
     const ground = await layGround(config, logger, shutdown);
     const telemetry = await openTelemetry(ground);
+    const door = openServiceDoor(ground, version);
     let fleet: FleetPart | undefined;
-    const registry = await wireRegistry(ground, telemetry, () => fleet?.imagesSigned());
+    let services: ServicePart | undefined;
+    const imagesSigned = (): void => {
+      fleet?.imagesSigned();
+      services?.imagesSigned();
+    };
+    const registry = await wireRegistry(ground, telemetry, imagesSigned, serviceActivities(ground, door));
     fleet = await wireFleet(ground, version, telemetry);
-    const api = await openApi(ground, version, [registry, fleet], fleet.identity);
+    services = await wireServices(ground, { door, runner: registry.runner, identity: fleet.identity });
+    const api = await openApi(ground, version, [registry, fleet, services], fleet.identity);
     return {
       addresses: { http: api.url, ...fleet.addresses },
       authority: fleet.identity.current.authorityFingerprint,

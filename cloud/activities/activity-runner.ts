@@ -2,12 +2,14 @@
  * Runs activities. The rows are the truth: at a restart those that were under way start over where their kind
  * allows it, and fail with the reason where it does not. A cancellation is seen between steps.
  */
+import type { Kysely } from 'kysely';
 import { AppError, toProblem, type Problem } from '#shared/kernel/errors.js';
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import type { NewId } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { ActivityRepository, Ending, StoredActivity } from '#cloud/store/activity-repository.js';
+import type { ControlDatabase } from '#cloud/store/tables.js';
 import { toActivityBody } from './activity-body.js';
 
 export interface ActivityContext {
@@ -22,6 +24,8 @@ export interface ActivityKind {
   readonly kind: string;
   /** Run again after a crash, does it come to the same result? Then it is, else it fails. */
   readonly idempotent: boolean;
+  /** It only waits for what others do: it takes no place from those that work. */
+  readonly waits?: boolean;
   /** `input` is what `start` was given, back from the database. @returns URL path of what it made */
   run(input: unknown, context: ActivityContext): Promise<string | undefined>;
 }
@@ -33,12 +37,18 @@ export interface ActivityRunnerOptions {
   readonly clock: Clock;
   readonly newId: NewId;
   readonly logger: Logger;
-  /** How many run at one time. */
+  /** How many run at one time, beside those that only wait. */
   readonly concurrency: number;
 }
 
+interface UnderWay {
+  readonly controller: AbortController;
+  readonly done: Promise<void>;
+  readonly waits: boolean;
+}
+
 export class ActivityRunner {
-  private readonly underWay = new Map<string, { readonly controller: AbortController; readonly done: Promise<void> }>();
+  private readonly underWay = new Map<string, UnderWay>();
   private starting: Promise<void> | undefined;
   private again = false;
   private stopping = false;
@@ -71,18 +81,25 @@ export class ActivityRunner {
   }
 
   async start(workspace: string, kind: string, subject: string, input: unknown): Promise<StoredActivity> {
-    const { repository, newId } = this.options;
-    const activity = await repository.insert({
-      id: newId(),
-      workspace,
-      kind,
-      subject,
-      input,
-      createdAt: this.now(),
-    });
+    const activity = await this.insert(this.options.repository, workspace, kind, subject, input);
+    this.announce(activity);
+    return activity;
+  }
+
+  /** {@link start} as a part of somebody else's transaction, who calls {@link announce} after it. */
+  insertWithin(
+    transaction: Kysely<ControlDatabase>,
+    workspace: string,
+    kind: string,
+    subject: string,
+    input: unknown,
+  ): Promise<StoredActivity> {
+    return this.insert(this.options.repository.within(transaction), workspace, kind, subject, input);
+  }
+
+  announce(activity: StoredActivity): void {
     this.publish(activity);
     this.wake();
-    return activity;
   }
 
   /** Undefined when there is none. One that has ended stays as it ended. */
@@ -120,6 +137,16 @@ export class ActivityRunner {
     }
   }
 
+  private insert(
+    repository: ActivityRepository,
+    workspace: string,
+    kind: string,
+    subject: string,
+    input: unknown,
+  ): Promise<StoredActivity> {
+    return repository.insert({ id: this.options.newId(), workspace, kind, subject, input, createdAt: this.now() });
+  }
+
   private wake(): void {
     if (this.stopping) return;
     if (this.starting !== undefined) {
@@ -139,8 +166,9 @@ export class ActivityRunner {
   }
 
   private async startWaiting(): Promise<void> {
-    while (!this.stopping && this.underWay.size < this.options.concurrency) {
-      const activity = await this.options.repository.startNext(this.now());
+    while (!this.stopping) {
+      const isFull = this.working() >= this.options.concurrency;
+      const activity = await this.options.repository.startNext(this.now(), isFull ? this.waitingKinds() : undefined);
       if (activity === undefined) return;
       const controller = new AbortController();
       const done = this.runOne(activity, controller.signal)
@@ -151,9 +179,17 @@ export class ActivityRunner {
           this.underWay.delete(activity.id);
           this.wake();
         });
-      this.underWay.set(activity.id, { controller, done });
+      this.underWay.set(activity.id, { controller, done, waits: this.kindOf(activity)?.waits === true });
       this.publish(activity);
     }
+  }
+
+  private working(): number {
+    return [...this.underWay.values()].filter(({ waits }) => !waits).length;
+  }
+
+  private waitingKinds(): string[] {
+    return this.options.kinds.filter(({ waits }) => waits === true).map(({ kind }) => kind);
   }
 
   private async runOne(activity: StoredActivity, signal: AbortSignal): Promise<void> {

@@ -27,6 +27,8 @@ const commands: Readonly<Record<string, () => Promise<(io: CliIo) => Command>>> 
   freeze: async () => (await import('./commands/freeze.js')).freezeCommand,
   apply: async () => (await import('./commands/apply.js')).applyCommand,
   diff: async () => (await import('./commands/diff.js')).diffCommand,
+  endpoint: async () => (await import('./commands/endpoint.js')).endpointCommand,
+  deployment: async () => (await import('./commands/deployment.js')).deploymentCommand,
   deploy: async () => (await import('./commands/deploy.js')).deployCommand,
   undeploy: async () => (await import('./commands/undeploy.js')).undeployCommand,
   score: async () => (await import('./commands/score.js')).scoreCommand,

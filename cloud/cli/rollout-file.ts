@@ -1,10 +1,11 @@
-/** `rollout.yaml`: releases, layers and rollouts as one file of several documents, checked as the server will. Pure. */
+/** `rollout.yaml`: releases, layers, rollouts and web services as one file of several documents, checked as the server will. Pure. */
 import * as z from 'zod';
 import { describeIssues } from '#shared/protocol/decode.js';
 import { nameSchema } from '#shared/protocol/primitives.js';
 import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
 import type { ReleaseContents } from '#cloud/http/schemas/releases.js';
 import type { LayerContents } from '#cloud/http/schemas/layers.js';
+import { type AzureDocument, readAzureDocument } from './azure/azure-document.js';
 import { readLayerFile } from './layer-file.js';
 import { readPolicyFile } from './policy-file.js';
 import { readReleaseFile } from './release-file.js';
@@ -26,7 +27,8 @@ export type RolloutOrder = Omit<z.output<typeof rolloutFile>, 'kind'>;
 export type AppliedDocument =
   | { readonly kind: 'release'; readonly contents: ReleaseContents }
   | { readonly kind: 'layer'; readonly contents: LayerContents }
-  | { readonly kind: 'rollout'; readonly order: RolloutOrder };
+  | { readonly kind: 'rollout'; readonly order: RolloutOrder }
+  | AzureDocument;
 
 const rolloutKeys = Object.keys(rolloutFile.shape);
 
@@ -34,6 +36,8 @@ const rolloutKeys = Object.keys(rolloutFile.shape);
 export function readAppliedFile(values: readonly unknown[], where: string): AppliedDocument[] {
   const documents = values.map((value, index): AppliedDocument => {
     const at = values.length === 1 ? where : `${where}, document ${String(index + 1)}`;
+    const azure = readAzureDocument(value, at);
+    if (azure !== undefined) return azure;
     if (isMapping(value) && value['kind'] === 'rollout') return { kind: 'rollout', order: readRollout(value, at) };
     if (isMapping(value) && value['kind'] === 'layer') return { kind: 'layer', contents: readLayerFile(value, at) };
     return { kind: 'release', contents: readReleaseFile(value, at) };
@@ -55,9 +59,22 @@ function readRollout(value: Record<string, unknown>, where: string): RolloutOrde
 function refuseTwins(documents: readonly AppliedDocument[], where: string): void {
   const seen = new Set<string>();
   for (const one of documents) {
-    const what =
-      one.kind === 'rollout' ? `a rollout over fleet ${one.order.fleet}` : `${one.kind} ${one.contents.name}`;
+    const what = subjectOf(one);
     if (seen.has(what)) throw invalidFile(where, `${what} stands in two documents: leave one out`);
     seen.add(what);
+  }
+}
+
+function subjectOf(one: AppliedDocument): string {
+  switch (one.kind) {
+    case 'rollout':
+      return `a rollout over fleet ${one.order.fleet}`;
+    case 'endpoint':
+      return `endpoint ${one.endpoint.name}`;
+    case 'deployment':
+      return `deployment ${one.deployment.endpoint ?? ''}/${one.deployment.name}`;
+    case 'release':
+    case 'layer':
+      return `${one.kind} ${one.contents.name}`;
   }
 }

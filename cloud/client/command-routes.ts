@@ -25,5 +25,5 @@ export const commandRoutes = {
   scheduleCreate: { method: 'POST', path: `${w}/schedules`, body: scheduleCreate, response: scheduleBody },
   scheduleList: { method: 'GET', path: `${w}/schedules`, query: pageQuery, response: pageOf(scheduleBody) },
   scheduleGet: { method: 'GET', path: `${w}/schedules/:schedule`, response: scheduleBody },
-  scheduleDelete: { method: 'DELETE', path: `${w}/schedules/:schedule`, response: z.null() },
+  scheduleDelete: { method: 'DELETE', path: `${w}/schedules/:schedule`, response: z.unknown() },
 } as const;

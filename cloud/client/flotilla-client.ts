@@ -20,6 +20,7 @@ import { connectionError, HttpTransport, type StreamedBody } from './http-transp
 import type { ServerAuthority } from './server-authority.js';
 import { problemFrom } from './problem-response.js';
 import { fillPath, routes, type Answer, type CallInput, type Route } from './routes.js';
+import { type ScoreAnswer, scoreEndpoint, type ScoreRequest } from './score-endpoint.js';
 import { readServerSentEvents } from './sse-reader.js';
 
 export interface ClientOptions {
@@ -127,6 +128,11 @@ export class FlotillaClient {
       throw new AppError('server.incompatible', `device ${device} answered ${operation} with ${result.error.message}`);
     }
     return result.value as OperationResult<O>;
+  }
+
+  /** A web service of this control plane, whose front shows a certificate of the same authority. */
+  score(request: ScoreRequest): Promise<ScoreAnswer> {
+    return scoreEndpoint(request, this.options);
   }
 
   async hasBlob(digest: string): Promise<boolean> {

@@ -78,6 +78,7 @@ import {
 } from '#cloud/http/schemas/trust.js';
 import { workspaceBody, workspaceCreate } from '#cloud/http/schemas/workspaces.js';
 import { commandRoutes } from './command-routes.js';
+import { endpointRoutes } from './endpoint-routes.js';
 import { layerRoutes } from './layer-routes.js';
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
@@ -213,6 +214,7 @@ export const routes = {
     response: releaseDeployed,
   },
   ...commandRoutes,
+  ...endpointRoutes,
   ...layerRoutes,
   freezeList: { method: 'GET', path: `${w}/freezes`, query: pageQuery, response: pageOf(freezeBody) },
   freezeCreate: { method: 'POST', path: `${w}/freezes`, body: freezeCreate, response: freezeBody },

@@ -5,7 +5,7 @@
  */
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import type { Logger } from '#shared/platform/logger.js';
-import { SingleFlight } from '#shared/platform/single-flight.js';
+import { Lookout } from '#shared/platform/lookout.js';
 import type { CommandResponse } from '#shared/protocol/commands.js';
 import type { CommandChannel } from '#cloud/fleet/command-channel.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
@@ -38,11 +38,8 @@ interface Heard {
 }
 
 export class CommandRunner {
-  private readonly flight: SingleFlight;
+  private readonly lookout: Lookout;
   private readonly flights: Flights;
-  private readonly stopped = new AbortController();
-  private sleeping = new AbortController();
-  private gathering = false;
   private underWay = false;
   private heard: Heard[] = [];
   private unsubscribe: () => void = () => undefined;
@@ -56,48 +53,42 @@ export class CommandRunner {
         this.wake();
       },
     });
-    this.flight = new SingleFlight(
-      () => this.run(),
-      (error) => {
-        logger.error({ err: error }, 'commands to many devices were not looked at');
-        void this.sleepUntil(clock.now() + againMs);
-      },
-    );
+    this.lookout = new Lookout({
+      ...{ look: () => this.look(), clock, leastMs: gatherMs, mostMs: longestSleepMs },
+      onError: (error) => logger.error({ err: error }, 'commands to many devices were not looked at'),
+    });
   }
 
   /** Takes up what an earlier process left, and from now on whatever is begun. */
   start(): void {
     this.unsubscribe = this.options.live.subscribeToAll(({ type }) => {
-      if (type === 'device.changed' && this.underWay) this.wakeSoon();
+      if (type === 'device.changed' && this.underWay) this.lookout.wakeIn(gatherMs);
     });
     this.wake();
   }
 
   wake(): void {
-    this.flight.wake();
+    this.lookout.wake();
   }
 
   async idle(): Promise<void> {
-    await this.flight.idle();
+    await this.lookout.idle();
   }
 
   async stop(): Promise<void> {
     this.unsubscribe();
-    this.stopped.abort();
-    this.sleeping.abort();
-    await this.flight.stop();
+    await this.lookout.stop();
     this.flights.end();
   }
 
-  private async run(): Promise<void> {
+  private async look(): Promise<number | undefined> {
     const { commands, clock, logger } = this.options;
-    this.sleeping.abort();
     await this.keepAnswers();
     const jobs = await commands.listUnderWay();
     this.underWay = jobs.length > 0;
     let dueAt = clock.now() + longestSleepMs;
     for (const job of jobs) {
-      if (this.stopped.signal.aborted) return;
+      if (this.lookout.stopped.aborted) return undefined;
       try {
         dueAt = Math.min(dueAt, await this.advance(job));
       } catch (error) {
@@ -106,7 +97,7 @@ export class CommandRunner {
         dueAt = Math.min(dueAt, clock.now() + againMs);
       }
     }
-    if (jobs.length > 0) void this.sleepUntil(dueAt);
+    return jobs.length > 0 ? dueAt : undefined;
   }
 
   /** @returns when to look again at the latest */
@@ -200,24 +191,6 @@ export class CommandRunner {
   private publish({ workspace, number, state }: CommandJob): void {
     const data = { command: number, state };
     this.options.live.publish({ workspace, type: 'command.changed', subject: String(number), data });
-  }
-
-  private wakeSoon(): void {
-    if (this.gathering) return;
-    this.gathering = true;
-    void this.options.clock.sleep(gatherMs, this.stopped.signal).then(() => {
-      this.gathering = false;
-      this.wake();
-    });
-  }
-
-  private async sleepUntil(dueAt: number): Promise<void> {
-    const { clock } = this.options;
-    if (this.stopped.signal.aborted) return;
-    this.sleeping = new AbortController();
-    const { signal } = this.sleeping;
-    await clock.sleep(Math.min(longestSleepMs, Math.max(gatherMs, dueAt - clock.now())), signal);
-    if (!signal.aborted && !this.stopped.signal.aborted) this.wake();
   }
 }
 

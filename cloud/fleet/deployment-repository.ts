@@ -5,7 +5,7 @@ import { routeOverridesSchema } from '#shared/protocol/route.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import type { DeploymentTable, ImageTable } from '#cloud/store/tables.js';
 import { parseReference } from '#shared/kernel/names.js';
-import type { Insertable } from 'kysely';
+import type { Insertable, NotNull } from 'kysely';
 import { variantsOf } from '#cloud/store/image-variants.js';
 import type { DeployedModule } from './desired-document.js';
 import type { Database } from './device-repository.js';
@@ -47,6 +47,8 @@ export class DeploymentRepository {
       .where('deployments.device', 'in', [...devices])
       .where('deployments.removedGeneration', 'is', null)
       .orderBy('deployments.module')
+      // A row of a device has both.
+      .$narrowType<{ device: NotNull; module: NotNull }>()
       .execute();
     const shadows = await new ShadowRepository(this.db).list(workspace, devices);
     const byDevice = new Map<string, DeployedModule[]>();

@@ -5,7 +5,7 @@
 import type { Clock } from '#shared/kernel/clock.js';
 import { messageOf } from '#shared/kernel/errors.js';
 import type { Logger } from '#shared/platform/logger.js';
-import { SingleFlight } from '#shared/platform/single-flight.js';
+import { Lookout } from '#shared/platform/lookout.js';
 import type { Database } from '#cloud/fleet/device-repository.js';
 import { matchingDevices } from '#cloud/fleet/device-search.js';
 import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
@@ -56,10 +56,7 @@ const longestSleepMs = 30_000;
 const stepsAtOnce = 200;
 
 export class RolloutController {
-  private readonly flight: SingleFlight;
-  private readonly stopped = new AbortController();
-  private sleeping = new AbortController();
-  private gathering = false;
+  private readonly lookout: Lookout;
   /** How long the last look took. */
   private lookMs = 0;
   /** Who is away is known from here on: at a start nobody is known to be there. */
@@ -68,10 +65,10 @@ export class RolloutController {
 
   constructor(private readonly options: ControllerOptions) {
     this.awayFrom = options.clock.now();
-    this.flight = new SingleFlight(
-      () => this.run(),
-      (error) => options.logger.error({ err: error }, 'rollouts were not looked at'),
-    );
+    this.lookout = new Lookout({
+      ...{ look: () => this.run(), clock: options.clock, leastMs: gatherMs, mostMs: longestSleepMs },
+      onError: (error) => options.logger.error({ err: error }, 'rollouts were not looked at'),
+    });
   }
 
   /** Looks at once, and from now on whenever a device changes or something is due. */
@@ -83,18 +80,16 @@ export class RolloutController {
   }
 
   wake(): void {
-    this.flight.wake();
+    this.lookout.wake();
   }
 
   async idle(): Promise<void> {
-    await this.flight.idle();
+    await this.lookout.idle();
   }
 
   async stop(): Promise<void> {
     this.unsubscribe();
-    this.stopped.abort();
-    this.sleeping.abort();
-    await this.flight.stop();
+    await this.lookout.stop();
   }
 
   /** What a rollout would do now, and what its devices wait for. */
@@ -116,12 +111,12 @@ export class RolloutController {
     return { devices, gates: shadows ?? gates, plan };
   }
 
-  private async run(): Promise<void> {
+  /** @returns when to look again at the latest */
+  private async run(): Promise<number> {
     const { db, clock, logger } = this.options;
-    this.sleeping.abort();
     let dueAt = clock.now() + longestSleepMs;
     for (const address of await new RolloutRepository(db).listUnderWay()) {
-      if (this.stopped.signal.aborted) return;
+      if (this.lookout.stopped.aborted) return dueAt;
       try {
         dueAt = Math.min(dueAt, await this.advance(address));
       } catch (error) {
@@ -129,15 +124,15 @@ export class RolloutController {
         logger.error({ err: error, ...address }, 'a rollout could not be carried on');
       }
     }
-    if (!this.stopped.signal.aborted && (await this.options.shadows.sweep())) this.options.onCommitted();
+    if (!this.lookout.stopped.aborted && (await this.options.shadows.sweep())) this.options.onCommitted();
     if (await dropPrefetches(db, this.options.twin)) this.options.onCommitted();
-    this.sleepUntil(dueAt);
+    return dueAt;
   }
 
   /** @returns when to look again at the latest */
   private async advance(address: RolloutAddress): Promise<number> {
     const { db, clock, gates, shadows } = this.options;
-    for (let step = 0; step < stepsAtOnce && !this.stopped.signal.aborted; step++) {
+    for (let step = 0; step < stepsAtOnce && !this.lookout.stopped.aborted; step++) {
       const stored = await new RolloutRepository(db).find(address);
       if (stored === undefined || stored.endedAt !== undefined) {
         gates.forget(address);
@@ -173,9 +168,9 @@ export class RolloutController {
         if (committed.asked) onCommitted();
         this.publish(stored, committed.entries);
         // The database answers within the turn: connections and the outbox get as much time as this took.
-        await clock.sleep(clock.monotonic() - begunAt, this.stopped.signal);
+        await clock.sleep(clock.monotonic() - begunAt, this.lookout.stopped);
         current = committed.stored;
-        part = this.stopped.signal.aborted ? undefined : restOf(part);
+        part = this.lookout.stopped.aborted ? undefined : restOf(part);
       }
     } catch (error) {
       if (!(error instanceof CannotAsk)) throw error;
@@ -210,23 +205,6 @@ export class RolloutController {
   }
 
   private wakeSoon(): void {
-    if (this.gathering) return;
-    this.gathering = true;
-    const pauseMs = Math.min(longestGatherMs, Math.max(gatherMs, this.lookMs * pausePerLook));
-    void this.options.clock.sleep(pauseMs, this.stopped.signal).then(() => {
-      this.gathering = false;
-      this.wake();
-    });
-  }
-
-  private sleepUntil(dueAt: number): void {
-    const { clock } = this.options;
-    if (this.stopped.signal.aborted) return;
-    this.sleeping = new AbortController();
-    const { signal } = this.sleeping;
-    const ms = Math.min(longestSleepMs, Math.max(gatherMs, dueAt - clock.now()));
-    void clock.sleep(ms, signal).then(() => {
-      if (!signal.aborted && !this.stopped.signal.aborted) this.wake();
-    });
+    this.lookout.wakeIn(Math.min(longestGatherMs, Math.max(gatherMs, this.lookMs * pausePerLook)));
   }
 }

@@ -7,7 +7,7 @@ import { schedule as cronSchedule } from 'node-cron';
 import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Logger } from '#shared/platform/logger.js';
-import { SingleFlight } from '#shared/platform/single-flight.js';
+import { Lookout } from '#shared/platform/lookout.js';
 import type { AuditLog } from '#cloud/audit/audit-log.js';
 import type { ControlTransaction } from '#cloud/store/control-database.js';
 import type { LastTime, Schedule, ScheduleKind, ScheduleKindName } from './schedule.js';
@@ -37,16 +37,14 @@ const againMs = 1_000;
 const maxSchedules = 200;
 
 export class Scheduler {
-  private readonly flight: SingleFlight;
-  private readonly stopped = new AbortController();
-  private sleeping = new AbortController();
+  private readonly lookout: Lookout;
   private stopTicking: () => void | Promise<void> = () => undefined;
 
   constructor(private readonly options: SchedulerOptions) {
-    this.flight = new SingleFlight(
-      () => this.run(),
-      (error) => options.logger.error({ err: error }, 'schedules were not looked at; they are again soon'),
-    );
+    this.lookout = new Lookout({
+      ...{ look: () => this.look(), clock: options.clock, leastMs: 0, mostMs: tickMs },
+      onError: (error) => options.logger.error({ err: error }, 'schedules were not looked at; they are again soon'),
+    });
   }
 
   /** Looks at once, for what came due while nobody looked, and then each minute. */
@@ -57,18 +55,16 @@ export class Scheduler {
   }
 
   wake(): void {
-    this.flight.wake();
+    this.lookout.wake();
   }
 
   async idle(): Promise<void> {
-    await this.flight.idle();
+    await this.lookout.idle();
   }
 
   async stop(): Promise<void> {
     await this.stopTicking();
-    this.stopped.abort();
-    this.sleeping.abort();
-    await this.flight.stop();
+    await this.lookout.stop();
   }
 
   /** @throws AppError `request.invalid`, `schedule.exists`, and what its kind finds wrong */
@@ -102,11 +98,10 @@ export class Scheduler {
     return made;
   }
 
-  private async run(): Promise<void> {
+  private async look(): Promise<number | undefined> {
     const { schedules, clock, logger } = this.options;
-    this.sleeping.abort();
     for (const schedule of await schedules.due(clock.now())) {
-      if (this.stopped.signal.aborted) return;
+      if (this.lookout.stopped.aborted) return undefined;
       try {
         await this.take(schedule);
       } catch (error) {
@@ -115,7 +110,7 @@ export class Scheduler {
         logger.error({ err: error, workspace, kind, schedule: name }, text);
       }
     }
-    this.sleepUntil((await schedules.nextAt()) ?? Number.POSITIVE_INFINITY);
+    return wakeAt(await schedules.nextAt(), clock.now());
   }
 
   private async take(schedule: Schedule): Promise<void> {
@@ -165,18 +160,12 @@ export class Scheduler {
     if (found === undefined) throw new AppError('request.invalid', `nothing of the kind ${kind} can be scheduled`);
     return found;
   }
+}
 
-  /** For what comes before the next tick: ticks may run ahead of the clock by a moment, and times may have seconds. */
-  private sleepUntil(dueAt: number): void {
-    const { clock } = this.options;
-    const ms = dueAt - clock.now();
-    if (this.stopped.signal.aborted || ms > tickMs) return;
-    this.sleeping = new AbortController();
-    const { signal } = this.sleeping;
-    void clock.sleep(ms > 0 ? ms : againMs, signal).then(() => {
-      if (!signal.aborted && !this.stopped.signal.aborted) this.wake();
-    });
-  }
+/** For what comes before the next tick: ticks may run ahead of the clock by a moment, and times may have seconds. */
+function wakeAt(nextAt: number | undefined, now: number): number | undefined {
+  if (nextAt === undefined || nextAt - now > tickMs) return undefined;
+  return nextAt > now ? nextAt : now + againMs;
 }
 
 /** Ends a transaction that must not be. */

@@ -30,6 +30,10 @@ const logKey: PageKey<'id'> = [{ column: 'id', type: 'number' }];
 export class ActivityRepository {
   constructor(private readonly db: ControlStore) {}
 
+  within(transaction: ControlStore): ActivityRepository {
+    return new ActivityRepository(transaction);
+  }
+
   async insert(activity: NewActivity): Promise<StoredActivity> {
     const { input, ...row } = activity;
     return this.db
@@ -63,8 +67,8 @@ export class ActivityRepository {
     return newestFirst(query, activityKey, page);
   }
 
-  /** The oldest that nobody started, now running; for the runner alone, hence over all workspaces. */
-  async startNext(at: string): Promise<StoredActivity | undefined> {
+  /** The oldest that nobody started, now running; for the runner alone, hence over all workspaces. @param kinds none but these */
+  async startNext(at: string, kinds?: readonly string[]): Promise<StoredActivity | undefined> {
     return this.db
       .updateTable('activities')
       .set({ state: 'running', startedAt: at })
@@ -73,6 +77,7 @@ export class ActivityRepository {
           .selectFrom('activities')
           .select('id')
           .where('state', '=', 'not-started')
+          .$if(kinds !== undefined, (all) => all.where('kind', 'in', kinds ?? []))
           .orderBy('createdAt')
           .orderBy('id')
           .limit(1),

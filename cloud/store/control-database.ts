@@ -19,6 +19,7 @@ import * as commands from './migrations/0015-commands.js';
 import * as pages from './migrations/0016-pages.js';
 import * as fleetLayers from './migrations/0017-fleet-layers.js';
 import * as schedules from './migrations/0019-one-table-of-schedules.js';
+import * as services from './migrations/0020-services.js';
 import { openSqlite } from './sqlite.js';
 import type { ControlDatabase } from './tables.js';
 
@@ -44,6 +45,7 @@ export const controlMigrations: readonly Migration[] = [
   { name: '0016-pages', up: pages.up },
   { name: '0017-fleet-layers', up: fleetLayers.up },
   { name: '0019-one-table-of-schedules', up: schedules.up },
+  { name: '0020-services', up: services.up },
 ];
 
 /** A commit here survives a power cut: desired generations must never fall. */

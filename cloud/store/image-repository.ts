@@ -2,7 +2,7 @@
  * Images: OCI artifacts by digest, with a version per name. The same digest is one image, however often it
  * is registered. Every query names the workspace.
  */
-import type { Selectable } from 'kysely';
+import { type NotNull, type Selectable, sql } from 'kysely';
 import { formatReference } from '#shared/kernel/names.js';
 import type { Digest, Tags } from '#shared/protocol/primitives.js';
 import { mediaTypes } from '#shared/package/media-types.js';
@@ -15,6 +15,7 @@ import type { IndexedVariant } from '#shared/package/variant-index.js';
 import { indexesOf, insertVariants, type StoredVariant, variantsOf } from './image-variants.js';
 import type { ImageTable } from './tables.js';
 import { layersWith } from './layer-images.js';
+import { servicesThat } from './service-images.js';
 import { devicesLedBackTo } from './rollback-targets.js';
 
 export interface ImageBlob {
@@ -136,9 +137,13 @@ export class ImageRepository {
         .where('workspace', '=', workspace)
         .where('imageDigest', '=', digest)
         .where('removedGeneration', 'is', null)
+        .where('device', 'is not', null)
         .orderBy('device')
+        .$narrowType<{ device: NotNull }>()
         .execute();
       if (devices.length > 0) return { kind: 'in-use', devices: devices.map((row) => row.device) };
+      const services = await servicesThat(db, workspace, sql`d.imageDigest = ${digest}`);
+      if (services.length > 0) return { kind: 'served', services };
       const shadowed = await db
         .selectFrom('shadows')
         .select('device')

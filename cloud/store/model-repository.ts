@@ -10,6 +10,7 @@ import { missingBlobs } from './blob-repository.js';
 import type { ControlStore, ControlTransaction } from './control-database.js';
 import { livingVersions } from './living-versions.js';
 import { nextVersion } from './next-version.js';
+import { servicesThat } from './service-images.js';
 import { newestFirst, type Page, type PageRequest, versionKey } from './page.js';
 import { applyTagPatch, type TagPatch } from './tag-patch.js';
 import type { ModelTable } from './tables.js';
@@ -49,7 +50,9 @@ export type RegisterOutcome =
 
 export type DeleteOutcome =
   | { readonly kind: 'deleted' | 'absent' }
-  | { readonly kind: 'in-use'; readonly devices: readonly string[] };
+  | { readonly kind: 'in-use'; readonly devices: readonly string[] }
+  /** These web services run it, as endpoint/deployment. */
+  | { readonly kind: 'served'; readonly services: readonly string[] };
 
 export class ModelRepository {
   constructor(private readonly db: ControlStore) {}
@@ -162,6 +165,13 @@ export class ModelRepository {
     return this.db.transaction().execute(async (db): Promise<DeleteOutcome> => {
       const devices = await devicesRunning(db, workspace, name, version);
       if (devices.length > 0) return { kind: 'in-use', devices };
+      const services = await servicesThat(
+        db,
+        workspace,
+        sql`exists (select 1 from models m where m.workspace = d.workspace and m.name = ${name} and m.version = ${version}
+          and m.deletedAt is null and ${carries(sql`d.imageDigest`)})`,
+      );
+      if (services.length > 0) return { kind: 'served', services };
       const result = await db
         .updateTable('models')
         .set({ deletedAt: at })
@@ -216,7 +226,8 @@ async function devicesRunning(
   const rows = await sql<{ device: string }>`
     select distinct d.device from deployments d
     join models m on m.workspace = d.workspace and m.name = ${name} and m.version = ${version} and m.deletedAt is null
-    where d.workspace = ${workspace} and d.removedGeneration is null and ${carries(sql`d.imageDigest`)}
+    where d.workspace = ${workspace} and d.device is not null and d.removedGeneration is null
+      and ${carries(sql`d.imageDigest`)}
     order by d.device`.execute(db);
   return rows.rows.map((row) => row.device);
 }

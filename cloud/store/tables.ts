@@ -12,6 +12,7 @@ import type { LayerDatabase } from './layer-tables.js';
 import type { ReleaseDatabase } from './release-tables.js';
 import type { RolloutDatabase } from './rollout-tables.js';
 import type { ScheduleDatabase } from './schedule-tables.js';
+import type { ServiceDatabase } from './service-tables.js';
 
 export interface WorkspaceTable {
   name: string;
@@ -242,13 +243,14 @@ export interface FleetTable {
   updatedAt: string;
 }
 
-/** A model version made to answer. One record for both kinds; web services come later. */
+/** A model version made to answer: as a module of a device, or behind an endpoint. A row is never used anew. */
 export interface DeploymentTable {
   id: string;
   workspace: string;
-  kind: 'iot-module';
-  device: string;
-  module: string;
+  kind: 'iot-module' | 'web-service';
+  /** Of a module of a device; else null. */
+  device: string | null;
+  module: string | null;
   imageDigest: string;
   settingsJson: string;
   policyJson: string;
@@ -257,10 +259,17 @@ export interface DeploymentTable {
   routesJson: Generated<string>;
   /** Modules that answer before it starts. */
   startAfterJson: Generated<string>;
-  /** The first desired generation that carries it, and the first that no longer does. */
+  /** The first generation, of the device or of the services' document, that carries it, and the first that no longer does. */
   generation: number;
   removedGeneration: number | null;
   createdAt: string;
+  /** Of a web service: its endpoint's id, and its name there; else null. */
+  endpoint: Generated<string | null>;
+  name: Generated<string | null>;
+  /** Rises with each row of one name at one endpoint, and never falls. */
+  revision: Generated<number>;
+  /** Of a web service: `ServiceSettings`. */
+  serviceJson: Generated<string>;
 }
 
 /** What must reach the broker, written in the transaction that made it true. Newest row of a topic wins. */
@@ -290,7 +299,8 @@ export interface ControlDatabase
     LayerDatabase,
     ReleaseDatabase,
     RolloutDatabase,
-    ScheduleDatabase {
+    ScheduleDatabase,
+    ServiceDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
   auditEntries: AuditRow;

@@ -6,6 +6,7 @@ export interface WorkspaceContents {
   readonly models: number;
   readonly images: number;
   readonly devices: number;
+  readonly endpoints: number;
 }
 
 export class WorkspaceRepository {
@@ -38,7 +39,7 @@ export class WorkspaceRepository {
     return this.db.transaction().execute(async (db) => {
       const row = await db.selectFrom('workspaces').select('name').where('name', '=', name).executeTakeFirst();
       if (row === undefined) return 'absent';
-      const count = (table: 'models' | 'images'): Promise<{ count: number }> =>
+      const count = (table: 'models' | 'images' | 'endpoints'): Promise<{ count: number }> =>
         db
           .selectFrom(table)
           .select((query) => query.fn.countAll<number>().as('count'))
@@ -55,8 +56,9 @@ export class WorkspaceRepository {
         models: (await count('models')).count,
         images: (await count('images')).count,
         devices: devices.count,
+        endpoints: (await count('endpoints')).count,
       };
-      if (contents.models + contents.images + contents.devices > 0) return contents;
+      if (Object.values(contents).some((held) => held > 0)) return contents;
 
       await db
         .deleteFrom('activityLog')
@@ -103,6 +105,7 @@ export const dependents = [
   'fleetClaims',
   'shadows',
   'deployments',
+  'endpoints',
   'deviceCertificates',
   'devices',
   'outbox',

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sql } from 'kysely';
-import { ActivityRunner } from '#cloud/activities/activity-runner.js';
+import { type ActivityKind, ActivityRunner } from '#cloud/activities/activity-runner.js';
 import { activityRoutes } from '#cloud/http/routes/activity-routes.js';
 import { blobRoutes } from '#cloud/http/routes/blob-routes.js';
 import { eventRoutes } from '#cloud/http/routes/event-routes.js';
@@ -27,12 +27,21 @@ import type { Ground, Part } from './ground.js';
 
 const hourMs = 3_600_000;
 
-/** Models, images, activities and the blobs they are made of. */
+export interface RegistryPart extends Part {
+  readonly runner: ActivityRunner;
+}
+
+/**
+ * Models, images, activities and the blobs they are made of.
+ *
+ * @param kinds activities of other parts
+ */
 export async function wireRegistry(
   ground: Ground,
   telemetry: Pick<TelemetryPort, 'eraseWorkspace'>,
   onImagesSigned: () => void,
-): Promise<Part> {
+  kinds: readonly ActivityKind[] = [],
+): Promise<RegistryPart> {
   const { config, logger, clock, shutdown, control, store, live, metrics } = ground;
   const blobs = new BlobRepository(control);
   const models = new ModelRepository(control);
@@ -62,6 +71,7 @@ export async function wireRegistry(
         workFolder,
       }),
       registerImage({ store, blobs, images, models, index, clock, onSigned: onImagesSigned }),
+      ...kinds,
     ],
     live,
     clock,
@@ -95,6 +105,7 @@ export async function wireRegistry(
     (await activities.countByState()).map(({ kind, state, count }) => ({ labels: { kind, state }, value: count })),
   );
   return {
+    runner,
     routes: [
       workspaceRoutes({ workspaces, index, telemetry, live, clock }),
       blobRoutes({ store, blobs, clock, maxBlobBytes: config.limits.maxBlobBytes }),

@@ -14,7 +14,7 @@ const forms: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   // https://user:password@host
   [/(:\/\/[^\s:/@]{0,256}:)[^\s/@]{1,256}(?=@)/g, `$1${gone}`],
   // Tokens that say what they are: ours, cloud keys, signed JSON.
-  [/\b(?:flt_|ghp_|xox[abp]-|AKIA)[\w-]{8,8192}/g, gone],
+  [/\b(?:flt_|fle_|ghp_|xox[abp]-|AKIA)[\w-]{8,8192}/g, gone],
   [/\beyJ[\w-]{8,8192}\.[\w-]{8,8192}\.[\w-]{0,8192}/g, gone],
   [/-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----.*/g, gone],
   // A line of nothing but base64, as in the middle of a key.

@@ -128,6 +128,13 @@ export function imageRoutes({ images, models, index, runner, clock }: ImageRoute
             { details: { devices: outcome.devices } },
           );
         }
+        if (outcome.kind === 'served') {
+          throw new AppError(
+            'image.in-use',
+            `${name}:${String(version)} runs as ${outcome.services.join(', ')}: flotilla deployment delete first`,
+            { details: { services: outcome.services } },
+          );
+        }
         if (outcome.kind === 'led-back-to') {
           throw new AppError(
             'image.in-use',

@@ -129,6 +129,13 @@ export function modelRoutes({ models, runner, store, clock }: ModelRouteDeps): R
             { details: { devices: outcome.devices } },
           );
         }
+        if (outcome.kind === 'served') {
+          throw new AppError(
+            'model.in-use',
+            `${name}:${String(version)} runs as ${outcome.services.join(', ')}: flotilla deployment delete first`,
+            { details: { services: outcome.services } },
+          );
+        }
         return reply.code(204).send(null);
       },
     );

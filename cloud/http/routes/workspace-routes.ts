@@ -75,8 +75,8 @@ export function workspaceRoutes({ workspaces, index, telemetry, live, clock }: W
         if (outcome !== 'removed') {
           throw new AppError(
             'workspace.not-empty',
-            `the workspace "${workspace}" holds ${String(outcome.models)} models, ${String(outcome.images)} images and ` +
-              `${String(outcome.devices)} devices: delete and retire them first`,
+            `the workspace "${workspace}" holds ${String(outcome.models)} models, ${String(outcome.images)} images, ` +
+              `${String(outcome.devices)} devices and ${String(outcome.endpoints)} endpoints: delete and retire them first`,
             { details: { ...outcome } },
           );
         }

@@ -48,6 +48,11 @@ export function controlSocketOf({ folder }: Pick<HostConfig, 'folder'>): string 
   return join(folder, 'control.sock');
 }
 
+/** Where its control plane lets it write. */
+export function logFileOf({ folder }: Pick<HostConfig, 'folder'>): string {
+  return join(folder, 'host.log');
+}
+
 /** @throws AppError `config.invalid` for a file that is not one, or that others may write */
 export async function readHostConfig(path: string): Promise<HostConfig> {
   let bytes: Uint8Array;

@@ -12,7 +12,8 @@ import { readVersion } from '#cloud/cli/version.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { Front } from '../front/front.js';
 import type { TlsFiles } from '../front/front-server.js';
-import { type HostConfig, readHostConfig } from './host-config.js';
+import { boundLog } from './bounded-log.js';
+import { type HostConfig, logFileOf, readHostConfig } from './host-config.js';
 import { openHost } from './open-host.js';
 
 const help = `Runs web services beside a control plane: the address of all endpoints, and their replicas.
@@ -23,8 +24,9 @@ The file is JSON: folder (its own, private), blobs (the control plane's blob sto
 publishers {workspace: [key]}. It listens to its control plane on control.sock in that folder.
 `;
 
-/** Certificates are renewed long before they end. */
-const tlsLookMs = 60_000;
+/** Certificates are renewed long before they end; and a log does not grow fast. */
+const lookEveryMs = 60_000;
+const standardError = 2;
 
 async function run(configFile: string): Promise<void> {
   // Nothing that is written here is for others.
@@ -48,9 +50,11 @@ async function run(configFile: string): Promise<void> {
     onStop: () => process.kill(process.pid, 'SIGTERM'),
   });
   const stopLooking = followCertificate(config, front, logger);
+  const bound = async (): Promise<void> => boundLog(logFileOf(config), standardError);
+  const stopBounding = startRecurring({ name: 'log', everyMs: lookEveryMs, run: bound }, systemClock, logger);
   onShutdown(async (signal) => {
     logger.info({ signal }, 'ending: what is under way is answered');
-    await stopLooking();
+    await Promise.all([stopLooking(), stopBounding()]);
     await open.stop();
     logger.info('ended');
   });
@@ -78,7 +82,7 @@ function followCertificate(config: HostConfig, front: Front, logger: Logger): ()
     if (renewed !== undefined) front.setTls(renewed);
     seen = mtimeMs;
   };
-  return startRecurring({ name: 'certificate of the front', everyMs: tlsLookMs, run: look }, systemClock, logger);
+  return startRecurring({ name: 'certificate of the front', everyMs: lookEveryMs, run: look }, systemClock, logger);
 }
 
 try {

@@ -117,6 +117,8 @@ export class Replica {
     if (running === undefined) return;
     let answers = noAnswers;
     let told: 'passes' | 'fails' | undefined;
+    let pause = new AbortController();
+    over.addEventListener('abort', () => pause.abort(), { once: true });
     while (!over.aborted) {
       const wrong = await probeReplica(running.address, question, probe.timeoutSeconds * 1000);
       if (over.aborted) return;
@@ -126,9 +128,9 @@ export class Replica {
         told = verdict;
         tell(verdict === 'passes', wrong ?? '');
       }
-      const pause = new AbortController();
+      pause = new AbortController();
       if (question === 'live') this.looking = pause;
-      await clock.sleep(probe.periodSeconds * 1000, AbortSignal.any([over, pause.signal]));
+      await clock.sleep(probe.periodSeconds * 1000, pause.signal);
     }
   }
 }

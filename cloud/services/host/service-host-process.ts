@@ -5,7 +5,7 @@
  * seconds the address of endpoints is refused. Nothing is handed over, since nothing but a parent can give a port on.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, renameSync, statSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '#shared/kernel/clock.js';
@@ -15,7 +15,7 @@ import type { Logger } from '#shared/platform/logger.js';
 import { makePrivateFolder } from '#shared/platform/private-file.js';
 import { builtProgram } from '#cloud/lifecycle/built-program.js';
 import type { About } from './control-protocol.js';
-import { controlSocketOf, fingerprintOf, type HostConfig } from './host-config.js';
+import { controlSocketOf, fingerprintOf, type HostConfig, logFileOf } from './host-config.js';
 import { ServiceHostClient } from './service-host-client.js';
 
 export interface ServiceHostProcessOptions {
@@ -32,7 +32,6 @@ const startPatienceMs = 30_000;
 const lookEveryMs = 50;
 /** Beyond its drain. */
 const endPatienceMs = 15_000;
-const maxLogBytes = 8 * 1024 * 1024;
 const shownLines = 5;
 
 export class ServiceHostProcess {
@@ -108,7 +107,7 @@ export class ServiceHostProcess {
     await makePrivateFolder(folder);
     const configFile = join(folder, 'config.json');
     await writeFileAtomic(configFile, `${JSON.stringify(config)}\n`, { mode: 0o600 });
-    const logFile = join(folder, 'host.log');
+    const logFile = logFileOf(config);
     const child = spawnDetached(program, configFile, logFile);
     let ended: string | undefined;
     child.once('error', (error) => (ended = messageOf(error)));
@@ -134,8 +133,6 @@ export class ServiceHostProcess {
 function spawnDetached(program: string, configFile: string, logFile: string): ReturnType<typeof spawn> {
   let log: number | undefined;
   try {
-    const size = statSync(logFile, { throwIfNoEntry: false })?.size ?? 0;
-    if (size > maxLogBytes) renameSync(logFile, `${logFile}.1`);
     log = openSync(logFile, 'a', 0o600);
     const path = process.env['PATH'];
     return spawn(process.execPath, [program, '--config', configFile], {

@@ -10,6 +10,7 @@ import type { Logger } from '#shared/platform/logger.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { DesiredDeployment, DesiredEndpoint, DesiredServices } from '../desired-services.js';
 import type { ServicesStatus } from '../services-status.js';
+import { logFact } from './fact-log.js';
 import { frontTableOf } from './front-table-of.js';
 import type { FrontPort } from './front-port.js';
 import type { HostDocuments } from './host-documents.js';
@@ -185,6 +186,7 @@ export class ServiceHost {
   private take(fact: ServiceFact): void {
     const before = this.observed;
     this.observed = observe(before, fact);
+    logFact(this.ports.logger, fact, this.observed);
     if (fact.kind === 'gone') this.garbage = true;
     if (this.observed.kept !== before.kept) {
       this.garbage = true;

@@ -4,7 +4,7 @@ import type { DesiredDeployment, DesiredServices } from '../desired-services.js'
 import type { DeploymentNumbers, DeploymentStatus, ReplicaStatus, ServicesStatus } from '../services-status.js';
 import { wantedOf } from './autoscale.js';
 import { replicaId } from './front-table-of.js';
-import { isOf, keyOf, type ObservedReplica, type ObservedServices, versionOf } from './observed.js';
+import { grouped, keyOf, type ObservedReplica, type ObservedServices, versionOf } from './observed.js';
 import { failureOf, type ServicePolicy } from './plan.js';
 
 export interface StatusSources {
@@ -21,21 +21,35 @@ export function endpointStatuses(
   desired: DesiredServices | undefined,
   sources: StatusSources,
 ): ServicesStatus['endpoints'] {
+  const { replicas, versions } = sources.observed;
+  const known = {
+    replicas: grouped(
+      replicas.toSorted((a, b) => a.sequence - b.sequence),
+      keyOf,
+    ),
+    versions: grouped(versions, keyOf),
+  };
   return (desired?.endpoints ?? []).map(({ id, deployments }) => ({
     id,
-    deployments: deployments.map((spec) => deploymentStatus(id, spec, sources)),
+    deployments: deployments.map((spec) => {
+      const key = keyOf({ endpoint: id, deployment: spec.name });
+      const of = { replicas: known.replicas.get(key) ?? [], versions: known.versions.get(key) ?? [] };
+      return deploymentStatus(id, spec, of, sources);
+    }),
   }));
 }
 
-function deploymentStatus(endpoint: string, spec: DesiredDeployment, sources: StatusSources): DeploymentStatus {
+function deploymentStatus(
+  endpoint: string,
+  spec: DesiredDeployment,
+  { replicas, versions }: Pick<ObservedServices, 'replicas' | 'versions'>,
+  sources: StatusSources,
+): DeploymentStatus {
   const { observed, policy, numbers } = sources;
-  const of = { endpoint, deployment: spec.name };
-  const key = keyOf(of);
-  const replicas = observed.replicas.filter((one) => keyOf(one) === key).toSorted((a, b) => a.sequence - b.sequence);
   const version = versionOf(spec);
-  const known = observed.versions.find((one) => isOf(one, { ...of, version }));
+  const known = versions.find((one) => one.version === version);
   const failed = failureOf(known, policy) !== undefined;
-  const wantedReplicas = wantedOf(spec.scale, observed.wanted[key]);
+  const wantedReplicas = wantedOf(spec.scale, observed.wanted[keyOf({ endpoint, deployment: spec.name })]);
   const problem = failed ? known?.problem : firstProblem(replicas, version);
   return {
     name: spec.name,

@@ -223,6 +223,19 @@ describe('flotilla rollout', () => {
     }
   });
 
+  it('leaves a schedule of commands its own names, also where one is called as a scheduled rollout is', async () => {
+    const when = ['--fleet', 'cams', '--cron', '30 2 * * *', '--time-zone', 'Europe/Zurich', '--missed', 'run'];
+    expect(await world.run('command', 'run', 'ping', ...when, '--name', '1')).toMatchObject({ exit: 0 });
+    expect((await world.run('schedule', 'list')).stdout).toMatch(/^1 +command ping +30 2 \* \* \* \(Europe\/Zurich\)/m);
+    expect(await world.json('schedule', 'show', '1')).toMatchObject({
+      ...{ kind: 'command', action: { operation: 'ping', fleet: 'cams' } },
+      when: { cron: '30 2 * * *', timeZone: 'Europe/Zurich', missed: 'run' },
+    });
+    expect(await world.run('schedule', 'delete', '1')).toMatchObject({ exit: 0, stderr: '' });
+    expect(await world.run('schedule', 'show', '1')).toMatchObject({ exit: 4 });
+    expect((await world.run('rollout', 'schedules')).stdout).toMatch(/^1 +vision:2/m);
+  });
+
   it('is started by contributors and read by readers', async () => {
     const { token } = await world.json<{ token: string }>('token', 'create', '--name', 'eye', '--role', 'reader');
     expect(await world.runAs(token, 'rollout', 'list')).toMatchObject({ exit: 0 });

@@ -1,0 +1,53 @@
+/** The routes of web services as the client calls them: a part of {@link routes}. */
+import { activityBody } from '#cloud/http/schemas/activities.js';
+import { pageOf, pageQuery } from '#cloud/http/schemas/common.js';
+import {
+  deploymentBody,
+  deploymentCreate,
+  deploymentPatch,
+  endpointBody,
+  endpointCreate,
+  endpointDeleteQuery,
+  endpointKeysBody,
+  endpointPatch,
+  endpointStatusBody,
+  endpointTokenBody,
+  endpointTokenCreate,
+  keyRegenerate,
+  logsBody,
+  logsQuery,
+  trafficChange,
+} from '#cloud/http/schemas/endpoints.js';
+
+const all = '/v1/workspaces/:workspace/endpoints';
+const one = `${all}/:endpoint` as const;
+const deployment = `${one}/deployments/:deployment` as const;
+
+export const endpointRoutes = {
+  endpointList: { method: 'GET', path: all, query: pageQuery, response: pageOf(endpointBody) },
+  endpointCreate: { method: 'POST', path: all, body: endpointCreate, response: endpointBody },
+  endpointGet: { method: 'GET', path: one, response: endpointBody },
+  endpointPatch: { method: 'PATCH', path: one, body: endpointPatch, response: endpointBody },
+  endpointDelete: { method: 'DELETE', path: one, query: endpointDeleteQuery, response: endpointBody },
+  endpointTraffic: { method: 'PUT', path: `${one}/traffic`, body: trafficChange, response: endpointBody },
+  endpointKeys: { method: 'POST', path: `${one}/keys`, response: endpointKeysBody },
+  endpointKeyRegenerate: {
+    method: 'POST',
+    path: `${one}/keys/regenerate`,
+    body: keyRegenerate,
+    response: endpointKeysBody,
+  },
+  endpointToken: { method: 'POST', path: `${one}/token`, body: endpointTokenCreate, response: endpointTokenBody },
+  endpointStatus: { method: 'GET', path: `${one}/status`, response: endpointStatusBody },
+  deploymentList: { method: 'GET', path: `${one}/deployments`, query: pageQuery, response: pageOf(deploymentBody) },
+  deploymentCreate: {
+    method: 'POST',
+    path: `${one}/deployments`,
+    body: deploymentCreate,
+    response: activityBody,
+  },
+  deploymentGet: { method: 'GET', path: deployment, response: deploymentBody },
+  deploymentPatch: { method: 'PATCH', path: deployment, body: deploymentPatch, response: activityBody },
+  deploymentDelete: { method: 'DELETE', path: deployment, response: activityBody },
+  deploymentLogs: { method: 'GET', path: `${deployment}/logs`, query: logsQuery, response: logsBody },
+} as const;

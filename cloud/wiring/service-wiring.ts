@@ -1,0 +1,86 @@
+/** Web services, the control plane's side: endpoints and what runs behind them, and the way to their service host. */
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import type { ActivityKind, ActivityRunner } from '#cloud/activities/activity-runner.js';
+import { endpointAccessRoutes } from '#cloud/http/routes/endpoint-access-routes.js';
+import { endpointDeploymentRoutes } from '#cloud/http/routes/endpoint-deployment-routes.js';
+import { endpointRoutes } from '#cloud/http/routes/endpoint-routes.js';
+import { startRecurring } from '#cloud/lifecycle/recurring.js';
+import { ModuleManifests } from '#cloud/registry/module-manifests.js';
+import { deploymentActivities } from '#cloud/services/control/deployment-activity.js';
+import { DeploymentOffice } from '#cloud/services/control/deployment-office.js';
+import { EndpointKeys } from '#cloud/services/control/endpoint-keys.js';
+import { EndpointOffice } from '#cloud/services/control/endpoint-office.js';
+import { EndpointRepository } from '#cloud/services/control/endpoint-repository.js';
+import { ensureEndpointSecret } from '#cloud/services/control/endpoint-secret.js';
+import { ServableImages } from '#cloud/services/control/servable-image.js';
+import { ServiceDeploymentRepository } from '#cloud/services/control/service-deployment-repository.js';
+import { ServicesDocument } from '#cloud/services/control/services-document.js';
+import { type ServiceHostDoor, ServicesPublisher } from '#cloud/services/control/services-publisher.js';
+import { TrustHandover } from '#cloud/services/control/trust-handover.js';
+import type { LivingIdentity } from '#cloud/trust/living-identity.js';
+import { TrustChain } from '#cloud/trust/trust-chain.js';
+import type { Ground, Part } from './ground.js';
+import { keysFolder } from './identity-wiring.js';
+
+export interface ServicePart extends Part {
+  /** Images have signatures that they did not have before. */
+  imagesSigned(): void;
+}
+
+export interface ServiceNeeds {
+  readonly door: ServiceHostDoor;
+  readonly runner: ActivityRunner;
+  readonly identity: LivingIdentity;
+}
+
+/** How soon it is seen that the service host ended, or that publishers signed something new. */
+const lookEveryMs = 5_000;
+
+/** What the runner of activities must know before it takes up what an earlier process left. */
+export function serviceActivities({ control: db, clock }: Ground, door: ServiceHostDoor): ActivityKind[] {
+  return deploymentActivities({ db, host: () => door.running(), clock });
+}
+
+export async function wireServices(ground: Ground, { door, runner, identity }: ServiceNeeds): Promise<ServicePart> {
+  const { config, control: db, store, clock, logger, shutdown } = ground;
+  const { enabled, maxReplicas } = config.services;
+  const secret = await ensureEndpointSecret(join(keysFolder(config), 'endpoints.json'), identity.current.seal);
+  const keys = await EndpointKeys.of(secret);
+  const document = new ServicesDocument({
+    ...{ db, clock },
+    auth: (endpoint) => keys.auth(endpoint),
+    onCommitted: () => publisher.wake(),
+  });
+  const trust = new TrustHandover(new TrustChain(db));
+  const publisher = new ServicesPublisher({ document, trust, door, clock, random: Math.random, logger });
+  if (enabled) {
+    await document.bringUpToDate();
+    publisher.wake();
+    const run = async (): Promise<void> => publisher.look();
+    shutdown.add('web services', () => publisher.stop());
+    shutdown.add(
+      'look at web services',
+      startRecurring({ name: 'web services', everyMs: lookEveryMs, run }, clock, logger),
+    );
+  }
+  const endpoints = new EndpointRepository(db);
+  const deployments = new ServiceDeploymentRepository(db);
+  const newId = randomUUID;
+  const office = new EndpointOffice({ db, document, clock, newId, enabled });
+  const images = new ServableImages({ db, store, manifests: new ModuleManifests(store) });
+  const placing = new DeploymentOffice({ db, document, images, runner, clock, newId, maxReplicas });
+  return {
+    imagesSigned: () => {
+      document.bringUpToDate().catch((error: unknown) => {
+        logger.error({ err: error }, 'the document of web services was not brought up to date');
+      });
+    },
+    routes: [
+      endpointRoutes({ endpoints, office }),
+      endpointAccessRoutes({ endpoints, office, keys, clock, newId }),
+      endpointDeploymentRoutes({ endpoints, deployments, office: placing, door }),
+    ],
+    checks: [],
+  };
+}

@@ -1,0 +1,177 @@
+/** Endpoints as their owner works with them: by commands, over a real API and database; the service host only remembers. */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { generateSigningKey } from '#shared/package/signing-key.js';
+import { digestOfKey } from '#cloud/services/control/endpoint-keys.js';
+import type { DesiredEndpoint } from '#cloud/services/desired-services.js';
+import { EndpointWorld } from '#test/support/services/endpoint-world.js';
+import { temporaryFolder } from '#test/support/temporary-folder.js';
+
+const folder = temporaryFolder();
+const fixture = (name: string): string => join(import.meta.dirname, '../../fixtures/azureml', name);
+let world: EndpointWorld;
+beforeAll(async () => {
+  world = await EndpointWorld.open(folder('data'));
+  await world.addImage('digits', 1);
+  await world.addImage('digits', 2);
+  await world.addImage('strange', 1, generateSigningKey());
+}, 60_000);
+afterAll(() => world.stop());
+
+/** As the service host has it, once it does. */
+async function served(wanted: (endpoint: DesiredEndpoint) => boolean, name = 'fraud'): Promise<DesiredEndpoint> {
+  for (;;) {
+    const found = world.host.desired?.endpoints.find((one) => one.name === name);
+    if (found !== undefined && wanted(found)) return found;
+    await sleep(20);
+  }
+}
+
+describe('an endpoint', () => {
+  it('starts a service host, which is told by what keys callers are known', async () => {
+    expect(world.starts()).toBe(0);
+    await world.json('endpoint', 'create', 'fraud', '--tag', 'team=risk');
+    const { primary, secondary } = await world.json<Record<string, string>>('endpoint', 'keys', 'show', 'fraud');
+    const { auth } = await served(() => true);
+    expect(auth).toEqual({ mode: 'key', keyDigests: [primary, secondary].map((key) => digestOfKey(key ?? '')) });
+    expect(await world.run('endpoint', 'create', 'fraud')).toMatchObject({ exit: 5 });
+  });
+
+  it('runs no image before somebody says whose count, and none of a stranger', async () => {
+    const create = ['deployment', 'create', 'blue', '--endpoint', 'fraud', '--image'];
+    const early = await world.run(...create, 'digits:1');
+    expect(early.exit).toBe(4);
+    expect(early.stderr).toContain('flotilla trust propose --publish');
+    await world.trust();
+    const foreign = await world.run(...create, 'strange:1');
+    expect(foreign.exit).toBe(3);
+    expect(foreign.stderr).toContain('strange:1 is signed by nobody whom workspace default trusts');
+    expect(await world.run(...create, 'digits:9')).toMatchObject({ exit: 4 });
+  });
+
+  it('answers by deployments that are ready, as an activity that ends then', async () => {
+    const create = ['deployment', 'create', 'blue', '--endpoint', 'fraud', '--image', 'digits:1', '--replicas', '2'];
+    const { exit, stdout, stderr } = await world.run(...create, '--all-traffic');
+    expect({ exit, stdout }).toEqual({ exit: 0, stdout: 'fraud/blue is ready, and answers every request\n' });
+    expect(stderr).toContain('2 of 2 replicas ready at revision 1');
+    const { traffic, deployments } = await served((one) => one.traffic['blue'] === 100);
+    expect(traffic).toEqual({ blue: 100 });
+    expect(deployments).toMatchObject([{ name: 'blue', revision: 1, scale: { replicas: 2 } }]);
+    expect(world.host.handed).toMatchObject([{ workspace: 'default', envelopes: [{}] }]);
+  });
+
+  it('fails an activity with the problem and the last lines, without secrets', async () => {
+    world.host.failing.set('green', 'other answers than its golden vectors');
+    const { exit, stderr } = await world.run(
+      ...['deployment', 'create', 'green', '--endpoint', 'fraud', '--image', 'digits:2'],
+    );
+    expect(exit).not.toBe(0);
+    expect(stderr).toContain('error golden.mismatch: green does not start: other answers');
+    expect(stderr).toContain('green began');
+    expect(stderr).not.toContain('hunter2');
+    world.host.failing.clear();
+  });
+
+  it('takes another revision for another image, and the same for another number of replicas', async () => {
+    await world.json('deployment', 'scale', 'green', '--endpoint', 'fraud', '--replicas', '3');
+    expect((await served(() => true)).deployments[1]).toMatchObject({ revision: 1, scale: { replicas: 3 } });
+    await world.json('deployment', 'update', 'green', '--endpoint', 'fraud', '--image', 'digits:1');
+    expect((await served(() => true)).deployments[1]).toMatchObject({ revision: 2, image: { version: 1 } });
+    const tooMany = await world.run('deployment', 'scale', 'green', '--endpoint', 'fraud', '--replicas', '99');
+    expect(tooMany.stderr).toContain('services.maxReplicas is 100');
+  });
+
+  it('moves its traffic as it is told, and refuses what makes no sense', async () => {
+    const refused = await world.run('endpoint', 'traffic', 'fraud', 'blue=90', 'green=20');
+    expect(refused).toMatchObject({ exit: 2 });
+    expect(refused.stderr).toContain('adds up to 110');
+    await world.json('endpoint', 'traffic', 'fraud', '--mirror', 'green=20');
+    expect(await served((one) => one.mirror !== undefined)).toMatchObject({
+      mirror: { deployment: 'green', percent: 20 },
+    });
+    await world.json('endpoint', 'traffic', 'fraud', 'blue=90', 'green=10', '--mirror', 'none');
+    const shown = await world.run('endpoint', 'show', 'fraud');
+    expect(shown.stdout).toMatch(/traffic +blue=90 green=10/);
+    expect(shown.stdout).toMatch(/green +digits:1 +10% +healthy +3\/3/);
+  });
+
+  it('keeps what has traffic, and what runs keeps its image', async () => {
+    const busy = await world.run('deployment', 'delete', 'blue', '--endpoint', 'fraud');
+    expect(busy.stderr).toContain('error deployment.in-use: blue answers 90 percent');
+    const image = await world.run('image', 'delete', 'digits:1');
+    expect(image.stderr).toContain('digits:1 runs as fraud/blue, fraud/green');
+    expect((await world.run('endpoint', 'delete', 'fraud')).stderr).toContain('error endpoint.in-use');
+    await world.json('endpoint', 'traffic', 'fraud', 'blue=100');
+    expect((await world.run('deployment', 'delete', 'green', '--endpoint', 'fraud')).stdout).toBe(
+      'fraud/green is gone\n',
+    );
+  });
+
+  it('changes one key at a time, and is opened by tokens instead when it is told so', async () => {
+    const before = await world.json<Record<string, string>>('endpoint', 'keys', 'show', 'fraud');
+    const after = await world.json<Record<string, string>>(
+      ...['endpoint', 'keys', 'regenerate', 'fraud', '--slot', 'secondary'],
+    );
+    expect(after['primary']).toBe(before['primary']);
+    expect(after['secondary']).not.toBe(before['secondary']);
+    expect((await world.run('endpoint', 'token', 'fraud')).stderr).toContain('endpoint.auth-mode');
+    await world.json('endpoint', 'update', 'fraud', '--auth', 'token');
+    const { token } = await world.json<{ token: string }>('endpoint', 'token', 'fraud', '--ttl', '10m');
+    const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as { aud: string };
+    expect(await served((one) => one.auth.mode === 'token')).toMatchObject({ id: claims.aud });
+  });
+
+  it('shows no key to who may only read, and none in the audit log', async () => {
+    const { token } = await world.json<{ token: string }>('token', 'create', '--name', 'reading', '--role', 'reader');
+    expect((await world.runAs(token, 'endpoint', 'keys', 'show', 'fraud')).stderr).toContain('auth.forbidden');
+    const entries = JSON.stringify(await world.json('audit', 'list'));
+    expect(entries).toContain('/keys/regenerate');
+    expect(entries).not.toContain('fle_');
+  });
+
+  it('is told again until the service host has it', async () => {
+    world.host.away = true;
+    const change = world.run('deployment', 'update', 'blue', '--endpoint', 'fraud', '--concurrency', '8');
+    await sleep(300);
+    world.host.away = false;
+    expect(await change).toMatchObject({ exit: 0 });
+    expect((await served(() => true)).deployments[0]?.request.maxConcurrentPerReplica).toBe(8);
+  });
+});
+
+describe('files of Azure ML', () => {
+  it('are applied, and say which of their fields mean nothing here', async () => {
+    const file = fixture('blue-deployment.yml');
+    expect((await world.run('apply', '-f', fixture('endpoint.yml'))).stdout).toBe(
+      'endpoint fraud is changed: auth, tags\n',
+    );
+    const missing = await world.run('apply', '-f', file);
+    expect(missing.stderr).toContain('a model that lies elsewhere (../model-1/model/)');
+    const planned = await world.run('diff', '-f', file, '--image', 'digits:2');
+    expect(planned.stdout).toBe('deployment fraud/blue would change: image, request, liveness\n');
+    const { stdout, stderr } = await world.run('apply', '-f', file, '--image', 'digits:2', '--output', 'json');
+    expect(stderr).toMatch(/instance_type +a replica is a process of the service host/);
+    const applied = JSON.parse(stdout) as { state: string; warnings: { field: string }[] };
+    expect(applied.state).toBe('succeeded');
+    expect(applied.warnings.map(({ field }) => field)).toContain('environment');
+    expect((await world.run('apply', '-f', file, '--image', 'digits:2')).stdout).toBe('fraud/blue is so already\n');
+  });
+
+  it('name models by the image that carries them', async () => {
+    const { exit, stderr } = await world.run('apply', '-f', fixture('kubernetes-blue.yml'));
+    expect(exit).toBe(4);
+    expect(stderr).toContain('no image carries the model digits:3');
+  });
+});
+
+describe('a deleted endpoint', () => {
+  it('takes its deployments along where it must, and its name comes back with other keys', async () => {
+    const before = await served(() => true);
+    await world.json('endpoint', 'delete', 'fraud', '--force');
+    while (world.host.stops === 0) await sleep(20);
+    expect(world.host.desired?.endpoints).toEqual([]);
+    const made = await world.json<{ id: string }>('endpoint', 'create', 'fraud');
+    expect(made.id).not.toBe(before.id);
+  });
+});
