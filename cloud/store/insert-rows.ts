@@ -1,6 +1,7 @@
 /** Many rows by statements of few texts, so that each is prepared once: what is compiled anew costs more than it stores. */
 import { CompiledQuery, type Kysely } from 'kysely';
 
+/** One object for all inserts of a kind: its texts are kept. */
 export interface InsertInto {
   readonly verb?: 'insert' | 'replace';
   readonly table: string;
@@ -26,15 +27,25 @@ export async function insertRows<T>(
   let last: bigint | undefined;
   for (let at = 0; at < rows.length; ) {
     const some = at + rowsAtOnce <= rows.length ? rowsAtOnce : 1;
-    const cells = some === 1 ? (rows[at] ?? []) : rows.slice(at, at + some).flat();
-    const { insertId } = await db.executeQuery(CompiledQuery.raw(textOf(into, some), [...cells]));
+    const cells: Cell[] = [];
+    for (const end = at + some; at < end; at++) for (const cell of rows[at] ?? []) cells.push(cell);
+    const { insertId } = await db.executeQuery(CompiledQuery.raw(textOf(into, some), cells));
     last = insertId ?? last;
-    at += some;
   }
   return last === undefined ? undefined : Number(last);
 }
 
-function textOf({ verb = 'insert', table, columns, ending = '' }: InsertInto, rows: number): string {
+const texts = new WeakMap<InsertInto, Map<number, string>>();
+
+function textOf(into: InsertInto, rows: number): string {
+  const known = texts.get(into) ?? new Map<number, string>();
+  texts.set(into, known);
+  const text = known.get(rows) ?? compiled(into, rows);
+  known.set(rows, text);
+  return text;
+}
+
+function compiled({ verb = 'insert', table, columns, ending = '' }: InsertInto, rows: number): string {
   const row = `(${columns.map(() => '?').join(', ')})`;
   return `${verb} into ${table} (${columns.join(', ')}) values ${Array<string>(rows).fill(row).join(', ')} ${ending}`;
 }

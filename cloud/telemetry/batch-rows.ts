@@ -14,16 +14,22 @@ type Row = readonly Cell[];
 export type BatchRows = Readonly<Record<'modules' | 'systems' | 'events' | 'gaps', Row[]>>;
 
 const head = ['workspace', 'device', 'receivedAt', 'at', 'bootId', 'sequence'];
-export const moduleColumns = [
-  ...[...head, 'module', 'version', 'digest', 'provider'],
-  ...['requests', 'errorsJson', 'latencyJson', 'detailJson'],
-];
-export const systemColumns = [...head, 'systemJson'];
-const eventColumns = [...head, 'position', 'level', 'type', 'module', 'message', 'detailsJson'];
-const gapColumns = [
-  ...['workspace', 'device', 'kind', 'bootId', 'fromSequence'],
-  ...['upToSequence', 'reason', 'receivedAt'],
-];
+const intoModules = {
+  table: 'moduleMetrics',
+  columns: [
+    ...[...head, 'module', 'version', 'digest', 'provider'],
+    ...['requests', 'errorsJson', 'latencyJson', 'detailJson'],
+  ],
+};
+const intoSystems = { table: 'systemMetrics', columns: [...head, 'systemJson'] };
+const intoEvents = {
+  table: 'deviceEvents',
+  columns: [...head, 'position', 'level', 'type', 'module', 'message', 'detailsJson'],
+};
+const intoGaps = {
+  table: 'streamGaps',
+  columns: [...['workspace', 'device', 'kind', 'bootId', 'fromSequence'], ...['upToSequence', 'reason', 'receivedAt']],
+};
 
 export const noRows = (): BatchRows => ({ modules: [], systems: [], events: [], gaps: [] });
 
@@ -60,11 +66,11 @@ export async function storeRows(
   { modules, systems, events, gaps }: BatchRows,
 ): Promise<{ readonly first: RowNumbers; readonly last: RowNumbers }> {
   const last = {
-    modules: await insertRows(db, { table: 'moduleMetrics', columns: moduleColumns }, modules),
-    systems: await insertRows(db, { table: 'systemMetrics', columns: systemColumns }, systems),
+    modules: await insertRows(db, intoModules, modules),
+    systems: await insertRows(db, intoSystems, systems),
   };
-  await insertRows(db, { table: 'deviceEvents', columns: eventColumns }, events);
-  await insertRows(db, { table: 'streamGaps', columns: gapColumns }, gaps);
+  await insertRows(db, intoEvents, events);
+  await insertRows(db, intoGaps, gaps);
   const firstOf = (end: number | undefined, rows: readonly Row[]): number | undefined =>
     end === undefined ? undefined : end - rows.length + 1;
   return { first: { modules: firstOf(last.modules, modules), systems: firstOf(last.systems, systems) }, last };

@@ -1,7 +1,7 @@
 /** Minutes that are not over, added up in memory: each is written once it is. All of it follows from rows in the store. */
 import { ModuleSum, type ModuleCounts, type ModuleNames } from './module-sum.js';
 import { startOf } from './summed.js';
-import { joinGauges, type SystemGauges } from './system-gauges.js';
+import { GaugesSum, type SystemGauges } from './system-gauges.js';
 
 /** A batch that was stored, or a part of it, as far as sums care. */
 export interface CountedBatch {
@@ -16,10 +16,31 @@ export interface CountedBatch {
 export interface MachineSum {
   readonly workspace: string;
   readonly device: string;
-  readings: number;
-  gauges: SystemGauges;
+  readonly readings: number;
+  readonly gauges: SystemGauges;
   /** The last reading, as it was stored. */
-  lastJson: string;
+  readonly lastJson: string;
+}
+
+class OpenMachine implements MachineSum {
+  readings = 0;
+  lastJson = '';
+  private readonly sum = new GaugesSum();
+
+  constructor(
+    readonly workspace: string,
+    readonly device: string,
+  ) {}
+
+  get gauges(): SystemGauges {
+    return this.sum.gauges;
+  }
+
+  add({ gauges, json }: NonNullable<CountedBatch['system']>): void {
+    this.readings += 1;
+    this.sum.add(gauges);
+    this.lastJson = json;
+  }
 }
 
 /** Of one minute or hour. */
@@ -36,7 +57,7 @@ export interface RowNumbers {
 
 interface Minute {
   readonly modules: Map<string, ModuleSum>;
-  readonly machines: Map<string, MachineSum>;
+  readonly machines: Map<string, OpenMachine>;
   firstRows: RowNumbers;
 }
 
@@ -111,12 +132,10 @@ function addTo({ modules, machines }: Minute, { workspace, device, modules: told
   }
   if (!system) return;
   const key = `${workspace}/${device}`;
-  const before = machines.get(key);
-  if (before) {
-    before.readings += 1;
-    before.gauges = joinGauges(before.gauges, system.gauges);
-    before.lastJson = system.json;
-  } else machines.set(key, { workspace, device, readings: 1, gauges: system.gauges, lastJson: system.json });
+  const known = machines.get(key);
+  const sum = known ?? new OpenMachine(workspace, device);
+  if (!known) machines.set(key, sum);
+  sum.add(system);
 }
 
 function least(one: number | undefined, other: number | undefined): number | undefined {

@@ -1,6 +1,6 @@
 /** Sums of minutes and hours in SQL: written whole, or added to what is there. */
 import type { Kysely } from 'kysely';
-import { insertRows } from '#cloud/store/insert-rows.js';
+import { type InsertInto, insertRows } from '#cloud/store/insert-rows.js';
 import type { TelemetryDatabase } from '#cloud/store/telemetry-tables.js';
 import { countsOf, ModuleSum } from './module-sum.js';
 import type { MachineSum, SumsOf } from './open-sums.js';
@@ -9,11 +9,19 @@ import { joinGauges, type SystemGauges } from './system-gauges.js';
 
 type Database = Kysely<TelemetryDatabase>;
 
-const moduleColumns = [
-  ...['workspace', 'resolution', 'startAt', 'device', 'module', 'version', 'digest', 'provider'],
-  ...['requests', 'errorsJson', 'latencyJson', 'detailJson'],
-];
-const machineColumns = ['workspace', 'resolution', 'startAt', 'device', 'readings', 'gaugesJson', 'lastJson'];
+const intoModules: InsertInto = {
+  verb: 'replace',
+  table: 'moduleRollups',
+  columns: [
+    ...['workspace', 'resolution', 'startAt', 'device', 'module', 'version', 'digest', 'provider'],
+    ...['requests', 'errorsJson', 'latencyJson', 'detailJson'],
+  ],
+};
+const intoMachines: InsertInto = {
+  verb: 'replace',
+  table: 'systemRollups',
+  columns: ['workspace', 'resolution', 'startAt', 'device', 'readings', 'gaugesJson', 'lastJson'],
+};
 
 /** What is there of these spans is replaced. */
 export async function writeModuleSums(
@@ -27,7 +35,7 @@ export async function writeModuleSums(
     const names = [workspace, resolution, startAt, device, module, version, digest, provider];
     return [...names, requests, errorsJson, latencyJson, detailJson];
   });
-  await insertRows(db, { verb: 'replace', table: 'moduleRollups', columns: moduleColumns }, rows);
+  await insertRows(db, intoModules, rows);
 }
 
 export async function writeMachineSums(
@@ -39,7 +47,7 @@ export async function writeMachineSums(
     ...[workspace, resolution, startAt, device, readings],
     ...[JSON.stringify(gauges), lastJson],
   ]);
-  await insertRows(db, { verb: 'replace', table: 'systemRollups', columns: machineColumns }, rows);
+  await insertRows(db, intoMachines, rows);
 }
 
 /** What came after its span was written: rare, hence one by one. */

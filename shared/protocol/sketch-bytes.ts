@@ -16,7 +16,11 @@ export function readBuckets(text: string): BucketPairs | undefined {
   const length = lengthOf(text);
   if (length === undefined) return undefined;
   const pairs: number[] = [];
-  let [bits, held, value, power, bucket] = [0, 0, 0, 1, 0];
+  let bits = 0;
+  let held = 0;
+  let value = 0;
+  let power = 1;
+  let bucket = 0;
   let isCount = false;
   for (let at = 0; at < length; at++) {
     const code = text.charCodeAt(at);
@@ -37,7 +41,8 @@ export function readBuckets(text: string): BucketPairs | undefined {
     if (!isCount) bucket += value;
     pairs.push(isCount ? value : bucket);
     isCount = !isCount;
-    [value, power] = [0, 1];
+    value = 0;
+    power = 1;
   }
   return isCount || power > 1 ? undefined : pairs;
 }
@@ -72,15 +77,23 @@ function writeVarint(out: number[], value: number): void {
 /** What is in either, counts added. */
 export function joinBuckets(one: BucketPairs, other: BucketPairs): BucketPairs {
   const joined: number[] = [];
-  let [a, b] = [0, 0];
-  while (a < one.length || b < other.length) {
-    const [inOne, inOther] = [one[a] ?? Number.POSITIVE_INFINITY, other[b] ?? Number.POSITIVE_INFINITY];
+  let a = 0;
+  let b = 0;
+  while (a < one.length && b < other.length) {
+    const inOne = one[a] ?? 0;
+    const inOther = other[b] ?? 0;
     let count = 0;
-    if (inOne <= inOther) count += one[a + 1] ?? 0;
-    if (inOther <= inOne) count += other[b + 1] ?? 0;
-    joined.push(Math.min(inOne, inOther), count);
-    if (inOne <= inOther) a += 2;
-    if (inOther <= inOne) b += 2;
+    if (inOne <= inOther) {
+      count += one[a + 1] ?? 0;
+      a += 2;
+    }
+    if (inOther <= inOne) {
+      count += other[b + 1] ?? 0;
+      b += 2;
+    }
+    joined.push(inOne <= inOther ? inOne : inOther, count);
   }
+  for (; a < one.length; a++) joined.push(one[a] ?? 0);
+  for (; b < other.length; b++) joined.push(other[b] ?? 0);
   return joined;
 }

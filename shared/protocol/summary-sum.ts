@@ -1,9 +1,10 @@
 /** Many encoded summaries of one tensor as one, added as {@link mergeSummary} adds. */
 import { bucketsIn } from './sketch.js';
 import { SketchSum } from './sketch-sum.js';
-import { type CategorySummary, decodeSummary, encodeSummary, type EncodedSummary, mergeSummary } from './summary.js';
+import { type CategorySummary, countCategory, encodeSummary, type EncodedSummary } from './summary.js';
 
 type EncodedNumbers = Extract<EncodedSummary, { kind: 'numbers' }>;
+type EncodedCategories = Extract<EncodedSummary, { kind: 'categories' }>;
 
 export type SummarySum = NumbersSum | CategoriesSum;
 
@@ -53,9 +54,10 @@ class NumbersSum {
 class CategoriesSum {
   private readonly summary: CategorySummary = { kind: 'categories', missing: 0, counts: new Map(), other: 0 };
 
-  add(encoded: EncodedSummary): void {
-    const summary = decodeSummary(encoded);
-    if (summary) mergeSummary(this.summary, summary);
+  add({ missing, counts, other }: EncodedCategories): void {
+    this.summary.missing += missing;
+    this.summary.other += other;
+    for (const text of Object.keys(counts)) countCategory(this.summary, text, counts[text] ?? 0);
   }
 
   encoded(): EncodedSummary {

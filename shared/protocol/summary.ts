@@ -96,7 +96,7 @@ export function addNumber(summary: NumberSummary, value: number, missing: number
 /** An empty text counts as missing. */
 export function addCategory(summary: CategorySummary, text: string, missing: string | undefined): void {
   if (text === '' || text === missing) summary.missing += 1;
-  else count(summary, text.slice(0, maxCategoryLength), 1);
+  else countCategory(summary, text.slice(0, maxCategoryLength), 1);
 }
 
 /** Elements that it saw. */
@@ -123,7 +123,7 @@ export function mergeSummary(into: Summary, from: Summary): void {
   } else if (into.kind === 'categories' && from.kind === 'categories') {
     into.missing += from.missing;
     into.other += from.other;
-    for (const [text, times] of from.counts) count(into, text, times);
+    for (const [text, times] of from.counts) countCategory(into, text, times);
   }
 }
 
@@ -152,7 +152,8 @@ export function decodeSummary(encoded: EncodedSummary): Summary | undefined {
   return positive && negative && { ...encoded, positive, negative };
 }
 
-function count(summary: CategorySummary, text: string, times: number): void {
+/** Adds elements of one category. */
+export function countCategory(summary: CategorySummary, text: string, times: number): void {
   const before = summary.counts.get(text);
   const isNew = before === undefined;
   // One name can be no key of a JSON object that everybody reads alike.

@@ -2,6 +2,7 @@ import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '#shared/kernel/clock.js';
 import type { FrontReplica } from '#cloud/services/front/front-table.js';
+import { HeldReplica } from '#test/support/held-replica.js';
 import { askedOf, deployment, echo, FrontWorld, keyAuth } from '#test/support/front-world.js';
 
 let world: FrontWorld;
@@ -177,14 +178,13 @@ describe('what goes through', () => {
       const answer = await world.ask('/score', { method: 'POST', body });
       expect(Buffer.compare(answer.bytes, body), String(body.length)).toBe(0);
     }
-    const chunks = new ReadableStream({
-      pull(controller) {
-        controller.enqueue(large.subarray(0, 700_000));
-        controller.close();
-      },
-    });
-    const answer = await world.ask('/score', { method: 'POST', body: chunks, duplex: 'half' } as RequestInit);
-    expect(answer.bytes.length).toBe(700_000);
+    const inChunks = (pieces: number): RequestInit => {
+      const body = ReadableStream.from(Array.from({ length: pieces }, () => large.subarray(0, 700_000)));
+      return { method: 'POST', body, duplex: 'half' } as RequestInit;
+    };
+    expect((await world.ask('/score', inChunks(2))).bytes.length).toBe(1_400_000);
+    world.apply([deployment('blue', [await world.replica(new HeldReplica().listener)])]);
+    expect((await world.ask('/score', inChunks(13))).status).toBe(413);
     expect((await world.ask('/score', { method: 'POST', body: Buffer.alloc(9 * 1024 * 1024) })).status).toBe(413);
   });
 

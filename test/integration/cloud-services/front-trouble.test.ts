@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { get } from 'node:http';
 import { get as getOverTls } from 'node:https';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -131,6 +132,31 @@ describe('a replica that is lost', () => {
     expect([large.status, large.bytes.length]).toEqual([200, 300_000]);
     world.apply([deployment('blue', [dead])]);
     expect((await world.score()).status).toBe(503);
+  });
+});
+
+describe('a replica that is to go', () => {
+  it('finishes what it has, gets nothing new, and is rid of connections at rest', async () => {
+    const sockets: Socket[] = [];
+    const going = await world.replica((request, response) => {
+      sockets.push(request.socket);
+      held.listener(request, response);
+    });
+    world.apply([deployment('blue', [going])]);
+    const [quick, slow] = [world.score(), world.score()];
+    await held.holds(2);
+    held.answer('quick');
+    await quick;
+    world.apply([deployment('blue', [{ ...going, state: 'draining' }, sound])]);
+    await expect.poll(() => sockets.map(({ destroyed }) => destroyed)).toEqual([true, false]);
+    expect((await world.score()).headers.get('answered-by')).toBe('sound');
+    expect(world.front.outstandingOf(going.id)).toBe(1);
+    world.apply([deployment('blue', [sound])]);
+    expect(world.front.outstandingOf(going.id)).toBe(1);
+    held.answer('slow');
+    expect(Buffer.from((await slow).bytes).toString()).toBe('slow');
+    await expect.poll(() => sockets.map(({ destroyed }) => destroyed)).toEqual([true, true]);
+    expect(world.front.outstandingOf(going.id)).toBe(0);
   });
 });
 
