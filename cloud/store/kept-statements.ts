@@ -23,8 +23,12 @@ export class KeptStatements implements SqliteDatabase {
   }
 
   close(): void {
-    // The file is whole without its log, although statements that are kept leave the last word to the garbage collector.
-    this.database.prepare('pragma wal_checkpoint(truncate)').all([]);
+    try {
+      // The file is whole without its log, although statements that are kept leave the last word to the garbage collector.
+      this.database.prepare('pragma wal_checkpoint(passive)').all([]);
+    } catch {
+      // A full or failing disk: the log has it, and the next start reads it.
+    }
     this.kept.clear();
     this.database.close();
   }
