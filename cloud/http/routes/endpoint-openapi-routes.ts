@@ -14,16 +14,19 @@ export interface EndpointOpenApiRouteDeps {
   readonly deployments: ServiceDeploymentRepository;
   readonly door: ServiceHostDoor;
   readonly store: BlobStore;
+  /** By which callers reach the endpoints, where that is not where the service host listens. */
+  readonly advertiseUrl?: string | undefined;
 }
 
-export function endpointOpenApiRoutes({ endpoints, deployments, door, store }: EndpointOpenApiRouteDeps): Routes {
+export function endpointOpenApiRoutes(deps: EndpointOpenApiRouteDeps): Routes {
+  const { endpoints, deployments, door, store, advertiseUrl } = deps;
   /** Empty while no service host says where it is: the document is right all the same. */
   const origin = async (): Promise<string> => {
     const status = await door
       .running()
       .then((host) => host?.status())
       .catch(() => undefined);
-    return (status?.url ?? '').replace(/\/+$/, '');
+    return (advertiseUrl ?? status?.url ?? '').replace(/\/+$/, '');
   };
   return (app) => {
     app.get(
