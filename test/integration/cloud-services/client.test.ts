@@ -93,8 +93,8 @@ describe('the document of an endpoint', () => {
     const { paths } = await world.json<Document>('endpoint', 'openapi', 'fraud', '--deployment', 'blue');
     const ajv = new Ajv2020({ strict: false });
     for (const path of ['/score', '/v2/models/digits/infer']) {
-      const { requestBody, responses } = paths[path]?.['post'] as Operation;
-      for (const body of [requestBody, responses['200']]) {
+      const operation = paths[path]?.['post'];
+      for (const body of [operation?.requestBody, operation?.responses['200']]) {
         const { schema, example } = body?.content['application/json'] ?? { schema: {} };
         expect(example).toBeDefined();
         expect(ajv.validate(schema, example), ajv.errorsText()).toBe(true);
