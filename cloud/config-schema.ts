@@ -145,6 +145,10 @@ export const cloudConfigSchema = z.strictObject({
       enabled: flag.default(true).describe('run web services; their process starts with the first endpoint'),
       host: text.default('127.0.0.1').describe('address the front of web services binds'),
       port: port.default(8081).describe('port of the front of web services; 0 picks a free one'),
+      advertiseUrl: z
+        .url({ protocol: /^https?$/ })
+        .optional()
+        .describe('URL by which callers reach that front'),
       tls: z
         .enum(['generated', 'files', 'off'])
         .default('generated')

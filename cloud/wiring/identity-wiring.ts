@@ -27,7 +27,7 @@ export async function openIdentity(ground: Ground): Promise<LivingIdentity> {
 async function ensureIdentity({ config, clock }: Pick<Ground, 'config' | 'clock'>): Promise<InstallationIdentity> {
   const { keys } = config;
   const folder = keysFolder(config);
-  const advertised = [config.gateway.advertiseUrl, config.broker.advertiseUrl]
+  const advertised = [config.gateway.advertiseUrl, config.broker.advertiseUrl, config.services.advertiseUrl]
     .filter((url) => url !== undefined)
     .map((url) => new URL(url).hostname.replace(/^\[|\]$/g, ''));
   return ensureInstallationIdentity({

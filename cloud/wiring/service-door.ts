@@ -18,11 +18,13 @@ export function openServiceDoor({ config, clock, logger }: Ground, version: stri
 export function serviceHostConfig(config: CloudConfig): HostConfig {
   const { dataDir, services, serverNames, logLevel } = config;
   const tls = tlsOf(config);
+  const { advertiseUrl } = services;
+  const advertised = advertiseUrl === undefined ? [] : [new URL(advertiseUrl).hostname.replace(/^\[|\]$/g, '')];
   return hostConfigSchema.parse({
     folder: resolve(dataDir, 'services'),
     blobs: resolve(dataDir, 'blobs'),
     front: {
-      ...{ host: addressOf(services.host), port: services.port, hostNames: serverNames },
+      ...{ host: addressOf(services.host), port: services.port, hostNames: [...serverNames, ...advertised] },
       ...(tls === undefined ? {} : { tls }),
     },
     logLevel,

@@ -44,7 +44,7 @@ export function serviceActivities({ control: db, clock }: Ground, door: ServiceH
 
 export async function wireServices(ground: Ground, { door, runner, identity }: ServiceNeeds): Promise<ServicePart> {
   const { config, control: db, store, clock, logger, shutdown } = ground;
-  const { enabled, maxReplicas } = config.services;
+  const { enabled, maxReplicas, advertiseUrl } = config.services;
   const secret = await ensureEndpointSecret(join(keysFolder(config), 'endpoints.json'), identity.current.seal);
   const keys = await EndpointKeys.of(secret);
   const document = new ServicesDocument({
@@ -79,7 +79,7 @@ export async function wireServices(ground: Ground, { door, runner, identity }: S
     routes: [
       endpointRoutes({ endpoints, office }),
       endpointAccessRoutes({ endpoints, office, keys, clock, newId }),
-      endpointDeploymentRoutes({ endpoints, deployments, office: placing, door }),
+      endpointDeploymentRoutes({ endpoints, deployments, office: placing, door, advertiseUrl }),
     ],
     checks: [],
   };

@@ -30,6 +30,8 @@ export interface EndpointDeploymentRouteDeps {
   readonly deployments: ServiceDeploymentRepository;
   readonly office: DeploymentOffice;
   readonly door: ServiceHostDoor;
+  /** By which callers reach endpoints, where that is not where the service host listens. */
+  readonly advertiseUrl: string | undefined;
 }
 
 const path = `${endpointsPath}/:endpoint` as const;
@@ -40,7 +42,7 @@ const tags = ['endpoints'];
 const oneReplica = { kind: 'fixed', replicas: 1 } as const;
 
 export function endpointDeploymentRoutes(deps: EndpointDeploymentRouteDeps): Routes {
-  const { endpoints, deployments, office, door } = deps;
+  const { endpoints, deployments, office, door, advertiseUrl } = deps;
   return (app) => {
     app.get(
       `${path}/status`,
@@ -58,7 +60,7 @@ export function endpointDeploymentRoutes(deps: EndpointDeploymentRouteDeps): Rou
         const endpoint = await endpoints.require(workspace, name);
         try {
           const status = await (await door.running())?.status();
-          return toStatusBody(endpoint, endpoint.generation, status);
+          return toStatusBody(endpoint, endpoint.generation, status, advertiseUrl);
         } catch (error) {
           const code = error instanceof AppError ? error.code : 'service.unavailable';
           const problem = { code, message: messageOf(error).slice(0, 4096) };

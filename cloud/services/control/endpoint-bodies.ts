@@ -29,14 +29,19 @@ export function toDeploymentBody(endpoint: Endpoint, deployment: ServiceDeployme
   };
 }
 
-/** @param status undefined: no service host runs */
+/**
+ * @param status undefined: no service host runs
+ * @param advertiseUrl by which callers reach it, where that is not where it listens
+ */
 export function toStatusBody(
   { id, workspace, name }: Endpoint,
   generation: number,
   status: ServicesStatus | undefined,
+  advertiseUrl?: string,
 ): EndpointStatusBody {
   if (status === undefined) return { generation, deployments: [] };
-  const { url, generation: served, endpoints } = status;
+  const { generation: served, endpoints } = status;
+  const url = advertiseUrl ?? status.url;
   const scoreUrl = `${url.replace(/\/+$/, '')}/endpoints/${workspace}/${name}/score`;
   return { url, scoreUrl, generation, served, deployments: endpoints.find((one) => one.id === id)?.deployments ?? [] };
 }

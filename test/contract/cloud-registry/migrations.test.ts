@@ -53,6 +53,8 @@ describe('the databases', () => {
       'auditChain',
       'auditIntents',
       'migrations',
+      // The document of all endpoints, made of tables that have one.
+      'services',
       'workspaces',
     ]);
     await db.destroy();
