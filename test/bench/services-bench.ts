@@ -10,14 +10,20 @@ import { type Asked, WatchedLoad } from '#test/support/services/watched-load.js'
 import { endpoint, WebService } from '#test/support/services/web-service.js';
 import { hasProgram } from './front/nginx.js';
 import { Wrk, type WrkResult } from './front/wrk.js';
-import { printTable } from './report.js';
 import { compareWithDevice } from './services/beside-a-device.js';
-import { type Phase, printPhases, printSeconds } from './services/phases.js';
+import { judge, type Phase, printAnswerers, printPhases, printSeconds } from './services/phases.js';
 
 const wrkConnections = 12;
 const ownConnections = 4;
 const steadyMs = 4000;
 const stepMs = 1000;
+
+interface Happening {
+  readonly name: string;
+  /** What was in a killed replica: at most one request of each connection. */
+  readonly mayFail?: number;
+  readonly work: () => Promise<void>;
+}
 
 export async function run(): Promise<void> {
   const service = await WebService.open(['blue', 'green'], false);
@@ -25,7 +31,9 @@ export async function run(): Promise<void> {
   try {
     await service.buildSecond();
     if (!hasProgram('wrk')) {
-      console.log(`wrk is not installed (Debian: apt-get install wrk): ${String(ownConnections)} connections of our own ask alone`);
+      console.log(
+        `wrk is not installed (Debian: apt-get install wrk): ${String(ownConnections)} connections of our own ask alone`,
+      );
     }
     const wrk = hasProgram('wrk') ? await Wrk.posting(folder, service.body, service.headers, undefined) : undefined;
     await underLoad(service, wrk);
@@ -42,7 +50,7 @@ async function underLoad(service: WebService, wrk: Wrk | undefined): Promise<voi
   // These keep their connections through all phases; those of wrk end with each, in the middle of requests.
   const load = new WatchedLoad(service, ownConnections, (each) => asked.push(each));
   try {
-    for (const [name, work] of happenings(service)) {
+    for (const { name, mayFail = 0, work } of happenings(service)) {
       const startMs = performance.now();
       let result: WrkResult | undefined;
       const around = async (): Promise<void> => {
@@ -52,63 +60,69 @@ async function underLoad(service: WebService, wrk: Wrk | undefined): Promise<voi
       };
       if (wrk) result = await wrk.during(service.url, wrkConnections, around);
       else await around();
-      phases.push({ name, startMs, endMs: performance.now(), wrk: result });
+      phases.push({ name, mayFail, startMs, endMs: performance.now(), wrk: result });
     }
   } finally {
     await load.stop();
   }
-  const connections = wrk ? `${String(wrkConnections)} of wrk and ${String(ownConnections)} of ours` : String(ownConnections);
+  const connections = wrk
+    ? `${String(wrkConnections)} of wrk and ${String(ownConnections)} of ours`
+    : String(ownConnections);
   console.log(`\ntwo deployments of two replicas; ${connections} connections that stay open`);
   printPhases(phases, asked);
   console.log('\np99 over time, of ours; a line a second');
   printSeconds(phases, asked);
   console.log('\nwho answered ours');
-  const answers = Map.groupBy(asked, ({ by }) => by);
-  printTable(
-    ['deployment and version', 'answers'],
-    [...answers].map(([by, those]) => [by === '' ? '(nobody)' : by, String(those.length)]),
-  );
+  printAnswerers(asked);
+  judge(phases, asked);
 }
 
-function happenings(service: WebService): readonly (readonly [string, () => Promise<void>])[] {
+function happenings(service: WebService): readonly Happening[] {
   const { world } = service;
   return [
-    ['nothing happens', () => sleep(steadyMs)],
-    [
-      'a replica of blue is killed',
-      async () => {
+    { name: 'nothing happens', work: () => sleep(steadyMs) },
+    {
+      name: 'a replica of blue is killed',
+      mayFail: wrkConnections + ownConnections,
+      work: async () => {
         const killed = await service.killReplica('blue');
         await service.whole('blue', killed);
       },
-    ],
-    [
-      'blue gets digits:2',
-      async () => {
+    },
+    {
+      name: 'blue gets digits:2',
+      work: async () => {
         await world.flotilla('deployment', 'update', 'blue', '--endpoint', endpoint, '--image', 'digits:2');
       },
-    ],
-    [
-      'green 0 to 100 %',
-      async () => {
+    },
+    {
+      name: 'green 0 to 100 %',
+      work: async () => {
         for (const green of [10, 25, 50, 75, 100]) {
-          await world.flotilla('endpoint', 'traffic', endpoint, `blue=${String(100 - green)}`, `green=${String(green)}`);
+          await world.flotilla(
+            'endpoint',
+            'traffic',
+            endpoint,
+            `blue=${String(100 - green)}`,
+            `green=${String(green)}`,
+          );
           await sleep(stepMs);
         }
       },
-    ],
-    [
-      'the control plane is killed',
-      async () => {
+    },
+    {
+      name: 'the control plane is killed',
+      work: async () => {
         await service.restartCloud();
         await service.whole('green');
       },
-    ],
-    [
-      'blue is deleted',
-      async () => {
+    },
+    {
+      name: 'blue is deleted',
+      work: async () => {
         await world.flotilla('deployment', 'delete', 'blue', '--endpoint', endpoint);
       },
-    ],
-    ['nothing happens any more', () => sleep(steadyMs)],
+    },
+    { name: 'nothing happens any more', work: () => sleep(steadyMs) },
   ];
 }

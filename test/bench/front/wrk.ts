@@ -60,7 +60,16 @@ export class Wrk {
   }
 
   private command(url: string, connections: number, seconds: number): { program: string; args: string[] } {
-    const wrk = ['wrk', '-t1', `-c${String(connections)}`, `-d${String(seconds)}s`, '--latency', '-s', this.script, url];
+    const wrk = [
+      'wrk',
+      '-t1',
+      `-c${String(connections)}`,
+      `-d${String(seconds)}s`,
+      '--latency',
+      '-s',
+      this.script,
+      url,
+    ];
     const [program = '', ...args] = this.core === undefined ? wrk : ['taskset', '-c', this.core, ...wrk];
     return { program, args };
   }
