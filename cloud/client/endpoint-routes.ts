@@ -1,6 +1,7 @@
 /** The routes of web services as the client calls them: a part of {@link routes}. */
 import { activityBody } from '#cloud/http/schemas/activities.js';
 import { pageOf, pageQuery } from '#cloud/http/schemas/common.js';
+import { endpointOpenApiBody, endpointOpenApiQuery } from '#cloud/http/schemas/endpoint-openapi.js';
 import {
   deploymentBody,
   deploymentCreate,
@@ -39,6 +40,12 @@ export const endpointRoutes = {
   },
   endpointToken: { method: 'POST', path: `${one}/token`, body: endpointTokenCreate, response: endpointTokenBody },
   endpointStatus: { method: 'GET', path: `${one}/status`, response: endpointStatusBody },
+  endpointOpenApi: {
+    method: 'GET',
+    path: `${one}/openapi`,
+    query: endpointOpenApiQuery,
+    response: endpointOpenApiBody,
+  },
   deploymentList: { method: 'GET', path: `${one}/deployments`, query: pageQuery, response: pageOf(deploymentBody) },
   deploymentCreate: {
     method: 'POST',

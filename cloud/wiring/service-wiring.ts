@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { ActivityKind, ActivityRunner } from '#cloud/activities/activity-runner.js';
 import { endpointAccessRoutes } from '#cloud/http/routes/endpoint-access-routes.js';
 import { endpointDeploymentRoutes } from '#cloud/http/routes/endpoint-deployment-routes.js';
+import { endpointOpenApiRoutes } from '#cloud/http/routes/endpoint-openapi-routes.js';
 import { endpointRoutes } from '#cloud/http/routes/endpoint-routes.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { ModuleManifests } from '#cloud/registry/module-manifests.js';
@@ -80,6 +81,7 @@ export async function wireServices(ground: Ground, { door, runner, identity }: S
       endpointRoutes({ endpoints, office }),
       endpointAccessRoutes({ endpoints, office, keys, clock, newId }),
       endpointDeploymentRoutes({ endpoints, deployments, office: placing, door, advertiseUrl }),
+      endpointOpenApiRoutes({ endpoints, deployments, door, store, advertiseUrl }),
     ],
     checks: [],
   };

@@ -13,11 +13,12 @@ import { formatList } from '../output.js';
 import { type Session, withSession } from '../session.js';
 import { invokeCommand } from './endpoint-invoke.js';
 import { keysCommand, tokenCommand } from './endpoint-keys.js';
+import { openApiCommand } from './endpoint-openapi.js';
 
 export function endpointCommand(io: CliIo): Command {
   const group = new Command('endpoint').description('Web services: addresses, what answers there, and who may call.');
   const made = [createCommand, listCommand, showCommand, updateCommand, deleteCommand, trafficCommand];
-  for (const make of [...made, keysCommand, tokenCommand, invokeCommand]) group.addCommand(make(io));
+  for (const make of [...made, keysCommand, tokenCommand, invokeCommand, openApiCommand]) group.addCommand(make(io));
   return withExamples(
     group,
     'flotilla endpoint create fraud',

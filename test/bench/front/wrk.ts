@@ -11,6 +11,8 @@ export interface WrkResult {
   readonly p99Ms: number;
   /** Answers that were no 2xx, and connections that failed. */
   readonly failures: number;
+  /** Of the failures, those of connections: not taken, reset, ended in the middle, or late. */
+  readonly broken: number;
 }
 
 export class Wrk {
@@ -37,7 +39,28 @@ export class Wrk {
   }
 
   async run(url: string, connections: number, seconds: number): Promise<WrkResult> {
-    const command = [
+    const { program, args } = this.command(url, connections, seconds);
+    const { stdout } = await promisify(execFile)(program, args, { timeout: (seconds + 30) * 1000 });
+    return readWrk(stdout);
+  }
+
+  /** Asks for as long as something takes, three minutes at most. */
+  async during(url: string, connections: number, work: () => Promise<void>): Promise<WrkResult> {
+    const { program, args } = this.command(url, connections, 180);
+    const asking = promisify(execFile)(program, args);
+    // Its failure is told where it is awaited.
+    asking.catch(() => undefined);
+    try {
+      await work();
+    } finally {
+      // Interrupted, it says what it has.
+      asking.child.kill('SIGINT');
+    }
+    return readWrk((await asking).stdout);
+  }
+
+  private command(url: string, connections: number, seconds: number): { program: string; args: string[] } {
+    const wrk = [
       'wrk',
       '-t1',
       `-c${String(connections)}`,
@@ -47,9 +70,8 @@ export class Wrk {
       this.script,
       url,
     ];
-    const [program = '', ...args] = this.core === undefined ? command : ['taskset', '-c', this.core, ...command];
-    const { stdout } = await promisify(execFile)(program, args, { timeout: (seconds + 30) * 1000 });
-    return readWrk(stdout);
+    const [program = '', ...args] = this.core === undefined ? wrk : ['taskset', '-c', this.core, ...wrk];
+    return { program, args };
   }
 }
 
@@ -61,13 +83,15 @@ export function readWrk(said: string): WrkResult {
     return text;
   };
   const sockets = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(said)?.slice(1) ?? [];
+  const broken = sockets.reduce((sum, each) => sum + Number(each), 0);
   const others = /Non-2xx or 3xx responses: (\d+)/.exec(said)?.[1] ?? '0';
   return {
     perSecond: Number(found(/Requests\/sec: +([\d.]+)/)),
     answers: Number(found(/(\d+) requests in /)),
     p50Ms: milliseconds(found(/ 50% +(\S+)/)),
     p99Ms: milliseconds(found(/ 99% +(\S+)/)),
-    failures: [...sockets, others].reduce((sum, each) => sum + Number(each), 0),
+    failures: broken + Number(others),
+    broken,
   };
 }
 
