@@ -17,7 +17,7 @@ import { exampleRequest } from '#cloud/serve/example-request.js';
 import { forgetLocalModules, type LocalModule, openLocalModules } from '#cloud/serve/local-module.js';
 import { readableLine } from '#cloud/serve/log-line.js';
 import { LocalServing, type ServedVersion } from '#cloud/serve/local-serving.js';
-import { watchSources } from '#cloud/serve/source-watch.js';
+import { fingerprintOf, watchSources } from '#cloud/serve/source-watch.js';
 import { trafficRules } from '#cloud/serve/traffic-flags.js';
 import type { ServedModuleReport, ServeEvents, ServeReady, ServeRequest } from './serve-request.js';
 
@@ -62,6 +62,8 @@ async function serve(request: ServeRequest, events: ServeEvents, ports: ServePor
   });
   const stopped = stopOnAbort(signal, serving, events);
   try {
+    const sources = request.sources.map(absolute);
+    const known = request.watch ? await fingerprintOf(sources) : '';
     let modules = await openLocalModules(request.sources, { scratch, nextId, instances: request.instances });
     const first = await serving.serve(modules, hostSettings(request, modules));
     const unheard = request.capture === undefined ? modules.filter(({ manifest }) => manifest.capture) : [];
@@ -88,8 +90,7 @@ async function serve(request: ServeRequest, events: ServeEvents, ports: ServePor
         if (!signal.aborted) events.onNote(`not taken, what was served goes on: ${error.message}`);
       }
     };
-    if (request.watch)
-      await watchSources(request.sources.map(absolute), { everyMs: watchEveryMs, clock, signal }, reload);
+    if (request.watch) await watchSources(sources, known, { everyMs: watchEveryMs, clock, signal }, reload);
     await stopped;
   } catch (error) {
     // Asked to stop in the middle of a start, it has done what it was asked for.

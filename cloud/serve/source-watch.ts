@@ -21,13 +21,17 @@ export async function fingerprintOf(sources: readonly string[]): Promise<string>
   return digestOf(lines.sort().join('\n'));
 }
 
-/** Calls back once what changed lies still; a change during the call is told by another. Ends with the signal. */
+/**
+ * Calls back once what changed lies still; a change during the call is told by another. Ends with the signal.
+ *
+ * @param known fingerprint of what the caller has, taken before it was read: a change since then is one
+ */
 export async function watchSources(
   sources: readonly string[],
+  known: string,
   options: { readonly everyMs: number; readonly clock: Clock; readonly signal: AbortSignal },
   onChange: () => Promise<void>,
 ): Promise<void> {
-  let known = await fingerprintOf(sources);
   let before = known;
   for (;;) {
     await options.clock.sleep(options.everyMs, options.signal);

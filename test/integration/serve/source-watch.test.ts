@@ -69,11 +69,34 @@ describe('a watch', () => {
         if (looks === 12) stop.abort();
       },
     };
-    await watchSources([path('watched')], { everyMs: 1, clock, signal: stop.signal }, () => {
+    const known = await fingerprintOf([path('watched')]);
+    await watchSources([path('watched')], known, { everyMs: 1, clock, signal: stop.signal }, () => {
       told.push(looks);
       return Promise.resolve();
     });
     expect(told).toEqual([6]);
+  });
+
+  it('tells of what changed before it began, while what it watches was read', async () => {
+    const known = await fingerprintOf([path('watched')]);
+    await appendFile(path('watched', 'model.onnx'), 'late');
+    const stop = new AbortController();
+    let looks = 0;
+    const clock = {
+      now: () => 0,
+      monotonic: () => 0,
+      sleep: (): Promise<void> => {
+        looks += 1;
+        if (looks === 5) stop.abort();
+        return Promise.resolve();
+      },
+    };
+    const told: number[] = [];
+    await watchSources([path('watched')], known, { everyMs: 1, clock, signal: stop.signal }, () => {
+      told.push(looks);
+      return Promise.resolve();
+    });
+    expect(told).toEqual([2]);
   });
 });
 
