@@ -125,7 +125,7 @@ interface Known {
   /** Its twin now. */
   readonly desired: DesiredNow | undefined;
   /** Kept since it was first asked. */
-  readonly previousJson: string | null;
+  readonly previousJson: string | undefined;
   readonly modules: readonly DeployedModule[];
 }
 
@@ -150,7 +150,7 @@ async function knownOf(
         loaded.device,
         {
           ...{ loaded, outcome: outcomes.get(loaded.device), desired: desired.get(loaded.device) },
-          ...{ previousJson: previous.get(loaded.device) ?? null, modules: modules.get(loaded.device) ?? [] },
+          ...{ previousJson: previous.get(loaded.device), modules: modules.get(loaded.device) ?? [] },
         },
       ]),
   );
@@ -166,7 +166,7 @@ async function ask(
   const { device, action } = assignment;
   const address = { workspace: stored.workspace, device };
   // Changed since it was looked at: planned anew.
-  if (known?.desired?.generation !== known?.loaded.desiredGeneration || known?.desired === undefined) return undefined;
+  if (known?.desired === undefined || known.desired.generation !== known.loaded.desiredGeneration) return undefined;
   const { desired, modules } = known;
   const previousJson = known.previousJson ?? (await previousFrom(transaction, address, desired.release, modules));
   if (action === 'deploy' && release === undefined) throw new Error(`${stored.release} was not loaded`);

@@ -65,17 +65,12 @@ async function pageOfRows<
   }
   for (const { column } of key) asked = asked.orderBy(sql.ref(column), direction);
   const rows = await asked.limit(page.limit + 1).execute();
-  // One row more than asked for tells whether another page follows.
-  const items = rows.slice(0, page.limit);
-  const end = rows.length > page.limit ? items.at(-1) : undefined;
-  return end === undefined ? { items } : { items, next: encodeCursor(key.map(({ column }) => end[column])) };
+  return pageOf(rows, page.limit, (end) => encodeCursor(key.map(({ column }) => end[column])));
 }
 
 /** One page of a list by name. @param rows one more than asked for, where there are more */
 export function byName<T extends { readonly name: string }>(rows: readonly T[], limit: number): Page<T> {
-  const items = rows.slice(0, limit);
-  const end = rows.length > limit ? items.at(-1) : undefined;
-  return end === undefined ? { items } : { items, next: encodeCursor([end.name]) };
+  return pageOf(rows, limit, ({ name }) => encodeCursor([name]));
 }
 
 /** As {@link byName}, of lists whose cursor is the last name itself, as people type it. */
@@ -83,9 +78,14 @@ export function afterName<T extends { readonly name: string }>(
   rows: readonly T[],
   limit: number,
 ): { items: T[]; next?: string } {
+  return pageOf(rows, limit, ({ name }) => name);
+}
+
+/** One row more than asked for tells whether another page follows. */
+function pageOf<T>(rows: readonly T[], limit: number, cursorOf: (end: T) => string): { items: T[]; next?: string } {
   const items = rows.slice(0, limit);
   const end = rows.length > limit ? items.at(-1) : undefined;
-  return end === undefined ? { items } : { items, next: end.name };
+  return end === undefined ? { items } : { items, next: cursorOf(end) };
 }
 
 /** The name that a cursor of {@link byName} stands for. */

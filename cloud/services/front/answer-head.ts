@@ -2,6 +2,7 @@
  * The head of a replica's answer, read strictly: a replica may run anyone's code, and what cannot be read with certainty
  * is no answer. What is left of its fields can be given to a client as it is.
  */
+import { connectionFields } from './connection-fields.js';
 
 export type AnswerFraming =
   | { readonly kind: 'length'; readonly bytes: number }
@@ -26,18 +27,17 @@ export interface AnswerHead {
 const statusLine = /^HTTP\/1\.([01]) ([1-9]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?$/;
 const field = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/;
 /** Of one connection, ours to say, or a page's business. */
-const dropped = new Set([
+const dropped = new Set<string>([
+  ...connectionFields,
   ...[
-    'connection',
-    'keep-alive',
-    'proxy-connection',
-    'te',
-    'trailer',
-    'transfer-encoding',
-    'upgrade',
     'content-length',
+    'date',
+    'x-request-id',
+    'azureml-model-deployment',
+    'set-cookie',
+    'proxy-authenticate',
+    'www-authenticate',
   ],
-  ...['date', 'x-request-id', 'azureml-model-deployment', 'set-cookie', 'proxy-authenticate', 'www-authenticate'],
 ]);
 
 /**

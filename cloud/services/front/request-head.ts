@@ -2,6 +2,7 @@
  * The head by which a replica is asked, made of what the client sent. How a body is framed is said by us, from what our
  * own parser made of it; what concerns the client and us alone, and what only we may say, does not go on.
  */
+import { connectionFields } from './connection-fields.js';
 
 export type Framing =
   | { readonly kind: 'none' }
@@ -17,19 +18,9 @@ export interface AskedOfReplica {
   readonly framing: Framing;
 }
 
-const kept = new Set([
-  // Of one connection.
-  ...[
-    'connection',
-    'keep-alive',
-    'proxy-connection',
-    'te',
-    'trailer',
-    'transfer-encoding',
-    'upgrade',
-    'http2-settings',
-  ],
-  ...['host', 'content-length', 'expect'],
+const kept = new Set<string>([
+  ...connectionFields,
+  ...['http2-settings', 'host', 'content-length', 'expect'],
   // Secrets of the caller, which a model's script must not see: cookies are those of all ports of a machine.
   ...['authorization', 'proxy-authorization', 'cookie'],
   // A page's, judged here: the replica would hold them against another host.

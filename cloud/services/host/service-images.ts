@@ -2,7 +2,7 @@
  * Images as replicas run them: signature, manifest and every blob verified, then unpacked once into this service
  * host's own folder, from which they run also when the blobs are gone. The blob store is only read.
  */
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import { checkManifest, filepathOf, maxImageManifestBytes } from '#shared/package/check-image.js';
@@ -14,6 +14,7 @@ import { decodeModuleManifest } from '#shared/package/read-manifest.js';
 import { unpackImage } from '#shared/package/unpack-image.js';
 import { isVariantIndex } from '#shared/package/variant-index.js';
 import { diskError, errno, writeFileAtomic } from '#shared/platform/atomic-file.js';
+import { makePrivateFolder } from '#shared/platform/private-file.js';
 import { isThere } from '#shared/platform/is-there.js';
 import type { ImageReference } from '#shared/protocol/desired.js';
 import type { Digest } from '#shared/protocol/primitives.js';
@@ -82,7 +83,7 @@ export class ServiceImages {
     const pathOf = (digest: Digest): string => blobPath(this.ports.blobs, digest);
     for (const { digest, size } of [manifest.config, ...manifest.layers])
       await requireBytes(pathOf(digest), digest, size);
-    await makeFolder(join(this.ports.folder, 'modules'));
+    await makePrivateFolder(join(this.ports.folder, 'modules'));
     const unpacked = await unpackImage({ manifest, blobPath: pathOf, target: folder });
     return { folder, manifest: unpacked.manifest };
   }
@@ -114,7 +115,7 @@ export class ServiceImages {
       throw new AppError('blob.not-found', `${what} ${digest} is not in the blob store, or is larger than it may be`);
     }
     if (digestOf(bytes) !== digest) throw damaged(digest);
-    await makeFolder(join(this.ports.folder, 'small'));
+    await makePrivateFolder(join(this.ports.folder, 'small'));
     await writeFileAtomic(own, bytes, { mode: 0o600 });
     return bytes;
   }
@@ -153,14 +154,6 @@ async function readSmall(path: string, maxBytes: number): Promise<Uint8Array | u
   } catch (error) {
     if (errno(error) === 'ENOENT') return undefined;
     throw diskError(error, `cannot read ${path}`);
-  }
-}
-
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw diskError(error, `cannot make ${path}`);
   }
 }
 
