@@ -4,8 +4,6 @@ import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { makePrivateFolder } from '#shared/platform/private-file.js';
-import { usableCores } from '#shared/platform/usable-cores.js';
-import { findHostEntries } from '#shared/supervisor/host-entries.js';
 import { Shutdown } from '#cloud/lifecycle/shutdown.js';
 import { lockFolder } from '#cloud/store/data-folder-lock.js';
 import { openControlApi } from './control-api.js';
@@ -13,7 +11,7 @@ import type { FrontPort } from './front-port.js';
 import { controlSocketOf, fingerprintOf, type HostConfig } from './host-config.js';
 import { HostDocuments } from './host-documents.js';
 import type { ServicePolicy } from './plan.js';
-import { ProcessRuntime } from './process-runtime.js';
+import { runtimeOf } from './choose-runtime.js';
 import { ServiceHost } from './service-host.js';
 import { ServiceImages } from './service-images.js';
 import { ServicesTrust } from './services-trust.js';
@@ -43,7 +41,7 @@ const loadEveryMs = 1000;
 /** @throws AppError `already.running`, `port.taken`, `config.invalid`, `disk.*` */
 export async function openHost(config: HostConfig, ports: OpenHostPorts): Promise<OpenHost> {
   const { clock, random, logger, version, front } = ports;
-  const { folder, drainMs, maxBodyBytes } = config;
+  const { folder, drainMs } = config;
   const shutdown = new Shutdown(logger);
   try {
     await makePrivateFolder(folder);
@@ -60,10 +58,7 @@ export async function openHost(config: HostConfig, ports: OpenHostPorts): Promis
       url: () => url,
       documents: new HostDocuments(folder, onLost),
       images: new ServiceImages({ blobs: config.blobs, folder: join(folder, 'images'), trust: trustOf }),
-      runtime: new ProcessRuntime({
-        entries: findHostEntries(new URL('../../main.js', import.meta.url).href),
-        ...{ folder: join(folder, 'run'), cores: usableCores(), maxBodyBytes },
-      }),
+      runtime: runtimeOf(config, version),
     });
     const url = await ports.listen();
     shutdown.add('host', () => host.stop());

@@ -4,21 +4,15 @@
  */
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { AppError, type Problem } from '#shared/kernel/errors.js';
+import type { Problem } from '#shared/kernel/errors.js';
 import { residentBytes } from '#shared/platform/resident-memory.js';
 import { causeText } from '#shared/supervisor/exit-cause.js';
-import type { HostEntries } from '#shared/supervisor/host-entries.js';
-import { HostSet } from '#shared/supervisor/host-set.js';
+import type { HostSet } from '#shared/supervisor/host-set.js';
 import { bindSocket } from '#shared/supervisor/listen-handle.js';
+import { givenUp, type ReplicaHostsPorts, startHosts } from './replica-hosts.js';
 import type { ReplicaOrder, ReplicaRuntime, RunningReplica } from './replica-runtime.js';
 
-export interface ProcessRuntimePorts {
-  readonly entries: Pick<HostEntries, 'scoringHost' | 'scriptHost'>;
-  /** For sockets: private, and with a short path. */
-  readonly folder: string;
-  readonly cores: number;
-  readonly maxBodyBytes: number;
-}
+export type ProcessRuntimePorts = Omit<ReplicaHostsPorts, 'nextId'>;
 
 export class ProcessRuntime implements ReplicaRuntime {
   private last = 0;
@@ -30,57 +24,28 @@ export class ProcessRuntime implements ReplicaRuntime {
     await mkdir(this.ports.folder, { recursive: true, mode: 0o700 });
   }
 
-  async start(order: ReplicaOrder): Promise<RunningReplica> {
-    const { name, version, digest } = order.spec.image;
-    const { manifest, folder } = order.image;
-    if (order.signal.aborted) throw givenUp();
-    const set = this.spawn(order, { name, version, digest, folder, manifest });
-    const giveUp = (): void => void set.kill(new Set());
-    order.signal.addEventListener('abort', giveUp, { once: true });
+  async collect(): Promise<void> {
+    // A process needs nothing but its module's folder.
+  }
+
+  async start({ id, image, spec, labels, onLog, signal }: ReplicaOrder): Promise<RunningReplica> {
+    const { name, version, digest } = spec.image;
+    const module = { ...image, name, version, digest };
+    const order = { ...{ id, module, labels, onLog, signal }, settings: spec.settings };
+    const set = await startHosts(order, { ...this.ports, nextId: () => this.nextId() });
     try {
-      const loaded = await set.load({ labels: order.labels, maxBodyBytes: this.ports.maxBodyBytes });
-      if (!loaded.ok) throw failureOf(loaded.error.problem);
-      if (manifest.golden !== undefined) {
-        const proved = await set.prove(name);
-        if (!proved.ok) throw failureOf(proved.error);
-      }
-      const socket = join(this.ports.folder, `${order.id}.sock`);
+      const socket = join(this.ports.folder, `${id}.sock`);
       await listenAlone(set, socket);
       return runningOf(set, socket);
     } catch (error) {
       await set.kill(new Set());
-      throw order.signal.aborted ? givenUp() : error;
-    } finally {
-      order.signal.removeEventListener('abort', giveUp);
+      throw signal.aborted ? givenUp() : error;
     }
   }
 
   private nextId(): number {
     this.last += 1;
     return this.last;
-  }
-
-  private spawn(
-    { id, spec, onLog }: ReplicaOrder,
-    module: Pick<HostSet['modules'][number], 'name' | 'version' | 'digest' | 'folder' | 'manifest'>,
-  ): HostSet {
-    const { ports } = this;
-    const set: HostSet = new HostSet([{ ...module, id, settings: spec.settings }], new Map(), {
-      entry: ports.entries.scriptHost,
-      hostEntry: ports.entries.scoringHost,
-      cores: ports.cores,
-      runFolder: ports.folder,
-      maxBodyBytes: ports.maxBodyBytes,
-      nextId: () => this.nextId(),
-      onLog: (_module, line) => onLog(line),
-      onHostLog: (_modules, line) => onLog(line),
-      // A replica is one thing: without its script it answers nobody, so it ends, and is started again whole.
-      onExit: (_runner, cause) => {
-        onLog(`its script ended: ${causeText(cause)}`);
-        void set.kill(new Set());
-      },
-    });
-    return set;
   }
 }
 
@@ -120,12 +85,4 @@ async function listenAlone(set: HostSet, path: string): Promise<void> {
   } finally {
     bound.close();
   }
-}
-
-function failureOf({ code, message, details }: Problem): AppError {
-  return new AppError(code, message, { details: details ?? {} });
-}
-
-function givenUp(): AppError {
-  return new AppError('request.aborted', 'its start was given up');
 }

@@ -1,0 +1,85 @@
+/** The processes of one replica, proved and not yet listening: a scoring host, with the script host of its module. */
+import { AppError, type Problem } from '#shared/kernel/errors.js';
+import type { ModuleManifest } from '#shared/package/module-manifest.js';
+import { causeText } from '#shared/supervisor/exit-cause.js';
+import type { HostEntries } from '#shared/supervisor/host-entries.js';
+import { HostSet } from '#shared/supervisor/host-set.js';
+
+export interface ReplicaHostsPorts {
+  readonly entries: Pick<HostEntries, 'scoringHost' | 'scriptHost'>;
+  /** For sockets: private, and with a short path. */
+  readonly folder: string;
+  readonly cores: number;
+  readonly maxBodyBytes: number;
+  readonly nextId: () => number;
+}
+
+export interface HostsOrder {
+  readonly id: string;
+  readonly module: {
+    readonly name: string;
+    readonly version: number;
+    readonly digest: string;
+    readonly folder: string;
+    readonly manifest: ModuleManifest;
+  };
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** Provenance: every answer carries it as `flotilla-*` headers. */
+  readonly labels: Readonly<Record<string, string>>;
+  readonly onLog: (line: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Resolves once the model is loaded, its script runs and its golden vectors agree.
+ *
+ * @throws AppError why it does not start; nothing of it is left then
+ */
+export async function startHosts(order: HostsOrder, ports: ReplicaHostsPorts): Promise<HostSet> {
+  const { module, labels, signal } = order;
+  if (signal.aborted) throw givenUp();
+  const set = spawn(order, ports);
+  const giveUp = (): void => void set.kill(new Set());
+  signal.addEventListener('abort', giveUp, { once: true });
+  try {
+    const loaded = await set.load({ labels, maxBodyBytes: ports.maxBodyBytes });
+    if (!loaded.ok) throw failureOf(loaded.error.problem);
+    if (module.manifest.golden !== undefined) {
+      const proved = await set.prove(module.name);
+      if (!proved.ok) throw failureOf(proved.error);
+    }
+    return set;
+  } catch (error) {
+    await set.kill(new Set());
+    throw signal.aborted ? givenUp() : error;
+  } finally {
+    signal.removeEventListener('abort', giveUp);
+  }
+}
+
+function spawn({ id, module, settings, onLog }: HostsOrder, ports: ReplicaHostsPorts): HostSet {
+  const set: HostSet = new HostSet([{ ...module, id, settings }], new Map(), {
+    entry: ports.entries.scriptHost,
+    hostEntry: ports.entries.scoringHost,
+    cores: ports.cores,
+    runFolder: ports.folder,
+    maxBodyBytes: ports.maxBodyBytes,
+    nextId: ports.nextId,
+    onLog: (_module, line) => onLog(line),
+    onHostLog: (_modules, line) => onLog(line),
+    // A replica is one thing: without its script it answers nobody, so it ends, and is started again whole.
+    onExit: (_runner, cause) => {
+      onLog(`its script ended: ${causeText(cause)}`);
+      void set.kill(new Set());
+    },
+  });
+  return set;
+}
+
+export function failureOf({ code, message, details }: Problem): AppError {
+  return new AppError(code, message, { details: details ?? {} });
+}
+
+export function givenUp(): AppError {
+  return new AppError('request.aborted', 'its start was given up');
+}

@@ -1,0 +1,126 @@
+/**
+ * The program of a container that is a replica: it runs the processes that a service host would run itself, on the order
+ * that comes over its link (`link.ts`). It ends with them, on SIGTERM, and when nobody holds the link's other end.
+ */
+import { chmodSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
+import { decodeModuleManifest } from '#shared/package/read-manifest.js';
+import { usableCores } from '#shared/platform/usable-cores.js';
+import { causeText } from '#shared/supervisor/exit-cause.js';
+import { findHostEntries } from '#shared/supervisor/host-entries.js';
+import type { HostSet } from '#shared/supervisor/host-set.js';
+import { bindSocket, type SocketHandle } from '#shared/supervisor/listen-handle.js';
+import { startHosts } from '../host/replica-hosts.js';
+import {
+  linkFolder,
+  linkSocket,
+  readMessages,
+  scoreSocket,
+  sendMessage,
+  type StartOrder,
+  toReplicaSchema,
+} from './link.js';
+
+/** How long what is under way may take once the service host is gone. */
+const orphanGraceMs = 5000;
+/** In memory, the replica's own. */
+const workFolder = '/tmp/flotilla';
+
+class ReplicaProgram {
+  private hosts: Promise<HostSet> | undefined;
+  private readonly ending = new AbortController();
+  private drainMs = orphanGraceMs;
+
+  constructor(
+    private readonly link: Socket,
+    private readonly bound: SocketHandle,
+  ) {}
+
+  async start(order: StartOrder): Promise<void> {
+    if (this.hosts !== undefined) return;
+    this.drainMs = order.drainMs;
+    this.hosts = this.startHosts(order);
+    try {
+      const set = await this.hosts;
+      await set.listen({ http: { port: 0, handle: this.bound.handle, close: () => this.bound.close() } });
+      // The scoring host alone holds it now: when that dies, who connects is refused at once.
+      this.bound.close();
+      void set.exited.then((cause) =>
+        this.over({ code: 'process.failed', message: `its process ended: ${causeText(cause)}` }),
+      );
+      sendMessage(this.link, { type: 'ready' });
+    } catch (error) {
+      if (!(error instanceof AppError)) console.error(error);
+      this.over(toProblem(error));
+    }
+  }
+
+  /** Answers what is under way, and ends. */
+  async drain(timeoutMs: number): Promise<void> {
+    if (this.ending.signal.aborted) return;
+    this.ending.abort();
+    const set = await this.hosts?.catch(() => undefined);
+    await set?.drain(timeoutMs, new Set());
+    process.exit(0);
+  }
+
+  get usualDrainMs(): number {
+    return this.drainMs;
+  }
+
+  private async startHosts({ id, module, settings, labels, maxBodyBytes }: StartOrder): Promise<HostSet> {
+    await mkdir(workFolder, { recursive: true, mode: 0o700 });
+    const path = join(module.folder, 'module.yaml');
+    const manifest = decodeModuleManifest(await readFile(path), path);
+    let last = 0;
+    return startHosts(
+      {
+        ...{ id, settings, labels, module: { ...module, manifest }, signal: this.ending.signal },
+        onLog: (line) => process.stdout.write(`${line}\n`),
+      },
+      {
+        // Below it in the image, in the build above this file.
+        entries: findHostEntries(new URL('../../main.js', import.meta.url).href),
+        ...{ folder: workFolder, cores: usableCores(), maxBodyBytes },
+        nextId: () => (last += 1),
+      },
+    );
+  }
+
+  private over(problem: Problem): void {
+    if (this.ending.signal.aborted) return;
+    this.ending.abort();
+    sendMessage(this.link, { type: 'over', problem: { ...problem, message: problem.message.slice(0, 16_000) } });
+    // Once it is written.
+    this.link.end(() => process.exit(1));
+  }
+}
+
+function run(): void {
+  process.umask(0o077);
+  const path = join(linkFolder, scoreSocket);
+  const bound = bindSocket(path);
+  // In a folder that only the service host's user can enter; that is another user than here.
+  chmodSync(path, 0o666);
+  const link = connect(join(linkFolder, linkSocket));
+  const program = new ReplicaProgram(link, bound);
+  const fail = (error: unknown): void => {
+    console.error(error);
+    process.exit(70);
+  };
+  readMessages(link, toReplicaSchema, (message) => {
+    if (message.type === 'start') program.start(message.order).catch(fail);
+    else program.drain(message.timeoutMs).catch(fail);
+  });
+  link.on('connect', () => sendMessage(link, { type: 'bound' }));
+  link.on('error', (error) => console.error(`the link to the service host: ${error.message}`));
+  link.on('close', () => void program.drain(orphanGraceMs).catch(fail));
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => void program.drain(program.usualDrainMs).catch(fail));
+  }
+}
+
+run();
