@@ -47,7 +47,10 @@ export class Exchange implements CallReceiver {
     const { lane, path } = admitted;
     const refusal = lane.refusal();
     if (refusal) {
-      if (path.scores) lane.tally.turnedAway(refusal);
+      if (path.scores) {
+        lane.tally.turnedAway(refusal);
+        lane.tally.images.failed(lane.image, refusal.code);
+      }
       this.turnAway(refusal);
       return;
     }
@@ -148,7 +151,7 @@ export class Exchange implements CallReceiver {
 
   /** The request is not what it should be, or one too many: no replica hears of it, or no more. */
   private turnAway(error: AppError): void {
-    this.call?.abandon();
+    this.call?.abandon(error.code);
     this.admitted.copy?.forget();
     this.refuse({ error });
   }

@@ -76,7 +76,10 @@ export class Replicas {
   }
 
   addressed(observed: readonly ObservedReplica[]): AddressedReplica[] {
-    return observed.map((one) => ({ ...one, address: this.runs.get(one.sequence)?.replica.run?.address }));
+    return observed.map((one) => {
+      const run = this.runs.get(one.sequence);
+      return { ...one, address: run?.replica.run?.address, image: run?.spec.image };
+    });
   }
 
   processOf(sequence: number): string | undefined {
