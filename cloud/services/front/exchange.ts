@@ -160,7 +160,7 @@ export class Exchange implements CallReceiver {
     const { copy, lane } = this.admitted;
     // Of a body that was not read to its end there is no copy.
     if (this.rest && !this.rest.ended) copy?.forget();
-    else copy?.send(lane.name, latencyMs, status);
+    else copy?.send({ deployment: lane.name, image: this.call?.image ?? lane.image }, latencyMs, status);
   }
 
   private closed(): void {

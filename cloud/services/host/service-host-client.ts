@@ -5,6 +5,7 @@ import { AppError, isErrorCode, messageOf } from '#shared/kernel/errors.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import { problemSchema } from '#shared/protocol/primitives.js';
 import type { DesiredServices } from '../desired-services.js';
+import { type Acknowledged, type TelemetryTeller, telemetryToldSchema, type ToldBatch } from '../services-telemetry.js';
 import { type ServiceHostPort, type ServicesStatus, servicesStatusSchema } from '../services-status.js';
 import {
   type About,
@@ -19,7 +20,7 @@ import type { HandedTrust } from './services-trust.js';
 const timeoutMs = 10_000;
 
 /** Every call throws AppError `service.unavailable` when nobody answers, and what the service host refuses with. */
-export class ServiceHostClient implements ServiceHostPort {
+export class ServiceHostClient implements ServiceHostPort, TelemetryTeller {
   constructor(private readonly socket: string) {}
 
   about(): Promise<About> {
@@ -42,6 +43,11 @@ export class ServiceHostClient implements ServiceHostPort {
   async logs(endpoint: string, deployment: string, lines: number): Promise<string[]> {
     const query = new URLSearchParams({ endpoint, deployment, lines: String(Math.min(lines, maxLogLines)) });
     return (await this.ask('GET', `/v1/logs?${query.toString()}`, logLinesSchema)).lines;
+  }
+
+  /** Numbers of deployments that are not acknowledged yet. */
+  async telemetry(acknowledged: readonly Acknowledged[]): Promise<readonly ToldBatch[]> {
+    return (await this.ask('POST', '/v1/telemetry', telemetryToldSchema, { acknowledged })).batches;
   }
 
   /** It has begun to end when this resolves. */

@@ -24,6 +24,7 @@ describe('the control socket', () => {
         ...{ logs, plan: { actions: [], waiting: [] } },
         apply: async (desired) => void applied.push(desired),
         trust: async () => ({ refused: [] }),
+        telemetry: { telemetry: async () => [] },
         status: () => Promise.reject(new Error(`nobody asks for it here: ${String(status.generation)}`)),
       },
       about: () => ({

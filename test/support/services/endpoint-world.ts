@@ -75,6 +75,10 @@ export class RememberedHost implements ServiceHost {
     return [`${deployment} began`, 'password=hunter2'];
   }
 
+  async telemetry(): Promise<[]> {
+    return [];
+  }
+
   async stop(): Promise<void> {
     this.stops += 1;
   }
