@@ -43,12 +43,14 @@ export class HostTelemetry implements TelemetryTeller {
   private left: (Source & { readonly stream: ToldStream })[] = [];
   /** By digest of the image: what is told of one image is told in one place. */
   private readonly providers = new Map<string, string>();
-  private lastBoot = 0;
+  /** The store holds sequences against it: it is above that of any process before. */
+  private bootId: number;
   private lastMs: number;
 
   constructor(private readonly ports: HostTelemetryPorts) {
     const { clock, front, endpoint } = ports;
     this.lastMs = clock.monotonic();
+    this.bootId = clock.now();
     this.agreement = new MirrorAgreement({ clock, rule: (id) => endpoint(id)?.mirror?.compare });
     front.onMirrored((pair) => this.agreement.take(pair));
     front.onMirrorDropped((pair) => this.agreement.dropped(pair));
@@ -56,8 +58,13 @@ export class HostTelemetry implements TelemetryTeller {
 
   /** What an earlier process did not get rid of is told first. */
   async start(): Promise<void> {
-    const kept = await this.ports.document.read();
-    this.left = kept.map(({ workspace, source, ...stream }) => ({ workspace, source, stream: ToldStream.of(stream) }));
+    const { bootId, streams } = await this.ports.document.read();
+    this.bootId = Math.max(this.bootId, bootId + 1);
+    this.left = streams.map(({ workspace, source, ...stream }) => ({
+      workspace,
+      source,
+      stream: ToldStream.of(stream),
+    }));
   }
 
   replicaTold(of: ReplicaOf, module: string, metrics: ModuleMetrics): void {
@@ -90,9 +97,8 @@ export class HostTelemetry implements TelemetryTeller {
     const times = this.times();
     const all = [...this.left, ...this.streams.values()];
     for (const { stream } of all) stream.cut(times);
-    await this.ports.document.write(
-      all.map(({ workspace, source, stream }) => ({ workspace, source, ...stream.kept })),
-    );
+    const streams = all.map(({ workspace, source, stream }) => ({ workspace, source, ...stream.kept }));
+    await this.ports.document.write({ bootId: this.bootId, streams });
   }
 
   private async acknowledge(acknowledged: readonly Acknowledged[]): Promise<void> {
@@ -104,7 +110,7 @@ export class HostTelemetry implements TelemetryTeller {
     }
     if (this.left.length === 0) return;
     this.left = this.left.filter(({ stream }) => !stream.isEmpty);
-    if (this.left.length === 0) await this.ports.document.write([]);
+    if (this.left.length === 0) await this.ports.document.write({ bootId: this.bootId, streams: [] });
   }
 
   /** From all that count, into the streams: what a replica counted is then not lost with it. */
@@ -138,9 +144,7 @@ export class HostTelemetry implements TelemetryTeller {
     const of = { workspace, source: sourceOf(name, deployment) };
     const known = this.streams.get(keyOf(of));
     if (known) return known.stream;
-    // Above all that were: the store holds them against it.
-    this.lastBoot = Math.max(this.lastBoot + 1, this.ports.clock.now());
-    const stream = ToldStream.begin(this.lastBoot);
+    const stream = ToldStream.begin(this.bootId);
     this.streams.set(keyOf(of), { ...of, stream });
     return stream;
   }
