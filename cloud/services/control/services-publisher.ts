@@ -20,8 +20,6 @@ export interface ServiceHost extends ServiceHostPort, TelemetryTeller {
   about(): Promise<{ readonly generation: number; readonly trust: TrustVersions }>;
   /** Whose images may run. @returns why some of it does not count there */
   trust(handed: HandedTrust): Promise<readonly string[]>;
-  /** It has begun to end when this resolves. */
-  stop(): Promise<void>;
 }
 
 /** The way to the service host of this control plane. */
@@ -30,6 +28,8 @@ export interface ServiceHostDoor {
   ensure(): Promise<ServiceHost>;
   /** The one that runs, if one does. */
   running(): Promise<ServiceHost | undefined>;
+  /** None is needed any more; one that runs has begun to end when this resolves. */
+  end(): Promise<void>;
 }
 
 export interface ServicesPublisherOptions {
@@ -112,7 +112,7 @@ export class ServicesPublisher {
     if (generation < wanted.generation) await host.apply(wanted);
     if (wanted.endpoints.length === 0) {
       logger.info('the service host ends: there are no endpoints any more');
-      await host.stop();
+      await door.end();
     }
     this.failures = 0;
   }

@@ -21,7 +21,8 @@ const timeoutMs = 10_000;
 
 /** Every call throws AppError `service.unavailable` when nobody answers, and what the service host refuses with. */
 export class ServiceHostClient implements ServiceHostPort, TelemetryTeller {
-  constructor(private readonly socket: string) {}
+  /** @param socket its path, as it is now */
+  constructor(private readonly socket: () => string) {}
 
   about(): Promise<About> {
     return this.ask('GET', '/v1/about', aboutSchema);
@@ -72,16 +73,13 @@ export class ServiceHostClient implements ServiceHostPort, TelemetryTeller {
   }
 
   private exchange(method: string, path: string, body: unknown): Promise<{ status: number; bytes: Buffer }> {
+    const socket = this.socket();
     return new Promise((resolve, reject) => {
       const fail = (error: unknown): void => {
         reject(
-          new AppError(
-            'service.unavailable',
-            `the service host does not answer on ${this.socket}: ${messageOf(error)}`,
-            {
-              cause: error,
-            },
-          ),
+          new AppError('service.unavailable', `the service host does not answer on ${socket}: ${messageOf(error)}`, {
+            cause: error,
+          }),
         );
       };
       const text = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
@@ -89,7 +87,7 @@ export class ServiceHostClient implements ServiceHostPort, TelemetryTeller {
         host: 'service-host',
         ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': text.length }),
       };
-      const asked = request({ socketPath: this.socket, method, path, headers, agent: false }, (answer) => {
+      const asked = request({ socketPath: socket, method, path, headers, agent: false }, (answer) => {
         const pieces: Buffer[] = [];
         let size = 0;
         answer.on('data', (piece: Buffer) => {

@@ -6,6 +6,7 @@ import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
+import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { DesiredDeployment, DesiredEndpoint, DesiredServices } from '../desired-services.js';
@@ -47,6 +48,8 @@ export interface ServiceHostPorts {
   readonly images: ServiceImages;
   readonly runtime: ReplicaRuntime;
   readonly front: FrontPort;
+  /** What bounds of user code this machine can enforce; undefined until some was to run. */
+  readonly sandbox: () => SandboxCapabilities | undefined;
   readonly policy: ServicePolicy;
   readonly drainMs: number;
   /** How often the load is looked at, where something scales by it. */
@@ -162,12 +165,14 @@ export class ServiceHost {
     const { clock, version, url, front, policy } = this.ports;
     const sizes = await this.replicas.residentBytes();
     const [now, monotonic] = [clock.now(), clock.monotonic()];
+    const sandbox = this.ports.sandbox();
     return {
       schema: 1,
       generation: this.generation,
       version,
       startedAt: toInstant(this.startedAt),
       url: url(),
+      ...(sandbox === undefined ? {} : { sandbox }),
       endpoints: endpointStatuses(this.desired, {
         observed: this.observed,
         policy,

@@ -107,6 +107,7 @@ export class EndpointWorld {
         starts += 1;
         return host;
       },
+      end: async () => host.stop(),
     };
     const parts = await openCloudParts(folder, (control) => control, { door });
     const publisher = generateSigningKey();
