@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { sandboxCapabilitiesSchema } from '#shared/protocol/sandbox.js';
+import { comparisonSchema } from '#shared/protocol/comparison.js';
 import { settingsSchema } from '#shared/protocol/desired.js';
 import {
   counterSchema,
@@ -18,7 +19,12 @@ const authMode = z.enum(['key', 'token', 'none']);
 const percent = z.int().min(0).max(100);
 /** `name:version`, or the digest sha256:… */
 const imageText = z.string().max(160);
-const mirror = z.strictObject({ deployment: nameSchema, percent: z.int().min(1).max(50) });
+const mirror = z.strictObject({
+  deployment: nameSchema,
+  percent: z.int().min(1).max(50),
+  /** When an answer of it counts as the live one's: within a tolerance, unless it is given. */
+  compare: comparisonSchema.optional(),
+});
 
 export const endpointBody = z.object({
   /** Never given again, unlike the name; the audience of its tokens. */
