@@ -18,7 +18,9 @@ import { ServableImages } from '#cloud/services/control/servable-image.js';
 import { ServiceDeploymentRepository } from '#cloud/services/control/service-deployment-repository.js';
 import { ServicesDocument } from '#cloud/services/control/services-document.js';
 import { type ServiceHostDoor, ServicesPublisher } from '#cloud/services/control/services-publisher.js';
+import { TelemetryPull } from '#cloud/services/control/telemetry-pull.js';
 import { TrustHandover } from '#cloud/services/control/trust-handover.js';
+import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { LivingIdentity } from '#cloud/trust/living-identity.js';
 import { TrustChain } from '#cloud/trust/trust-chain.js';
 import type { Ground, Part } from './ground.js';
@@ -33,9 +35,10 @@ export interface ServiceNeeds {
   readonly door: ServiceHostDoor;
   readonly runner: ActivityRunner;
   readonly identity: LivingIdentity;
+  readonly telemetry: TelemetryPort;
 }
 
-/** How soon it is seen that the service host ended, or that publishers signed something new. */
+/** How soon it is seen that the service host ended, or that publishers signed something new, and numbers are asked for. */
 const lookEveryMs = 5_000;
 
 /** What the runner of activities must know before it takes up what an earlier process left. */
@@ -43,7 +46,10 @@ export function serviceActivities({ control: db, clock }: Ground, door: ServiceH
   return deploymentActivities({ db, host: () => door.running(), clock });
 }
 
-export async function wireServices(ground: Ground, { door, runner, identity }: ServiceNeeds): Promise<ServicePart> {
+export async function wireServices(
+  ground: Ground,
+  { door, runner, identity, telemetry }: ServiceNeeds,
+): Promise<ServicePart> {
   const { config, control: db, store, clock, logger, shutdown } = ground;
   const { enabled, maxReplicas, advertiseUrl } = config.services;
   const secret = await ensureEndpointSecret(join(keysFolder(config), 'endpoints.json'), identity.current.seal);
@@ -64,6 +70,7 @@ export async function wireServices(ground: Ground, { door, runner, identity }: S
       'look at web services',
       startRecurring({ name: 'web services', everyMs: lookEveryMs, run }, clock, logger),
     );
+    keepPulling(ground, door, telemetry);
   }
   const endpoints = new EndpointRepository(db);
   const deployments = new ServiceDeploymentRepository(db);
@@ -85,4 +92,11 @@ export async function wireServices(ground: Ground, { door, runner, identity }: S
     ],
     checks: [],
   };
+}
+
+/** Numbers of deployments, to where those of devices are. */
+function keepPulling({ clock, logger, shutdown }: Ground, door: ServiceHostDoor, store: TelemetryPort): void {
+  const pull = new TelemetryPull({ running: () => door.running(), store, clock, logger });
+  const task = { name: 'numbers of web services', everyMs: lookEveryMs, run: () => pull.run() };
+  shutdown.add(task.name, startRecurring(task, clock, logger));
 }

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { sandboxCapabilitiesSchema } from '#shared/protocol/sandbox.js';
 import { settingsSchema } from '#shared/protocol/desired.js';
 import {
   counterSchema,
@@ -77,6 +78,8 @@ export const endpointStatusBody = z.object({
   served: counterSchema.optional(),
   /** Why it cannot be asked. */
   problem: problemSchema.optional(),
+  /** What bounds of user code can be enforced where replicas run; absent until some was to run. */
+  sandbox: sandboxCapabilitiesSchema.optional(),
   deployments: z.array(deploymentStatusSchema),
 });
 export type EndpointStatusBody = z.infer<typeof endpointStatusBody>;
