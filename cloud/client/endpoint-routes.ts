@@ -19,6 +19,7 @@ import {
   logsQuery,
   trafficChange,
 } from '#cloud/http/schemas/endpoints.js';
+import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 
 const all = '/v1/workspaces/:workspace/endpoints';
 const one = `${all}/:endpoint` as const;
@@ -56,5 +57,11 @@ export const endpointRoutes = {
   deploymentGet: { method: 'GET', path: deployment, response: deploymentBody },
   deploymentPatch: { method: 'PATCH', path: deployment, body: deploymentPatch, response: activityBody },
   deploymentDelete: { method: 'DELETE', path: deployment, response: activityBody },
+  deploymentTelemetry: {
+    method: 'GET',
+    path: `${deployment}/telemetry`,
+    query: telemetryQuery,
+    response: telemetryBody,
+  },
   deploymentLogs: { method: 'GET', path: `${deployment}/logs`, query: logsQuery, response: logsBody },
 } as const;

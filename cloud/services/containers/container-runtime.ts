@@ -5,7 +5,9 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, type Problem } from '#shared/kernel/errors.js';
-import { digestOf } from '#shared/package/digest.js';
+import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
+import type { SandboxPolicy } from '#shared/supervisor/sandbox/plan-sandbox.js';
+import { hasScript } from '#shared/supervisor/served-module.js';
 import { failureOf, givenUp } from '../host/replica-hosts.js';
 import type { ReplicaOrder, ReplicaRuntime, RunningReplica } from '../host/replica-runtime.js';
 import type { BaseChoice } from './base-image.js';
@@ -13,6 +15,7 @@ import { containerEnd } from './container-end.js';
 import { followLogs } from './container-logs.js';
 import { containerBody, type ContainerLimits } from './container-options.js';
 import { paths } from './core-layer.js';
+import { capabilitiesOf, refuseUnbounded } from './container-bounds.js';
 import { Engine, type EngineAbout } from './engine.js';
 import { ReplicaDoor } from './replica-door.js';
 import { ReplicaImages } from './replica-images.js';
@@ -21,6 +24,10 @@ export interface ContainerRuntimePorts {
   readonly socket: string;
   readonly base: BaseChoice;
   readonly limits: ContainerLimits;
+  /** What user code may be granted; of the network none is. */
+  readonly policy: SandboxPolicy;
+  /** The same after a restart, and no other service host's at this engine: what is ours there is known by it. */
+  readonly owner: string;
   /** Private, and with a short path; the engine must see it by the same path. */
   readonly folder: string;
   readonly version: string;
@@ -38,11 +45,16 @@ export class ContainerRuntime implements ReplicaRuntime {
   private readonly owner: string;
 
   constructor(private readonly ports: ContainerRuntimePorts) {
-    const { socket, base, folder, version } = ports;
+    const { socket, base, folder, version, owner } = ports;
     this.engine = new Engine(socket);
-    this.owner = digestOf(Buffer.from(folder)).slice('sha256:'.length, 'sha256:'.length + 12);
-    const images = { engine: this.engine, base, version, owner: this.owner };
+    this.owner = owner;
+    const images = { engine: this.engine, base, version, owner };
     this.images = new ReplicaImages({ ...images, folder: join(folder, 'work') });
+  }
+
+  /** What keeps user code in its bounds. */
+  get capabilities(): SandboxCapabilities {
+    return capabilitiesOf(this.ports.limits);
   }
 
   async clear(): Promise<void> {
@@ -58,6 +70,7 @@ export class ContainerRuntime implements ReplicaRuntime {
   async start(order: ReplicaOrder): Promise<RunningReplica> {
     const { id, image, spec, onLog, signal } = order;
     const about = await this.engine.about();
+    if (hasScript(image)) refuseUnbounded(image.manifest, this.ports.policy, this.capabilities);
     const made = await orGivenUp(this.images.of(spec.image, image.folder, onLog), signal);
     const door = await ReplicaDoor.open(join(this.ports.folder, id));
     let container: string | undefined;
@@ -125,11 +138,13 @@ export class ContainerRuntime implements ReplicaRuntime {
       process: `container ${container.slice(0, 12)} (${about.name})`,
       exited,
       residentBytes: () => this.engine.residentBytes(container),
+      takeMetrics: () => door.metrics({ type: 'metrics' }),
       drain: async (timeoutMs) => {
-        door.drain(timeoutMs);
+        const last = door.metrics({ type: 'drain', timeoutMs });
         const timer = setTimeout(() => void kill(), timeoutMs + endGraceMs);
         await exited;
         clearTimeout(timer);
+        return last;
       },
       kill: async () => {
         await kill();

@@ -8,6 +8,7 @@ import { chmod, lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { AppError, type Problem } from '#shared/kernel/errors.js';
+import type { ModuleMetrics } from '#shared/protocol/stream.js';
 import {
   fromReplicaSchema,
   linkSocket,
@@ -15,6 +16,7 @@ import {
   scoreSocket,
   sendMessage,
   type StartOrder,
+  type ToReplica,
 } from '../replica/link.js';
 
 export class ReplicaDoor {
@@ -26,6 +28,7 @@ export class ReplicaDoor {
   readonly ready: Promise<void>;
   /** Resolves when the other end has gone, with the reason if it told one. */
   readonly closed: Promise<Problem | undefined>;
+  private readonly told = new EventEmitter();
   private link: Socket | undefined;
 
   private constructor(
@@ -37,7 +40,7 @@ export class ReplicaDoor {
     // It is for one.
     server.once('connection', () => server.close());
     let problem: Problem | undefined;
-    const told = new EventEmitter();
+    const { told } = this;
     this.bound = once(told, 'bound').then(() => this.takeSocket());
     this.bound.catch(() => undefined);
     this.ready = once(told, 'ready').then(() => undefined);
@@ -46,6 +49,7 @@ export class ReplicaDoor {
       socket.on('error', () => undefined);
       readMessages(socket, fromReplicaSchema, (message) => {
         if (message.type === 'over') problem = withoutUndefined(message.problem);
+        else if (message.type === 'metrics') this.told.emit('metrics', message.metrics);
         else told.emit(message.type);
       });
     });
@@ -77,8 +81,11 @@ export class ReplicaDoor {
     if (this.link !== undefined) sendMessage(this.link, { type: 'start', order });
   }
 
-  drain(timeoutMs: number): void {
-    if (this.link !== undefined) sendMessage(this.link, { type: 'drain', timeoutMs });
+  /** What it answers next, about what it counted; undefined where it has gone. */
+  metrics(ask: Extract<ToReplica, { type: 'metrics' | 'drain' }>): Promise<ModuleMetrics | undefined> {
+    const answer = new Promise<ModuleMetrics | undefined>((resolve) => this.told.once('metrics', resolve));
+    if (this.link !== undefined) sendMessage(this.link, ask);
+    return Promise.race([answer, this.closed.then(() => undefined)]);
   }
 
   /** The container, if it runs still, ends within some seconds. */

@@ -5,16 +5,19 @@ import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { makePrivateFolder } from '#shared/platform/private-file.js';
 import { Shutdown } from '#cloud/lifecycle/shutdown.js';
+import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { lockFolder } from '#cloud/store/data-folder-lock.js';
 import { openControlApi } from './control-api.js';
 import type { FrontPort } from './front-port.js';
 import { controlSocketOf, fingerprintOf, type HostConfig } from './host-config.js';
 import { HostDocuments } from './host-documents.js';
 import type { ServicePolicy } from './plan.js';
-import { runtimeOf } from './choose-runtime.js';
+import { openRuntime } from './open-runtime.js';
 import { ServiceHost } from './service-host.js';
 import { ServiceImages } from './service-images.js';
 import { ServicesTrust } from './services-trust.js';
+import { makeSocketFolder } from './socket-folder.js';
+import { ToldDocument } from './telemetry/told-document.js';
 
 export interface OpenHostPorts {
   readonly clock: Clock;
@@ -37,6 +40,8 @@ export interface OpenHost {
 
 export const usualPolicy: ServicePolicy = { surge: 1, maxFailedStarts: 4, retryFailedMs: 300_000, maxStarting: 4 };
 const loadEveryMs = 1000;
+/** Where no control plane asks. */
+const collectEveryMs = 10_000;
 
 /** @throws AppError `already.running`, `port.taken`, `config.invalid`, `disk.*` */
 export async function openHost(config: HostConfig, ports: OpenHostPorts): Promise<OpenHost> {
@@ -53,21 +58,27 @@ export async function openHost(config: HostConfig, ports: OpenHostPorts): Promis
     const onLost = (error: Error): void => logger.error({ err: error }, 'a document of the service host is lost');
     const trust = new ServicesTrust(join(folder, 'trust.json'), config.publishers, onLost);
     const trustOf = trust.of.bind(trust);
+    const sockets = await makeSocketFolder(folder);
+    const { runtime, sandbox } = await openRuntime(config, { sockets, version, shutdown });
     const host: ServiceHost = new ServiceHost({
       ...{ clock, random, logger, version, trust, front, drainMs, loadEveryMs, policy: usualPolicy },
       url: () => url,
       documents: new HostDocuments(folder, onLost),
+      told: new ToldDocument(folder, onLost),
       images: new ServiceImages({ blobs: config.blobs, folder: join(folder, 'images'), trust: trustOf }),
-      runtime: runtimeOf(config, version),
+      ...{ runtime, sandbox },
     });
     const url = await ports.listen();
     shutdown.add('host', () => host.stop());
     await host.start();
+    const collect = { name: 'numbers of replicas', everyMs: collectEveryMs, run: () => host.telemetry.collect() };
+    shutdown.add(collect.name, startRecurring(collect, clock, logger));
     const startedAt = toInstant(clock.now());
     const configuration = fingerprintOf(config);
     const control = await openControlApi(controlSocketOf(config), {
       host,
       stop: ports.onStop,
+      families: () => front.families(),
       onBug: (error) => logger.error({ err: error }, 'the control socket failed by a bug of ours'),
       about: () => ({
         ...{ version, pid: process.pid, startedAt, configuration },

@@ -9,10 +9,14 @@ import { residentBytes } from '#shared/platform/resident-memory.js';
 import { causeText } from '#shared/supervisor/exit-cause.js';
 import type { HostSet } from '#shared/supervisor/host-set.js';
 import { bindSocket } from '#shared/supervisor/listen-handle.js';
-import { givenUp, type ReplicaHostsPorts, startHosts } from './replica-hosts.js';
+import type { MachineSandbox } from '#shared/supervisor/sandbox/machine-sandbox.js';
+import { hasScript } from '#shared/supervisor/served-module.js';
+import { givenUp, metricsIn, metricsOf, type ReplicaHostsPorts, startHosts } from './replica-hosts.js';
 import type { ReplicaOrder, ReplicaRuntime, RunningReplica } from './replica-runtime.js';
 
-export type ProcessRuntimePorts = Omit<ReplicaHostsPorts, 'nextId'>;
+export interface ProcessRuntimePorts extends Omit<ReplicaHostsPorts, 'nextId' | 'bounds'> {
+  readonly sandbox: Pick<MachineSandbox, 'ready' | 'tried' | 'confineHost'>;
+}
 
 export class ProcessRuntime implements ReplicaRuntime {
   private last = 0;
@@ -31,8 +35,16 @@ export class ProcessRuntime implements ReplicaRuntime {
   async start({ id, image, spec, labels, onLog, signal }: ReplicaOrder): Promise<RunningReplica> {
     const { name, version, digest } = spec.image;
     const module = { ...image, name, version, digest };
+    const { sandbox } = this.ports;
+    if (hasScript(module)) await sandbox.ready();
     const order = { ...{ id, module, labels, onLog, signal }, settings: spec.settings };
-    const set = await startHosts(order, { ...this.ports, nextId: () => this.nextId() });
+    // Asked for where there is user code, which is refused or bounded, never neither.
+    const tried = hasScript(module) ? sandbox.tried : undefined;
+    const set = await startHosts(order, {
+      ...this.ports,
+      bounds: { host: () => sandbox.confineHost(), code: tried },
+      nextId: () => this.nextId(),
+    });
     try {
       const socket = join(this.ports.folder, `${id}.sock`);
       await listenAlone(set, socket);
@@ -65,9 +77,11 @@ function runningOf(set: HostSet, socketPath: string): RunningReplica {
       const sizes = await Promise.all(pids.map(residentBytes));
       return sizes[0] === undefined ? undefined : sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
     },
+    takeMetrics: () => metricsOf(set),
     drain: async (timeoutMs) => {
-      await set.drain(timeoutMs, new Set());
+      const last = await set.drain(timeoutMs, new Set());
       await exited;
+      return metricsIn(last);
     },
     kill: async () => {
       await set.kill(new Set());

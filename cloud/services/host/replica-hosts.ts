@@ -1,9 +1,14 @@
 /** The processes of one replica, proved and not yet listening: a scoring host, with the script host of its module. */
 import { AppError, type Problem } from '#shared/kernel/errors.js';
 import type { ModuleManifest } from '#shared/package/module-manifest.js';
+import type { ModuleMetrics } from '#shared/protocol/stream.js';
 import { causeText } from '#shared/supervisor/exit-cause.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import { HostSet } from '#shared/supervisor/host-set.js';
+import { moduleMetricsOf } from '#shared/supervisor/module-metrics.js';
+import type { Confinement } from '#shared/supervisor/sandbox/confinement.js';
+import type { OpenedSandbox } from '#shared/supervisor/sandbox/machine-sandbox.js';
+import type { HostStats } from '#shared/supervisor/scoring-host-process.js';
 
 export interface ReplicaHostsPorts {
   readonly entries: Pick<HostEntries, 'scoringHost' | 'scriptHost'>;
@@ -12,6 +17,11 @@ export interface ReplicaHostsPorts {
   readonly cores: number;
   readonly maxBodyBytes: number;
   readonly nextId: () => number;
+  /** Absent: all of them have what this process has, which is bounded as a whole. */
+  readonly bounds?: {
+    readonly host: () => Confinement;
+    readonly code: Pick<OpenedSandbox, 'sandbox' | 'runFolder'> | undefined;
+  };
 }
 
 export interface HostsOrder {
@@ -62,7 +72,9 @@ function spawn({ id, module, settings, onLog }: HostsOrder, ports: ReplicaHostsP
     entry: ports.entries.scriptHost,
     hostEntry: ports.entries.scoringHost,
     cores: ports.cores,
-    runFolder: ports.folder,
+    ...(ports.bounds === undefined ? {} : { confineHost: ports.bounds.host }),
+    runFolder: ports.bounds?.code?.runFolder ?? ports.folder,
+    sandbox: ports.bounds?.code?.sandbox,
     maxBodyBytes: ports.maxBodyBytes,
     nextId: ports.nextId,
     onLog: (_module, line) => onLog(line),
@@ -74,6 +86,21 @@ function spawn({ id, module, settings, onLog }: HostsOrder, ports: ReplicaHostsP
     },
   });
   return set;
+}
+
+/** What it counted since it was last asked; undefined where it is gone. */
+export async function metricsOf(set: HostSet): Promise<ModuleMetrics | undefined> {
+  try {
+    return metricsIn((await set.stats()).modules);
+  } catch (error) {
+    if (error instanceof AppError) return undefined;
+    throw error;
+  }
+}
+
+/** A replica is a module: it has counts of no other. */
+export function metricsIn([first]: HostStats['modules']): ModuleMetrics | undefined {
+  return first && moduleMetricsOf(first);
 }
 
 export function failureOf({ code, message, details }: Problem): AppError {

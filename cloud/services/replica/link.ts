@@ -9,6 +9,7 @@ import { errorCodes } from '#shared/kernel/errors.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import { settingsSchema } from '#shared/protocol/desired.js';
 import { digestSchema } from '#shared/protocol/primitives.js';
+import { moduleMetricsSchema } from '#shared/protocol/stream.js';
 
 /** In a container, below {@link linkFolder}. */
 export const linkSocket = 'link.sock';
@@ -34,6 +35,8 @@ export type StartOrder = z.infer<typeof startOrderSchema>;
 
 export const toReplicaSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('start'), order: startOrderSchema }),
+  /** Asks for what it counted since it was last asked. */
+  z.strictObject({ type: z.literal('metrics') }),
   z.strictObject({ type: z.literal('drain'), timeoutMs: z.number() }),
 ]);
 export type ToReplica = z.infer<typeof toReplicaSchema>;
@@ -49,6 +52,8 @@ export const fromReplicaSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('bound') }),
   /** It answers. */
   z.object({ type: z.literal('ready') }),
+  /** What was asked for, or, unasked, the last before it ends: it was drained. Absent where there is nothing to tell. */
+  z.object({ type: z.literal('metrics'), metrics: moduleMetricsSchema.optional() }),
   /** It does not start, or has ended by itself. The last that it says. */
   z.object({ type: z.literal('over'), problem: problemSchema }),
 ]);

@@ -13,7 +13,7 @@ import { causeText } from '#shared/supervisor/exit-cause.js';
 import { findHostEntries } from '#shared/supervisor/host-entries.js';
 import type { HostSet } from '#shared/supervisor/host-set.js';
 import { bindSocket, type SocketHandle } from '#shared/supervisor/listen-handle.js';
-import { startHosts } from '../host/replica-hosts.js';
+import { metricsIn, metricsOf, startHosts } from '../host/replica-hosts.js';
 import {
   linkFolder,
   linkSocket,
@@ -63,8 +63,14 @@ class ReplicaProgram {
     if (this.ending.signal.aborted) return;
     this.ending.abort();
     const set = await this.hosts?.catch(() => undefined);
-    await set?.drain(timeoutMs, new Set());
-    process.exit(0);
+    const last = await set?.drain(timeoutMs, new Set());
+    sendMessage(this.link, { type: 'metrics', metrics: last && metricsIn(last) });
+    this.link.end(() => process.exit(0));
+  }
+
+  async tellMetrics(): Promise<void> {
+    const set = await this.hosts;
+    sendMessage(this.link, { type: 'metrics', metrics: set && (await metricsOf(set)) });
   }
 
   get usualDrainMs(): number {
@@ -113,6 +119,7 @@ function run(): void {
   };
   readMessages(link, toReplicaSchema, (message) => {
     if (message.type === 'start') program.start(message.order).catch(fail);
+    else if (message.type === 'metrics') program.tellMetrics().catch(fail);
     else program.drain(message.timeoutMs).catch(fail);
   });
   link.on('connect', () => sendMessage(link, { type: 'bound' }));
