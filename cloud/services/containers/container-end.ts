@@ -15,11 +15,14 @@ export function containerEnd(
   memoryBytes: number | undefined,
 ): Problem {
   const { OOMKilled: overMemory, ExitCode: code, Error: failure } = state;
-  if (overMemory && (told === undefined || told.code === 'process.failed')) {
+  if (
+    overMemory &&
+    (told === undefined || (told.code === 'process.failed' && !told.message.includes('out of memory')))
+  ) {
     const limit = memoryBytes === undefined ? '' : ` of ${String(Math.round(memoryBytes / 2 ** 20))} MB`;
     return {
       code: 'process.failed',
-      message: `its container ran out of memory${limit}: give containers more, or none as a limit`,
+      message: `its container ran out of memory${limit}${told === undefined ? '' : `; ${told.message}`}`,
     };
   }
   if (told !== undefined) return told;

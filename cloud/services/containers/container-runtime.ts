@@ -185,10 +185,10 @@ export class ContainerRuntime implements ReplicaRuntime {
 
 /** Its result, unless the start is given up first; it goes on then, for nobody. */
 async function orGivenUp<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  if (signal.aborted) throw givenUp();
   let giveUp: () => void = () => undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
     giveUp = () => reject(givenUp());
+    if (signal.aborted) giveUp();
     signal.addEventListener('abort', giveUp, { once: true });
   });
   try {

@@ -107,6 +107,7 @@ function adviceOf(code: string | undefined, socket: string): string | undefined 
     case 'EACCES':
     case 'EPERM':
       return `this user may not open ${socket}: add it to the socket's group (for Docker Engine: docker), which gives it the rights of root`;
+    case undefined:
     default:
       return undefined;
   }

@@ -6,12 +6,18 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Problem } from '#shared/kernel/errors.js';
 import { residentBytes } from '#shared/platform/resident-memory.js';
-import { causeText } from '#shared/supervisor/exit-cause.js';
 import type { HostSet } from '#shared/supervisor/host-set.js';
 import { bindSocket } from '#shared/supervisor/listen-handle.js';
 import type { MachineSandbox } from '#shared/supervisor/sandbox/machine-sandbox.js';
 import { hasScript } from '#shared/supervisor/served-module.js';
-import { givenUp, metricsIn, metricsOf, type ReplicaHostsPorts, startHosts } from './replica-hosts.js';
+import {
+  givenUp,
+  metricsIn,
+  metricsOf,
+  type ReplicaHosts,
+  type ReplicaHostsPorts,
+  startHosts,
+} from './replica-hosts.js';
 import type { ReplicaOrder, ReplicaRuntime, RunningReplica } from './replica-runtime.js';
 
 export interface ProcessRuntimePorts extends Omit<ReplicaHostsPorts, 'nextId' | 'bounds'> {
@@ -40,17 +46,17 @@ export class ProcessRuntime implements ReplicaRuntime {
     const order = { ...{ id, module, labels, onLog, signal }, settings: spec.settings };
     // Asked for where there is user code, which is refused or bounded, never neither.
     const tried = hasScript(module) ? sandbox.tried : undefined;
-    const set = await startHosts(order, {
+    const hosts = await startHosts(order, {
       ...this.ports,
       bounds: { host: () => sandbox.confineHost(), code: tried },
       nextId: () => this.nextId(),
     });
     try {
       const socket = join(this.ports.folder, `${id}.sock`);
-      await listenAlone(set, socket);
-      return runningOf(set, socket);
+      await listenAlone(hosts.set, socket);
+      return runningOf(hosts, socket);
     } catch (error) {
-      await set.kill(new Set());
+      await hosts.set.kill(new Set());
       throw signal.aborted ? givenUp() : error;
     }
   }
@@ -61,12 +67,12 @@ export class ProcessRuntime implements ReplicaRuntime {
   }
 }
 
-function runningOf(set: HostSet, socketPath: string): RunningReplica {
-  const exited = set.exited.then(async (cause): Promise<Problem> => {
+function runningOf({ set, ended }: ReplicaHosts, socketPath: string): RunningReplica {
+  const exited = ended.then(async (problem): Promise<Problem> => {
     await rm(socketPath, { force: true });
     // Whatever is left of it, its script too.
     await set.kill(new Set());
-    return { code: 'process.failed', message: `its process ended: ${causeText(cause)}` };
+    return problem;
   });
   return {
     address: { socketPath },

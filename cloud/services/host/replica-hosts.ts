@@ -2,7 +2,7 @@
 import { AppError, type Problem } from '#shared/kernel/errors.js';
 import type { ModuleManifest } from '#shared/package/module-manifest.js';
 import type { ModuleMetrics } from '#shared/protocol/stream.js';
-import { causeText } from '#shared/supervisor/exit-cause.js';
+import { causeText, type ExitCause } from '#shared/supervisor/exit-cause.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import { HostSet } from '#shared/supervisor/host-set.js';
 import { moduleMetricsOf } from '#shared/supervisor/module-metrics.js';
@@ -40,15 +40,22 @@ export interface HostsOrder {
   readonly signal: AbortSignal;
 }
 
+export interface ReplicaHosts {
+  readonly set: HostSet;
+  /** Resolves when its scoring host has ended, which ends with its script. */
+  readonly ended: Promise<Problem>;
+}
+
 /**
  * Resolves once the model is loaded, its script runs and its golden vectors agree.
  *
  * @throws AppError why it does not start; nothing of it is left then
  */
-export async function startHosts(order: HostsOrder, ports: ReplicaHostsPorts): Promise<HostSet> {
+export async function startHosts(order: HostsOrder, ports: ReplicaHostsPorts): Promise<ReplicaHosts> {
   const { module, labels, signal } = order;
   if (signal.aborted) throw givenUp();
-  const set = spawn(order, ports);
+  const hosts = spawn(order, ports);
+  const { set } = hosts;
   const giveUp = (): void => void set.kill(new Set());
   signal.addEventListener('abort', giveUp, { once: true });
   try {
@@ -58,7 +65,7 @@ export async function startHosts(order: HostsOrder, ports: ReplicaHostsPorts): P
       const proved = await set.prove(module.name);
       if (!proved.ok) throw failureOf(proved.error);
     }
-    return set;
+    return hosts;
   } catch (error) {
     await set.kill(new Set());
     throw signal.aborted ? givenUp() : error;
@@ -67,7 +74,8 @@ export async function startHosts(order: HostsOrder, ports: ReplicaHostsPorts): P
   }
 }
 
-function spawn({ id, module, settings, onLog }: HostsOrder, ports: ReplicaHostsPorts): HostSet {
+function spawn({ id, module, settings, onLog }: HostsOrder, ports: ReplicaHostsPorts): ReplicaHosts {
+  let scriptEnd: ExitCause | undefined;
   const set: HostSet = new HostSet([{ ...module, id, settings }], new Map(), {
     entry: ports.entries.scriptHost,
     hostEntry: ports.entries.scoringHost,
@@ -81,11 +89,16 @@ function spawn({ id, module, settings, onLog }: HostsOrder, ports: ReplicaHostsP
     onHostLog: (_modules, line) => onLog(line),
     // A replica is one thing: without its script it answers nobody, so it ends, and is started again whole.
     onExit: (_runner, cause) => {
+      scriptEnd = cause;
       onLog(`its script ended: ${causeText(cause)}`);
       void set.kill(new Set());
     },
   });
-  return set;
+  const ended = set.exited.then((cause): Problem => {
+    const [what, why] = scriptEnd === undefined ? ['process', cause] : ['script', scriptEnd];
+    return { code: 'process.failed', message: `its ${what} ended: ${causeText(why)}` };
+  });
+  return { set, ended };
 }
 
 /** What it counted since it was last asked; undefined where it is gone. */

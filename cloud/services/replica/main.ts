@@ -9,11 +9,9 @@ import { join } from 'node:path';
 import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
 import { decodeModuleManifest } from '#shared/package/read-manifest.js';
 import { usableCores } from '#shared/platform/usable-cores.js';
-import { causeText } from '#shared/supervisor/exit-cause.js';
 import { findHostEntries } from '#shared/supervisor/host-entries.js';
-import type { HostSet } from '#shared/supervisor/host-set.js';
 import { bindSocket, type SocketHandle } from '#shared/supervisor/listen-handle.js';
-import { metricsIn, metricsOf, startHosts } from '../host/replica-hosts.js';
+import { metricsIn, metricsOf, type ReplicaHosts, startHosts } from '../host/replica-hosts.js';
 import {
   linkFolder,
   linkSocket,
@@ -23,6 +21,7 @@ import {
   type StartOrder,
   toReplicaSchema,
 } from './link.js';
+import { memoryKills } from './memory-kills.js';
 
 /** How long what is under way may take once the service host is gone. */
 const orphanGraceMs = 5000;
@@ -30,7 +29,7 @@ const orphanGraceMs = 5000;
 const workFolder = '/tmp/flotilla';
 
 class ReplicaProgram {
-  private hosts: Promise<HostSet> | undefined;
+  private hosts: Promise<ReplicaHosts> | undefined;
   private readonly ending = new AbortController();
   private drainMs = orphanGraceMs;
 
@@ -44,17 +43,15 @@ class ReplicaProgram {
     this.drainMs = order.drainMs;
     this.hosts = this.startHosts(order);
     try {
-      const set = await this.hosts;
+      const { set, ended } = await this.hosts;
       await set.listen({ http: { port: 0, handle: this.bound.handle, close: () => this.bound.close() } });
       // The scoring host alone holds it now: when that dies, who connects is refused at once.
       this.bound.close();
-      void set.exited.then((cause) =>
-        this.over({ code: 'process.failed', message: `its process ended: ${causeText(cause)}` }),
-      );
+      void ended.then(async (problem) => this.over(await withMemory(problem)));
       sendMessage(this.link, { type: 'ready' });
     } catch (error) {
       if (!(error instanceof AppError)) console.error(error);
-      this.over(toProblem(error));
+      this.over(await withMemory(toProblem(error)));
     }
   }
 
@@ -62,14 +59,14 @@ class ReplicaProgram {
   async drain(timeoutMs: number): Promise<void> {
     if (this.ending.signal.aborted) return;
     this.ending.abort();
-    const set = await this.hosts?.catch(() => undefined);
+    const set = (await this.hosts?.catch(() => undefined))?.set;
     const last = await set?.drain(timeoutMs, new Set());
     sendMessage(this.link, { type: 'metrics', metrics: last && metricsIn(last) });
     this.link.end(() => process.exit(0));
   }
 
   async tellMetrics(): Promise<void> {
-    const set = await this.hosts;
+    const set = (await this.hosts)?.set;
     sendMessage(this.link, { type: 'metrics', metrics: set && (await metricsOf(set)) });
   }
 
@@ -77,7 +74,7 @@ class ReplicaProgram {
     return this.drainMs;
   }
 
-  private async startHosts({ id, module, settings, labels, maxBodyBytes }: StartOrder): Promise<HostSet> {
+  private async startHosts({ id, module, settings, labels, maxBodyBytes }: StartOrder): Promise<ReplicaHosts> {
     await mkdir(workFolder, { recursive: true, mode: 0o700 });
     const path = join(module.folder, 'module.yaml');
     const manifest = decodeModuleManifest(await readFile(path), path);
@@ -103,6 +100,13 @@ class ReplicaProgram {
     // Once it is written.
     this.link.end(() => process.exit(1));
   }
+}
+
+/** Its processes see that they were killed, and not by whom. */
+async function withMemory(problem: Problem): Promise<Problem> {
+  return (await memoryKills()) === 0
+    ? problem
+    : { ...problem, message: `its container ran out of memory; ${problem.message}` };
 }
 
 function run(): void {
