@@ -2,6 +2,8 @@
 import type { DeploymentBody, EndpointBody, EndpointStatusBody } from '#cloud/http/schemas/endpoints.js';
 import type { Scale } from '#cloud/services/desired-services.js';
 import type { DeploymentStatus } from '#cloud/services/services-status.js';
+import type { ShiftBody } from '#cloud/http/schemas/shifts.js';
+import { openShiftText } from './shift-text.js';
 import { formatFields, formatTable, formatTags, shortDigest } from './output.js';
 
 export function describeTraffic({ traffic }: Pick<EndpointBody, 'traffic'>): string {
@@ -9,13 +11,14 @@ export function describeTraffic({ traffic }: Pick<EndpointBody, 'traffic'>): str
   return parts.length === 0 ? 'none: only requests that name a deployment are answered' : parts.join(' ');
 }
 
-export function describeEndpoint(endpoint: EndpointBody, status?: EndpointStatusBody): string {
+export function describeEndpoint(endpoint: EndpointBody, status?: EndpointStatusBody, shift?: ShiftBody): string {
   const { mirror } = endpoint;
   return formatFields([
     ['endpoint', endpoint.name],
     ['auth', endpoint.auth],
     ['traffic', describeTraffic(endpoint)],
     ['mirror', mirror && `${mirror.deployment}=${String(mirror.percent)}`],
+    ['shift', shift && openShiftText(shift)],
     ['address', status?.scoreUrl],
     ['description', endpoint.description === '' ? undefined : endpoint.description],
     ['tags', Object.keys(endpoint.tags).length === 0 ? undefined : formatTags(endpoint.tags)],

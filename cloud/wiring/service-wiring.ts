@@ -21,8 +21,10 @@ import { type ServiceHostDoor, ServicesPublisher } from '#cloud/services/control
 import { TrustHandover } from '#cloud/services/control/trust-handover.js';
 import type { LivingIdentity } from '#cloud/trust/living-identity.js';
 import { TrustChain } from '#cloud/trust/trust-chain.js';
+import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { Ground, Part } from './ground.js';
 import { keysFolder } from './identity-wiring.js';
+import { wireShifts } from './shift-wiring.js';
 
 export interface ServicePart extends Part {
   /** Images have signatures that they did not have before. */
@@ -33,6 +35,8 @@ export interface ServiceNeeds {
   readonly door: ServiceHostDoor;
   readonly runner: ActivityRunner;
   readonly identity: LivingIdentity;
+  /** What deployments told, by which shifts of traffic are judged. */
+  readonly telemetry: Pick<TelemetryPort, 'cohort' | 'shadows'>;
 }
 
 /** How soon it is seen that the service host ended, or that publishers signed something new. */
@@ -43,7 +47,10 @@ export function serviceActivities({ control: db, clock }: Ground, door: ServiceH
   return deploymentActivities({ db, host: () => door.running(), clock });
 }
 
-export async function wireServices(ground: Ground, { door, runner, identity }: ServiceNeeds): Promise<ServicePart> {
+export async function wireServices(
+  ground: Ground,
+  { door, runner, identity, telemetry }: ServiceNeeds,
+): Promise<ServicePart> {
   const { config, control: db, store, clock, logger, shutdown } = ground;
   const { enabled, maxReplicas, advertiseUrl } = config.services;
   const secret = await ensureEndpointSecret(join(keysFolder(config), 'endpoints.json'), identity.current.seal);
@@ -51,9 +58,13 @@ export async function wireServices(ground: Ground, { door, runner, identity }: S
   const document = new ServicesDocument({
     ...{ db, clock },
     auth: (endpoint) => keys.auth(endpoint),
-    onCommitted: () => publisher.wake(),
+    onCommitted: () => {
+      publisher.wake();
+      shifts.changed();
+    },
   });
   const trust = new TrustHandover(new TrustChain(db));
+  const shifts = wireShifts(ground, { document, door, telemetry, enabled });
   const publisher = new ServicesPublisher({ document, trust, door, clock, random: Math.random, logger });
   if (enabled) {
     await document.bringUpToDate();
@@ -81,6 +92,7 @@ export async function wireServices(ground: Ground, { door, runner, identity }: S
       endpointRoutes({ endpoints, office }),
       endpointAccessRoutes({ endpoints, office, keys, clock, newId }),
       endpointDeploymentRoutes({ endpoints, deployments, office: placing, door, advertiseUrl }),
+      shifts.routes,
       endpointOpenApiRoutes({ endpoints, deployments, door, store, advertiseUrl }),
     ],
     checks: [],
