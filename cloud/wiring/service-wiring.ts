@@ -6,6 +6,7 @@ import { endpointAccessRoutes } from '#cloud/http/routes/endpoint-access-routes.
 import { endpointDeploymentRoutes } from '#cloud/http/routes/endpoint-deployment-routes.js';
 import { endpointOpenApiRoutes } from '#cloud/http/routes/endpoint-openapi-routes.js';
 import { endpointRoutes } from '#cloud/http/routes/endpoint-routes.js';
+import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { ModuleManifests } from '#cloud/registry/module-manifests.js';
 import { deploymentActivities } from '#cloud/services/control/deployment-activity.js';
@@ -91,7 +92,10 @@ export async function wireServices(
     routes: [
       endpointRoutes({ endpoints, office }),
       endpointAccessRoutes({ endpoints, office, keys, clock, newId }),
-      endpointDeploymentRoutes({ endpoints, deployments, office: placing, door, advertiseUrl }),
+      endpointDeploymentRoutes({
+        ...{ endpoints, deployments, office: placing, door, advertiseUrl },
+        releases: new ReleaseRepository(db),
+      }),
       shifts.routes,
       endpointOpenApiRoutes({ endpoints, deployments, door, store, advertiseUrl }),
     ],
