@@ -1,5 +1,6 @@
 /** Endpoints and deployments in words. Pure. */
 import type { DeploymentBody, EndpointBody, EndpointStatusBody } from '#cloud/http/schemas/endpoints.js';
+import { sandboxText } from '#shared/protocol/sandbox.js';
 import type { Scale } from '#cloud/services/desired-services.js';
 import type { DeploymentStatus } from '#cloud/services/services-status.js';
 import type { ShiftBody } from '#cloud/http/schemas/shifts.js';
@@ -23,6 +24,7 @@ export function describeEndpoint(endpoint: EndpointBody, status?: EndpointStatus
     ['description', endpoint.description === '' ? undefined : endpoint.description],
     ['tags', Object.keys(endpoint.tags).length === 0 ? undefined : formatTags(endpoint.tags)],
     ['id', endpoint.id],
+    ['user code', status?.sandbox && sandboxText(status.sandbox)],
     ['waits', status && waitOf(status)],
   ]);
 }

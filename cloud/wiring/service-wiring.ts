@@ -19,10 +19,11 @@ import { ServableImages } from '#cloud/services/control/servable-image.js';
 import { ServiceDeploymentRepository } from '#cloud/services/control/service-deployment-repository.js';
 import { ServicesDocument } from '#cloud/services/control/services-document.js';
 import { type ServiceHostDoor, ServicesPublisher } from '#cloud/services/control/services-publisher.js';
+import { TelemetryPull } from '#cloud/services/control/telemetry-pull.js';
 import { TrustHandover } from '#cloud/services/control/trust-handover.js';
+import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { LivingIdentity } from '#cloud/trust/living-identity.js';
 import { TrustChain } from '#cloud/trust/trust-chain.js';
-import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { Ground, Part } from './ground.js';
 import { keysFolder } from './identity-wiring.js';
 import { wireShifts } from './shift-wiring.js';
@@ -36,11 +37,10 @@ export interface ServiceNeeds {
   readonly door: ServiceHostDoor;
   readonly runner: ActivityRunner;
   readonly identity: LivingIdentity;
-  /** What deployments told, by which shifts of traffic are judged. */
-  readonly telemetry: Pick<TelemetryPort, 'cohort' | 'shadows'>;
+  readonly telemetry: TelemetryPort;
 }
 
-/** How soon it is seen that the service host ended, or that publishers signed something new. */
+/** How soon it is seen that the service host ended, or that publishers signed something new, and numbers are asked for. */
 const lookEveryMs = 5_000;
 
 /** What the runner of activities must know before it takes up what an earlier process left. */
@@ -76,6 +76,7 @@ export async function wireServices(
       'look at web services',
       startRecurring({ name: 'web services', everyMs: lookEveryMs, run }, clock, logger),
     );
+    keepPulling(ground, door, telemetry);
   }
   const endpoints = new EndpointRepository(db);
   const deployments = new ServiceDeploymentRepository(db);
@@ -101,4 +102,11 @@ export async function wireServices(
     ],
     checks: [],
   };
+}
+
+/** Numbers of deployments, to where those of devices are. */
+function keepPulling({ clock, logger, shutdown }: Ground, door: ServiceHostDoor, store: TelemetryPort): void {
+  const pull = new TelemetryPull({ running: () => door.running(), store, clock, logger });
+  const task = { name: 'numbers of web services', everyMs: lookEveryMs, run: () => pull.run() };
+  shutdown.add(task.name, startRecurring(task, clock, logger));
 }

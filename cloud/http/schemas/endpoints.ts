@@ -1,4 +1,6 @@
 import * as z from 'zod';
+import { sandboxCapabilitiesSchema } from '#shared/protocol/sandbox.js';
+import { comparisonSchema } from '#shared/protocol/comparison.js';
 import { settingsSchema } from '#shared/protocol/desired.js';
 import {
   counterSchema,
@@ -17,7 +19,12 @@ const authMode = z.enum(['key', 'token', 'none']);
 const percent = z.int().min(0).max(100);
 /** `name:version`, or the digest sha256:… */
 const imageText = z.string().max(160);
-const mirror = z.strictObject({ deployment: nameSchema, percent: z.int().min(1).max(50) });
+const mirror = z.strictObject({
+  deployment: nameSchema,
+  percent: z.int().min(1).max(50),
+  /** When an answer counts as that of the live deployment; absent: within the usual tolerance. */
+  compare: comparisonSchema.optional(),
+});
 
 export const endpointBody = z.object({
   /** Never given again, unlike the name; the audience of its tokens. */
@@ -77,6 +84,8 @@ export const endpointStatusBody = z.object({
   served: counterSchema.optional(),
   /** Why it cannot be asked. */
   problem: problemSchema.optional(),
+  /** What bounds of user code can be enforced where replicas run; absent until some was to run. */
+  sandbox: sandboxCapabilitiesSchema.optional(),
   deployments: z.array(deploymentStatusSchema),
 });
 export type EndpointStatusBody = z.infer<typeof endpointStatusBody>;

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { comparisonSchema } from '#shared/protocol/comparison.js';
 import { counterSchema, digestSchema, instantSchema, nameSchema } from '#shared/protocol/primitives.js';
 import { shiftReasonCodes, shiftStates, shiftWaitKinds } from '#cloud/services/shift/shift-model.js';
 import { shiftPolicySchema } from '#cloud/services/shift/shift-policy.js';
@@ -15,7 +16,7 @@ export const shiftOrder = z.strictObject({ order: z.enum(['pause', 'resume', 'ab
 const percent = z.int().min(0).max(100);
 const weights = z.object({
   traffic: z.record(nameSchema, percent),
-  mirror: z.object({ deployment: nameSchema, percent }).optional(),
+  mirror: z.object({ deployment: nameSchema, percent, compare: comparisonSchema.optional() }).optional(),
 });
 const member = z.object({
   deployment: nameSchema,

@@ -47,7 +47,10 @@ export class Exchange implements CallReceiver {
     const { lane, path } = admitted;
     const refusal = lane.refusal();
     if (refusal) {
-      if (path.scores) lane.tally.turnedAway(refusal);
+      if (path.scores) {
+        lane.tally.turnedAway(refusal);
+        lane.tally.images.failed(lane.image, refusal.code);
+      }
       this.turnAway(refusal);
       return;
     }
@@ -148,7 +151,7 @@ export class Exchange implements CallReceiver {
 
   /** The request is not what it should be, or one too many: no replica hears of it, or no more. */
   private turnAway(error: AppError): void {
-    this.call?.abandon();
+    this.call?.abandon(error.code);
     this.admitted.copy?.forget();
     this.refuse({ error });
   }
@@ -157,7 +160,7 @@ export class Exchange implements CallReceiver {
     const { copy, lane } = this.admitted;
     // Of a body that was not read to its end there is no copy.
     if (this.rest && !this.rest.ended) copy?.forget();
-    else copy?.send(lane.name, latencyMs, status);
+    else copy?.send({ deployment: lane.name, image: this.call?.image ?? lane.image }, latencyMs, status);
   }
 
   private closed(): void {

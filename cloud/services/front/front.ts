@@ -18,9 +18,9 @@ import { frontFamilies } from './front-metrics.js';
 import { faceAt, type FrontPath, readFrontPath } from './front-path.js';
 import { type FrontAddress, FrontServer, type ListenOptions, type TlsFiles } from './front-server.js';
 import type { FrontTable } from './front-table.js';
-import { type Copy, Mirror, type MirrorBounds, type MirroredPair, usualBounds } from './mirror.js';
+import { type Copy, Mirror, type MirrorBounds, type MirrorDrop, type MirroredPair, usualBounds } from './mirror.js';
 import { answerRefusal, deploymentHeader } from './refusal.js';
-import { RoutingTable } from './routing-table.js';
+import { type DeploymentImageNumbers, RoutingTable } from './routing-table.js';
 
 export interface FrontOptions {
   readonly clock: Clock;
@@ -46,6 +46,7 @@ export class Front {
   private need: (endpointId: string, deployment: string) => void = () => undefined;
   private sick: (replicaId: string, why: string) => void = () => undefined;
   private mirrored: (pair: MirroredPair) => void = () => undefined;
+  private mirrorDropped: (drop: MirrorDrop) => void = () => undefined;
 
   constructor(private readonly options: FrontOptions) {
     const { clock, names, maxBodyBytes, pace = defaultPace, mirror } = options;
@@ -56,7 +57,10 @@ export class Front {
       need: (endpointId, deployment) => this.need(endpointId, deployment),
       sick: (replicaId, why) => this.sick(replicaId, why),
     });
-    this.mirror = new Mirror({ ...usualBounds, ...mirror }, { monotonicMs, mirrored: (pair) => this.mirrored(pair) });
+    this.mirror = new Mirror(
+      { ...usualBounds, ...mirror },
+      { monotonicMs, mirrored: (pair) => this.mirrored(pair), dropped: (drop) => this.mirrorDropped(drop) },
+    );
   }
 
   /** From the next request on. What is under way goes on where it is, also where its replica or deployment is gone. */
@@ -87,6 +91,16 @@ export class Front {
   /** A copy has been answered, or has failed. */
   onMirrored(callback: (pair: MirroredPair) => void): void {
     this.mirrored = callback;
+  }
+
+  /** No room was left for a copy. */
+  onMirrorDropped(callback: (drop: MirrorDrop) => void): void {
+    this.mirrorDropped = callback;
+  }
+
+  /** Since they were last taken, of every image that answered or was to. */
+  takeNumbers(): DeploymentImageNumbers[] {
+    return this.routes.takeNumbers();
   }
 
   /** For Prometheus. */
@@ -164,7 +178,11 @@ export class Front {
   ): Copy | undefined {
     const lane = endpoint.mirrorOf(choice, this.options.random);
     if (!lane) return undefined;
-    return this.mirror.begin({ method, rawHeaders, requestId, endpointId: endpoint.id, target: path.target }, lane);
+    const { target } = path;
+    return this.mirror.begin(
+      { method, rawHeaders, requestId, endpointId: endpoint.id, target, live: choice.lane },
+      lane,
+    );
   }
 
   private failureOf(error: unknown): AppError {

@@ -8,13 +8,16 @@ import { AppError, toProblem } from '#shared/kernel/errors.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import { listenPrivately } from '#shared/scoring/private-socket.js';
 import { desiredServicesSchema } from '../desired-services.js';
+import { telemetryAskedSchema, type TelemetryTeller } from '../services-telemetry.js';
 import { type About, maxDocumentBytes, maxLogLines } from './control-protocol.js';
 import { keyOf } from './observed.js';
 import type { ServiceHost } from './service-host.js';
 import { handedTrustSchema } from './services-trust.js';
 
 export interface ControlFace {
-  readonly host: Pick<ServiceHost, 'apply' | 'trust' | 'status' | 'logs' | 'plan'>;
+  readonly host: Pick<ServiceHost, 'apply' | 'trust' | 'status' | 'logs' | 'plan'> & {
+    readonly telemetry: TelemetryTeller;
+  };
   readonly about: () => About;
   /** Answered before it is done. */
   readonly stop: () => void;
@@ -79,6 +82,10 @@ async function answer(request: IncomingMessage, { host, about, stop }: ControlFa
       return {};
     case 'PUT /v1/trust':
       return host.trust(await bodyOf(request, handedTrustSchema, 'the trust'));
+    case 'POST /v1/telemetry': {
+      const { acknowledged } = await bodyOf(request, telemetryAskedSchema, 'what is stored');
+      return { batches: await host.telemetry.telemetry(acknowledged) };
+    }
     case 'POST /v1/stop':
       setImmediate(stop);
       return {};

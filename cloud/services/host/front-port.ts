@@ -1,5 +1,7 @@
 /** The front as the service host uses it: it is told what there is, and tells how it fares. */
 import type { FrontTable } from '../front/front-table.js';
+import type { MirrorDrop, MirroredPair } from '../front/mirror.js';
+import type { DeploymentImageNumbers } from '../front/routing-table.js';
 import type { DeploymentNumbers } from '../services-status.js';
 
 export interface FrontPort {
@@ -13,6 +15,11 @@ export interface FrontPort {
   onNeed(callback: (endpoint: string, deployment: string) => void): void;
   /** A replica does not answer as it should. */
   onSick(callback: (replica: string, why: string) => void): void;
+  /** Of requests that are over, since they were last taken, by the image that answered or was to. */
+  takeNumbers(): DeploymentImageNumbers[];
+  /** A copy of a request has been answered, or has failed. */
+  onMirrored(callback: (pair: MirroredPair) => void): void;
+  onMirrorDropped(callback: (drop: MirrorDrop) => void): void;
   /** Accepts nothing new, and answers what is under way for at most this long. */
   close(drainMs: number): Promise<void>;
 }

@@ -6,14 +6,20 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, type Problem } from '#shared/kernel/errors.js';
 import { residentBytes } from '#shared/platform/resident-memory.js';
+import type { ModuleMetrics } from '#shared/protocol/stream.js';
 import { causeText } from '#shared/supervisor/exit-cause.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import { HostSet } from '#shared/supervisor/host-set.js';
 import { bindSocket } from '#shared/supervisor/listen-handle.js';
+import { moduleMetricsOf } from '#shared/supervisor/module-metrics.js';
+import type { MachineSandbox } from '#shared/supervisor/sandbox/machine-sandbox.js';
+import type { HostStats } from '#shared/supervisor/scoring-host-process.js';
+import { hasScript } from '#shared/supervisor/served-module.js';
 import type { ReplicaOrder, ReplicaRuntime, RunningReplica } from './replica-runtime.js';
 
 export interface ProcessRuntimePorts {
   readonly entries: Pick<HostEntries, 'scoringHost' | 'scriptHost'>;
+  readonly sandbox: Pick<MachineSandbox, 'ready' | 'tried' | 'confineHost'>;
   /** For sockets: private, and with a short path. */
   readonly folder: string;
   readonly cores: number;
@@ -33,6 +39,7 @@ export class ProcessRuntime implements ReplicaRuntime {
   async start(order: ReplicaOrder): Promise<RunningReplica> {
     const { name, version, digest } = order.spec.image;
     const { manifest, folder } = order.image;
+    if (hasScript({ manifest })) await this.ports.sandbox.ready();
     if (order.signal.aborted) throw givenUp();
     const set = this.spawn(order, { name, version, digest, folder, manifest });
     const giveUp = (): void => void set.kill(new Set());
@@ -65,11 +72,15 @@ export class ProcessRuntime implements ReplicaRuntime {
     module: Pick<HostSet['modules'][number], 'name' | 'version' | 'digest' | 'folder' | 'manifest'>,
   ): HostSet {
     const { ports } = this;
+    const tried = hasScript(module) ? ports.sandbox.tried : undefined;
     const set: HostSet = new HostSet([{ ...module, id, settings: spec.settings }], new Map(), {
       entry: ports.entries.scriptHost,
       hostEntry: ports.entries.scoringHost,
       cores: ports.cores,
-      runFolder: ports.folder,
+      confineHost: () => ports.sandbox.confineHost(),
+      // Asked for where there is user code, which is refused or bounded, never neither.
+      runFolder: tried?.runFolder ?? ports.folder,
+      sandbox: tried?.sandbox,
       maxBodyBytes: ports.maxBodyBytes,
       nextId: () => this.nextId(),
       onLog: (_module, line) => onLog(line),
@@ -100,15 +111,29 @@ function runningOf(set: HostSet, socketPath: string): RunningReplica {
       const sizes = await Promise.all(pids.map(residentBytes));
       return sizes[0] === undefined ? undefined : sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
     },
+    takeMetrics: async () => {
+      try {
+        return metricsIn((await set.stats()).modules);
+      } catch (error) {
+        if (error instanceof AppError) return undefined;
+        throw error;
+      }
+    },
     drain: async (timeoutMs) => {
-      await set.drain(timeoutMs, new Set());
+      const last = await set.drain(timeoutMs, new Set());
       await exited;
+      return metricsIn(last);
     },
     kill: async () => {
       await set.kill(new Set());
       await exited;
     },
   };
+}
+
+/** A replica is a module: it has counts of no other. */
+function metricsIn([first]: HostStats['modules']): ModuleMetrics | undefined {
+  return first && moduleMetricsOf(first);
 }
 
 /** The socket is renamed before our own hold of it is closed, which removes the path that it was bound by. */

@@ -5,6 +5,7 @@ import { AppError, isErrorCode, messageOf } from '#shared/kernel/errors.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import { problemSchema } from '#shared/protocol/primitives.js';
 import type { DesiredServices } from '../desired-services.js';
+import { type Acknowledged, type TelemetryTeller, telemetryToldSchema, type ToldBatch } from '../services-telemetry.js';
 import { type ServiceHostPort, type ServicesStatus, servicesStatusSchema } from '../services-status.js';
 import {
   type About,
@@ -19,8 +20,9 @@ import type { HandedTrust } from './services-trust.js';
 const timeoutMs = 10_000;
 
 /** Every call throws AppError `service.unavailable` when nobody answers, and what the service host refuses with. */
-export class ServiceHostClient implements ServiceHostPort {
-  constructor(private readonly socket: string) {}
+export class ServiceHostClient implements ServiceHostPort, TelemetryTeller {
+  /** @param socket its path, as it is now */
+  constructor(private readonly socket: () => string) {}
 
   about(): Promise<About> {
     return this.ask('GET', '/v1/about', aboutSchema);
@@ -42,6 +44,11 @@ export class ServiceHostClient implements ServiceHostPort {
   async logs(endpoint: string, deployment: string, lines: number): Promise<string[]> {
     const query = new URLSearchParams({ endpoint, deployment, lines: String(Math.min(lines, maxLogLines)) });
     return (await this.ask('GET', `/v1/logs?${query.toString()}`, logLinesSchema)).lines;
+  }
+
+  /** Numbers of deployments that are not acknowledged yet. */
+  async telemetry(acknowledged: readonly Acknowledged[]): Promise<readonly ToldBatch[]> {
+    return (await this.ask('POST', '/v1/telemetry', telemetryToldSchema, { acknowledged })).batches;
   }
 
   /** It has begun to end when this resolves. */
@@ -66,16 +73,13 @@ export class ServiceHostClient implements ServiceHostPort {
   }
 
   private exchange(method: string, path: string, body: unknown): Promise<{ status: number; bytes: Buffer }> {
+    const socket = this.socket();
     return new Promise((resolve, reject) => {
       const fail = (error: unknown): void => {
         reject(
-          new AppError(
-            'service.unavailable',
-            `the service host does not answer on ${this.socket}: ${messageOf(error)}`,
-            {
-              cause: error,
-            },
-          ),
+          new AppError('service.unavailable', `the service host does not answer on ${socket}: ${messageOf(error)}`, {
+            cause: error,
+          }),
         );
       };
       const text = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
@@ -83,7 +87,7 @@ export class ServiceHostClient implements ServiceHostPort {
         host: 'service-host',
         ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': text.length }),
       };
-      const asked = request({ socketPath: this.socket, method, path, headers, agent: false }, (answer) => {
+      const asked = request({ socketPath: socket, method, path, headers, agent: false }, (answer) => {
         const pieces: Buffer[] = [];
         let size = 0;
         answer.on('data', (piece: Buffer) => {

@@ -23,9 +23,7 @@ export function describeWeights({ traffic, mirror }: Weights): string {
 }
 
 function sameWeights(one: Weights, other: Weights): boolean {
-  const of = ({ traffic, mirror = { deployment: '', percent: 0 } }: Weights): string =>
-    canonicalJson({ traffic, mirror: { deployment: mirror.deployment, percent: mirror.percent } });
-  return of(one) === of(other);
+  return canonicalJson(one) === canonicalJson(other);
 }
 
 function reason(text: string): ShiftReason {

@@ -132,8 +132,11 @@ function advance(index: number, { shift, policy, present }: ShiftInput): ShiftTr
   return { kind: 'advance', stage: index, weights: weightsOf(stage, shift, present), text: stageText(stage, stages) };
 }
 
-function weightsOf({ kind, percent }: Stage, { before, target: { deployment } }: Shift, present: Present): Weights {
-  if (kind === 'mirror') return { traffic: before.traffic, mirror: { deployment, percent } };
+function weightsOf(stage: Stage, { before, target: { deployment } }: Shift, present: Present): Weights {
+  const { percent } = stage;
+  if (stage.kind === 'mirror') {
+    return { traffic: before.traffic, mirror: { deployment, percent, compare: stage.compare } };
+  }
   const { mirror } = before;
   const keeps =
     mirror !== undefined &&

@@ -12,7 +12,13 @@ export function toShiftBody(endpoint: string, stored: StoredShift): ShiftBody {
   const { state, reason, target, others, stage, before, set } = shift;
   return {
     ...{ number, endpoint, target, others: [...others], state, ...(reason === undefined ? {} : { reason }) },
-    ...{ stage: stage + 1, stages: [...stagesOf(policy)], before: weightsBody(before), set: weightsBody(set), policy },
+    ...{
+      stage: stage + 1,
+      stages: stagesOf(policy).map(({ kind, percent, bakeSeconds }) => ({ kind, percent, bakeSeconds })),
+      before: weightsBody(before),
+      set: weightsBody(set),
+      policy,
+    },
     ...{ createdAt, createdBy, updatedAt, ...(endedAt === undefined ? {} : { endedAt }) },
   };
 }

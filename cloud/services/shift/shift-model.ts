@@ -1,4 +1,5 @@
 /** What a shift of an endpoint's traffic is, as data. Instants are milliseconds since the epoch. */
+import type { Comparison } from '#shared/protocol/comparison.js';
 import type { Mirror, Traffic } from '../control/endpoint-model.js';
 import type { ShiftPolicy, ShiftStep } from './shift-policy.js';
 
@@ -72,13 +73,15 @@ export interface Shift {
 }
 
 export type Stage =
-  | { readonly kind: 'mirror'; readonly percent: number; readonly bakeSeconds: number }
+  | { readonly kind: 'mirror'; readonly percent: number; readonly bakeSeconds: number; readonly compare: Comparison }
   | ({ readonly kind: 'step' } & ShiftStep);
 
 /** What a shift goes through, in order. */
 export function stagesOf({ mirror, steps }: Pick<ShiftPolicy, 'mirror' | 'steps'>): readonly Stage[] {
   const copies: Stage[] =
-    mirror === undefined ? [] : [{ kind: 'mirror', percent: mirror.percent, bakeSeconds: mirror.seconds }];
+    mirror === undefined
+      ? []
+      : [{ kind: 'mirror', percent: mirror.percent, bakeSeconds: mirror.seconds, compare: mirror.compare }];
   return [...copies, ...steps.map((step): Stage => ({ kind: 'step', ...step }))];
 }
 

@@ -23,7 +23,7 @@ const shiftGateSchema = z.discriminatedUnion('kind', [
 ]);
 
 /** Copies of live requests, before it answers any: judged as a shadow of a rollout is. */
-export const shiftMirrorSchema = rolloutShadowSchema.omit({ modules: true, compare: true }).extend({
+export const shiftMirrorSchema = rolloutShadowSchema.omit({ modules: true }).extend({
   /** Of a hundred live requests, so many are copied. */
   percent: z.int().min(1).max(50).default(20),
 });

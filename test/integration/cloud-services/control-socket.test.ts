@@ -24,6 +24,7 @@ describe('the control socket', () => {
         ...{ logs, plan: { actions: [], waiting: [] } },
         apply: async (desired) => void applied.push(desired),
         trust: async () => ({ refused: [] }),
+        telemetry: { telemetry: async () => [] },
         status: () => Promise.reject(new Error(`nobody asks for it here: ${String(status.generation)}`)),
       },
       about: () => ({
@@ -32,7 +33,7 @@ describe('the control socket', () => {
       stop: () => undefined,
       onBug: (error) => bugs.push(error),
     });
-    client = new ServiceHostClient(path('c.sock'));
+    client = new ServiceHostClient(() => path('c.sock'));
   });
   afterAll(() => api.close());
 
@@ -96,7 +97,7 @@ describe('the control socket', () => {
   });
 
   it('tells who nobody answers what is wrong', async () => {
-    await expect(new ServiceHostClient(path('none.sock')).status()).rejects.toMatchObject({
+    await expect(new ServiceHostClient(() => path('none.sock')).status()).rejects.toMatchObject({
       code: 'service.unavailable',
     });
     await expect(client.status()).rejects.toMatchObject({ code: 'internal' });

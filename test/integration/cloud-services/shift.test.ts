@@ -19,9 +19,10 @@ const later = (seconds = 10): number => (cloud.clock.nowMs += seconds * 1000);
 
 describe('a shift', () => {
   it('gives copies, then traffic step by step, each once what came before it is good', async () => {
-    await cloud.start({ mirror: { percent: 20, seconds: 0, minCompared: 50 }, gates });
+    await cloud.start({ mirror: { percent: 20, seconds: 0, minCompared: 50, compare: { kind: 'top-1' } }, gates });
     expect((await cloud.turn()).shift.stage).toBe(0);
     expect(await cloud.traffic()).toEqual({ traffic: { blue: 100 }, mirror: 'green=20' });
+    expect((await cloud.document().current())?.endpoints[0]?.mirror?.compare).toEqual({ kind: 'top-1' });
     later();
     await cloud.tellCopies(500, 500);
     await cloud.turn();

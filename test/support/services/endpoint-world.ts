@@ -75,6 +75,10 @@ export class RememberedHost implements ServiceHost {
     return [`${deployment} began`, 'password=hunter2'];
   }
 
+  async telemetry(): Promise<[]> {
+    return [];
+  }
+
   async stop(): Promise<void> {
     this.stops += 1;
   }
@@ -103,6 +107,7 @@ export class EndpointWorld {
         starts += 1;
         return host;
       },
+      end: async () => host.stop(),
     };
     const parts = await openCloudParts(folder, (control) => control, { door });
     const publisher = generateSigningKey();
