@@ -20,6 +20,7 @@ import {
   trafficChange,
 } from '#cloud/http/schemas/endpoints.js';
 import { shiftBody, shiftDetail, shiftHistoryBody, shiftOrder, shiftStart } from '#cloud/http/schemas/shifts.js';
+import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 
 const all = '/v1/workspaces/:workspace/endpoints';
 const one = `${all}/:endpoint` as const;
@@ -63,5 +64,11 @@ export const endpointRoutes = {
   shiftGet: { method: 'GET', path: shift, response: shiftDetail },
   shiftHistory: { method: 'GET', path: `${shift}/history`, query: pageQuery, response: pageOf(shiftHistoryBody) },
   shiftOrder: { method: 'POST', path: `${shift}/orders`, body: shiftOrder, response: shiftBody },
+  deploymentTelemetry: {
+    method: 'GET',
+    path: `${deployment}/telemetry`,
+    query: telemetryQuery,
+    response: telemetryBody,
+  },
   deploymentLogs: { method: 'GET', path: `${deployment}/logs`, query: logsQuery, response: logsBody },
 } as const;

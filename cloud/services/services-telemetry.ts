@@ -5,15 +5,13 @@
  */
 import * as z from 'zod';
 import { counterSchema, nameSchema } from '#shared/protocol/primitives.js';
+import { deploymentSourceSchema } from './service-source.js';
 import { type TelemetryBatch, telemetryBatchSchema } from '#shared/protocol/stream.js';
-
-/** See `sourceOf`. */
-const sourceSchema = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}\/[a-z0-9][a-z0-9-]{0,62}$/);
 
 /** Up to which batch the store has a stream. */
 export const acknowledgedSchema = z.object({
   workspace: nameSchema,
-  source: sourceSchema,
+  source: deploymentSourceSchema,
   bootId: counterSchema,
   upTo: counterSchema,
 });
@@ -28,7 +26,7 @@ export interface ToldBatch {
 }
 
 export const telemetryToldSchema = z.object({
-  batches: z.array(z.object({ workspace: nameSchema, source: sourceSchema, batch: telemetryBatchSchema })),
+  batches: z.array(z.object({ workspace: nameSchema, source: deploymentSourceSchema, batch: telemetryBatchSchema })),
 });
 
 /** Who can be asked. @throws AppError `service.unavailable` */

@@ -1,10 +1,13 @@
 /** Web services, the control plane's side: endpoints and what runs behind them, and the way to their service host. */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { AppError } from '#shared/kernel/errors.js';
+import type { Family } from '#shared/platform/exposition.js';
 import type { ActivityKind, ActivityRunner } from '#cloud/activities/activity-runner.js';
 import { endpointAccessRoutes } from '#cloud/http/routes/endpoint-access-routes.js';
 import { endpointDeploymentRoutes } from '#cloud/http/routes/endpoint-deployment-routes.js';
 import { endpointOpenApiRoutes } from '#cloud/http/routes/endpoint-openapi-routes.js';
+import { endpointTelemetryRoutes } from '#cloud/http/routes/endpoint-telemetry-routes.js';
 import { endpointRoutes } from '#cloud/http/routes/endpoint-routes.js';
 import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
@@ -77,6 +80,7 @@ export async function wireServices(
       startRecurring({ name: 'web services', everyMs: lookEveryMs, run }, clock, logger),
     );
     keepPulling(ground, door, telemetry);
+    ground.metrics.include(() => familiesOf(door));
   }
   const endpoints = new EndpointRepository(db);
   const deployments = new ServiceDeploymentRepository(db);
@@ -98,6 +102,7 @@ export async function wireServices(
         releases: new ReleaseRepository(db),
       }),
       shifts.routes,
+      endpointTelemetryRoutes({ endpoints, deployments, telemetry, clock }),
       endpointOpenApiRoutes({ endpoints, deployments, door, store, advertiseUrl }),
     ],
     checks: [],
@@ -109,4 +114,14 @@ function keepPulling({ clock, logger, shutdown }: Ground, door: ServiceHostDoor,
   const pull = new TelemetryPull({ running: () => door.running(), store, clock, logger });
   const task = { name: 'numbers of web services', everyMs: lookEveryMs, run: () => pull.run() };
   shutdown.add(task.name, startRecurring(task, clock, logger));
+}
+
+/** What the front counts; nothing while it is not there. */
+async function familiesOf(door: ServiceHostDoor): Promise<readonly Family[]> {
+  try {
+    return (await (await door.running())?.families()) ?? [];
+  } catch (error) {
+    if (error instanceof AppError) return [];
+    throw error;
+  }
 }

@@ -22,7 +22,7 @@ const imageText = z.string().max(160);
 const mirror = z.strictObject({
   deployment: nameSchema,
   percent: z.int().min(1).max(50),
-  /** When an answer counts as that of the live deployment; absent: within the usual tolerance. */
+  /** When an answer of it counts as the live one's: within a tolerance, unless it is given. */
   compare: comparisonSchema.optional(),
 });
 

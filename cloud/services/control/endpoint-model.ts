@@ -16,7 +16,7 @@ export type Traffic = Readonly<Record<string, number>>;
 export interface Mirror {
   readonly deployment: string;
   readonly percent: number;
-  /** When an answer counts as that of the live deployment; absent: within the usual tolerance. */
+  /** When an answer of it counts as the live one's; absent: within the usual tolerance. */
   readonly compare?: Comparison | undefined;
 }
 

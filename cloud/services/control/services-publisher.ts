@@ -7,6 +7,7 @@ import { backoffMs } from '#shared/kernel/backoff.js';
 import type { Clock } from '#shared/kernel/clock.js';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
+import type { Family } from '#shared/platform/exposition.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { DesiredServices } from '../desired-services.js';
@@ -17,6 +18,8 @@ import type { HandedTrust, TrustHandover, TrustVersions } from './trust-handover
 
 /** A service host, with what is told to none but it. */
 export interface ServiceHost extends ServiceHostPort, TelemetryTeller {
+  /** For Prometheus. */
+  families(): Promise<readonly Family[]>;
   about(): Promise<{ readonly generation: number; readonly trust: TrustVersions }>;
   /** Whose images may run. @returns why some of it does not count there */
   trust(handed: HandedTrust): Promise<readonly string[]>;

@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import * as z from 'zod';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
+import type { Family } from '#shared/platform/exposition.js';
 import { listenPrivately } from '#shared/scoring/private-socket.js';
 import { desiredServicesSchema } from '../desired-services.js';
 import { telemetryAskedSchema, type TelemetryTeller } from '../services-telemetry.js';
@@ -19,6 +20,8 @@ export interface ControlFace {
     readonly telemetry: TelemetryTeller;
   };
   readonly about: () => About;
+  /** For Prometheus. */
+  readonly families: () => Family[];
   /** Answered before it is done. */
   readonly stop: () => void;
   readonly onBug: (error: unknown) => void;
@@ -62,12 +65,14 @@ const logsQuery = z.strictObject({
 
 const base = 'http://service-host';
 
-async function answer(request: IncomingMessage, { host, about, stop }: ControlFace): Promise<unknown> {
+async function answer(request: IncomingMessage, { host, about, stop, families }: ControlFace): Promise<unknown> {
   const { method = '', url: target = '/' } = request;
   const url = URL.canParse(target, base) ? new URL(target, base) : new URL(base);
   switch (`${method} ${url.pathname}`) {
     case 'GET /v1/about':
       return about();
+    case 'GET /v1/metrics':
+      return { families: families() };
     case 'GET /v1/status':
       return host.status();
     case 'GET /v1/plan':

@@ -1,4 +1,5 @@
 /** The front as the service host uses it: it is told what there is, and tells how it fares. */
+import type { Family } from '#shared/platform/exposition.js';
 import type { FrontTable } from '../front/front-table.js';
 import type { MirrorDrop, MirroredPair } from '../front/mirror.js';
 import type { DeploymentImageNumbers } from '../front/routing-table.js';
@@ -11,6 +12,8 @@ export interface FrontPort {
   numbers(endpoint: string, deployment: string): DeploymentNumbers;
   /** Requests under way in a replica. */
   outstandingOf(replica: string): number;
+  /** For Prometheus. */
+  families(): Family[];
   /** A request waits for a first replica of a deployment that has none. */
   onNeed(callback: (endpoint: string, deployment: string) => void): void;
   /** A replica does not answer as it should. */

@@ -90,6 +90,7 @@ export async function openHost(config: HostConfig, ports: OpenHostPorts): Promis
     const control = await openControlApi(controlSocketOf(config), {
       host,
       stop: ports.onStop,
+      families: () => front.families(),
       onBug: (error) => logger.error({ err: error }, 'the control socket failed by a bug of ours'),
       about: () => ({
         ...{ version, pid: process.pid, startedAt, configuration },

@@ -2,6 +2,7 @@
 import { request } from 'node:http';
 import * as z from 'zod';
 import { AppError, isErrorCode, messageOf } from '#shared/kernel/errors.js';
+import type { Family } from '#shared/platform/exposition.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import { problemSchema } from '#shared/protocol/primitives.js';
 import type { DesiredServices } from '../desired-services.js';
@@ -10,6 +11,7 @@ import { type ServiceHostPort, type ServicesStatus, servicesStatusSchema } from 
 import {
   type About,
   aboutSchema,
+  familiesSchema,
   logLinesSchema,
   maxDocumentBytes,
   maxLogLines,
@@ -49,6 +51,11 @@ export class ServiceHostClient implements ServiceHostPort, TelemetryTeller {
   /** Numbers of deployments that are not acknowledged yet. */
   async telemetry(acknowledged: readonly Acknowledged[]): Promise<readonly ToldBatch[]> {
     return (await this.ask('POST', '/v1/telemetry', telemetryToldSchema, { acknowledged })).batches;
+  }
+
+  /** What its front counts, for Prometheus. */
+  async families(): Promise<readonly Family[]> {
+    return (await this.ask('GET', '/v1/metrics', familiesSchema)).families;
   }
 
   /** It has begun to end when this resolves. */

@@ -31,6 +31,7 @@ describe('the control socket', () => {
         ...{ version: '1', pid: 1, startedAt: '2026-01-01T00:00:00.000Z', configuration: '', generation: 0, trust: {} },
       }),
       stop: () => undefined,
+      families: () => [],
       onBug: (error) => bugs.push(error),
     });
     client = new ServiceHostClient(() => path('c.sock'));

@@ -75,6 +75,10 @@ export class RememberedHost implements ServiceHost {
     return [`${deployment} began`, 'password=hunter2'];
   }
 
+  async families(): Promise<[]> {
+    return [];
+  }
+
   async telemetry(): Promise<[]> {
     return [];
   }

@@ -38,6 +38,10 @@ export class QuietFront implements FrontPort {
     // Nobody is.
   }
 
+  families(): [] {
+    return [];
+  }
+
   takeNumbers(): DeploymentImageNumbers[] {
     return this.counted.splice(0);
   }
