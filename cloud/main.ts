@@ -45,7 +45,7 @@ export async function startCloud(config: CloudConfig, logger: Logger, version: s
     };
     const registry = await wireRegistry(ground, telemetry, imagesSigned, serviceActivities(ground, door));
     fleet = await wireFleet(ground, version, telemetry);
-    services = await wireServices(ground, { door, runner: registry.runner, identity: fleet.identity });
+    services = await wireServices(ground, { door, runner: registry.runner, identity: fleet.identity, telemetry });
     const api = await openApi(ground, version, [registry, fleet, services], fleet.identity);
     return {
       addresses: { http: api.url, ...fleet.addresses },

@@ -7,15 +7,19 @@ import { backoffMs } from '#shared/kernel/backoff.js';
 import type { Clock } from '#shared/kernel/clock.js';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
+import type { Family } from '#shared/platform/exposition.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { DesiredServices } from '../desired-services.js';
 import type { ServiceHostPort } from '../services-status.js';
+import type { TelemetryTeller } from '../services-telemetry.js';
 import type { ServicesDocument } from './services-document.js';
 import type { HandedTrust, TrustHandover, TrustVersions } from './trust-handover.js';
 
 /** A service host, with what is told to none but it. */
-export interface ServiceHost extends ServiceHostPort {
+export interface ServiceHost extends ServiceHostPort, TelemetryTeller {
+  /** For Prometheus. */
+  families(): Promise<readonly Family[]>;
   about(): Promise<{ readonly generation: number; readonly trust: TrustVersions }>;
   /** Whose images may run. @returns why some of it does not count there */
   trust(handed: HandedTrust): Promise<readonly string[]>;

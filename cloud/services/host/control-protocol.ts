@@ -18,6 +18,24 @@ export type About = z.infer<typeof aboutSchema>;
 export const logLinesSchema = z.object({ lines: z.array(z.string()) });
 export const refusedSchema = z.object({ refused: z.array(z.string()) });
 
+/** Families of metrics, as Prometheus has them; see `Family`. */
+export const familiesSchema = z.object({
+  families: z.array(
+    z.object({
+      name: z.string().regex(/^[a-zA-Z_:][a-zA-Z0-9_:]*$/),
+      help: z.string(),
+      type: z.enum(['counter', 'gauge', 'histogram']),
+      samples: z.array(
+        z.object({
+          suffix: z.string().default(''),
+          labels: z.record(z.string(), z.string()),
+          value: z.number(),
+        }),
+      ),
+    }),
+  ),
+});
+
 /** A document of all endpoints that the schema allows, with room for settings. */
 export const maxDocumentBytes = 32 * 1024 * 1024;
 export const maxLogLines = 10_000;

@@ -9,6 +9,7 @@ import { usableCores } from '#shared/platform/usable-cores.js';
 import { findHostEntries } from '#shared/supervisor/host-entries.js';
 import { MachineSandbox, passableFolder, type SandboxGrant } from '#shared/supervisor/sandbox/machine-sandbox.js';
 import { Shutdown } from '#cloud/lifecycle/shutdown.js';
+import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { lockFolder } from '#cloud/store/data-folder-lock.js';
 import { openControlApi } from './control-api.js';
 import type { FrontPort } from './front-port.js';
@@ -20,6 +21,7 @@ import { ServiceHost } from './service-host.js';
 import { ServiceImages } from './service-images.js';
 import { ServicesTrust } from './services-trust.js';
 import { makeSocketFolder } from './socket-folder.js';
+import { ToldDocument } from './telemetry/told-document.js';
 
 export interface OpenHostPorts {
   readonly clock: Clock;
@@ -42,6 +44,8 @@ export interface OpenHost {
 
 export const usualPolicy: ServicePolicy = { surge: 1, maxFailedStarts: 4, retryFailedMs: 300_000, maxStarting: 4 };
 const loadEveryMs = 1000;
+/** Where no control plane asks. */
+const collectEveryMs = 10_000;
 
 /** @throws AppError `already.running`, `port.taken`, `config.invalid`, `disk.*` */
 export async function openHost(config: HostConfig, ports: OpenHostPorts): Promise<OpenHost> {
@@ -69,6 +73,7 @@ export async function openHost(config: HostConfig, ports: OpenHostPorts): Promis
       ...{ clock, random, logger, version, trust, front, drainMs, loadEveryMs, policy: usualPolicy },
       url: () => url,
       documents: new HostDocuments(folder, onLost),
+      told: new ToldDocument(folder, onLost),
       images: new ServiceImages({ blobs: config.blobs, folder: join(folder, 'images'), trust: trustOf }),
       runtime: new ProcessRuntime({
         ...{ entries, sandbox, folder: join(sockets, 'run'), cores: usableCores(), maxBodyBytes },
@@ -78,11 +83,14 @@ export async function openHost(config: HostConfig, ports: OpenHostPorts): Promis
     const url = await ports.listen();
     shutdown.add('host', () => host.stop());
     await host.start();
+    const collect = { name: 'numbers of replicas', everyMs: collectEveryMs, run: () => host.telemetry.collect() };
+    shutdown.add(collect.name, startRecurring(collect, clock, logger));
     const startedAt = toInstant(clock.now());
     const configuration = fingerprintOf(config);
     const control = await openControlApi(controlSocketOf(config), {
       host,
       stop: ports.onStop,
+      families: () => front.families(),
       onBug: (error) => logger.error({ err: error }, 'the control socket failed by a bug of ours'),
       about: () => ({
         ...{ version, pid: process.pid, startedAt, configuration },

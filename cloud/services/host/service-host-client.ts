@@ -2,13 +2,16 @@
 import * as z from 'zod';
 import { AppError, isErrorCode, messageOf } from '#shared/kernel/errors.js';
 import { askSocket, type SocketAnswer } from '#shared/platform/ask-socket.js';
+import type { Family } from '#shared/platform/exposition.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import { problemSchema } from '#shared/protocol/primitives.js';
 import type { DesiredServices } from '../desired-services.js';
+import { type Acknowledged, type TelemetryTeller, telemetryToldSchema, type ToldBatch } from '../services-telemetry.js';
 import { type ServiceHostPort, type ServicesStatus, servicesStatusSchema } from '../services-status.js';
 import {
   type About,
   aboutSchema,
+  familiesSchema,
   logLinesSchema,
   maxDocumentBytes,
   maxLogLines,
@@ -19,7 +22,7 @@ import type { HandedTrust } from './services-trust.js';
 const timeoutMs = 10_000;
 
 /** Every call throws AppError `service.unavailable` when nobody answers, and what the service host refuses with. */
-export class ServiceHostClient implements ServiceHostPort {
+export class ServiceHostClient implements ServiceHostPort, TelemetryTeller {
   /** @param socket its path, as it is now */
   constructor(private readonly socket: () => string) {}
 
@@ -43,6 +46,16 @@ export class ServiceHostClient implements ServiceHostPort {
   async logs(endpoint: string, deployment: string, lines: number): Promise<string[]> {
     const query = new URLSearchParams({ endpoint, deployment, lines: String(Math.min(lines, maxLogLines)) });
     return (await this.ask('GET', `/v1/logs?${query.toString()}`, logLinesSchema)).lines;
+  }
+
+  /** Numbers of deployments that are not acknowledged yet. */
+  async telemetry(acknowledged: readonly Acknowledged[]): Promise<readonly ToldBatch[]> {
+    return (await this.ask('POST', '/v1/telemetry', telemetryToldSchema, { acknowledged })).batches;
+  }
+
+  /** What its front counts, for Prometheus. */
+  async families(): Promise<readonly Family[]> {
+    return (await this.ask('GET', '/v1/metrics', familiesSchema)).families;
   }
 
   /** It has begun to end when this resolves. */

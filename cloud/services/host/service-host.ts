@@ -32,6 +32,8 @@ import { Replicas } from './replicas.js';
 import type { ServiceImages } from './service-images.js';
 import type { HandedTrust, ServicesTrust } from './services-trust.js';
 import { endpointStatuses } from './status-of.js';
+import { HostTelemetry } from './telemetry/host-telemetry.js';
+import type { ToldDocument } from './telemetry/told-document.js';
 
 export interface ServiceHostPorts {
   readonly clock: Clock;
@@ -41,6 +43,7 @@ export interface ServiceHostPorts {
   /** Where the front answers. */
   readonly url: () => string;
   readonly documents: HostDocuments;
+  readonly told: ToldDocument;
   readonly trust: ServicesTrust;
   readonly images: ServiceImages;
   readonly runtime: ReplicaRuntime;
@@ -59,6 +62,7 @@ const pauseAfterBugMs = 30_000;
 
 export class ServiceHost {
   readonly logs: ReplicaLogs;
+  readonly telemetry: HostTelemetry;
   private desired: DesiredServices | undefined;
   private observed: ObservedServices = nothingObserved;
   private readonly flight: SingleFlight;
@@ -72,7 +76,7 @@ export class ServiceHost {
   private lastPlan: ServicePlan = { actions: [], waiting: [] };
 
   constructor(private readonly ports: ServiceHostPorts) {
-    const { clock, random, runtime, front, drainMs, logger } = ports;
+    const { clock, random, runtime, front, drainMs, logger, told } = ports;
     const onBug = (error: unknown): void => logger.error({ err: error }, 'a bug in the service host');
     this.startedAt = clock.now();
     this.logs = new ReplicaLogs(() => clock.now());
@@ -82,6 +86,13 @@ export class ServiceHost {
       image: (of, spec) => this.image(of, spec),
       labels: (of) => this.labels(of),
       tell: (fact) => this.take(fact),
+      onMetrics: (of, module, metrics) => this.telemetry.replicaTold(of, module, metrics),
+    });
+    this.telemetry = new HostTelemetry({
+      ...{ clock, front, document: told },
+      askReplicas: () => this.replicas.askMetrics(),
+      endpoint: (id) => this.desired?.endpoints.find((one) => one.id === id),
+      generation: () => this.generation,
     });
     this.flight = new SingleFlight(
       () => this.run(),
@@ -100,6 +111,7 @@ export class ServiceHost {
     this.desired = desired;
     this.observed = { ...nothingObserved, kept };
     await runtime.clear();
+    await this.telemetry.start();
     front.onNeed((endpoint, deployment) => {
       this.load.need(endpoint, deployment);
       this.flight.wake();
@@ -186,6 +198,7 @@ export class ServiceHost {
     await front.close(drainMs);
     this.replicas.endAll(drainMs);
     await this.replicas.ended();
+    await this.telemetry.stop();
   }
 
   private take(fact: ServiceFact): void {

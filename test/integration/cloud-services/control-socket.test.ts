@@ -24,12 +24,14 @@ describe('the control socket', () => {
         ...{ logs, plan: { actions: [], waiting: [] } },
         apply: async (desired) => void applied.push(desired),
         trust: async () => ({ refused: [] }),
+        telemetry: { telemetry: async () => [] },
         status: () => Promise.reject(new Error(`nobody asks for it here: ${String(status.generation)}`)),
       },
       about: () => ({
         ...{ version: '1', pid: 1, startedAt: '2026-01-01T00:00:00.000Z', configuration: '', generation: 0, trust: {} },
       }),
       stop: () => undefined,
+      families: () => [],
       onBug: (error) => bugs.push(error),
     });
     client = new ServiceHostClient(() => path('c.sock'));

@@ -75,6 +75,14 @@ export class RememberedHost implements ServiceHost {
     return [`${deployment} began`, 'password=hunter2'];
   }
 
+  async families(): Promise<[]> {
+    return [];
+  }
+
+  async telemetry(): Promise<[]> {
+    return [];
+  }
+
   async stop(): Promise<void> {
     this.stops += 1;
   }
