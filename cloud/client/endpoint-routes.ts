@@ -20,11 +20,13 @@ import {
   logsQuery,
   trafficChange,
 } from '#cloud/http/schemas/endpoints.js';
+import { shiftBody, shiftDetail, shiftHistoryBody, shiftOrder, shiftStart } from '#cloud/http/schemas/shifts.js';
 import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 
 const all = '/v1/workspaces/:workspace/endpoints';
 const one = `${all}/:endpoint` as const;
 const deployment = `${one}/deployments/:deployment` as const;
+const shift = `${one}/shifts/:shift` as const;
 
 export const endpointRoutes = {
   endpointList: { method: 'GET', path: all, query: pageQuery, response: pageOf(endpointBody) },
@@ -64,6 +66,11 @@ export const endpointRoutes = {
     query: compareQuery,
     response: compareBody,
   },
+  shiftList: { method: 'GET', path: `${one}/shifts`, query: pageQuery, response: pageOf(shiftBody) },
+  shiftStart: { method: 'POST', path: `${one}/shifts`, body: shiftStart, response: shiftBody },
+  shiftGet: { method: 'GET', path: shift, response: shiftDetail },
+  shiftHistory: { method: 'GET', path: `${shift}/history`, query: pageQuery, response: pageOf(shiftHistoryBody) },
+  shiftOrder: { method: 'POST', path: `${shift}/orders`, body: shiftOrder, response: shiftBody },
   deploymentTelemetry: {
     method: 'GET',
     path: `${deployment}/telemetry`,

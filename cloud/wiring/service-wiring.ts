@@ -10,6 +10,7 @@ import { endpointDeploymentRoutes } from '#cloud/http/routes/endpoint-deployment
 import { endpointOpenApiRoutes } from '#cloud/http/routes/endpoint-openapi-routes.js';
 import { endpointTelemetryRoutes } from '#cloud/http/routes/endpoint-telemetry-routes.js';
 import { endpointRoutes } from '#cloud/http/routes/endpoint-routes.js';
+import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { ModuleManifests } from '#cloud/registry/module-manifests.js';
 import { deploymentActivities } from '#cloud/services/control/deployment-activity.js';
@@ -29,6 +30,7 @@ import type { LivingIdentity } from '#cloud/trust/living-identity.js';
 import { TrustChain } from '#cloud/trust/trust-chain.js';
 import type { Ground, Part } from './ground.js';
 import { keysFolder } from './identity-wiring.js';
+import { wireShifts } from './shift-wiring.js';
 
 export interface ServicePart extends Part {
   /** Images have signatures that they did not have before. */
@@ -61,9 +63,13 @@ export async function wireServices(
   const document = new ServicesDocument({
     ...{ db, clock },
     auth: (endpoint) => keys.auth(endpoint),
-    onCommitted: () => publisher.wake(),
+    onCommitted: () => {
+      publisher.wake();
+      shifts.changed();
+    },
   });
   const trust = new TrustHandover(new TrustChain(db));
+  const shifts = wireShifts(ground, { document, door, telemetry, enabled });
   const publisher = new ServicesPublisher({ document, trust, door, clock, random: Math.random, logger });
   if (enabled) {
     await document.bringUpToDate();
@@ -92,7 +98,11 @@ export async function wireServices(
     routes: [
       endpointRoutes({ endpoints, office }),
       endpointAccessRoutes({ endpoints, office, keys, clock, newId }),
-      endpointDeploymentRoutes({ endpoints, deployments, office: placing, door, advertiseUrl }),
+      endpointDeploymentRoutes({
+        ...{ endpoints, deployments, office: placing, door, advertiseUrl },
+        releases: new ReleaseRepository(db),
+      }),
+      shifts.routes,
       endpointTelemetryRoutes({ endpoints, deployments, telemetry, clock }),
       compareRoutes({ db, telemetry, clock }),
       endpointOpenApiRoutes({ endpoints, deployments, door, store, advertiseUrl }),
