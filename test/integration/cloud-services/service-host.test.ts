@@ -189,7 +189,6 @@ describe('a service host', () => {
 
   it('ends everything that is not desired, and removes the images of nobody', async () => {
     const modules = join(folders(path()).folder, 'images', 'modules');
-    // Those of the one before go once the last that starts is ready.
     await expect.poll(() => readdir(modules), { timeout: 20_000 }).toEqual([hexOf(image.digest)]);
     await client.apply(servicesOf(6));
     expect(front.table.endpoints[0]?.deployments).toEqual([]);
