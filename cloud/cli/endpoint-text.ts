@@ -3,7 +3,9 @@ import type { DeploymentBody, EndpointBody, EndpointStatusBody } from '#cloud/ht
 import { sandboxText } from '#shared/protocol/sandbox.js';
 import type { Scale } from '#cloud/services/desired-services.js';
 import type { DeploymentStatus } from '#cloud/services/services-status.js';
+import type { ShiftBody } from '#cloud/http/schemas/shifts.js';
 import { agreementText, type MirrorAgreement } from './mirror-agreement.js';
+import { openShiftText } from './shift-text.js';
 import { formatFields, formatTable, formatTags, shortDigest } from './output.js';
 
 export function describeTraffic({ traffic }: Pick<EndpointBody, 'traffic'>): string {
@@ -11,10 +13,16 @@ export function describeTraffic({ traffic }: Pick<EndpointBody, 'traffic'>): str
   return parts.length === 0 ? 'none: only requests that name a deployment are answered' : parts.join(' ');
 }
 
+export interface EndpointMore {
+  readonly agreement?: MirrorAgreement | undefined;
+  /** One that is under way. */
+  readonly shift?: ShiftBody | undefined;
+}
+
 export function describeEndpoint(
   endpoint: EndpointBody,
   status?: EndpointStatusBody,
-  agreement?: MirrorAgreement,
+  { agreement, shift }: EndpointMore = {},
 ): string {
   const { mirror } = endpoint;
   return formatFields([
@@ -23,6 +31,7 @@ export function describeEndpoint(
     ['traffic', describeTraffic(endpoint)],
     ['mirror', mirror && describeMirror(mirror)],
     ['agreement', agreement && agreementText(agreement)],
+    ['shift', shift && openShiftText(shift)],
     ['address', status?.scoreUrl],
     ['description', endpoint.description === '' ? undefined : endpoint.description],
     ['tags', Object.keys(endpoint.tags).length === 0 ? undefined : formatTags(endpoint.tags)],

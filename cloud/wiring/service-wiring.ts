@@ -4,11 +4,13 @@ import { join } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Family } from '#shared/platform/exposition.js';
 import type { ActivityKind, ActivityRunner } from '#cloud/activities/activity-runner.js';
+import { compareRoutes } from '#cloud/http/routes/compare-routes.js';
 import { endpointAccessRoutes } from '#cloud/http/routes/endpoint-access-routes.js';
 import { endpointDeploymentRoutes } from '#cloud/http/routes/endpoint-deployment-routes.js';
 import { endpointOpenApiRoutes } from '#cloud/http/routes/endpoint-openapi-routes.js';
 import { endpointTelemetryRoutes } from '#cloud/http/routes/endpoint-telemetry-routes.js';
 import { endpointRoutes } from '#cloud/http/routes/endpoint-routes.js';
+import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { ModuleManifests } from '#cloud/registry/module-manifests.js';
 import { deploymentActivities } from '#cloud/services/control/deployment-activity.js';
@@ -28,6 +30,7 @@ import type { LivingIdentity } from '#cloud/trust/living-identity.js';
 import { TrustChain } from '#cloud/trust/trust-chain.js';
 import type { Ground, Part } from './ground.js';
 import { keysFolder } from './identity-wiring.js';
+import { wireShifts } from './shift-wiring.js';
 
 export interface ServicePart extends Part {
   /** Images have signatures that they did not have before. */
@@ -60,9 +63,13 @@ export async function wireServices(
   const document = new ServicesDocument({
     ...{ db, clock },
     auth: (endpoint) => keys.auth(endpoint),
-    onCommitted: () => publisher.wake(),
+    onCommitted: () => {
+      publisher.wake();
+      shifts.changed();
+    },
   });
   const trust = new TrustHandover(new TrustChain(db));
+  const shifts = wireShifts(ground, { document, door, telemetry, enabled });
   const publisher = new ServicesPublisher({ document, trust, door, clock, random: Math.random, logger });
   if (enabled) {
     await document.bringUpToDate();
@@ -91,8 +98,13 @@ export async function wireServices(
     routes: [
       endpointRoutes({ endpoints, office }),
       endpointAccessRoutes({ endpoints, office, keys, clock, newId }),
-      endpointDeploymentRoutes({ endpoints, deployments, office: placing, door, advertiseUrl }),
+      endpointDeploymentRoutes({
+        ...{ endpoints, deployments, office: placing, door, advertiseUrl },
+        releases: new ReleaseRepository(db),
+      }),
+      shifts.routes,
       endpointTelemetryRoutes({ endpoints, deployments, telemetry, clock }),
+      compareRoutes({ db, telemetry, clock }),
       endpointOpenApiRoutes({ endpoints, deployments, door, store, advertiseUrl }),
     ],
     checks: [],

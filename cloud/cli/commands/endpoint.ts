@@ -16,11 +16,13 @@ import { type Session, withSession } from '../session.js';
 import { invokeCommand } from './endpoint-invoke.js';
 import { keysCommand, tokenCommand } from './endpoint-keys.js';
 import { openApiCommand } from './endpoint-openapi.js';
+import { shiftCommand } from './endpoint-shift.js';
 
 export function endpointCommand(io: CliIo): Command {
   const group = new Command('endpoint').description('Web services: addresses, what answers there, and who may call.');
   const made = [createCommand, listCommand, showCommand, updateCommand, deleteCommand, trafficCommand];
-  for (const make of [...made, keysCommand, tokenCommand, invokeCommand, openApiCommand]) group.addCommand(make(io));
+  const others = [shiftCommand, keysCommand, tokenCommand, invokeCommand, openApiCommand];
+  for (const make of [...made, ...others]) group.addCommand(make(io));
   return withExamples(
     group,
     'flotilla endpoint create fraud',
@@ -97,8 +99,10 @@ function showCommand(io: CliIo): Command {
         const deployments = await client.list(routes.deploymentList, { params });
         const status: EndpointStatusBody = await client.call(routes.endpointStatus, { params });
         const agreement = await readAgreement(client, body);
-        out.result({ ...body, deployments, status, ...(agreement && { agreement }) }, () => {
-          const head = describeEndpoint(body, status, agreement);
+        const [newest] = (await client.piece(routes.shiftList, { params }, 1)).items;
+        const shift = newest?.endedAt === undefined ? newest : undefined;
+        out.result({ ...body, deployments, status, ...(agreement && { agreement }), ...(shift && { shift }) }, () => {
+          const head = describeEndpoint(body, status, { agreement, shift });
           return deployments.length === 0 ? head : `${head}\n${describeDeployments(deployments, status)}`;
         });
       });

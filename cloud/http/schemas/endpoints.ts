@@ -99,16 +99,28 @@ const serviceShape = {
   tags: tagsSchema.optional(),
 };
 
-export const deploymentCreate = z.strictObject({
-  name: nameSchema,
-  image: imageText,
-  settings: settingsSchema.default({}),
-  ...serviceShape,
-});
+/** An image, or the module of a release: then its image, and its settings beneath those that are given. */
+const whatRuns = {
+  image: imageText.optional(),
+  /** As name:version. */
+  release: z.string().min(1).max(128).optional(),
+  /** Needed where the release has several. */
+  module: nameSchema.optional(),
+};
+export type WhatRuns = { readonly [Field in keyof typeof whatRuns]?: string | undefined };
+
+const isOneThing = ({ image, release, module }: WhatRuns): boolean =>
+  (image === undefined || release === undefined) && (module === undefined || release !== undefined);
+const oneThing = 'give an image, or a release and its module';
+
+export const deploymentCreate = z
+  .strictObject({ name: nameSchema, ...whatRuns, settings: settingsSchema.default({}), ...serviceShape })
+  .refine((wish) => isOneThing(wish) && (wish.image ?? wish.release) !== undefined, oneThing);
 
 export const deploymentPatch = z
-  .strictObject({ image: imageText.optional(), settings: settingsSchema.optional(), ...serviceShape })
-  .refine((change) => Object.values(change).some((value) => value !== undefined), 'nothing to change');
+  .strictObject({ ...whatRuns, settings: settingsSchema.optional(), ...serviceShape })
+  .refine((change) => Object.values(change).some((value) => value !== undefined), 'nothing to change')
+  .refine(isOneThing, oneThing);
 
 export const deploymentBody = z.object({
   /** Never given again. */
