@@ -99,18 +99,11 @@ export class EngineHttp {
 }
 
 function adviceOf(code: string | undefined, socket: string): string | undefined {
-  switch (code) {
-    case 'ENOENT':
-      return `there is no socket ${socket}: start Docker Engine or "podman system service", or name another socket`;
-    case 'ECONNREFUSED':
-      return `nobody listens on ${socket}: start Docker Engine or "podman system service"`;
-    case 'EACCES':
-    case 'EPERM':
-      return `this user may not open ${socket}: add it to the socket's group (for Docker Engine: docker), which gives it the rights of root`;
-    case undefined:
-    default:
-      return undefined;
-  }
+  const start = 'start Docker Engine or "podman system service"';
+  if (code === 'ENOENT') return `there is no socket ${socket}: ${start}, or name another socket`;
+  if (code === 'ECONNREFUSED') return `nobody listens on ${socket}: ${start}`;
+  if (code !== 'EACCES' && code !== 'EPERM') return undefined;
+  return `this user may not open ${socket}: add it to the socket's group (for Docker Engine: docker), which gives it the rights of root`;
 }
 
 export function refusalOf(what: string, status: number, bytes: Uint8Array): AppError {
