@@ -9,6 +9,7 @@ import { endpointDeploymentRoutes } from '#cloud/http/routes/endpoint-deployment
 import { endpointOpenApiRoutes } from '#cloud/http/routes/endpoint-openapi-routes.js';
 import { endpointTelemetryRoutes } from '#cloud/http/routes/endpoint-telemetry-routes.js';
 import { endpointRoutes } from '#cloud/http/routes/endpoint-routes.js';
+import { placedDeploymentRoutes } from '#cloud/http/routes/placed-deployment-routes.js';
 import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { ModuleManifests } from '#cloud/registry/module-manifests.js';
@@ -18,6 +19,7 @@ import { EndpointKeys } from '#cloud/services/control/endpoint-keys.js';
 import { EndpointOffice } from '#cloud/services/control/endpoint-office.js';
 import { EndpointRepository } from '#cloud/services/control/endpoint-repository.js';
 import { ensureEndpointSecret } from '#cloud/services/control/endpoint-secret.js';
+import { PlacedDeployments } from '#cloud/services/control/placed-deployments.js';
 import { ServableImages } from '#cloud/services/control/servable-image.js';
 import { ServiceDeploymentRepository } from '#cloud/services/control/service-deployment-repository.js';
 import { ServicesDocument } from '#cloud/services/control/services-document.js';
@@ -81,13 +83,13 @@ export async function wireServices(
     );
     keepPulling(ground, door, telemetry);
     ground.metrics.include(() => familiesOf(door));
-  }
+  } else await endLeftOver(door, logger);
   const endpoints = new EndpointRepository(db);
   const deployments = new ServiceDeploymentRepository(db);
   const newId = randomUUID;
   const office = new EndpointOffice({ db, document, clock, newId, enabled });
   const images = new ServableImages({ db, store, manifests: new ModuleManifests(store) });
-  const placing = new DeploymentOffice({ db, document, images, runner, clock, newId, maxReplicas });
+  const placing = new DeploymentOffice({ db, document, images, runner, clock, newId, maxReplicas, enabled });
   return {
     imagesSigned: () => {
       document.bringUpToDate().catch((error: unknown) => {
@@ -101,12 +103,22 @@ export async function wireServices(
         ...{ endpoints, deployments, office: placing, door, advertiseUrl },
         releases: new ReleaseRepository(db),
       }),
+      placedDeploymentRoutes({ placed: new PlacedDeployments(db) }),
       shifts.routes,
       endpointTelemetryRoutes({ endpoints, deployments, telemetry, clock }),
       endpointOpenApiRoutes({ endpoints, deployments, door, store, advertiseUrl }),
     ],
     checks: [],
   };
+}
+
+/** One that an earlier control plane started, where web services are turned off since. */
+async function endLeftOver(door: ServiceHostDoor, logger: Ground['logger']): Promise<void> {
+  try {
+    await door.end();
+  } catch (error) {
+    logger.warn({ err: error }, 'a service host may be left over, although web services are turned off');
+  }
 }
 
 /** Numbers of deployments, to where those of devices are. */
