@@ -42,8 +42,8 @@ export interface ShiftLook {
 
 /** Deployments tell every few seconds. */
 const lookEveryMs = 2_000;
-/** Of the time, a twentieth at most goes into looking. */
-const timesAsLong = 20;
+/** Of the time, a sixth at most goes into looking. */
+const timesAsLong = 5;
 /** Where nothing is under way. */
 const longestSleepMs = 60_000;
 /** More at once would starve other shifts. */

@@ -1,4 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AlertRepository } from '#cloud/alerts/alert-repository.js';
+import { alertRuleSchema } from '#cloud/alerts/alert-rule.js';
+import type { ShiftNotice } from '#cloud/alerts/shift-notice.js';
 import { ShiftCloud } from '#test/support/services/shift-cloud.js';
 import { ShiftRepository } from '#cloud/services/shift/shift-repository.js';
 
@@ -8,6 +11,7 @@ beforeEach(async () => {
 });
 afterEach(() => cloud.close());
 
+const at = '2026-01-01T00:00:00.000Z';
 const errors = { kind: 'errors', maxPercent: 2, minSamples: 50 };
 const gates = { errors };
 const green = { traffic: { green: 100 }, mirror: undefined };
@@ -186,11 +190,16 @@ describe('a control plane that is cut off at each of its questions', () => {
       const document = await one.document().current();
       const { shift, revision } = await one.newest();
       const kept = await new ShiftRepository(one.control).verdicts(await one.newest());
-      return { document, shift, revision, history: await one.history(), kept };
+      const told = await one.control.selectFrom('alertOutbox').select(['destination', 'payload']).execute();
+      return { document, shift, revision, history: await one.history(), kept, told };
     };
     let kills = 0;
     try {
-      for (const one of [cloud, other]) await one.start({ gates });
+      const rule = alertRuleSchema.parse({ name: 'shifts', shift: 'any', endpoint: 'fraud', notify: ['ops'] });
+      for (const one of [cloud, other]) {
+        await new AlertRepository(one.control).putRule({ workspace: 'default', rule, createdAt: at, updatedAt: at });
+        await one.start({ gates });
+      }
       for (let round = 0; round < 3; round++) {
         for (let look = 0; look < 2; look++) await cloud.turn();
         await tell(cloud, round);
@@ -216,6 +225,17 @@ describe('a control plane that is cut off at each of its questions', () => {
       expect(kills).toBeGreaterThan(20);
       expect((await other.newest()).shift.state).toBe('returned');
       expect(await picture(other)).toEqual(await picture(cloud));
+      // Each transition once to the log and once to the webhook, in the order of the history.
+      const told = await other.control
+        .selectFrom('alertOutbox')
+        .select(['destination', 'payload'])
+        .orderBy('id')
+        .execute();
+      for (const to of ['', 'ops']) {
+        const notices = told.filter(({ destination }) => destination === to);
+        const types = notices.map(({ payload }) => (JSON.parse(payload) as ShiftNotice).type);
+        expect(types).toEqual((await other.history()).map((line) => `shift.${line.replace(/:.*$/, '')}`));
+      }
     } finally {
       await other.close();
     }
