@@ -3,6 +3,7 @@ import { AlertRepository } from '#cloud/alerts/alert-repository.js';
 import { alertRuleSchema } from '#cloud/alerts/alert-rule.js';
 import type { ShiftNotice } from '#cloud/alerts/shift-notice.js';
 import { ShiftCloud } from '#test/support/services/shift-cloud.js';
+import { HistoryRetention } from '#cloud/store/history-retention.js';
 import { ShiftRepository } from '#cloud/services/shift/shift-repository.js';
 
 let cloud: ShiftCloud;
@@ -133,6 +134,9 @@ describe('a shift', () => {
     await cloud.deploy('green', `sha256:${'b'.repeat(64)}`);
     expect((await cloud.turn()).shift.reason?.text).toContain('green was updated to revision 2');
     expect((await cloud.traffic()).traffic).toEqual({ blue: 40, green: 60 });
+    await cloud.start({ steps: [{ percent: 100 }] });
+    await cloud.endpoints().delete('default', 'fraud', true);
+    expect((await cloud.turn()).shift.reason?.text).toContain('the endpoint was deleted');
   });
 
   it('begins when the target is ready, and fails with the reason when it cannot be', async () => {
@@ -177,6 +181,20 @@ describe('a shift', () => {
     await cloud.start({});
     expect(await refused({})).toContain('shift 1 of fraud to green is running');
   });
+});
+
+it('ended shifts go when they are old, but for the newest, whose number must not come again', async () => {
+  for (let shifts = 0; shifts < 2; shifts++) {
+    await cloud.start({ steps: [{ percent: 50, bakeSeconds: 3600 }, { percent: 100 }] });
+    await cloud.turn();
+    await cloud.order('abort');
+  }
+  const limits = { activityDays: 90, commandDays: 30, rolloutDays: 365, rolloutHistoryEntries: 100 };
+  const retention = new HistoryRetention(cloud.control, cloud.clock, limits);
+  expect(await retention.run()).toEqual({});
+  later(400 * 86_400);
+  expect(await retention.run()).toMatchObject({ shifts: 1, shiftHistory: 3 });
+  expect((await cloud.newest()).number).toBe(2);
 });
 
 describe('a control plane that is cut off at each of its questions', () => {
