@@ -5,6 +5,7 @@ import type { SystemMetrics } from '#shared/protocol/stream.js';
 import { sourcesOf } from '#cloud/services/service-source.js';
 import { tables } from './counted-rows.js';
 import type { ModuleSpan } from './measure.js';
+import { rowPages } from './row-pages.js';
 import { readCursor, readSummed, type Resolution } from './summed.js';
 import { gaugesOf, type SystemGauges } from './system-gauges.js';
 import type { SeriesQuestion } from './telemetry-port.js';
@@ -44,7 +45,8 @@ export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: M
     if (version !== undefined) query = query.where('version', '=', version);
     for (const row of await query.execute()) use(row);
   }
-  for (let after = await readCursor(db, tables.modules); open.from < open.to; ) {
+  if (open.from >= open.to) return;
+  const pages = rowPages(await readCursor(db, tables.modules), rowsAtOnce, (after) => {
     let query = db
       .selectFrom('moduleMetrics')
       .select([sql<number>`rowid`.as('row'), 'device', 'module', 'version', 'receivedAt as startAt', 'requests'])
@@ -62,12 +64,9 @@ export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: M
     }
     if (module !== undefined) query = query.where('module', '=', module);
     if (version !== undefined) query = query.where('version', '=', version);
-    const rows = await query.execute();
-    for (const row of rows) use(row);
-    const last = rows.at(-1);
-    if (!last || rows.length < rowsAtOnce) return;
-    after = last.row;
-  }
+    return query.execute();
+  });
+  for await (const rows of pages) for (const row of rows) use(row);
 }
 
 export async function eachSystemRow(db: TelemetryStore, span: Span, use: (row: SystemRow) => void): Promise<void> {
@@ -86,7 +85,8 @@ export async function eachSystemRow(db: TelemetryStore, span: Span, use: (row: S
       use({ ...at, gauges: JSON.parse(gaugesJson) as SystemGauges });
     }
   }
-  for (let after = await readCursor(db, tables.systems); open.from < open.to; ) {
+  if (open.from >= open.to) return;
+  const pages = rowPages(await readCursor(db, tables.systems), rowsAtOnce, (after) => {
     let query = db
       .selectFrom('systemMetrics')
       .select([sql<number>`rowid`.as('row'), 'device', 'receivedAt as startAt', 'systemJson'])
@@ -97,13 +97,12 @@ export async function eachSystemRow(db: TelemetryStore, span: Span, use: (row: S
       .orderBy(sql`rowid`)
       .limit(rowsAtOnce);
     if (device !== undefined) query = query.where('device', '=', device);
-    const rows = await query.execute();
+    return query.execute();
+  });
+  for await (const rows of pages) {
     for (const { systemJson, ...at } of rows) {
       use({ ...at, gauges: gaugesOf(JSON.parse(systemJson) as SystemMetrics) });
     }
-    const last = rows.at(-1);
-    if (!last || rows.length < rowsAtOnce) return;
-    after = last.row;
   }
 }
 

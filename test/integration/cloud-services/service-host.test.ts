@@ -163,7 +163,7 @@ describe('a service host', () => {
 
   it('ends everything that is not desired, and removes the images of nobody', async () => {
     const modules = join(folders(path()).folder, 'images', 'modules');
-    expect(await readdir(modules)).toEqual([hexOf(image.digest)]);
+    await expect.poll(() => readdir(modules), { timeout: 20_000 }).toEqual([hexOf(image.digest)]);
     await client.apply(servicesOf(6));
     expect(front.table.endpoints[0]?.deployments).toEqual([]);
     await expect.poll(() => readdir(modules), { timeout: 20_000 }).toEqual([]);
