@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Family } from '#shared/platform/exposition.js';
 import type { ActivityKind, ActivityRunner } from '#cloud/activities/activity-runner.js';
+import { compareRoutes } from '#cloud/http/routes/compare-routes.js';
 import { endpointAccessRoutes } from '#cloud/http/routes/endpoint-access-routes.js';
 import { endpointDeploymentRoutes } from '#cloud/http/routes/endpoint-deployment-routes.js';
 import { endpointOpenApiRoutes } from '#cloud/http/routes/endpoint-openapi-routes.js';
@@ -105,6 +106,7 @@ export async function wireServices(
       }),
       shifts.routes,
       endpointTelemetryRoutes({ endpoints, deployments, telemetry, clock }),
+      compareRoutes({ db, telemetry, clock }),
       endpointOpenApiRoutes({ endpoints, deployments, door, store, advertiseUrl }),
     ],
     checks: [],
