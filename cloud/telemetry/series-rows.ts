@@ -1,5 +1,5 @@
 /** Rows that a series is made of: hours, minutes where there are no hours yet, and batches where there are no minutes yet. */
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import type { TelemetryStore } from '#cloud/store/telemetry-database.js';
 import type { SystemMetrics } from '#shared/protocol/stream.js';
 import { sourcesOf } from '#cloud/services/service-source.js';
@@ -13,25 +13,37 @@ import type { SeriesQuestion } from './telemetry-port.js';
 export interface Span
   extends Pick<SeriesQuestion, 'workspace' | 'device' | 'endpoint' | 'module' | 'version' | 'fromMs' | 'toMs'> {
   readonly resolution: Resolution;
+  /** Only what these images did, or is told of them as shadows. */
+  readonly about?: readonly string[];
 }
 
 interface At {
   readonly startAt: number;
   readonly device: string;
 }
-type ModuleRow = ModuleSpan & At & { readonly module: string; readonly version: number };
+type ModuleRow = ModuleSpan & At & { readonly module: string; readonly version: number; readonly digest: string };
 type SystemRow = At & { readonly gauges: SystemGauges };
 
 /** Of batches as they came. */
 const rowsAtOnce = 5_000;
 
 export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: ModuleRow) => void): Promise<void> {
-  const { workspace, device, endpoint, module, version } = span;
+  const { workspace, device, endpoint, module, version, about } = span;
   const { summed, open } = await partsOf(db, span);
   for (const { resolution, from, to } of summed) {
     let query = db
       .selectFrom('moduleRollups')
-      .select(['device', 'module', 'version', 'startAt', 'requests', 'errorsJson', 'latencyJson', 'detailJson'])
+      .select([
+        'device',
+        'module',
+        'version',
+        'digest',
+        'startAt',
+        'requests',
+        'errorsJson',
+        'latencyJson',
+        'detailJson',
+      ])
       .where('workspace', '=', workspace)
       .where('resolution', '=', resolution)
       .where('startAt', '>=', from)
@@ -41,6 +53,7 @@ export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: M
       const [from, before] = sourcesOf(endpoint);
       query = query.where('device', '>=', from).where('device', '<', before);
     }
+    if (about !== undefined) query = query.where(tellsOf(about));
     if (module !== undefined) query = query.where('module', '=', module);
     if (version !== undefined) query = query.where('version', '=', version);
     for (const row of await query.execute()) use(row);
@@ -49,8 +62,8 @@ export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: M
   const pages = rowPages(await readCursor(db, tables.modules), rowsAtOnce, (after) => {
     let query = db
       .selectFrom('moduleMetrics')
-      .select([sql<number>`rowid`.as('row'), 'device', 'module', 'version', 'receivedAt as startAt', 'requests'])
-      .select(['errorsJson', 'latencyJson', 'detailJson'])
+      .select([sql<number>`rowid`.as('row'), 'device', 'module', 'version', 'digest', 'receivedAt as startAt'])
+      .select(['requests', 'errorsJson', 'latencyJson', 'detailJson'])
       .where(device === undefined ? all : sql<string>`workspace`, '=', workspace)
       .where(sql<number>`rowid`, '>', after)
       .where('receivedAt', '>=', open.from)
@@ -62,6 +75,7 @@ export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: M
       const [from, before] = sourcesOf(endpoint);
       query = query.where('device', '>=', from).where('device', '<', before);
     }
+    if (about !== undefined) query = query.where(tellsOf(about));
     if (module !== undefined) query = query.where('module', '=', module);
     if (version !== undefined) query = query.where('version', '=', version);
     return query.execute();
@@ -104,6 +118,12 @@ export async function eachSystemRow(db: TelemetryStore, span: Span, use: (row: S
       use({ ...at, gauges: gaugesOf(JSON.parse(systemJson) as SystemMetrics) });
     }
   }
+}
+
+/** A shadow stands in what is told of the version beside which it runs. */
+function tellsOf(digests: readonly string[]): RawBuilder<boolean> {
+  const shadowed = digests.map((digest) => sql`coalesce(instr(detailJson, ${digest}), 0) > 0`);
+  return sql<boolean>`(digest in (${sql.join(digests)}) or ${sql.join(shadowed, sql` or `)})`;
 }
 
 /** Not by the index over devices: of all of them the newest rows are asked for. */
