@@ -69,7 +69,8 @@ export async function wireServices(
     },
   });
   const trust = new TrustHandover(new TrustChain(db));
-  const shifts = wireShifts(ground, { document, door, telemetry, enabled });
+  const pull = new TelemetryPull({ running: () => door.running(), store: telemetry, clock, logger });
+  const shifts = wireShifts(ground, { document, door, telemetry, refresh: () => pull.run(), enabled });
   const publisher = new ServicesPublisher({ document, trust, door, clock, random: Math.random, logger });
   if (enabled) {
     await document.bringUpToDate();
@@ -80,7 +81,8 @@ export async function wireServices(
       'look at web services',
       startRecurring({ name: 'web services', everyMs: lookEveryMs, run }, clock, logger),
     );
-    keepPulling(ground, door, telemetry);
+    const task = { name: 'numbers of web services', everyMs: lookEveryMs, run: () => pull.run() };
+    shutdown.add(task.name, startRecurring(task, clock, logger));
     ground.metrics.include(() => familiesOf(door));
   }
   const endpoints = new EndpointRepository(db);
@@ -109,13 +111,6 @@ export async function wireServices(
     ],
     checks: [],
   };
-}
-
-/** Numbers of deployments, to where those of devices are. */
-function keepPulling({ clock, logger, shutdown }: Ground, door: ServiceHostDoor, store: TelemetryPort): void {
-  const pull = new TelemetryPull({ running: () => door.running(), store, clock, logger });
-  const task = { name: 'numbers of web services', everyMs: lookEveryMs, run: () => pull.run() };
-  shutdown.add(task.name, startRecurring(task, clock, logger));
 }
 
 /** What the front counts; nothing while it is not there. */
