@@ -2,8 +2,7 @@
  * What was counted and is not on disk yet. The hosts give each count once, so while the disk is full it
  * waits here, joined with what comes after it: memory grows with versions served, not with time.
  */
-import { joinCounts, joinShadows, joinSketches, joinStages, joinTensors } from '#shared/protocol/merge-metrics.js';
-import { joinRoutesMetrics } from '#shared/protocol/route-metrics.js';
+import { joinModuleMetrics } from '#shared/protocol/merge-metrics.js';
 import type { ModuleMetrics, StreamKind, SystemMetrics } from '#shared/protocol/stream.js';
 
 /** A batch before it has its sequence. */
@@ -26,35 +25,13 @@ export function joinBatches(earlier: BatchContent, later: BatchContent): BatchCo
   const modules = new Map(Object.entries(earlier.modules));
   for (const [name, metrics] of Object.entries(later.modules)) {
     const before = modules.get(name);
-    const joined = before === undefined ? metrics : joinMetrics(before, metrics);
+    const joined = before === undefined ? metrics : joinModuleMetrics(before, metrics);
     if (joined === undefined) return undefined;
     modules.set(name, joined);
   }
   const joined = Object.fromEntries(modules);
   if (modules.size > 1 && JSON.stringify(joined).length > maxModulesLength) return undefined;
   return { ...earlier, ...later, intervalMs: earlier.intervalMs + later.intervalMs, modules: joined };
-}
-
-function joinMetrics(earlier: ModuleMetrics, later: ModuleMetrics): ModuleMetrics | undefined {
-  const same =
-    earlier.digest === later.digest && earlier.version === later.version && earlier.provider === later.provider;
-  if (!same) return undefined;
-  const [first, second] = [earlier.shadow, later.shadow];
-  const shadow = first === undefined || second === undefined ? (first ?? second) : joinShadows(first, second);
-  if (shadow === undefined && first !== undefined) return undefined;
-  const stages = joinStages(earlier.stages, later.stages);
-  const tensors = joinTensors(earlier.tensors, later.tensors);
-  const routes = joinRoutesMetrics(earlier.routes ?? {}, later.routes ?? {});
-  return {
-    ...later,
-    requests: earlier.requests + later.requests,
-    errors: joinCounts(earlier.errors, later.errors),
-    latencyMs: joinSketches(earlier.latencyMs, later.latencyMs),
-    ...(stages === undefined ? {} : { stages }),
-    ...(tensors === undefined ? {} : { tensors }),
-    ...(shadow === undefined ? {} : { shadow }),
-    ...(Object.keys(routes).length === 0 ? {} : { routes }),
-  };
 }
 
 /** A batch that counts nothing, to say that others are gone. */

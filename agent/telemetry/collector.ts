@@ -5,10 +5,9 @@
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { HostModuleStats } from '#shared/scoring/host-protocol.js';
-import type { OutsideStats } from '#shared/scoring/traffic/shadow-counts.js';
 import { joinRoutesMetrics, type RoutesMetrics } from '#shared/protocol/route-metrics.js';
-import type { ShadowMetrics } from '#shared/protocol/shadow.js';
 import type { ModuleMetrics, SystemMetrics } from '#shared/protocol/stream.js';
+import { moduleMetricsOf } from '#shared/supervisor/module-metrics.js';
 import { type BatchContent, joinBatches, maxModulesLength } from '#agent/telemetry/batch-content.js';
 import type { Spool } from '#agent/telemetry/spool.js';
 
@@ -143,7 +142,7 @@ function oneVersionEach(modules: ModuleStats): Record<string, ModuleMetrics>[] {
       batch = new Map();
       batches.push(batch);
     }
-    batch.set(stats.name, metricsOf(stats));
+    batch.set(stats.name, moduleMetricsOf(stats));
   }
   return batches.map((batch) => Object.fromEntries(batch));
 }
@@ -164,18 +163,4 @@ function cutBySize(batches: readonly Record<string, ModuleMetrics>[]): Record<st
     }
     return cut;
   });
-}
-
-function metricsOf(stats: HostModuleStats): ModuleMetrics {
-  const { digest, version, provider, requests, errors, latencyMs, stages, tensors, mirrored } = stats;
-  return {
-    ...{ digest, version, provider, requests, errors: { ...errors }, latencyMs },
-    ...(stages === undefined ? {} : { stages }),
-    ...(tensors === undefined ? {} : { tensors }),
-    ...(mirrored === undefined ? {} : { shadow: shadowMetricsOf(mirrored) }),
-  };
-}
-
-function shadowMetricsOf({ disagreed: _, largestDifference, ...counts }: OutsideStats): ShadowMetrics {
-  return { ...counts, ...(largestDifference === null ? {} : { largestDifference }) };
 }

@@ -1,8 +1,32 @@
 /** Module metrics of several intervals as those of one: counts add, sketches and summaries merge. */
+import { joinRoutesMetrics } from './route-metrics.js';
 import { decodeSketch, emptySketch, type EncodedSketch, encodeSketch, mergeSketch } from './sketch.js';
 import type { ShadowMetrics } from './shadow.js';
-import type { StageLatency, TensorSummaries } from './stream.js';
+import type { ModuleMetrics, StageLatency, TensorSummaries } from './stream.js';
 import { decodeSummary, type EncodedSummary, encodeSummary, mergeSummary } from './summary.js';
+
+/** @returns undefined when they are of two versions, or of two shadows, which no interval can say */
+export function joinModuleMetrics(earlier: ModuleMetrics, later: ModuleMetrics): ModuleMetrics | undefined {
+  const same =
+    earlier.digest === later.digest && earlier.version === later.version && earlier.provider === later.provider;
+  if (!same) return undefined;
+  const [first, second] = [earlier.shadow, later.shadow];
+  const shadow = first === undefined || second === undefined ? (first ?? second) : joinShadows(first, second);
+  if (shadow === undefined && first !== undefined) return undefined;
+  const stages = joinStages(earlier.stages, later.stages);
+  const tensors = joinTensors(earlier.tensors, later.tensors);
+  const routes = joinRoutesMetrics(earlier.routes ?? {}, later.routes ?? {});
+  return {
+    ...later,
+    requests: earlier.requests + later.requests,
+    errors: joinCounts(earlier.errors, later.errors),
+    latencyMs: joinSketches(earlier.latencyMs, later.latencyMs),
+    ...(stages === undefined ? {} : { stages }),
+    ...(tensors === undefined ? {} : { tensors }),
+    ...(shadow === undefined ? {} : { shadow }),
+    ...(Object.keys(routes).length === 0 ? {} : { routes }),
+  };
+}
 
 export function joinSketches(earlier: EncodedSketch, later: EncodedSketch): EncodedSketch {
   const joined = emptySketch();

@@ -6,10 +6,13 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError, type Problem } from '#shared/kernel/errors.js';
 import { residentBytes } from '#shared/platform/resident-memory.js';
+import type { ModuleMetrics } from '#shared/protocol/stream.js';
 import { causeText } from '#shared/supervisor/exit-cause.js';
 import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import { HostSet } from '#shared/supervisor/host-set.js';
 import { bindSocket } from '#shared/supervisor/listen-handle.js';
+import { moduleMetricsOf } from '#shared/supervisor/module-metrics.js';
+import type { HostStats } from '#shared/supervisor/scoring-host-process.js';
 import type { ReplicaOrder, ReplicaRuntime, RunningReplica } from './replica-runtime.js';
 
 export interface ProcessRuntimePorts {
@@ -100,15 +103,29 @@ function runningOf(set: HostSet, socketPath: string): RunningReplica {
       const sizes = await Promise.all(pids.map(residentBytes));
       return sizes[0] === undefined ? undefined : sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0);
     },
+    takeMetrics: async () => {
+      try {
+        return metricsIn((await set.stats()).modules);
+      } catch (error) {
+        if (error instanceof AppError) return undefined;
+        throw error;
+      }
+    },
     drain: async (timeoutMs) => {
-      await set.drain(timeoutMs, new Set());
+      const last = await set.drain(timeoutMs, new Set());
       await exited;
+      return metricsIn(last);
     },
     kill: async () => {
       await set.kill(new Set());
       await exited;
     },
   };
+}
+
+/** A replica is a module: it has counts of no other. */
+function metricsIn([first]: HostStats['modules']): ModuleMetrics | undefined {
+  return first && moduleMetricsOf(first);
 }
 
 /** The socket is renamed before our own hold of it is closed, which removes the path that it was bound by. */

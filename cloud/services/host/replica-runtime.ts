@@ -1,5 +1,6 @@
 /** What runs replicas: processes of this machine, or containers. */
 import type { Problem } from '#shared/kernel/errors.js';
+import type { ModuleMetrics } from '#shared/protocol/stream.js';
 import type { ModuleManifest } from '#shared/package/module-manifest.js';
 import type { DesiredDeployment } from '../desired-services.js';
 import type { ReplicaAddress } from '../front/front-table.js';
@@ -30,8 +31,17 @@ export interface RunningReplica {
   readonly exited: Promise<Problem>;
   /** Of all its processes; undefined where that cannot be told. */
   residentBytes(): Promise<number | undefined>;
-  /** Answers what is under way and ends; ended by force after the time. */
-  drain(timeoutMs: number): Promise<void>;
+  /**
+   * What its scoring host counted since this was last asked, each count once: plain JSON, which `moduleMetricsSchema`
+   * takes. It is not asked again before it has answered. Undefined where the host is gone.
+   */
+  takeMetrics(): Promise<ModuleMetrics | undefined>;
+  /**
+   * Answers what is under way and ends; ended by force after the time.
+   *
+   * @returns what it counted since it was last asked; undefined where it could not tell any more
+   */
+  drain(timeoutMs: number): Promise<ModuleMetrics | undefined>;
   kill(): Promise<void>;
 }
 
