@@ -135,6 +135,7 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
     folder,
     bootId,
     ...config.telemetry,
+    ...{ address: identity, collect: config.collect, desired: () => state.desired },
     lived: parts.lived,
     generation: () => state.desired?.generation ?? committed.value.generation,
     hostStats: () => serving.stats(),

@@ -2,6 +2,7 @@
 import type { DeploymentBody, EndpointBody, EndpointStatusBody } from '#cloud/http/schemas/endpoints.js';
 import type { Scale } from '#cloud/services/desired-services.js';
 import type { DeploymentStatus } from '#cloud/services/services-status.js';
+import { describeCollect } from './collect-arguments.js';
 import { formatFields, formatTable, formatTags, shortDigest } from './output.js';
 
 export function describeTraffic({ traffic }: Pick<EndpointBody, 'traffic'>): string {
@@ -66,6 +67,7 @@ export function describeDeployment(deployment: DeploymentBody, status: EndpointS
       'requests',
       `${String(request.maxConcurrentPerReplica)} at once a replica, ${String(request.timeoutMs)} ms at most`,
     ],
+    ['collects', deployment.collect ? describeCollect(deployment.collect) : undefined],
     ['settings', Object.keys(settings).length === 0 ? undefined : JSON.stringify(settings)],
     ['description', description === '' ? undefined : description],
     ['tags', Object.keys(tags).length === 0 ? undefined : formatTags(tags)],

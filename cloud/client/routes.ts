@@ -78,6 +78,7 @@ import {
 } from '#cloud/http/schemas/trust.js';
 import { workspaceBody, workspaceCreate } from '#cloud/http/schemas/workspaces.js';
 import { commandRoutes } from './command-routes.js';
+import { dataRoutes } from './data-routes.js';
 import { endpointRoutes } from './endpoint-routes.js';
 import { layerRoutes } from './layer-routes.js';
 
@@ -214,6 +215,7 @@ export const routes = {
     response: releaseDeployed,
   },
   ...commandRoutes,
+  ...dataRoutes,
   ...endpointRoutes,
   ...layerRoutes,
   freezeList: { method: 'GET', path: `${w}/freezes`, query: pageQuery, response: pageOf(freezeBody) },

@@ -3,7 +3,7 @@
  * left out where the data is born. Default: nothing is collected.
  */
 import * as z from 'zod';
-import { instantSchema, schemaVersion } from './primitives.js';
+import { digestSchema, instantSchema, schemaVersion } from './primitives.js';
 
 /** Azure ML's names: the last part but the hour of where a line lies. */
 export const collections = ['model_inputs', 'model_outputs'] as const;
@@ -42,8 +42,8 @@ export const collectedEventSchema = z.object({
   /** The same for both sides of a request. */
   correlationid: idText,
   xrequestid: idText,
-  modelversion: z.string().max(16),
-  modeldigest: z.string().max(80),
+  modelversion: z.string().regex(/^\d{1,10}$/, 'is no version'),
+  modeldigest: digestSchema,
   /** `tensors`: a record each; `json`: a body; `bytes`: size and digest of one. */
   collectdatatype: z.string().max(64),
   agent: z.string().max(64),
@@ -64,6 +64,8 @@ export const collectRulesSchema = z.strictObject({
       maxLineBytes: z.int().min(1024),
       /** A piece is handed over when it has so many. */
       maxPieceBytes: z.int().min(1024),
+      /** And when it has been open for so long, however small it is. */
+      maxOpenMs: z.int().min(1).max(3_600_000).default(5_000),
     }),
   ),
 });

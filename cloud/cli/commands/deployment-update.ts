@@ -4,6 +4,7 @@ import { AppError } from '#shared/kernel/errors.js';
 import { routes } from '#cloud/client/routes.js';
 import { collect, parseImageReference, parseName } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
+import { type CollectFlags, readCollect } from '../collect-arguments.js';
 import { readSettings } from '../deploy-settings.js';
 import { endsDeployment } from '../deployment-follow.js';
 import { readRequestSettings, readScale, type RequestFlags, type ScaleFlags } from '../endpoint-arguments.js';
@@ -11,7 +12,7 @@ import { withExamples } from '../help.js';
 import { withSession } from '../session.js';
 import { withScaleOptions, withServiceOptions } from './deployment-change.js';
 
-interface UpdateOptions extends ScaleFlags, RequestFlags {
+interface UpdateOptions extends ScaleFlags, RequestFlags, CollectFlags {
   readonly endpoint: string;
   readonly image?: string;
   readonly set: readonly string[];
@@ -39,7 +40,8 @@ export function updateDeploymentCommand(io: CliIo): Command {
       const settings = options.set.length === 0 ? undefined : readSettings(options.set);
       const request = readRequestSettings(options);
       const change = { image, scale: readScale(options), description: options.description };
-      if ([...Object.values(change), settings, request].every((said) => said === undefined)) {
+      const collects = says(options);
+      if (!collects && [...Object.values(change), settings, request].every((said) => said === undefined)) {
         throw new AppError('request.invalid', 'nothing to change: give for example --image, --set or --replicas');
       }
       await withSession(io, command, async (session) => {
@@ -48,6 +50,7 @@ export function updateDeploymentCommand(io: CliIo): Command {
         const body = {
           ...change,
           ...(settings === undefined ? {} : { settings: { ...present.settings, ...settings } }),
+          ...(collects ? { collect: readCollect(options, present.collect) } : {}),
           ...(request === undefined ? {} : { request: { ...present.request, ...request } }),
         };
         const started = await session.client.call(routes.deploymentPatch, { params, body });
@@ -57,8 +60,13 @@ export function updateDeploymentCommand(io: CliIo): Command {
   return withExamples(
     command,
     'flotilla deployment update blue --endpoint fraud --image digits:4',
+    'flotilla deployment update blue --endpoint fraud --collect 0.1 --redact pixels',
     'flotilla deployment update blue --endpoint fraud --concurrency 8 --request-timeout 2s',
   );
+}
+
+function says({ collect: rate, redact, collection, collectMegabytes }: CollectFlags): boolean {
+  return rate !== undefined || redact.length > 0 || collection.length > 0 || collectMegabytes !== undefined;
 }
 
 interface ScaleOptions extends ScaleFlags {

@@ -11,11 +11,12 @@ import type { Logger } from '#shared/platform/logger.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { DesiredServices } from '../desired-services.js';
 import type { ServiceHostPort } from '../services-status.js';
+import type { CollectedSource } from './collected-pull.js';
 import type { ServicesDocument } from './services-document.js';
 import type { HandedTrust, TrustHandover, TrustVersions } from './trust-handover.js';
 
 /** A service host, with what is told to none but it. */
-export interface ServiceHost extends ServiceHostPort {
+export interface ServiceHost extends ServiceHostPort, CollectedSource {
   about(): Promise<{ readonly generation: number; readonly trust: TrustVersions }>;
   /** Whose images may run. @returns why some of it does not count there */
   trust(handed: HandedTrust): Promise<readonly string[]>;

@@ -8,13 +8,15 @@ import { AppError, toProblem } from '#shared/kernel/errors.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import { listenPrivately } from '#shared/scoring/private-socket.js';
 import { desiredServicesSchema } from '../desired-services.js';
-import { type About, maxDocumentBytes, maxLogLines } from './control-protocol.js';
+import { type About, maxDocumentBytes, maxLogLines, takenSchema } from './control-protocol.js';
+import type { CollectedData } from './collected-data.js';
 import { keyOf } from './observed.js';
 import type { ServiceHost } from './service-host.js';
 import { handedTrustSchema } from './services-trust.js';
 
 export interface ControlFace {
   readonly host: Pick<ServiceHost, 'apply' | 'trust' | 'status' | 'logs' | 'plan'>;
+  readonly collected: Pick<CollectedData, 'list' | 'taken'>;
   readonly about: () => About;
   /** Answered before it is done. */
   readonly stop: () => void;
@@ -59,7 +61,7 @@ const logsQuery = z.strictObject({
 
 const base = 'http://service-host';
 
-async function answer(request: IncomingMessage, { host, about, stop }: ControlFace): Promise<unknown> {
+async function answer(request: IncomingMessage, { host, collected, about, stop }: ControlFace): Promise<unknown> {
   const { method = '', url: target = '/' } = request;
   const url = URL.canParse(target, base) ? new URL(target, base) : new URL(base);
   switch (`${method} ${url.pathname}`) {
@@ -79,6 +81,11 @@ async function answer(request: IncomingMessage, { host, about, stop }: ControlFa
       return {};
     case 'PUT /v1/trust':
       return host.trust(await bodyOf(request, handedTrustSchema, 'the trust'));
+    case 'GET /v1/collected':
+      return collected.list();
+    case 'POST /v1/collected/taken':
+      await collected.taken((await bodyOf(request, takenSchema, 'what was taken')).taken);
+      return {};
     case 'POST /v1/stop':
       setImmediate(stop);
       return {};

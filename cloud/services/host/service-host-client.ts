@@ -9,9 +9,11 @@ import { type ServiceHostPort, type ServicesStatus, servicesStatusSchema } from 
 import {
   type About,
   aboutSchema,
+  collectedSchema,
   logLinesSchema,
   maxDocumentBytes,
   maxLogLines,
+  type PieceKey,
   refusedSchema,
 } from './control-protocol.js';
 import type { HandedTrust } from './services-trust.js';
@@ -42,6 +44,16 @@ export class ServiceHostClient implements ServiceHostPort {
   async logs(endpoint: string, deployment: string, lines: number): Promise<string[]> {
     const query = new URLSearchParams({ endpoint, deployment, lines: String(Math.min(lines, maxLogLines)) });
     return (await this.ask('GET', `/v1/logs?${query.toString()}`, logLinesSchema)).lines;
+  }
+
+  /** Pieces of what replicas collected, the oldest first; none: there are no more. */
+  collected(): Promise<z.infer<typeof collectedSchema>> {
+    return this.ask('GET', '/v1/collected', collectedSchema);
+  }
+
+  /** They are stored: there they may go. */
+  async taken(taken: readonly PieceKey[]): Promise<void> {
+    await this.ask('POST', '/v1/collected/taken', z.unknown(), { taken });
   }
 
   /** It has begun to end when this resolves. */

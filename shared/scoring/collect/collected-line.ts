@@ -14,11 +14,7 @@ export interface CollectedBody {
 }
 
 /** @returns undefined where not even names and sizes have room */
-export function tensorLine(
-  head: EventHead,
-  tensors: readonly CapturedTensor[],
-  maxBytes: number,
-): string | undefined {
+export function tensorLine(head: EventHead, tensors: readonly CapturedTensor[], maxBytes: number): string | undefined {
   const line = eventLine(head, 'tensors', tensors);
   if (Buffer.byteLength(line) <= maxBytes) return line;
   const short = eventLine(head, 'tensors', tensors.map(byReference));

@@ -26,7 +26,7 @@ export interface CollectingPorts extends CapturePorts {
   readonly instance: string;
 }
 
-const lookEveryMs = 1_000;
+const lookEveryMs = 500;
 const maxRulesBytes = 4 * 1024 * 1024;
 
 /** A request to a script that was chosen to be kept. */
@@ -45,7 +45,10 @@ export class Collecting {
   private closed = false;
 
   constructor(private readonly ports: CollectingPorts) {
-    const instance = ports.instance.toLowerCase().replace(/[^a-z0-9-]/g, '-').slice(0, 64);
+    const instance = ports.instance
+      .toLowerCase()
+      .replace(/[^a-z0-9-]/g, '-')
+      .slice(0, 64);
     this.writer = new PieceWriter({ folder: ports.folder, instance, clock: ports.clock });
     void this.follow();
   }
@@ -120,7 +123,7 @@ export class Collecting {
     if (this.rules[model] !== rule) return;
     const text = line();
     if (text === undefined) this.writer.drop();
-    else this.writer.add({ module: model, collection, atMs, line: text, maxPieceBytes: rule.maxPieceBytes });
+    else this.writer.add({ module: model, collection, atMs, line: text, ...rule });
   }
 
   private headOf(

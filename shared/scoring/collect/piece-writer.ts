@@ -18,9 +18,11 @@ export interface PieceLine {
   /** With its end. */
   readonly line: string;
   readonly maxPieceBytes: number;
+  readonly maxOpenMs: number;
 }
 
 interface OpenPiece {
+  readonly maxOpenMs: number;
   readonly name: PieceName;
   readonly path: string;
   /** By the monotonic clock. */
@@ -28,9 +30,7 @@ interface OpenPiece {
   bytes: number;
 }
 
-const flushAfterMs = 500;
-/** A piece is handed over after so long, however small. */
-const longestOpenMs = 5_000;
+const flushAfterMs = 250;
 const maxBufferedBytes = 8 * 1024 * 1024;
 const hourMs = 3_600_000;
 
@@ -92,19 +92,20 @@ export class PieceWriter {
       this.waitingBytes = 0;
       for (const line of lines) await this.write(line);
       const now = this.options.clock.monotonic();
-      for (const [key, piece] of this.open) if (all || now - piece.sinceMs >= longestOpenMs) await this.finish(key, piece);
+      for (const [key, piece] of this.open)
+        if (all || now - piece.sinceMs >= piece.maxOpenMs) await this.finish(key, piece);
     });
     return this.writing;
   }
 
-  private async write({ module, collection, atMs, line, maxPieceBytes }: PieceLine): Promise<void> {
+  private async write({ module, collection, atMs, line, maxPieceBytes, maxOpenMs }: PieceLine): Promise<void> {
     const key = `${module}/${collection}`;
     const bytes = Buffer.byteLength(line);
     let piece = this.open.get(key);
     const fits = piece !== undefined && piece.bytes + bytes <= maxPieceBytes && sameHour(piece.name.beginMs, atMs);
     if (piece !== undefined && !fits) await this.finish(key, piece);
     if (piece === undefined || !fits) {
-      piece = this.begin({ module, collection, beginMs: atMs });
+      piece = this.begin({ module, collection, beginMs: atMs }, maxOpenMs);
       this.open.set(key, piece);
     }
     try {
@@ -117,11 +118,17 @@ export class PieceWriter {
     }
   }
 
-  private begin(of: Pick<PieceName, 'module' | 'collection' | 'beginMs'>): OpenPiece {
+  private begin(of: Pick<PieceName, 'module' | 'collection' | 'beginMs'>, maxOpenMs: number): OpenPiece {
     const { folder, instance, clock } = this.options;
     this.last += 1;
     const name = { ...of, instance, number: this.last };
-    return { name, path: join(folder, pieceFileOf(name) + openEnding), sinceMs: clock.monotonic(), bytes: 0 };
+    return {
+      maxOpenMs,
+      name,
+      path: join(folder, pieceFileOf(name) + openEnding),
+      sinceMs: clock.monotonic(),
+      bytes: 0,
+    };
   }
 
   private async finish(key: string, { name, path }: OpenPiece): Promise<void> {
