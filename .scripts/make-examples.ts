@@ -315,6 +315,22 @@ const examples: Record<string, object> = {
       memory: { kind: 'memory', maxRatio: 1.3, minSamples: 30 },
     },
   },
+  'shift-policy': {
+    mirror: { percent: 20, seconds: 600, minCompared: 500, minAgreement: 99, maxErrorPercent: 1, maxLatencyRatio: 1.5 },
+    steps: [
+      { percent: 5, bakeSeconds: 600 },
+      { percent: 50, bakeSeconds: 1800 },
+      { percent: 100, bakeSeconds: 3600 },
+    ],
+    gates: {
+      speed: { kind: 'latency', maxMs: 80, maxRatio: 1.5, reference: 'peers', minSamples: 500 },
+      errors: { kind: 'errors', maxIncrease: 0.5 },
+      classes: { kind: 'drift', module: 'digits', tensor: 'output.label', maxPsi: 0.25 },
+    },
+    onFailure: 'return',
+    unreadySeconds: 30,
+    totalTimeoutSeconds: 86_400,
+  },
   'release-file': { kind: 'release', name: 'vision', modules: { detector: { image: 'detector:4' } } },
   'layer-file': {
     kind: 'layer',

@@ -24,6 +24,7 @@ import { releaseFile } from '#cloud/cli/release-file.js';
 import { rolloutFile } from '#cloud/cli/rollout-file.js';
 import { simulationProfileSchema } from '#shared/protocol/simulation.js';
 import { rolloutPolicySchema } from '#cloud/rollout/policy.js';
+import { shiftPolicySchema } from '#cloud/services/shift/shift-policy.js';
 import { trustDataSchema, trustDocumentSchema, trustRequestSchema } from '#shared/protocol/trust.js';
 
 export interface ProtocolDocument {
@@ -213,6 +214,13 @@ export const protocolDocuments: readonly ProtocolDocument[] = [
     title: 'Rollout policy',
     about: 'How a release goes over a fleet, as `flotilla rollout start --policy` reads it. Strict.',
     schema: rolloutPolicySchema,
+  },
+  {
+    name: 'shift-policy',
+    title: 'Policy of a shift of traffic',
+    about:
+      'How a deployment takes over the traffic of an endpoint, as `flotilla endpoint shift start --policy` reads it. Strict.',
+    schema: shiftPolicySchema,
   },
   {
     name: 'release-file',

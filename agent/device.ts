@@ -47,7 +47,7 @@ import { DeviceViews } from '#agent/local/device-views.js';
 import { createServing } from '#agent/serving/device-serving.js';
 import { firstServing, firstServingMs } from '#agent/serving/first-serving.js';
 import type { Serving } from '#agent/serving/serving.js';
-import type { DeviceSandbox } from '#agent/serving/open-sandbox.js';
+import type { MachineSandbox } from '#shared/supervisor/sandbox/machine-sandbox.js';
 import { BlobCache } from '#agent/store/blob-cache.js';
 import { committedSetOf, observedAtStart } from '#agent/store/committed-state.js';
 import { ImageStore } from '#agent/store/image-store.js';
@@ -67,7 +67,7 @@ export interface DeviceParts {
   readonly identity: Identity;
   readonly trust: KeptTrust;
   readonly folder: StateFolder;
-  readonly sandbox: DeviceSandbox;
+  readonly sandbox: MachineSandbox;
   /** Providers that run models here; they are known before the link is up. */
   readonly accelerators: KnownAccelerators;
   readonly documents: StateDocuments;

@@ -14,7 +14,8 @@ import { localSocketOf } from '#agent/local/local-socket.js';
 import { groupId } from '#agent/local/socket-group.js';
 import { programFiles } from '#agent/program-files.js';
 import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
-import { DeviceSandbox } from '#agent/serving/open-sandbox.js';
+import type { MachineSandbox } from '#shared/supervisor/sandbox/machine-sandbox.js';
+import { deviceSandbox } from '#agent/serving/open-sandbox.js';
 import { inRoomOf } from '#agent/store/ballast.js';
 import { prepareStateFolder, type StateFolder, stateFolder } from '#agent/store/state-folder.js';
 import { type StateLock, takeStateLock } from '#agent/store/state-lock.js';
@@ -28,7 +29,7 @@ export interface EarlyStart {
   readonly group: number | undefined;
   readonly lock: StateLock;
   readonly entries: HostEntries;
-  readonly sandbox: DeviceSandbox;
+  readonly sandbox: MachineSandbox;
   readonly earlyHost: EarlyHost;
   /** Holds what of the above must be given back. */
   readonly undo: Undo;
@@ -69,7 +70,7 @@ async function start(config: AgentConfig, undo: Undo): Promise<EarlyStart> {
   const lock = await inRoomOf(folder.ballast, () => takeStateLock(folder.lock));
   undo.add(() => lock.release());
   const entries = programFiles();
-  const sandbox = await DeviceSandbox.of(config, folder, entries.scriptHost);
+  const sandbox = await deviceSandbox(config, folder, entries.scriptHost);
   undo.add(() => sandbox.close());
   const earlyHost = new EarlyHost({
     entry: entries.scoringHost,

@@ -1,5 +1,6 @@
 /** Every setting of the control plane, once: what flags, environment and file may say, and what holds without them. */
 import * as z from 'zod';
+import { sandboxAspects } from '#shared/protocol/sandbox.js';
 import { roles } from '#cloud/auth/role.js';
 
 const port = z.coerce.number<string | number>().int().min(0).max(65_535);
@@ -15,6 +16,10 @@ function readMapping(value: unknown): unknown {
     .split(',')
     .map((pair) => [pair.slice(0, pair.lastIndexOf('=')), pair.slice(pair.lastIndexOf('=') + 1)]);
   return Object.fromEntries(pairs) as unknown;
+}
+
+function splitList(value: string): string[] {
+  return value.split(',').flatMap((part) => (part.trim() === '' ? [] : [part.trim()]));
 }
 
 export const cloudConfigSchema = z.strictObject({
@@ -143,6 +148,10 @@ export const cloudConfigSchema = z.strictObject({
   services: z
     .strictObject({
       enabled: flag.default(true).describe('run web services; their process starts with the first endpoint'),
+      startedBy: z
+        .enum(['control-plane', 'systemd'])
+        .default('control-plane')
+        .describe("who starts that process: systemd, by the unit beside the control plane's, or the control plane"),
       host: text.default('127.0.0.1').describe('address the front of web services binds'),
       port: port.default(8081).describe('port of the front of web services; 0 picks a free one'),
       advertiseUrl: z
@@ -156,6 +165,30 @@ export const cloudConfigSchema = z.strictObject({
       tlsCertFile: text.optional().describe('PEM certificate chain of that front, for services.tls files'),
       tlsKeyFile: text.optional().describe('PEM private key of that front, for services.tls files'),
       maxReplicas: count.max(10_000).default(100).describe('replicas that all deployments together may have'),
+    })
+    .prefault({}),
+  modules: z
+    .strictObject({
+      allowNetwork: flag.default(false).describe('whether modules behind endpoints that ask for the network get it'),
+      maxMemoryMegabytes: z.coerce
+        .number<string | number>()
+        .int()
+        .min(64)
+        .max(1_000_000)
+        .optional()
+        .describe("the most that user code of one replica may have; without it half of the machine's memory"),
+      maxCpus: z.coerce
+        .number<string | number>()
+        .min(0.05)
+        .max(1024)
+        .optional()
+        .describe('cores that user code of one replica may have; without it all'),
+      require: z
+        .preprocess((value) => (typeof value === 'string' ? splitList(value) : value), z.array(z.enum(sandboxAspects)))
+        .default([])
+        .describe(
+          `what must be enforced before any user code runs behind endpoints, separated by commas: ${sandboxAspects.join(', ')}`,
+        ),
     })
     .prefault({}),
   alerts: z

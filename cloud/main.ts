@@ -46,7 +46,7 @@ export async function startCloud(config: CloudConfig, logger: Logger, version: s
     };
     const registry = await wireRegistry(ground, telemetry, imagesSigned, serviceActivities(ground, door));
     fleet = await wireFleet(ground, version, telemetry);
-    services = await wireServices(ground, { door, runner: registry.runner, identity: fleet.identity });
+    services = await wireServices(ground, { door, runner: registry.runner, identity: fleet.identity, telemetry });
     const parts = [registry, fleet, services, wireData(ground)];
     const api = await openApi(ground, version, parts, fleet.identity);
     return {

@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cloudProduct, cloudUnit } from '#cloud/installation/cloud-product.js';
+import { serviceHostCommand, servicesUnits } from '#cloud/installation/services-units.js';
 import { programFolder } from '#shared/platform/installation/product.js';
 import { addFile, addFolder, addText, type FileSet } from './file-set.js';
 import { type LockedPackage, productionPackages } from './locked-packages.js';
@@ -23,6 +24,7 @@ export async function cloudRelease(
   const files: FileSet = new Map();
   const node = await fetch(platform.node);
   addText(files, 'bin/flotilla', launcher('app/dist/cloud/cli/main.js'), true);
+  addText(files, serviceHostCommand, launcher('app/dist/cloud/services/host/main.js'), true);
   addFile(files, 'runtime/node', join(node, 'bin/node'), true);
   const { name, type, license, imports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<
     string,
@@ -44,7 +46,9 @@ export async function cloudRelease(
   }
   addText(files, 'THIRD-PARTY-NOTICES.txt', noticesOf(sources));
   addFile(files, 'LICENSE', join(root, 'LICENSE'));
-  addText(files, 'flotilla.service', cloudUnit(`${programFolder(cloudProduct)}/current/bin/flotilla`));
+  const programs = `${programFolder(cloudProduct)}/current`;
+  addText(files, 'flotilla.service', cloudUnit(`${programs}/bin/flotilla`));
+  for (const { name: unit, text } of servicesUnits(programs)) addText(files, unit, text);
   addText(files, 'README.txt', readme(version, platform));
   addInstallers(files, 'flotilla', 'cloud ');
   sealRelease(files, { name: 'flotilla', version, platform: platform.name, node: platform.node.version });

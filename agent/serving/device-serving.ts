@@ -13,7 +13,7 @@ import { hostEnvironmentOf } from '#agent/providers/host-environment.js';
 import type { DeviceState } from '#agent/reconcile/device-state.js';
 import { defaultPolicy } from '#agent/reconcile/policy.js';
 import { shadowTrackOf } from '#agent/reconcile/shadows.js';
-import type { DeviceSandbox } from '#agent/serving/open-sandbox.js';
+import type { MachineSandbox } from '#shared/supervisor/sandbox/machine-sandbox.js';
 import type { ModuleTroubles } from '#agent/telemetry/module-troubles.js';
 import { Serving, type ServingPorts } from '#agent/serving/serving.js';
 
@@ -26,7 +26,7 @@ export interface DeviceServingParts
   readonly earlyHost: EarlyHost;
   readonly handle: ListenHandle;
   readonly grpcHandle: ListenHandle | undefined;
-  readonly sandbox: DeviceSandbox;
+  readonly sandbox: MachineSandbox;
   readonly hostSettings: Omit<HostSettings, 'labels'>;
   readonly state: DeviceState;
   readonly troubles: ModuleTroubles;

@@ -8,7 +8,7 @@ import type { Dropped } from '#shared/supervisor/log-budget.js';
 import type { ScriptRunner } from '#shared/supervisor/script-runner.js';
 import { hasScript, type ServedModule } from '#shared/supervisor/served-module.js';
 import type { HostEnvironment } from '#agent/providers/loader-environment.js';
-import type { DeviceSandbox } from '#agent/serving/open-sandbox.js';
+import type { MachineSandbox } from '#shared/supervisor/sandbox/machine-sandbox.js';
 
 export interface SpawnPorts {
   readonly entries: HostEntries;
@@ -16,7 +16,7 @@ export interface SpawnPorts {
   /** Loads its program while the agent starts. */
   readonly earlyHost?: EarlyHost | undefined;
   /** Is ready before a set with user code is started or prepared. */
-  readonly sandbox: Pick<DeviceSandbox, 'confineHost' | 'tried'>;
+  readonly sandbox: Pick<MachineSandbox, 'confineHost' | 'tried'>;
   readonly cores: number;
   readonly settings: Omit<HostSettings, 'labels'>;
   readonly onLog: (modules: readonly string[], line: string) => void;

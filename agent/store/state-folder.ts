@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import { diskError, syncFolder } from '#shared/platform/atomic-file.js';
 import { type SpooledKind, spooledKinds } from '#shared/protocol/stream.js';
+import { passableFolder } from '#shared/supervisor/sandbox/machine-sandbox.js';
 
 /** A path of a Unix socket that is longer is cut or refused by the kernel (sun_path, 108 with the final null). */
 const maxSocketPath = 103;
@@ -135,11 +136,7 @@ export async function forgetDevice(folder: StateFolder): Promise<void> {
  */
 export async function makeRunFolder(folder: StateFolder, where: 'inside' | 'outside' = 'inside'): Promise<string> {
   const inside = join(folder.root, 'run');
-  if (where === 'outside') {
-    const outside = await mkdtemp(join(tmpdir(), 'flotilla-run-'));
-    await chmod(outside, 0o711);
-    return outside;
-  }
+  if (where === 'outside') return passableFolder();
   if (Buffer.byteLength(inside) + 32 > maxSocketPath) return mkdtemp(join(tmpdir(), 'flotilla-run-'));
   await rm(inside, { recursive: true, force: true });
   await mkdir(inside, { mode: 0o700 });

@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import { nameSchema } from '#shared/protocol/primitives.js';
+import { deploymentSourceSchema } from '#cloud/services/service-source.js';
 import { parseMetric } from '#cloud/telemetry/metric.js';
 import { happenings } from './rollout-notice.js';
 import type { SeriesKey } from '#cloud/telemetry/telemetry-port.js';
@@ -36,7 +37,8 @@ const top = {
 };
 const head = {
   ...top,
-  device: nameSchema.optional(),
+  /** Or a deployment of a web service: fraud/blue. */
+  device: z.union([nameSchema, deploymentSourceSchema]).optional(),
   module: nameSchema.optional(),
   over: duration(60, week, 'must be from 1m to 7d').default('5m'),
 };

@@ -3,6 +3,7 @@ import { AppError, isErrorCode } from '#shared/kernel/errors.js';
 import { formatReference } from '#shared/kernel/names.js';
 import { routes } from '#cloud/client/routes.js';
 import type { DeviceBody } from '#cloud/http/schemas/devices.js';
+import { parseComparison } from './comparison-argument.js';
 import type { JsonSettings } from './deploy-settings.js';
 import { watchDevice } from './device-watch.js';
 import { waitInterruptibly } from './interruption.js';
@@ -31,7 +32,7 @@ export function readShadowRule({ shadow, percent, compare }: ShadowFlags) {
     throw new AppError('request.invalid', `--${percent === undefined ? 'compare' : 'percent'} goes with --shadow`);
   return {
     ...(percent === undefined ? {} : { percent: percentOf(percent) }),
-    ...(compare === undefined ? {} : { compare: comparisonOf(compare) }),
+    ...(compare === undefined ? {} : { compare: parseComparison(compare) }),
   };
 }
 
@@ -49,18 +50,6 @@ function percentOf(text: string): number {
   const percent = Number(text);
   if (text.trim() !== '' && percent > 0 && percent <= 100) return percent;
   throw new AppError('request.invalid', `--percent: "${text}" is no share: give a number above 0, 100 at most`);
-}
-
-function comparisonOf(text: string) {
-  const [kind = '', ...rest] = text.split(':');
-  const argument = rest.join(':');
-  if (kind === 'top-1') return { kind: 'top-1', ...(argument === '' ? {} : { output: argument }) } as const;
-  const absolute = Number(argument === '' ? 1e-4 : argument);
-  if (kind === 'tolerance' && absolute >= 0) return { kind: 'tolerance', absolute } as const;
-  throw new AppError(
-    'request.invalid',
-    `--compare: "${text}" is no rule: write tolerance, tolerance:0.01, top-1 or top-1:<output>`,
-  );
 }
 
 export async function deployShadow(session: Session, deployment: ShadowDeployment): Promise<void> {

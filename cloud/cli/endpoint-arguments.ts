@@ -3,7 +3,13 @@ import type * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import { describeIssues } from '#shared/protocol/decode.js';
 import { requestSettingsSchema, type Scale, scaleSchema } from '#cloud/services/desired-services.js';
-import { parseDurationMs, parseDurationSeconds, parseName } from './argument-parsers.js';
+import {
+  parseDurationMs,
+  parseDurationSeconds,
+  parseImageReference,
+  parseName,
+  parseReleaseReference,
+} from './argument-parsers.js';
 
 /** `blue=90 green=10`. */
 export function parseTraffic(texts: readonly string[]): Record<string, number> {
@@ -31,6 +37,25 @@ function parseShare(text: string): [name: string, percent: number] {
     throw invalid(`"${text.slice(0, 80)}" is no share; write a deployment and whole percent, as in blue=90`);
   }
   return [parseName(match[1], 'deployment'), percent];
+}
+
+export interface RunsFlags {
+  readonly image?: string;
+  readonly release?: string;
+  readonly module?: string;
+}
+
+/** An image, or the module of a release. @throws AppError `request.invalid` */
+export function readWhatRuns({ image, release, module }: RunsFlags): RunsFlags {
+  if (image !== undefined && release !== undefined) throw invalid('give --image or --release, not both');
+  if (release === undefined && module !== undefined)
+    throw invalid('--module goes with --release: it is one of its modules');
+  if (image !== undefined) return { image: parseImageReference(image) };
+  if (release === undefined) throw invalid('give --image <name:version>, or --release <name:version> with --module');
+  return {
+    release: parseReleaseReference(release),
+    ...(module === undefined ? {} : { module: parseName(module, 'module') }),
+  };
 }
 
 export interface ScaleFlags {

@@ -1,8 +1,12 @@
 /** Endpoints and deployments in words. Pure. */
 import type { DeploymentBody, EndpointBody, EndpointStatusBody } from '#cloud/http/schemas/endpoints.js';
+import { sandboxText } from '#shared/protocol/sandbox.js';
 import type { Scale } from '#cloud/services/desired-services.js';
 import type { DeploymentStatus } from '#cloud/services/services-status.js';
 import { describeCollect } from './collect-arguments.js';
+import type { ShiftBody } from '#cloud/http/schemas/shifts.js';
+import { agreementText, type MirrorAgreement } from './mirror-agreement.js';
+import { openShiftText } from './shift-text.js';
 import { formatFields, formatTable, formatTags, shortDigest } from './output.js';
 
 export function describeTraffic({ traffic }: Pick<EndpointBody, 'traffic'>): string {
@@ -10,19 +14,36 @@ export function describeTraffic({ traffic }: Pick<EndpointBody, 'traffic'>): str
   return parts.length === 0 ? 'none: only requests that name a deployment are answered' : parts.join(' ');
 }
 
-export function describeEndpoint(endpoint: EndpointBody, status?: EndpointStatusBody): string {
+export interface EndpointMore {
+  readonly agreement?: MirrorAgreement | undefined;
+  /** One that is under way. */
+  readonly shift?: ShiftBody | undefined;
+}
+
+export function describeEndpoint(
+  endpoint: EndpointBody,
+  status?: EndpointStatusBody,
+  { agreement, shift }: EndpointMore = {},
+): string {
   const { mirror } = endpoint;
   return formatFields([
     ['endpoint', endpoint.name],
     ['auth', endpoint.auth],
     ['traffic', describeTraffic(endpoint)],
-    ['mirror', mirror && `${mirror.deployment}=${String(mirror.percent)}`],
+    ['mirror', mirror && describeMirror(mirror)],
+    ['agreement', agreement && agreementText(agreement)],
+    ['shift', shift && openShiftText(shift)],
     ['address', status?.scoreUrl],
     ['description', endpoint.description === '' ? undefined : endpoint.description],
     ['tags', Object.keys(endpoint.tags).length === 0 ? undefined : formatTags(endpoint.tags)],
     ['id', endpoint.id],
+    ['user code', status?.sandbox && sandboxText(status.sandbox)],
     ['waits', status && waitOf(status)],
   ]);
+}
+
+export function describeMirror({ deployment, percent, compare }: NonNullable<EndpointBody['mirror']>): string {
+  return `${deployment}=${String(percent)}${compare === undefined ? '' : `, compared by ${compare.kind}`}`;
 }
 
 /** Why what is asked for may not be so yet. */

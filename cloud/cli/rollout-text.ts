@@ -6,7 +6,7 @@ import type {
   RolloutPlanned,
   RolloutWaits,
 } from '#cloud/http/schemas/rollouts.js';
-import { gateNumber } from '#cloud/rollout/gates/gate-words.js';
+import { gateTable } from './gate-table.js';
 import { formatAge, formatBytes, formatFields, formatList, formatTable, printable } from './output.js';
 
 type Standings = RolloutBody['waves'][number]['standings'];
@@ -168,16 +168,9 @@ export function describeWaits({ counts, items, troubled }: RolloutWaits, device?
 
 /** Empty where the rollout has no gates. */
 export function describeGates({ items }: RolloutGates): string {
-  if (items.length === 0) return '';
-  return formatTable(
-    ['WAVE', 'GATE', 'MEASURE', 'MODULE', 'VALUE', 'REFERENCE', 'AT MOST', 'SAMPLES', 'DEVICES', 'VERDICT'],
-    items.map((one) => [
-      ...[String(one.wave), one.gate, one.measure, one.module === '' ? '-' : one.module],
-      ...[one.value, one.reference, one.bound].map((number) => gateNumber(number, one.unit)),
-      String(one.samples) + (one.referenceSamples === undefined ? '' : ` / ${String(one.referenceSamples)}`),
-      `${String(one.told)}/${String(one.devices)}`,
-      `${one.verdict}${one.accepted ? ' (accepted)' : ''}${one.lack === undefined ? '' : `: ${one.lack.text}`}`,
-    ]),
+  return gateTable(
+    { part: 'WAVE', sources: 'DEVICES' },
+    items.map((one) => ({ ...one, at: String(one.wave) })),
   );
 }
 

@@ -7,12 +7,9 @@ import { describeComparisons } from './shadow-text.js';
 export function describeTelemetry(body: TelemetryBody): string {
   const { system } = body;
   const head = formatFields([
-    ['device', body.device],
+    [body.device.includes('/') ? 'deployment' : 'device', body.device],
     ['span', `${body.from} to ${body.to}`],
-    [
-      'batches',
-      `${String(body.batches)}, ${String(body.dropped)} dropped by the device${body.dropped > 0 ? ' (see --gaps)' : ''}`,
-    ],
+    ['batches', `${String(body.batches)}, ${String(body.dropped)} dropped${body.dropped > 0 ? ' (see --gaps)' : ''}`],
     ['last', body.lastAt ?? 'none'],
     ['cpu', system && `${(system.cpu * 100).toFixed(0)} %`],
     ['memory', system && `${formatBytes(system.memoryUsedBytes)} of ${formatBytes(system.memoryTotalBytes)}`],

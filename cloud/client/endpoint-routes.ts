@@ -19,10 +19,13 @@ import {
   logsQuery,
   trafficChange,
 } from '#cloud/http/schemas/endpoints.js';
+import { shiftBody, shiftDetail, shiftHistoryBody, shiftOrder, shiftStart } from '#cloud/http/schemas/shifts.js';
+import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 
 const all = '/v1/workspaces/:workspace/endpoints';
 const one = `${all}/:endpoint` as const;
 const deployment = `${one}/deployments/:deployment` as const;
+const shift = `${one}/shifts/:shift` as const;
 
 export const endpointRoutes = {
   endpointList: { method: 'GET', path: all, query: pageQuery, response: pageOf(endpointBody) },
@@ -56,5 +59,16 @@ export const endpointRoutes = {
   deploymentGet: { method: 'GET', path: deployment, response: deploymentBody },
   deploymentPatch: { method: 'PATCH', path: deployment, body: deploymentPatch, response: activityBody },
   deploymentDelete: { method: 'DELETE', path: deployment, response: activityBody },
+  shiftList: { method: 'GET', path: `${one}/shifts`, query: pageQuery, response: pageOf(shiftBody) },
+  shiftStart: { method: 'POST', path: `${one}/shifts`, body: shiftStart, response: shiftBody },
+  shiftGet: { method: 'GET', path: shift, response: shiftDetail },
+  shiftHistory: { method: 'GET', path: `${shift}/history`, query: pageQuery, response: pageOf(shiftHistoryBody) },
+  shiftOrder: { method: 'POST', path: `${shift}/orders`, body: shiftOrder, response: shiftBody },
+  deploymentTelemetry: {
+    method: 'GET',
+    path: `${deployment}/telemetry`,
+    query: telemetryQuery,
+    response: telemetryBody,
+  },
   deploymentLogs: { method: 'GET', path: `${deployment}/logs`, query: logsQuery, response: logsBody },
 } as const;

@@ -21,6 +21,7 @@ interface LiveFamily extends Omit<Family, 'samples'> {
 
 export class Metrics {
   private readonly families = new Map<string, LiveFamily>();
+  private readonly others: (() => Promise<readonly Family[]>)[] = [];
 
   counter(name: string, help: string): Counter {
     const counts = new Map<string, { labels: Labels; value: number }>();
@@ -65,11 +66,17 @@ export class Metrics {
     this.add({ name, help, type: 'gauge', collect });
   }
 
+  /** Families that another process keeps, asked for at every scrape; none where it does not answer. */
+  include(others: () => Promise<readonly Family[]>): void {
+    this.others.push(others);
+  }
+
   async render(): Promise<string> {
     const families: Family[] = [];
     for (const { name, help, type, collect } of this.families.values()) {
       families.push({ name, help, type, samples: await collect() });
     }
+    for (const others of this.others) families.push(...(await others()));
     return writeExposition(families);
   }
 

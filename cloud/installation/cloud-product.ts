@@ -1,9 +1,9 @@
 /** The control plane as a service of systemd: names, places, settings to begin with, and its unit. */
 import type { Product } from '#shared/platform/installation/product.js';
 import { unitText } from '#shared/platform/installation/unit-text.js';
-
-const stateFolder = '/var/lib/flotilla';
-const account = 'flotilla';
+import { account, stateFolder } from './cloud-places.js';
+import { closed } from './closed-service.js';
+import { servicesPath, servicesUnits } from './services-units.js';
 
 const settings = `# Settings of the control plane. All there are: docs/settings.md, or flotilla cloud --help.
 dataDir: ${stateFolder}
@@ -22,6 +22,7 @@ export const cloudProduct: Product = {
   stateFolder,
   settings: { folder: '/etc/flotilla', file: 'cloud.yaml', text: settings },
   unit: cloudUnit,
+  companions: servicesUnits,
 };
 
 /** @param command path of the installed program */
@@ -30,7 +31,7 @@ export function cloudUnit(command: string): string {
     Unit: {
       Description: 'Flotilla control plane',
       After: 'network-online.target',
-      Wants: 'network-online.target',
+      Wants: ['network-online.target', servicesPath],
       StartLimitIntervalSec: '0',
     },
     Service: {
@@ -46,28 +47,13 @@ export function cloudUnit(command: string): string {
       StateDirectory: 'flotilla',
       StateDirectoryMode: '0700',
       WorkingDirectory: stateFolder,
-      LimitNOFILE: '65536',
-      CapabilityBoundingSet: '',
-      NoNewPrivileges: 'yes',
-      ProtectSystem: 'strict',
-      ProtectHome: 'yes',
-      PrivateTmp: 'yes',
+      // Web services have a unit of their own, which this one's end does not touch.
+      Environment: 'FLOTILLA_SERVICES_STARTED_BY=systemd',
+      ...closed,
       PrivateDevices: 'yes',
-      ProtectClock: 'yes',
       ProtectControlGroups: 'yes',
-      ProtectHostname: 'yes',
-      ProtectKernelTunables: 'yes',
-      ProtectKernelModules: 'yes',
-      ProtectKernelLogs: 'yes',
-      ProtectProc: 'invisible',
       RestrictNamespaces: 'yes',
-      LockPersonality: 'yes',
-      RestrictRealtime: 'yes',
-      RestrictSUIDSGID: 'yes',
-      RestrictAddressFamilies: 'AF_UNIX AF_INET AF_INET6 AF_NETLINK',
-      SystemCallArchitectures: 'native',
       SystemCallFilter: '@system-service',
-      SystemCallErrorNumber: 'EPERM',
     },
     Install: { WantedBy: 'multi-user.target' },
   });

@@ -11,6 +11,7 @@ export type LiveEventType =
   | 'rollout.schedule'
   | 'rollout.changed'
   | 'rollout.device'
+  | 'shift.changed'
   | 'workspace.deleted';
 
 export interface LiveEvent {

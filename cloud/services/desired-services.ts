@@ -5,6 +5,7 @@
 import * as z from 'zod';
 import { counterSchema, instantSchema, nameSchema, schemaVersion } from '#shared/protocol/primitives.js';
 import { collectRuleSchema } from '#shared/protocol/collect.js';
+import { comparisonSchema } from '#shared/protocol/comparison.js';
 import { imageReferenceSchema, settingsSchema } from '#shared/protocol/desired.js';
 
 /** As many as an endpoint of Azure has. */
@@ -89,7 +90,14 @@ export const desiredEndpointSchema = z.strictObject({
   /** Percent by deployment; they add up to 100, or to 0: then only requests that name a deployment are answered. */
   traffic: z.record(nameSchema, weight).default({}),
   /** Percent of live requests copied to one deployment that has no live traffic; at most 50. */
-  mirror: z.strictObject({ deployment: nameSchema, percent: z.int().min(1).max(50) }).optional(),
+  mirror: z
+    .strictObject({
+      deployment: nameSchema,
+      percent: z.int().min(1).max(50),
+      /** When an answer counts as that of the live deployment; absent: within the usual tolerance. */
+      compare: comparisonSchema.optional(),
+    })
+    .optional(),
 });
 export type DesiredEndpoint = z.infer<typeof desiredEndpointSchema>;
 

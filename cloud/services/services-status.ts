@@ -1,6 +1,7 @@
 /** What a service host says of itself: what runs, and how it fares. Read by the control plane, kept nowhere. */
 import * as z from 'zod';
 import { counterSchema, instantSchema, nameSchema, schemaVersion } from '#shared/protocol/primitives.js';
+import { sandboxCapabilitiesSchema } from '#shared/protocol/sandbox.js';
 import type { DesiredServices } from './desired-services.js';
 
 const problemSchema = z.strictObject({ code: z.string().max(64), message: z.string().max(4_096) });
@@ -52,6 +53,8 @@ export const servicesStatusSchema = z.strictObject({
   startedAt: instantSchema,
   /** Where endpoints are reached, such as https://127.0.0.1:8081. */
   url: z.url(),
+  /** What bounds of user code that machine can enforce; absent until some was to run. */
+  sandbox: sandboxCapabilitiesSchema.optional(),
   endpoints: z.array(z.strictObject({ id: z.string().max(64), deployments: z.array(deploymentStatusSchema) })),
 });
 export type ServicesStatus = z.infer<typeof servicesStatusSchema>;

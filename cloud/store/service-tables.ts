@@ -1,5 +1,6 @@
 /** The tables of web services but for their deployments, which stand beside those of devices; by the rules of `tables.ts`. */
 import type { Generated } from 'kysely';
+import type { ShiftDatabase } from './shift-tables.js';
 
 export interface EndpointTable {
   /** Never given again, unlike the name. */
@@ -31,7 +32,7 @@ export interface ServicesTable {
   documentJson: string;
 }
 
-export interface ServiceDatabase {
+export interface ServiceDatabase extends ShiftDatabase {
   endpoints: EndpointTable;
   services: ServicesTable;
 }

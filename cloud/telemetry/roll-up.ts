@@ -3,6 +3,7 @@
  * at a time; hours follow from minutes. How far that has come is one instant, written with the last of them: a start
  * reads what was received from there on, so that a kill at any point neither loses nor doubles anything.
  */
+import { deploymentOf } from '#cloud/services/service-source.js';
 import type { TelemetryStore } from '#cloud/store/telemetry-database.js';
 import { moduleRowsFrom, systemRowsFrom, tables } from './counted-rows.js';
 import { HourPass } from './hour-pass.js';
@@ -97,7 +98,8 @@ export class RollUp {
       this.untold.addMinutes(modules, machines);
     }
     this.sums.add(open, first);
-    this.uncommitted.add(batches);
+    // Of devices: the front of web services tells of its own.
+    this.uncommitted.add(batches.filter(({ device }) => deploymentOf(device) === undefined));
     this.lastRows = { modules: last.modules ?? this.lastRows.modules, systems: last.systems ?? this.lastRows.systems };
   }
 

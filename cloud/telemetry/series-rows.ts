@@ -2,13 +2,15 @@
 import { sql } from 'kysely';
 import type { TelemetryStore } from '#cloud/store/telemetry-database.js';
 import type { SystemMetrics } from '#shared/protocol/stream.js';
+import { sourcesOf } from '#cloud/services/service-source.js';
 import { tables } from './counted-rows.js';
 import type { ModuleSpan } from './measure.js';
 import { readCursor, readSummed, type Resolution } from './summed.js';
 import { gaugesOf, type SystemGauges } from './system-gauges.js';
 import type { SeriesQuestion } from './telemetry-port.js';
 
-export interface Span extends Pick<SeriesQuestion, 'workspace' | 'device' | 'module' | 'version' | 'fromMs' | 'toMs'> {
+export interface Span
+  extends Pick<SeriesQuestion, 'workspace' | 'device' | 'endpoint' | 'module' | 'version' | 'fromMs' | 'toMs'> {
   readonly resolution: Resolution;
 }
 
@@ -23,7 +25,7 @@ type SystemRow = At & { readonly gauges: SystemGauges };
 const rowsAtOnce = 5_000;
 
 export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: ModuleRow) => void): Promise<void> {
-  const { workspace, device, module, version } = span;
+  const { workspace, device, endpoint, module, version } = span;
   const { summed, open } = await partsOf(db, span);
   for (const { resolution, from, to } of summed) {
     let query = db
@@ -34,6 +36,10 @@ export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: M
       .where('startAt', '>=', from)
       .where('startAt', '<', to);
     if (device !== undefined) query = query.where('device', '=', device);
+    if (endpoint !== undefined) {
+      const [from, before] = sourcesOf(endpoint);
+      query = query.where('device', '>=', from).where('device', '<', before);
+    }
     if (module !== undefined) query = query.where('module', '=', module);
     if (version !== undefined) query = query.where('version', '=', version);
     for (const row of await query.execute()) use(row);
@@ -50,6 +56,10 @@ export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: M
       .orderBy(sql`rowid`)
       .limit(rowsAtOnce);
     if (device !== undefined) query = query.where('device', '=', device);
+    if (endpoint !== undefined) {
+      const [from, before] = sourcesOf(endpoint);
+      query = query.where('device', '>=', from).where('device', '<', before);
+    }
     if (module !== undefined) query = query.where('module', '=', module);
     if (version !== undefined) query = query.where('version', '=', version);
     const rows = await query.execute();

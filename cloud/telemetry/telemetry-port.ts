@@ -101,6 +101,8 @@ export interface SeriesQuestion {
   /** A line for each; absent: one for all. */
   readonly by?: SeriesKey | undefined;
   readonly device?: string | undefined;
+  /** All its deployments. */
+  readonly endpoint?: string | undefined;
   readonly module?: string | undefined;
   readonly version?: number | undefined;
 }

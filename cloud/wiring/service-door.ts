@@ -11,12 +11,14 @@ import { keysFolder } from './identity-wiring.js';
 
 export function openServiceDoor({ config, clock, logger }: Ground, version: string): ServiceHostDoor {
   const hostConfig = serviceHostConfig(config);
-  return new ServiceHostProcess({ config: hostConfig, version, clock, logger: logger.child({ part: 'services' }) });
+  const { startedBy } = config.services;
+  const options = { config: hostConfig, version, clock, startedBy };
+  return new ServiceHostProcess({ ...options, logger: logger.child({ part: 'services' }) });
 }
 
 /** @throws AppError `config.invalid` */
 export function serviceHostConfig(config: CloudConfig): HostConfig {
-  const { dataDir, services, serverNames, logLevel } = config;
+  const { dataDir, services, modules, serverNames, logLevel } = config;
   const tls = tlsOf(config);
   const { advertiseUrl } = services;
   const advertised = advertiseUrl === undefined ? [] : [new URL(advertiseUrl).hostname.replace(/^\[|\]$/g, '')];
@@ -27,6 +29,7 @@ export function serviceHostConfig(config: CloudConfig): HostConfig {
       ...{ host: addressOf(services.host), port: services.port, hostNames: [...serverNames, ...advertised] },
       ...(tls === undefined ? {} : { tls }),
     },
+    modules,
     logLevel,
   });
 }

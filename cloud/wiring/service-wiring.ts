@@ -1,11 +1,15 @@
 /** Web services, the control plane's side: endpoints and what runs behind them, and the way to their service host. */
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
+import { AppError } from '#shared/kernel/errors.js';
+import type { Family } from '#shared/platform/exposition.js';
 import type { ActivityKind, ActivityRunner } from '#cloud/activities/activity-runner.js';
 import { endpointAccessRoutes } from '#cloud/http/routes/endpoint-access-routes.js';
 import { endpointDeploymentRoutes } from '#cloud/http/routes/endpoint-deployment-routes.js';
 import { endpointOpenApiRoutes } from '#cloud/http/routes/endpoint-openapi-routes.js';
+import { endpointTelemetryRoutes } from '#cloud/http/routes/endpoint-telemetry-routes.js';
 import { endpointRoutes } from '#cloud/http/routes/endpoint-routes.js';
+import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { ModuleManifests } from '#cloud/registry/module-manifests.js';
 import { CollectedPull } from '#cloud/services/control/collected-pull.js';
@@ -19,11 +23,14 @@ import { ServableImages } from '#cloud/services/control/servable-image.js';
 import { ServiceDeploymentRepository } from '#cloud/services/control/service-deployment-repository.js';
 import { ServicesDocument } from '#cloud/services/control/services-document.js';
 import { type ServiceHostDoor, ServicesPublisher } from '#cloud/services/control/services-publisher.js';
+import { TelemetryPull } from '#cloud/services/control/telemetry-pull.js';
 import { TrustHandover } from '#cloud/services/control/trust-handover.js';
+import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { LivingIdentity } from '#cloud/trust/living-identity.js';
 import { TrustChain } from '#cloud/trust/trust-chain.js';
 import type { Ground, Part } from './ground.js';
 import { keysFolder } from './identity-wiring.js';
+import { wireShifts } from './shift-wiring.js';
 
 export interface ServicePart extends Part {
   /** Images have signatures that they did not have before. */
@@ -34,9 +41,10 @@ export interface ServiceNeeds {
   readonly door: ServiceHostDoor;
   readonly runner: ActivityRunner;
   readonly identity: LivingIdentity;
+  readonly telemetry: TelemetryPort;
 }
 
-/** How soon it is seen that the service host ended, or that publishers signed something new. */
+/** How soon it is seen that the service host ended, or that publishers signed something new, and numbers are asked for. */
 const lookEveryMs = 5_000;
 const fetchEveryMs = 5_000;
 
@@ -45,7 +53,10 @@ export function serviceActivities({ control: db, clock }: Ground, door: ServiceH
   return deploymentActivities({ db, host: () => door.running(), clock });
 }
 
-export async function wireServices(ground: Ground, { door, runner, identity }: ServiceNeeds): Promise<ServicePart> {
+export async function wireServices(
+  ground: Ground,
+  { door, runner, identity, telemetry }: ServiceNeeds,
+): Promise<ServicePart> {
   const { config, control: db, store, clock, logger, shutdown } = ground;
   const { enabled, maxReplicas, advertiseUrl } = config.services;
   const secret = await ensureEndpointSecret(join(keysFolder(config), 'endpoints.json'), identity.current.seal);
@@ -53,9 +64,13 @@ export async function wireServices(ground: Ground, { door, runner, identity }: S
   const document = new ServicesDocument({
     ...{ db, clock },
     auth: (endpoint) => keys.auth(endpoint),
-    onCommitted: () => publisher.wake(),
+    onCommitted: () => {
+      publisher.wake();
+      shifts.changed();
+    },
   });
   const trust = new TrustHandover(new TrustChain(db));
+  const shifts = wireShifts(ground, { document, door, telemetry, enabled });
   const publisher = new ServicesPublisher({ document, trust, door, clock, random: Math.random, logger });
   if (enabled) {
     await document.bringUpToDate();
@@ -66,6 +81,8 @@ export async function wireServices(ground: Ground, { door, runner, identity }: S
       'look at web services',
       startRecurring({ name: 'web services', everyMs: lookEveryMs, run }, clock, logger),
     );
+    keepPulling(ground, door, telemetry);
+    ground.metrics.include(() => familiesOf(door));
   }
   if (enabled) keepFetching(ground, door);
   const endpoints = new EndpointRepository(db);
@@ -83,7 +100,12 @@ export async function wireServices(ground: Ground, { door, runner, identity }: S
     routes: [
       endpointRoutes({ endpoints, office }),
       endpointAccessRoutes({ endpoints, office, keys, clock, newId }),
-      endpointDeploymentRoutes({ endpoints, deployments, office: placing, door, advertiseUrl }),
+      endpointDeploymentRoutes({
+        ...{ endpoints, deployments, office: placing, door, advertiseUrl },
+        releases: new ReleaseRepository(db),
+      }),
+      shifts.routes,
+      endpointTelemetryRoutes({ endpoints, deployments, telemetry, clock }),
       endpointOpenApiRoutes({ endpoints, deployments, door, store, advertiseUrl }),
     ],
     checks: [],
@@ -105,4 +127,21 @@ function keepFetching({ control, storage, clock, logger, metrics, shutdown }: Gr
   const name = 'collected data of web services';
   const run = (): Promise<void> => pull.run();
   shutdown.add(name, startRecurring({ name, everyMs: fetchEveryMs, run }, clock, logger));
+}
+
+/** Numbers of deployments, to where those of devices are. */
+function keepPulling({ clock, logger, shutdown }: Ground, door: ServiceHostDoor, store: TelemetryPort): void {
+  const pull = new TelemetryPull({ running: () => door.running(), store, clock, logger });
+  const task = { name: 'numbers of web services', everyMs: lookEveryMs, run: () => pull.run() };
+  shutdown.add(task.name, startRecurring(task, clock, logger));
+}
+
+/** What the front counts; nothing while it is not there. */
+async function familiesOf(door: ServiceHostDoor): Promise<readonly Family[]> {
+  try {
+    return (await (await door.running())?.families()) ?? [];
+  } catch (error) {
+    if (error instanceof AppError) return [];
+    throw error;
+  }
 }

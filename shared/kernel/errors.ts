@@ -115,6 +115,10 @@ export const errorRegistry = {
   'deployment.in-use': { status: 409, retry: 'changed', exit: 5 },
   'deployment.failed': { status: 422, retry: 'never', exit: 1 },
   'deployment.overtaken': { status: 409, retry: 'never', exit: 5 },
+  'shift.not-found': { status: 404, retry: 'changed', exit: 4 },
+  'shift.conflict': { status: 409, retry: 'changed', exit: 5 },
+  'shift.state': { status: 409, retry: 'changed', exit: 5 },
+  'shift.failed': { status: 422, retry: 'never', exit: 1 },
   'service.disabled': { status: 409, retry: 'changed', exit: 5 },
   // Bytes and trust
   'data.not-collected': { status: 404, retry: 'changed', exit: 4 },

@@ -26,6 +26,13 @@ export function paceLeftMs(pace: BodyPace, elapsedMs: number, receivedBytes: num
   return pace.graceMs + (receivedBytes / pace.bytesPerSecond) * 1000 - elapsedMs;
 }
 
+export function tooSlowly({ graceMs, bytesPerSecond }: BodyPace): AppError {
+  return new AppError(
+    'request.timeout',
+    `the body came too slowly: within ${String(graceMs)} ms, then at ${String(bytesPerSecond)} bytes a second at least`,
+  );
+}
+
 /**
  * Watches a request whose body is being read elsewhere.
  *
@@ -44,14 +51,7 @@ export function watchPace(request: IncomingMessage, pace: BodyPace | undefined):
     if (leftMs > 0) {
       waitMs = Math.ceil(leftMs);
       timer = setTimeout(check, waitMs);
-    } else
-      request.emit(
-        tooSlow,
-        new AppError(
-          'request.timeout',
-          `the body came too slowly: within ${String(pace.graceMs)} ms, then at ${String(pace.bytesPerSecond)} bytes a second at least`,
-        ),
-      );
+    } else request.emit(tooSlow, tooSlowly(pace));
   };
   let timer = setTimeout(check, waitMs);
   return () => clearTimeout(timer);

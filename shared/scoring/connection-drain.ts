@@ -13,6 +13,8 @@ const keepAliveSlackMs = 1000;
 export class ConnectionDrain {
   private readonly sockets = new Set<net.Socket>();
   private readonly underWay = new Set<ServerResponse>();
+  /** That Node's server knows nothing of. */
+  private othersUnderWay = 0;
   private draining = false;
   private changed: () => void = () => undefined;
 
@@ -39,6 +41,26 @@ export class ConnectionDrain {
     return this.draining;
   }
 
+  /** Connections. */
+  get open(): number {
+    return this.sockets.size;
+  }
+
+  /** One that Node's server does not read; {@link requestEnded} follows. */
+  requestBegan(): void {
+    this.othersUnderWay += 1;
+  }
+
+  requestEnded(): void {
+    this.othersUnderWay -= 1;
+    if (this.draining) this.changed();
+  }
+
+  /** Whatever is under way. */
+  destroyAll(): void {
+    for (const socket of this.sockets) socket.destroy();
+  }
+
   /** Stops accepting, at once. */
   begin(): void {
     if (this.draining) return;
@@ -60,12 +82,12 @@ export class ConnectionDrain {
       waitedEnough = true;
       this.changed();
     }, idleMs);
-    while (this.sockets.size > 0 && !(waitedEnough && this.underWay.size === 0)) {
+    while (this.sockets.size > 0 && !(waitedEnough && this.underWay.size + this.othersUnderWay === 0)) {
       await new Promise<void>((resolve) => {
         this.changed = resolve;
       });
     }
     clearTimeout(timer);
-    for (const socket of this.sockets) socket.destroy();
+    this.destroyAll();
   }
 }

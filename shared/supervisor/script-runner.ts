@@ -72,7 +72,7 @@ export class ScriptRunner {
       folder: this.folder,
     });
     const { missing } = recipe.value;
-    if (missing.length > 0) ports.onLog(module.name, `its sandbox lacks ${missing.join(', ')} on this device`);
+    if (missing.length > 0) ports.onLog(module.name, `its sandbox lacks ${missing.join(', ')} on this machine`);
     return ok(undefined);
   }
 

@@ -1,7 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { cp, readFile, writeFile } from 'node:fs/promises';
+import { request } from 'node:https';
 import { join } from 'node:path';
+import { json } from 'node:stream/consumers';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ownPort } from '#test/support/own-port.js';
@@ -18,6 +20,21 @@ const device = archivePath('flotilla-agent', 'linux-x64');
 const cloud = archivePath('flotilla', 'linux-x64');
 const isLinuxRoot = process.getuid?.() === 0 && process.platform === 'linux' && process.arch === 'x64';
 const runs = isLinuxRoot && hasArchives(device, cloud, debianPackage);
+
+const cloudUnits = ['flotilla.service', 'flotilla-services.path', 'flotilla-services.service'];
+
+const pidIn = (properties: string): string => /MainPID=([1-9]\d*)/.exec(properties)?.[1] ?? '';
+
+/** Whoever answers there; its certificate is of an authority that this process does not know. */
+function postJson(url: string, body: unknown): Promise<unknown> {
+  const headers = { 'content-type': 'application/json' };
+  return new Promise((resolve, reject) => {
+    const asked = request(url, { method: 'POST', headers, rejectUnauthorized: false, agent: false }, (response) => {
+      json(response).then(resolve, reject);
+    });
+    asked.on('error', reject).end(JSON.stringify(body));
+  });
+}
 
 function unenforced(status: string): string[] {
   const { sandbox } = (JSON.parse(status) as { reported: { capabilities: { sandbox: SandboxCapabilities } } }).reported
@@ -128,12 +145,16 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
     let machine: BootedMachine;
     let port: number;
     let apiPort: number;
+    let servicesPort: number;
     let answer: unknown;
+    const askEndpoint = (): Promise<unknown> =>
+      postJson(`https://127.0.0.1:${String(servicesPort)}/endpoints/default/words/score`, { pixels });
 
     beforeAll(async () => {
       machine = await BootedMachine.make();
       port = await ownPort();
       apiPort = await ownPort();
+      servicesPort = await ownPort();
       for (const archive of [device, cloud]) {
         const folder = unpack(archive, join(machine.root, 'srv'));
         execFileSync(join(machine.root, 'srv', folder, 'install.sh'), ['--root', machine.root]);
@@ -141,7 +162,7 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
       await machine.append('etc/flotilla-agent/agent.yaml', `scoring: { port: ${String(port)} }\n`);
       await machine.append(
         'etc/flotilla/cloud.yaml',
-        `http: { port: ${String(apiPort)} }\ngateway: { port: 0 }\nbroker: { port: 0 }\n`,
+        `http: { port: ${String(apiPort)} }\ngateway: { port: 0 }\nbroker: { port: 0 }\nservices: { port: ${String(servicesPort)} }\n`,
       );
       await machine.boot();
     });
@@ -178,13 +199,47 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
       expect(await machine.run('systemctl', 'show', 'flotilla-agent', '--property', 'NRestarts')).toBe('NRestarts=1\n');
     });
 
-    it('is operated as its page says: looked after, backed up and restored', async () => {
-      const workspaces = (): Promise<string> => machine.run('flotilla', 'workspace', 'list');
+    it('answers requests in a unit of its own, which the end of the control plane does not touch', async () => {
       const url = `https://127.0.0.1:${String(apiPort)}`;
       const [authority = ''] =
         /[0-9a-f]{64}/.exec(await machine.run('journalctl', '-u', 'flotilla', '-o', 'cat')) ?? [];
       const token = await machine.run('cat', '/var/lib/flotilla/owner-token');
       await machine.run('flotilla', 'login', url, '--authority', authority, '--token', token.trim());
+      await cp(join(repository, 'test/fixtures/modules/digit-words'), join(machine.root, 'srv/words'), {
+        recursive: true,
+      });
+      await machine.copy(join(repository, 'modules/digits/model.onnx'), 'srv/digits.onnx');
+      for (const command of [
+        ['model', 'register', '/srv/digits.onnx', '--name', 'digits'],
+        ['image', 'build', '/srv/words', '--model', 'digits:1'],
+        ['trust', 'propose', '--publish'],
+        ['endpoint', 'create', 'words', '--auth', 'none'],
+        ['deployment', 'create', 'blue', '--endpoint', 'words', '--image', 'digit-words:1', '--all-traffic'],
+      ])
+        await machine.run('flotilla', ...command);
+      await until('answering', async () => isDeepStrictEqual(await askEndpoint().catch(() => undefined), answer));
+      const unit = ['flotilla-services', '--property', 'User,MainPID'];
+      const before = await machine.run('systemctl', 'show', ...unit);
+      expect(before).toContain('User=flotilla\n');
+      await machine.run('systemctl', 'kill', '--signal', 'KILL', 'flotilla');
+      expect(await askEndpoint()).toEqual(answer);
+      await machine.run('systemctl', 'restart', 'flotilla');
+      expect(await askEndpoint()).toEqual(answer);
+      await until('up', () => machine.run('flotilla', 'endpoint', 'list').then(Boolean, () => false));
+      expect(await machine.run('systemctl', 'show', ...unit)).toBe(before);
+    });
+
+    it('lets that unit see images and certificates, and not the key that seals all others', async () => {
+      const unit = await machine.run('systemctl', 'show', 'flotilla-services', '--property', 'MainPID');
+      const inside = (command: string): Promise<string> =>
+        machine.run('nsenter', '--target', pidIn(unit), '--mount', 'sh', '-c', command);
+      expect(await inside('ls /var/lib/flotilla')).toBe('blobs\nkeys\nservices\n');
+      expect(await inside('cat /var/lib/flotilla/keys/at-rest.key')).toBe('');
+      expect(await machine.run('cat', '/var/lib/flotilla/keys/at-rest.key')).not.toBe('');
+    });
+
+    it('is operated as its page says: looked after, backed up and restored', async () => {
+      const workspaces = (): Promise<string> => machine.run('flotilla', 'workspace', 'list');
       await machine.run('flotilla', 'workspace', 'create', 'before-the-backup');
       await until('connected', async () => (await machine.try('flotilla-agent', 'status')).includes(' connected'));
       for (const block of await readPage(join(repository, 'docs/operate.md'))) {
@@ -199,7 +254,7 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
     });
 
     it('has units that systemd finds nothing wrong with', async () => {
-      expect(await machine.run('systemd-analyze', 'verify', 'flotilla-agent.service', 'flotilla.service')).toBe('');
+      expect(await machine.run('systemd-analyze', 'verify', 'flotilla-agent.service', ...cloudUnits)).toBe('');
     });
 
     it('keeps who it is while it goes from the archive to the Debian package', async () => {
@@ -214,7 +269,7 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
 
     it('loses the control plane, its data and its user when that is asked for', async () => {
       await machine.run('flotilla', 'cloud', 'uninstall', '--purge');
-      expect(await machine.try('systemctl', 'is-active', 'flotilla')).toBe('inactive\n');
+      expect(await machine.try('systemctl', 'is-active', ...cloudUnits)).toBe('inactive\n'.repeat(3));
       const left = await machine.try('sh', '-c', 'ls -d /opt/flotilla /var/lib/flotilla /etc/flotilla; id flotilla');
       expect(left).toBe('');
     });

@@ -50,7 +50,7 @@ export async function openCloudParts(
     const telemetry = await openTelemetry(ground);
     const registry = await wireRegistry(ground, telemetry, () => undefined, serviceActivities(ground, door));
     const fleet = await wireFleet(ground, '0.0.0', telemetry);
-    const services = await wireServices(ground, { door, runner: registry.runner, identity: fleet.identity });
+    const services = await wireServices(ground, { door, runner: registry.runner, identity: fleet.identity, telemetry });
     const parts = [registry, fleet, services, wireData(ground)];
     const { url, ownerToken = '' } = await openApi(ground, '0.0.0', parts, fleet.identity);
     const authority = fleet.identity.current.authorityFingerprint;

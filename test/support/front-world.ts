@@ -14,6 +14,9 @@ import type { FrontAddress } from '#cloud/services/front/front-server.js';
 import type { FrontDeployment, FrontEndpoint, FrontReplica } from '#cloud/services/front/front-table.js';
 import { type Answered, answered } from './scoring-harness.js';
 
+/** Who reads plain requests, in every world that opens from then on: our own reader, or Node's like all others. */
+export const reading = { plain: true };
+
 export const frontKey = 'key-of-fraud';
 
 export function keyAuth(...keys: string[]): DesiredEndpoint['auth'] {
@@ -55,7 +58,7 @@ export class FrontWorld {
       random: (): number => world.draws.shift() ?? 0,
       ...options,
     });
-    const address = await front.listen({ host: '127.0.0.1', port: 0 });
+    const address = await front.listen({ host: '127.0.0.1', port: 0, plain: reading.plain });
     const world: FrontWorld = new FrontWorld(front, address, await mkdtemp(join(tmpdir(), 'flotilla-front-')));
     return world;
   }

@@ -1,12 +1,19 @@
 /** `flotilla deployment create` and `delete`. */
 import { Command } from 'commander';
 import { routes } from '#cloud/client/routes.js';
-import { collect, parseImageReference, parseName, parseTags } from '../argument-parsers.js';
+import { collect, parseName, parseTags } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { type CollectFlags, readCollect } from '../collect-arguments.js';
 import { readSettings } from '../deploy-settings.js';
 import { endsDeployment } from '../deployment-follow.js';
-import { readRequestSettings, readScale, type RequestFlags, type ScaleFlags } from '../endpoint-arguments.js';
+import {
+  readRequestSettings,
+  readScale,
+  readWhatRuns,
+  type RequestFlags,
+  type RunsFlags,
+  type ScaleFlags,
+} from '../endpoint-arguments.js';
 import { withExamples } from '../help.js';
 import { withSession } from '../session.js';
 
@@ -32,9 +39,8 @@ export function withScaleOptions(command: Command): Command {
     .option('--first-request-wait <duration>', 'with --min 0: how long the first request may wait (default: 30s)');
 }
 
-interface CreateOptions extends ScaleFlags, RequestFlags, CollectFlags {
+interface CreateOptions extends ScaleFlags, RequestFlags, RunsFlags, CollectFlags {
   readonly endpoint: string;
-  readonly image: string;
   readonly set: readonly string[];
   readonly tag: readonly string[];
   readonly description?: string;
@@ -48,7 +54,9 @@ export function createDeploymentCommand(io: CliIo): Command {
       .description('Run an image behind an endpoint, and wait until its replicas are ready. Ctrl-C leaves it going.')
       .argument('<deployment>')
       .requiredOption('--endpoint <name>', 'the endpoint')
-      .requiredOption('--image <image>', 'name:version or digest'),
+      .option('--image <image>', 'name:version or digest')
+      .option('--release <release>', 'name:version: the image and settings that devices of this release run')
+      .option('--module <module>', 'of the release, where it has several'),
   )
     .option('--set <key=json>', 'a setting of the module; several times', collect, [])
     .option('--description <text>', 'what it is for')
@@ -58,9 +66,8 @@ export function createDeploymentCommand(io: CliIo): Command {
     .action(async (text: string, options: CreateOptions) => {
       const name = parseName(text, 'deployment');
       const endpoint = parseName(options.endpoint, 'endpoint');
-      const image = parseImageReference(options.image);
       const body = {
-        ...{ name, image, settings: readSettings(options.set), tags: parseTags(options.tag) },
+        ...{ name, ...readWhatRuns(options), settings: readSettings(options.set), tags: parseTags(options.tag) },
         ...{ scale: readScale(options), request: readRequestSettings(options), description: options.description },
         collect: readCollect(options),
       };
@@ -76,6 +83,7 @@ export function createDeploymentCommand(io: CliIo): Command {
     'flotilla deployment create blue --endpoint fraud --image digits:3 --replicas 2 --all-traffic',
     'flotilla deployment create green --endpoint fraud --image digits:4 --min 0 --max 5 --concurrency 4',
     'flotilla deployment create blue --endpoint fraud --image digits:3 --collect 0.1 --redact pixels',
+    'flotilla deployment create green --endpoint fraud --release vision:2 --module digits',
   );
 }
 

@@ -2,19 +2,25 @@
 import { Command } from 'commander';
 import { AppError } from '#shared/kernel/errors.js';
 import { routes } from '#cloud/client/routes.js';
-import { collect, parseImageReference, parseName } from '../argument-parsers.js';
+import { collect, parseName } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { type CollectFlags, readCollect } from '../collect-arguments.js';
 import { readSettings } from '../deploy-settings.js';
 import { endsDeployment } from '../deployment-follow.js';
-import { readRequestSettings, readScale, type RequestFlags, type ScaleFlags } from '../endpoint-arguments.js';
+import {
+  readRequestSettings,
+  readScale,
+  readWhatRuns,
+  type RequestFlags,
+  type RunsFlags,
+  type ScaleFlags,
+} from '../endpoint-arguments.js';
 import { withExamples } from '../help.js';
 import { withSession } from '../session.js';
 import { withScaleOptions, withServiceOptions } from './deployment-change.js';
 
-interface UpdateOptions extends ScaleFlags, RequestFlags, CollectFlags {
+interface UpdateOptions extends ScaleFlags, RequestFlags, RunsFlags, CollectFlags {
   readonly endpoint: string;
-  readonly image?: string;
   readonly set: readonly string[];
   readonly description?: string;
   readonly wait: boolean;
@@ -28,7 +34,9 @@ export function updateDeploymentCommand(io: CliIo): Command {
       )
       .argument('<deployment>')
       .requiredOption('--endpoint <name>', 'the endpoint')
-      .option('--image <image>', 'name:version or digest'),
+      .option('--image <image>', 'name:version or digest')
+      .option('--release <release>', 'name:version: the image and settings that devices of this release run')
+      .option('--module <module>', 'of the release, where it has several'),
   )
     .option('--set <key=json>', 'a setting of the module; the others stay; several times', collect, [])
     .option('--description <text>', 'what it is for')
@@ -36,10 +44,11 @@ export function updateDeploymentCommand(io: CliIo): Command {
     .action(async (text: string, options: UpdateOptions) => {
       const deployment = parseName(text, 'deployment');
       const endpoint = parseName(options.endpoint, 'endpoint');
-      const image = options.image === undefined ? undefined : parseImageReference(options.image);
+      const { image, release, module } = options;
+      const runs = (image ?? release ?? module) === undefined ? {} : readWhatRuns(options);
       const settings = options.set.length === 0 ? undefined : readSettings(options.set);
       const request = readRequestSettings(options);
-      const change = { image, scale: readScale(options), description: options.description };
+      const change = { ...runs, scale: readScale(options), description: options.description };
       const collects = says(options);
       if (!collects && [...Object.values(change), settings, request].every((said) => said === undefined)) {
         throw new AppError('request.invalid', 'nothing to change: give for example --image, --set or --replicas');
@@ -49,7 +58,10 @@ export function updateDeploymentCommand(io: CliIo): Command {
         const present = await session.client.call(routes.deploymentGet, { params });
         const body = {
           ...change,
-          ...(settings === undefined ? {} : { settings: { ...present.settings, ...settings } }),
+          // Of a release its own settings are beneath those that are given.
+          ...(settings === undefined
+            ? {}
+            : { settings: release === undefined ? { ...present.settings, ...settings } : settings }),
           ...(collects ? { collect: readCollect(options, present.collect) } : {}),
           ...(request === undefined ? {} : { request: { ...present.request, ...request } }),
         };
@@ -61,6 +73,7 @@ export function updateDeploymentCommand(io: CliIo): Command {
     command,
     'flotilla deployment update blue --endpoint fraud --image digits:4',
     'flotilla deployment update blue --endpoint fraud --collect 0.1 --redact pixels',
+    'flotilla deployment update blue --endpoint fraud --release vision:3 --module digits',
     'flotilla deployment update blue --endpoint fraud --concurrency 8 --request-timeout 2s',
   );
 }

@@ -6,19 +6,23 @@ import type { EndpointBody, EndpointStatusBody } from '#cloud/http/schemas/endpo
 import { collect, parseName, parseTags } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { afterOption, limitOption, noteMore, type PageFlags, readPageFlags } from '../list-paging.js';
+import { parseComparison } from '../comparison-argument.js';
 import { parseMirror, parseTraffic } from '../endpoint-arguments.js';
-import { describeDeployments, describeEndpoint, describeTraffic } from '../endpoint-text.js';
+import { describeDeployments, describeEndpoint, describeMirror, describeTraffic } from '../endpoint-text.js';
 import { withExamples } from '../help.js';
+import { readAgreement } from '../mirror-agreement.js';
 import { formatList } from '../output.js';
 import { type Session, withSession } from '../session.js';
 import { invokeCommand } from './endpoint-invoke.js';
 import { keysCommand, tokenCommand } from './endpoint-keys.js';
 import { openApiCommand } from './endpoint-openapi.js';
+import { shiftCommand } from './endpoint-shift.js';
 
 export function endpointCommand(io: CliIo): Command {
   const group = new Command('endpoint').description('Web services: addresses, what answers there, and who may call.');
   const made = [createCommand, listCommand, showCommand, updateCommand, deleteCommand, trafficCommand];
-  for (const make of [...made, keysCommand, tokenCommand, invokeCommand, openApiCommand]) group.addCommand(make(io));
+  const others = [shiftCommand, keysCommand, tokenCommand, invokeCommand, openApiCommand];
+  for (const make of [...made, ...others]) group.addCommand(make(io));
   return withExamples(
     group,
     'flotilla endpoint create fraud',
@@ -94,8 +98,11 @@ function showCommand(io: CliIo): Command {
         const body = await client.call(routes.endpointGet, { params });
         const deployments = await client.list(routes.deploymentList, { params });
         const status: EndpointStatusBody = await client.call(routes.endpointStatus, { params });
-        out.result({ ...body, deployments, status }, () => {
-          const head = describeEndpoint(body, status);
+        const agreement = await readAgreement(client, body);
+        const [newest] = (await client.piece(routes.shiftList, { params }, 1)).items;
+        const shift = newest?.endedAt === undefined ? newest : undefined;
+        out.result({ ...body, deployments, status, ...(agreement && { agreement }), ...(shift && { shift }) }, () => {
+          const head = describeEndpoint(body, status, { agreement, shift });
           return deployments.length === 0 ? head : `${head}\n${describeDeployments(deployments, status)}`;
         });
       });
@@ -143,17 +150,31 @@ function deleteCommand(io: CliIo): Command {
   return withExamples(command, 'flotilla endpoint delete fraud', 'flotilla endpoint delete fraud --force');
 }
 
+interface TrafficOptions {
+  readonly mirror?: string;
+  readonly compare?: string;
+}
+
+function mirrorOf(text: string, compare: string | undefined) {
+  const mirror = parseMirror(text);
+  return mirror && { ...mirror, ...(compare === undefined ? {} : { compare: parseComparison(compare) }) };
+}
+
 function trafficCommand(io: CliIo): Command {
   const command = new Command('traffic')
     .description('Say which deployments answer how many percent of the requests, and which gets copies.')
     .argument('<endpoint>')
     .argument('[shares...]', 'deployment=percent, of all that answer; they add up to 100, or to 0')
     .option('--mirror <deployment=percent>', 'one that gets copies of 1 to 50 percent and answers none; none: no one')
-    .action(async (text: string, shares: readonly string[], { mirror }: { readonly mirror?: string }) => {
+    .option('--compare <rule>', 'with --mirror: when answers agree: tolerance, tolerance:0.01, top-1 or top-1:<output>')
+    .action(async (text: string, shares: readonly string[], { mirror, compare }: TrafficOptions) => {
       const endpoint = parseName(text, 'endpoint');
+      if (compare !== undefined && mirror === undefined) {
+        throw new AppError('request.invalid', '--compare goes with --mirror: name whose answers are compared');
+      }
       const body = {
         ...(shares.length === 0 ? {} : { traffic: parseTraffic(shares) }),
-        ...(mirror === undefined ? {} : { mirror: parseMirror(mirror) }),
+        ...(mirror === undefined ? {} : { mirror: mirrorOf(mirror, compare) }),
       };
       await withSession(io, command, async (session) => {
         if (Object.keys(body).length === 0) {
@@ -168,14 +189,14 @@ function trafficCommand(io: CliIo): Command {
     command,
     'flotilla endpoint traffic fraud',
     'flotilla endpoint traffic fraud blue=90 green=10',
-    'flotilla endpoint traffic fraud --mirror green=20',
+    'flotilla endpoint traffic fraud --mirror green=20 --compare top-1',
   );
 }
 
 function answerTraffic({ out }: Session, body: EndpointBody): void {
   const { name: endpoint, traffic, mirror } = body;
   out.result({ endpoint, traffic, mirror: mirror ?? null }, () => {
-    const copies = mirror === undefined ? '' : `\nmirror ${mirror.deployment}=${String(mirror.percent)}`;
+    const copies = mirror === undefined ? '' : `\nmirror ${describeMirror(mirror)}`;
     return `${describeTraffic(body)}${copies}`;
   });
 }

@@ -1,6 +1,7 @@
-import { toInstant, type Clock } from '#shared/kernel/clock.js';
+import type { Clock } from '#shared/kernel/clock.js';
 import type { DeviceRepository } from '#cloud/fleet/device-repository.js';
 import { deviceNotFound } from '#cloud/fleet/device-errors.js';
+import { askTelemetry } from '#cloud/telemetry/telemetry-body.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { Routes } from '../app.js';
 import { telemetryBody, telemetryQuery } from '../schemas/telemetry.js';
@@ -29,21 +30,7 @@ export function deviceTelemetryRoutes({ devices, telemetry, clock }: DeviceTelem
       async (request) => {
         const address = request.params;
         if ((await devices.find(address)) === undefined) throw deviceNotFound(address);
-        const { sinceSeconds, module } = request.query;
-        const toMs = clock.now();
-        const fromMs = toMs - sinceSeconds * 1000;
-        const found = await telemetry.telemetry({ ...address, fromMs, ...(module === undefined ? {} : { module }) });
-        return {
-          device: address.device,
-          from: toInstant(fromMs),
-          to: toInstant(toMs),
-          batches: found.batches,
-          ...(found.lastAtMs === undefined ? {} : { lastAt: toInstant(found.lastAtMs) }),
-          dropped: found.dropped,
-          gaps: found.gaps.map(({ receivedAtMs, ...gap }) => ({ ...gap, receivedAt: toInstant(receivedAtMs) })),
-          modules: [...found.modules],
-          ...(found.system ? { system: found.system } : {}),
-        };
+        return askTelemetry(telemetry, clock, { ...address, ...request.query });
       },
     );
   };

@@ -2,13 +2,15 @@
 import type { FastifyReply } from 'fastify';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import { nameSchema } from '#shared/protocol/primitives.js';
+import type { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { toActivityBody } from '#cloud/activities/activity-body.js';
 import type { DeploymentOffice } from '#cloud/services/control/deployment-office.js';
 import { toDeploymentBody, toStatusBody } from '#cloud/services/control/endpoint-bodies.js';
-import { serviceSettingsSchema } from '#cloud/services/control/endpoint-model.js';
+import { type ServiceDeployment, serviceSettingsSchema } from '#cloud/services/control/endpoint-model.js';
 import type { EndpointRepository } from '#cloud/services/control/endpoint-repository.js';
 import type { ServiceDeploymentRepository } from '#cloud/services/control/service-deployment-repository.js';
 import type { ServiceHostDoor } from '#cloud/services/control/services-publisher.js';
+import { chosenModule } from '#cloud/services/control/released-module.js';
 import { requireDeployment } from '#cloud/services/control/traffic.js';
 import type { StoredActivity } from '#cloud/store/activity-repository.js';
 import { afterName } from '#cloud/store/page.js';
@@ -22,6 +24,7 @@ import {
   endpointStatusBody,
   logsBody,
   logsQuery,
+  type WhatRuns,
 } from '../schemas/endpoints.js';
 import { endpointParams, endpointsPath } from './endpoint-routes.js';
 
@@ -29,6 +32,7 @@ export interface EndpointDeploymentRouteDeps {
   readonly endpoints: EndpointRepository;
   readonly deployments: ServiceDeploymentRepository;
   readonly office: DeploymentOffice;
+  readonly releases: Pick<ReleaseRepository, 'require'>;
   readonly door: ServiceHostDoor;
   /** By which callers reach endpoints, where that is not where the service host listens. */
   readonly advertiseUrl: string | undefined;
@@ -39,10 +43,21 @@ const all = `${path}/deployments` as const;
 const one = `${all}/:deployment` as const;
 const params = endpointParams.extend({ deployment: nameSchema });
 const tags = ['endpoints'];
+type Settings = ServiceDeployment['settings'];
 const oneReplica = { kind: 'fixed', replicas: 1 } as const;
 
 export function endpointDeploymentRoutes(deps: EndpointDeploymentRouteDeps): Routes {
-  const { endpoints, deployments, office, door, advertiseUrl } = deps;
+  const { endpoints, deployments, office, releases, door, advertiseUrl } = deps;
+  const whatRuns = async (
+    workspace: string,
+    { image, release, module }: WhatRuns,
+    settings: Settings,
+  ): Promise<{ image: string; settings: Settings }> => {
+    if (release === undefined) return { image: image ?? '', settings };
+    const { modules } = await releases.require(workspace, release);
+    const chosen = chosenModule(modules, { release, module });
+    return { image: chosen.image.digest, settings: { ...chosen.settings, ...settings } };
+  };
   return (app) => {
     app.get(
       `${path}/status`,
@@ -107,10 +122,15 @@ export function endpointDeploymentRoutes(deps: EndpointDeploymentRouteDeps): Rou
       },
       async (request, reply) => {
         const { workspace, endpoint } = request.params;
-        const { name, image, settings, scale = oneReplica, ...rest } = request.body;
-        request.audited = { name, image };
+        const { name, image, release, module, settings, scale = oneReplica, ...rest } = request.body;
+        request.audited = {
+          name,
+          ...(image === undefined ? {} : { image }),
+          ...(release === undefined ? {} : { release }),
+        };
         const service = serviceSettingsSchema.parse({ scale, ...rest });
-        return follow(reply, await office.create(workspace, endpoint, { name, image, settings, service }));
+        const runs = await whatRuns(workspace, { image, release, module }, settings);
+        return follow(reply, await office.create(workspace, endpoint, { name, ...runs, service }));
       },
     );
 
@@ -147,9 +167,11 @@ export function endpointDeploymentRoutes(deps: EndpointDeploymentRouteDeps): Rou
       },
       async (request, reply) => {
         const { workspace, endpoint, deployment } = request.params;
-        const { image, settings, ...service } = request.body;
-        if (image !== undefined) request.audited = { image };
-        const change = { image, settings, service: withoutUndefined(service) };
+        const { image, release, module, settings, ...service } = request.body;
+        if ((image ?? release) !== undefined) request.audited = { image: image ?? '', release: release ?? '' };
+        const runs =
+          release === undefined ? { image, settings } : await whatRuns(workspace, { release, module }, settings ?? {});
+        const change = { ...runs, service: withoutUndefined(service) };
         return follow(reply, await office.change(workspace, endpoint, deployment, change));
       },
     );

@@ -59,12 +59,19 @@ export function telemetryRoutes({ telemetry, clock }: TelemetryRouteDeps): Route
   };
 }
 
+interface Narrowing {
+  readonly by?: string | undefined;
+  readonly module?: unknown;
+  readonly version?: unknown;
+  readonly endpoint?: unknown;
+}
+
 /** A machine has no module, and no version. */
-export function refuseMisfit(
-  metric: Metric,
-  { by, module, version }: { readonly by?: string | undefined; readonly module?: unknown; readonly version?: unknown },
-): void {
+export function refuseMisfit(metric: Metric, { by, module, version, endpoint }: Narrowing): void {
   if (metric.source !== 'system') return;
+  if (endpoint !== undefined) {
+    throw new AppError('request.invalid', `"${metric.gauge}" is of devices: an endpoint runs on none`);
+  }
   if (by === 'module' || by === 'version' || module !== undefined || version !== undefined) {
     throw new AppError('request.invalid', `"${metric.gauge}" is of the machine: ask by device, and for no module`);
   }

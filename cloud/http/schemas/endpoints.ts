@@ -1,5 +1,7 @@
 import * as z from 'zod';
 import { collectRuleSchema } from '#shared/protocol/collect.js';
+import { sandboxCapabilitiesSchema } from '#shared/protocol/sandbox.js';
+import { comparisonSchema } from '#shared/protocol/comparison.js';
 import { settingsSchema } from '#shared/protocol/desired.js';
 import {
   counterSchema,
@@ -18,7 +20,12 @@ const authMode = z.enum(['key', 'token', 'none']);
 const percent = z.int().min(0).max(100);
 /** `name:version`, or the digest sha256:… */
 const imageText = z.string().max(160);
-const mirror = z.strictObject({ deployment: nameSchema, percent: z.int().min(1).max(50) });
+const mirror = z.strictObject({
+  deployment: nameSchema,
+  percent: z.int().min(1).max(50),
+  /** When an answer of it counts as the live one's: within a tolerance, unless it is given. */
+  compare: comparisonSchema.optional(),
+});
 
 export const endpointBody = z.object({
   /** Never given again, unlike the name; the audience of its tokens. */
@@ -78,6 +85,8 @@ export const endpointStatusBody = z.object({
   served: counterSchema.optional(),
   /** Why it cannot be asked. */
   problem: problemSchema.optional(),
+  /** What bounds of user code can be enforced where replicas run; absent until some was to run. */
+  sandbox: sandboxCapabilitiesSchema.optional(),
   deployments: z.array(deploymentStatusSchema),
 });
 export type EndpointStatusBody = z.infer<typeof endpointStatusBody>;
@@ -93,16 +102,28 @@ const serviceShape = {
   tags: tagsSchema.optional(),
 };
 
-export const deploymentCreate = z.strictObject({
-  name: nameSchema,
-  image: imageText,
-  settings: settingsSchema.default({}),
-  ...serviceShape,
-});
+/** An image, or the module of a release: then its image, and its settings beneath those that are given. */
+const whatRuns = {
+  image: imageText.optional(),
+  /** As name:version. */
+  release: z.string().min(1).max(128).optional(),
+  /** Needed where the release has several. */
+  module: nameSchema.optional(),
+};
+export type WhatRuns = { readonly [Field in keyof typeof whatRuns]?: string | undefined };
+
+const isOneThing = ({ image, release, module }: WhatRuns): boolean =>
+  (image === undefined || release === undefined) && (module === undefined || release !== undefined);
+const oneThing = 'give an image, or a release and its module';
+
+export const deploymentCreate = z
+  .strictObject({ name: nameSchema, ...whatRuns, settings: settingsSchema.default({}), ...serviceShape })
+  .refine((wish) => isOneThing(wish) && (wish.image ?? wish.release) !== undefined, oneThing);
 
 export const deploymentPatch = z
-  .strictObject({ image: imageText.optional(), settings: settingsSchema.optional(), ...serviceShape })
-  .refine((change) => Object.values(change).some((value) => value !== undefined), 'nothing to change');
+  .strictObject({ ...whatRuns, settings: settingsSchema.optional(), ...serviceShape })
+  .refine((change) => Object.values(change).some((value) => value !== undefined), 'nothing to change')
+  .refine(isOneThing, oneThing);
 
 export const deploymentBody = z.object({
   /** Never given again. */

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import { instantSchema, nameSchema } from '#shared/protocol/primitives.js';
+import { deploymentSourceSchema } from '#cloud/services/service-source.js';
 import { systemMetricsSchema } from '#shared/protocol/stream.js';
 
 const maxSinceSeconds = 366 * 86_400;
@@ -33,6 +34,7 @@ const tensorBody = z.object({
 const count = z.int();
 const shadowBody = z.object({
   ...{ digest: z.string(), version: z.int(), compared: count, agreed: count, uncompared: count },
+  tag: z.string().optional().describe('under which it is told; of a mirror mirror-<deployment>'),
   liveErrors: count.describe('copied requests that the version that answered failed on'),
   shadowErrors: count.describe('copied requests that only the shadow failed on'),
   dropped: count.describe('requests chosen to be copied for which there was no room'),
@@ -57,7 +59,7 @@ export const moduleTelemetryBody = z.object({
 });
 
 export const telemetryBody = z.object({
-  device: nameSchema,
+  device: z.string().describe('its name, or endpoint/deployment of a web service'),
   from: instantSchema,
   to: instantSchema,
   batches: z.int(),
@@ -80,12 +82,15 @@ export const telemetryBody = z.object({
 });
 export type TelemetryBody = z.infer<typeof telemetryBody>;
 
+const sourceName = z.union([nameSchema, deploymentSourceSchema]);
+
 export const seriesQuery = z.object({
   metric: z.string().min(1).max(600).describe('for example requests, latency.p99, output.label.share.3, cpu.max'),
   sinceSeconds: z.coerce.number().int().min(60).max(maxSinceSeconds).default(3600),
   points: z.coerce.number().int().min(1).max(500).default(60).describe('at most; a step is a minute at least'),
   by: z.enum(['device', 'module', 'version']).optional().describe('a line for each; without it one for all'),
-  device: nameSchema.optional(),
+  device: sourceName.optional().describe('or endpoint/deployment of a web service'),
+  endpoint: nameSchema.optional().describe('all deployments of this one'),
   module: nameSchema.optional(),
   version: z.coerce.number().int().min(1).optional(),
 });

@@ -43,10 +43,12 @@ export function gateFields(kind: unknown): string[] | undefined {
 
 export const maxGates = 50;
 /** By name. */
-export const gatesSchema = z
-  .record(nameSchema, gateSchema)
-  .refine((gates) => Object.keys(gates).length <= maxGates, `at most ${String(maxGates)} gates`)
-  .meta({ maxProperties: maxGates });
+export const gatesOf = <Schema extends z.ZodType<Gate>>(schema: Schema) =>
+  z
+    .record(nameSchema, schema)
+    .refine((gates) => Object.keys(gates).length <= maxGates, `at most ${String(maxGates)} gates`)
+    .meta({ maxProperties: maxGates });
+export const gatesSchema = gatesOf(gateSchema);
 export type Gates = z.output<typeof gatesSchema>;
 
 /** A gate with what its kind makes of it. */

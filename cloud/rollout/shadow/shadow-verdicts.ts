@@ -10,11 +10,17 @@ export const shadowGate = 'shadow';
 /** Names under which verdicts are shown and kept: no gates of a policy have them. */
 export const shadowGates = { agreement: shadowGate, errors: 'shadow-errors', latency: 'shadow-latency' } as const;
 
-export function judgeShadows(policy: RolloutShadow, evidence: readonly ShadowEvidence[]): GateVerdict[] {
+/** What is asked of copies, whoever made them. */
+export type ShadowBounds = Pick<
+  RolloutShadow,
+  'minCompared' | 'minAgreement' | 'maxErrorPercent' | 'maxLatencyRatio' | 'confidence'
+>;
+
+export function judgeShadows(policy: ShadowBounds, evidence: readonly ShadowEvidence[]): GateVerdict[] {
   return [...evidence].sort((a, b) => (a.module < b.module ? -1 : 1)).flatMap((one) => judgeModule(policy, one));
 }
 
-function judgeModule(policy: RolloutShadow, { module, sum, told, devices }: ShadowEvidence): GateVerdict[] {
+function judgeModule(policy: ShadowBounds, { module, sum, told, devices }: ShadowEvidence): GateVerdict[] {
   const { minCompared: minSamples, confidence } = policy;
   const head = (of: keyof typeof shadowGates, measure: string) => ({
     ...{ gate: shadowGates[of], kind: shadowGate, measure, module, told, devices },
@@ -44,7 +50,7 @@ const judged = 0.99;
 
 /** The shadow's percentile is within the bound exactly when no more than the rest of its answers is slower. */
 function latencyOf(
-  { maxLatencyRatio = 1, minCompared, confidence }: RolloutShadow,
+  { maxLatencyRatio = 1, minCompared, confidence }: ShadowBounds,
   sum: ShadowEvidence['sum'],
 ): Pick<GateVerdict, 'unit' | 'value' | 'reference' | 'bound' | 'verdict' | 'samples' | 'lack'> {
   const live = (sum && decodeSketch(sum.liveLatencyMs)) ?? emptySketch();

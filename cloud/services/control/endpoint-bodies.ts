@@ -40,8 +40,9 @@ export function toStatusBody(
   advertiseUrl?: string,
 ): EndpointStatusBody {
   if (status === undefined) return { generation, deployments: [] };
-  const { generation: served, endpoints } = status;
+  const { generation: served, endpoints, sandbox } = status;
   const url = advertiseUrl ?? status.url;
   const scoreUrl = `${url.replace(/\/+$/, '')}/endpoints/${workspace}/${name}/score`;
-  return { url, scoreUrl, generation, served, deployments: endpoints.find((one) => one.id === id)?.deployments ?? [] };
+  const deployments = endpoints.find((one) => one.id === id)?.deployments ?? [];
+  return { url, scoreUrl, generation, served, ...(sandbox === undefined ? {} : { sandbox }), deployments };
 }

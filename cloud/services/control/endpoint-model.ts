@@ -1,5 +1,6 @@
 /** Endpoints and what runs behind them, as the control plane keeps them. */
 import * as z from 'zod';
+import type { Comparison } from '#shared/protocol/comparison.js';
 import type { Tags } from '#shared/protocol/primitives.js';
 import { tagsSchema } from '#shared/protocol/primitives.js';
 import { collectRuleSchema } from '#shared/protocol/collect.js';
@@ -16,6 +17,8 @@ export type Traffic = Readonly<Record<string, number>>;
 export interface Mirror {
   readonly deployment: string;
   readonly percent: number;
+  /** When an answer of it counts as the live one's; absent: within the usual tolerance. */
+  readonly compare?: Comparison | undefined;
 }
 
 export interface Endpoint {

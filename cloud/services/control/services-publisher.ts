@@ -7,21 +7,23 @@ import { backoffMs } from '#shared/kernel/backoff.js';
 import type { Clock } from '#shared/kernel/clock.js';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
+import type { Family } from '#shared/platform/exposition.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { DesiredServices } from '../desired-services.js';
 import type { ServiceHostPort } from '../services-status.js';
 import type { CollectedSource } from './collected-pull.js';
+import type { TelemetryTeller } from '../services-telemetry.js';
 import type { ServicesDocument } from './services-document.js';
 import type { HandedTrust, TrustHandover, TrustVersions } from './trust-handover.js';
 
 /** A service host, with what is told to none but it. */
-export interface ServiceHost extends ServiceHostPort, CollectedSource {
+export interface ServiceHost extends ServiceHostPort, CollectedSource, TelemetryTeller {
+  /** For Prometheus. */
+  families(): Promise<readonly Family[]>;
   about(): Promise<{ readonly generation: number; readonly trust: TrustVersions }>;
   /** Whose images may run. @returns why some of it does not count there */
   trust(handed: HandedTrust): Promise<readonly string[]>;
-  /** It has begun to end when this resolves. */
-  stop(): Promise<void>;
 }
 
 /** The way to the service host of this control plane. */
@@ -30,6 +32,8 @@ export interface ServiceHostDoor {
   ensure(): Promise<ServiceHost>;
   /** The one that runs, if one does. */
   running(): Promise<ServiceHost | undefined>;
+  /** None is needed any more; one that runs has begun to end when this resolves. */
+  end(): Promise<void>;
 }
 
 export interface ServicesPublisherOptions {
@@ -112,7 +116,7 @@ export class ServicesPublisher {
     if (generation < wanted.generation) await host.apply(wanted);
     if (wanted.endpoints.length === 0) {
       logger.info('the service host ends: there are no endpoints any more');
-      await host.stop();
+      await door.end();
     }
     this.failures = 0;
   }

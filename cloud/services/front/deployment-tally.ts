@@ -2,6 +2,7 @@
 import type { AppError } from '#shared/kernel/errors.js';
 import { addToSketch, emptySketch, mergeSketch, quantile, type Sketch } from '#shared/protocol/sketch.js';
 import type { DeploymentNumbers } from '../services-status.js';
+import { ImageTally } from './image-tally.js';
 
 const sliceMs = 10_000;
 const slices = 6;
@@ -10,6 +11,7 @@ const slices = 6;
 export type MirrorOutcome = 'answered' | 'failed' | 'dropped';
 
 export class DeploymentTally {
+  readonly images = new ImageTally();
   private requests = 0;
   private errors = 0;
   private rejected = 0;

@@ -1,4 +1,7 @@
-/** The HTTP server of the front: what Node's strict parser takes, over TLS or not, and an end that fails no request. */
+/**
+ * The HTTP server of the front, over TLS or not: plain requests are read by us, all others by Node's strict parser; and an
+ * end that fails no request.
+ */
 import * as http from 'node:http';
 import * as https from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -6,6 +9,9 @@ import { AppError } from '#shared/kernel/errors.js';
 import { errno } from '#shared/platform/atomic-file.js';
 import { ConnectionDrain } from '#shared/scoring/connection-drain.js';
 import { refuseUnreadable } from '#shared/scoring/host/unreadable-request.js';
+import type { Caller } from './caller.js';
+import { readByNode } from './node-intake.js';
+import { readPlain } from './plain-intake.js';
 
 export interface TlsFiles {
   /** PEM, the chain. */
@@ -20,6 +26,8 @@ export interface ListenOptions {
   readonly port: number;
   /** Absent: plain HTTP. */
   readonly tls?: TlsFiles;
+  /** False: all requests are read by Node. */
+  readonly plain?: boolean;
 }
 
 export interface FrontAddress {
@@ -31,32 +39,41 @@ export interface FrontAddress {
 
 /** Less than replicas take, whom we send a little more. */
 const maxHeaderSize = 15 * 1024;
-const keepAliveTimeoutMs = 5000;
+/** Told to clients; connections are closed later, since one may be asking meanwhile. Longer than balancers keep theirs. */
+const keepAliveSeconds = 75;
+const keepAliveSlackMs = 5000;
+/** How long connections at rest are waited for at the end: nobody may take their next request. */
+const lingerMs = 5000;
 const headersTimeoutMs = 10_000;
 /** Of a whole request: the longest timeout of a deployment, and its body before it. */
 const requestTimeoutMs = 300_000;
 /** Each may hold the beginning of a body (`heldBytes`). */
 const maxConnections = 4096;
+const plainTimes = {
+  keepAliveSeconds,
+  restMs: keepAliveSeconds * 1000 + keepAliveSlackMs,
+  awaitMs: headersTimeoutMs,
+};
 const usualTls = { minVersion: 'TLSv1.2' } as const;
 
 export class FrontServer {
   private constructor(
     private readonly server: http.Server | https.Server,
     private readonly drain: ConnectionDrain,
+    private readonly stopReading: () => void,
     readonly address: FrontAddress,
   ) {}
 
   /** @throws AppError `port.taken`, `config.invalid` for a certificate that cannot be used */
-  static async listen(options: ListenOptions, handle: http.RequestListener): Promise<FrontServer> {
-    const { host, port, tls } = options;
+  static async listen(options: ListenOptions, answer: (caller: Caller) => void): Promise<FrontServer> {
+    const { host, port, tls, plain = true } = options;
     const server = create(tls);
-    server.keepAliveTimeout = keepAliveTimeoutMs;
+    server.keepAliveTimeout = keepAliveSeconds * 1000;
     server.maxConnections = maxConnections;
-    server.on('request', handle);
-    // Whether the body is wanted is decided there.
-    server.on('checkContinue', handle);
+    readByNode(server, answer);
     server.on('clientError', refuseUnreadable);
     const drain = new ConnectionDrain(server);
+    const stopReading = plain ? readPlain(server, plainTimes, drain, answer) : () => undefined;
     server.prependListener('checkContinue', (_request, response: http.ServerResponse) => {
       if (drain.begun) response.shouldKeepAlive = false;
     });
@@ -67,7 +84,7 @@ export class FrontServer {
     const bound = (server.address() as AddressInfo).port;
     const name = host.includes(':') ? `[${host}]` : host;
     const url = `${tls ? 'https' : 'http'}://${name}:${String(bound)}`;
-    return new FrontServer(server, drain, { host, port: bound, url });
+    return new FrontServer(server, drain, stopReading, { host, port: bound, url });
   }
 
   /** From the next connection on. @throws AppError `config.invalid` */
@@ -79,9 +96,10 @@ export class FrontServer {
 
   /** Accepts nobody from now on; answers what is under way, and what still comes on open connections, at most for so long. */
   async close(drainMs: number): Promise<void> {
-    const timer = setTimeout(() => this.server.closeAllConnections(), drainMs);
-    await this.drain.finish(Math.min(drainMs, keepAliveTimeoutMs + 1000));
+    const timer = setTimeout(() => this.drain.destroyAll(), drainMs);
+    await this.drain.finish(Math.min(drainMs, lingerMs));
     clearTimeout(timer);
+    this.stopReading();
   }
 }
 

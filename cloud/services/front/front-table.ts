@@ -2,6 +2,7 @@
  * What the front works by: which endpoints there are, who may call them, and which replicas answer. The service host
  * makes it from the desired document and from the states of its replicas, and hands in a new one whenever either changes.
  */
+import type { ImageReference } from '#shared/protocol/desired.js';
 import type { EndpointAuth, RequestSettings } from '../desired-services.js';
 
 export interface FrontTable {
@@ -20,9 +21,14 @@ export interface FrontEndpoint {
   readonly deployments: readonly FrontDeployment[];
 }
 
+/** What numbers are told of: `name` is the module's. */
+export type FrontImage = Pick<ImageReference, 'name' | 'version' | 'digest'>;
+
 export interface FrontDeployment {
   readonly name: string;
   readonly revision: number;
+  /** What it is to run: of requests that no replica took. Absent: those are told of no image. */
+  readonly image?: FrontImage;
   readonly request: RequestSettings;
   /** It scales to zero: how long a request may wait for its first replica. Undefined: it does not, and is refused at once. */
   readonly firstRequestWaitMs?: number;
@@ -35,6 +41,8 @@ export interface FrontReplica {
   readonly address: ReplicaAddress;
   /** `draining`: it gets no new request and goes on with those that it has. */
   readonly state: 'ready' | 'draining';
+  /** What it runs; absent: what its deployment is to run. */
+  readonly image?: FrontImage;
 }
 
 export type ReplicaAddress = { readonly socketPath: string } | { readonly host: string; readonly port: number };

@@ -2,7 +2,6 @@
  * The one address of all endpoints (decision 0043): checks who calls, chooses a deployment and in it a replica, and lets
  * bytes through. It holds no state but its numbers: what there is comes by {@link Front.apply}, whole, as often as it changes.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Clock } from '#shared/kernel/clock.js';
 import type { NewId, Random } from '#shared/kernel/ids.js';
@@ -11,6 +10,7 @@ import type { Family } from '#shared/platform/exposition.js';
 import { type BodyPace, defaultPace } from '#shared/scoring/body-pace.js';
 import { acceptableId } from '#shared/scoring/host/request-id.js';
 import type { DeploymentNumbers } from '../services-status.js';
+import type { Caller } from './caller.js';
 import type { FrontNames } from './caller-access.js';
 import type { Choice, EndpointRoutes } from './endpoint-routes.js';
 import { Exchange } from './exchange.js';
@@ -18,9 +18,9 @@ import { frontFamilies } from './front-metrics.js';
 import { faceAt, type FrontPath, readFrontPath } from './front-path.js';
 import { type FrontAddress, FrontServer, type ListenOptions, type TlsFiles } from './front-server.js';
 import type { FrontTable } from './front-table.js';
-import { type Copy, Mirror, type MirrorBounds, type MirroredPair, usualBounds } from './mirror.js';
-import { answerRefusal, deploymentHeader } from './refusal.js';
-import { RoutingTable } from './routing-table.js';
+import { type Copy, Mirror, type MirrorBounds, type MirrorDrop, type MirroredPair, usualBounds } from './mirror.js';
+import { answerRefusal, deploymentHeader, methods } from './refusal.js';
+import { type DeploymentImageNumbers, RoutingTable } from './routing-table.js';
 
 export interface FrontOptions {
   readonly clock: Clock;
@@ -36,8 +36,6 @@ export interface FrontOptions {
   readonly mirror?: Partial<MirrorBounds>;
 }
 
-const methods = ['GET', 'HEAD', 'POST', 'OPTIONS'];
-
 export class Front {
   private readonly routes: RoutingTable;
   private readonly mirror: Mirror;
@@ -46,6 +44,7 @@ export class Front {
   private need: (endpointId: string, deployment: string) => void = () => undefined;
   private sick: (replicaId: string, why: string) => void = () => undefined;
   private mirrored: (pair: MirroredPair) => void = () => undefined;
+  private mirrorDropped: (drop: MirrorDrop) => void = () => undefined;
 
   constructor(private readonly options: FrontOptions) {
     const { clock, names, maxBodyBytes, pace = defaultPace, mirror } = options;
@@ -56,7 +55,10 @@ export class Front {
       need: (endpointId, deployment) => this.need(endpointId, deployment),
       sick: (replicaId, why) => this.sick(replicaId, why),
     });
-    this.mirror = new Mirror({ ...usualBounds, ...mirror }, { monotonicMs, mirrored: (pair) => this.mirrored(pair) });
+    this.mirror = new Mirror(
+      { ...usualBounds, ...mirror },
+      { monotonicMs, mirrored: (pair) => this.mirrored(pair), dropped: (drop) => this.mirrorDropped(drop) },
+    );
   }
 
   /** From the next request on. What is under way goes on where it is, also where its replica or deployment is gone. */
@@ -89,6 +91,16 @@ export class Front {
     this.mirrored = callback;
   }
 
+  /** No room was left for a copy. */
+  onMirrorDropped(callback: (drop: MirrorDrop) => void): void {
+    this.mirrorDropped = callback;
+  }
+
+  /** Since they were last taken, of every image that answered or was to. */
+  takeNumbers(): DeploymentImageNumbers[] {
+    return this.routes.takeNumbers();
+  }
+
   /** For Prometheus. */
   families(): Family[] {
     return frontFamilies(this.routes.endpoints, this.options.clock.monotonic());
@@ -96,7 +108,7 @@ export class Front {
 
   /** @throws AppError `port.taken`, `config.invalid` */
   async listen(options: ListenOptions): Promise<FrontAddress> {
-    this.server = await FrontServer.listen(options, (request, response) => this.handle(request, response));
+    this.server = await FrontServer.listen(options, (caller) => this.handle(caller));
     return this.server.address;
   }
 
@@ -112,23 +124,19 @@ export class Front {
     this.routes.apply({ endpoints: [] });
   }
 
-  private handle(request: IncomingMessage, response: ServerResponse): void {
-    const requestId = acceptableId(request.headers['x-request-id']) ?? this.options.newId();
-    const url = request.url ?? '/';
-    const refuse = (error: AppError): void => {
-      if (request.headers.expect !== undefined) response.shouldKeepAlive = false;
-      if (error.code === 'request.method-not-allowed') response.setHeader('allow', methods.join(', '));
-      answerRefusal(response, { error, face: faceAt(url), requestId });
-    };
+  private handle(caller: Caller): void {
+    const { headers, url } = caller;
+    const requestId = acceptableId(headers['x-request-id']) ?? this.options.newId();
+    const refuse = (error: AppError): void => answerRefusal(caller, { error, face: faceAt(url), requestId });
     try {
       const path = readFrontPath(url);
       if (!path)
         throw new AppError('request.not-found', 'nothing answers here: ask /endpoints/WORKSPACE/ENDPOINT/score');
       const endpoint = this.routes.find(path.workspace, path.endpoint);
-      const verdict = endpoint.access.judge(request.headers);
+      const verdict = endpoint.access.judge(headers);
       const proceed = (refused: AppError | undefined): void => {
         if (refused) throw refused;
-        this.exchange(request, response, { path, endpoint, requestId });
+        this.exchange(caller, { path, endpoint, requestId });
       };
       if (!(verdict instanceof Promise)) proceed(verdict);
       else void verdict.then(proceed).catch((error: unknown) => refuse(this.failureOf(error)));
@@ -138,23 +146,22 @@ export class Front {
   }
 
   private exchange(
-    request: IncomingMessage,
-    response: ServerResponse,
+    caller: Caller,
     asked: { readonly path: FrontPath; readonly endpoint: EndpointRoutes; readonly requestId: string },
   ): void {
     const { path, endpoint, requestId } = asked;
-    const { method = '', headers } = request;
+    const { method, headers } = caller;
     if (!methods.includes(method)) {
       throw new AppError('request.method-not-allowed', `${method} is not served here: use ${methods.join(', ')}`);
     }
     const pin = headers[deploymentHeader];
     const choice = endpoint.choose(typeof pin === 'string' && pin !== '' ? pin : undefined, this.options.random);
-    const copy = path.scores ? this.copyOf(request, asked, choice) : undefined;
-    new Exchange(request, response, { path, requestId, lane: choice.lane, copy }, this.ports).start();
+    const copy = path.scores ? this.copyOf(caller, asked, choice) : undefined;
+    new Exchange(caller, { path, requestId, lane: choice.lane, copy }, this.ports).start();
   }
 
   private copyOf(
-    { method = 'GET', rawHeaders }: IncomingMessage,
+    { method, rawHeaders }: Caller,
     {
       path,
       endpoint,
@@ -164,7 +171,11 @@ export class Front {
   ): Copy | undefined {
     const lane = endpoint.mirrorOf(choice, this.options.random);
     if (!lane) return undefined;
-    return this.mirror.begin({ method, rawHeaders, requestId, endpointId: endpoint.id, target: path.target }, lane);
+    const { target } = path;
+    return this.mirror.begin(
+      { method, rawHeaders, requestId, endpointId: endpoint.id, target, live: choice.lane },
+      lane,
+    );
   }
 
   private failureOf(error: unknown): AppError {

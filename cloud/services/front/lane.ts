@@ -5,7 +5,7 @@
 import { AppError } from '#shared/kernel/errors.js';
 import { admissionOf, leastOutstanding } from './choose.js';
 import { DeploymentTally } from './deployment-tally.js';
-import type { FrontDeployment } from './front-table.js';
+import type { FrontDeployment, FrontImage } from './front-table.js';
 import type { Replica } from './replica.js';
 
 /** A request's turn. One of the two is called, once, maybe before {@link Lane.ask} returns; none after {@link Lane.leave}. */
@@ -22,7 +22,7 @@ export interface LaneEvents {
   need(deployment: string): void;
 }
 
-type Settings = Pick<FrontDeployment, 'request' | 'firstRequestWaitMs'>;
+type Settings = Pick<FrontDeployment, 'request' | 'firstRequestWaitMs' | 'image'>;
 
 /** Who waits for a first replica asks for it again and again, but not with each request. */
 const needAgainMs = 1000;
@@ -43,6 +43,11 @@ export class Lane {
     private settings: Settings,
     private readonly events: LaneEvents,
   ) {}
+
+  /** What it is to run. */
+  get image(): FrontImage | undefined {
+    return this.settings.image;
+  }
 
   get timeoutMs(): number {
     return this.settings.request.timeoutMs;

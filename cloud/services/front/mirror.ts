@@ -6,13 +6,19 @@
 import { setImmediate } from 'node:timers';
 import { jsonLengthHeader } from '#shared/scoring/codec/json-length.js';
 import type { AnswerHead } from './answer-head.js';
+import type { FrontImage } from './front-table.js';
 import type { Lane } from './lane.js';
 import { ReplicaCall } from './replica-call.js';
 import { type AskedOfReplica, headForReplica } from './request-head.js';
 import { statusOf } from './refusal.js';
 
-export interface AnswerSeen {
+/** Undefined image: it is not known which. */
+export interface AnsweredBy {
   readonly deployment: string;
+  readonly image: FrontImage | undefined;
+}
+
+export interface AnswerSeen extends AnsweredBy {
   /** Of the replica; what the front would say, where none answered. */
   readonly status: number;
   readonly latencyMs: number;
@@ -21,6 +27,13 @@ export interface AnswerSeen {
   readonly jsonLength: string | undefined;
   /** Undefined: more than is kept, or none came. */
   readonly body: Buffer | undefined;
+}
+
+/** A copy that was to be made, and was not: there was no room. */
+export interface MirrorDrop {
+  readonly endpointId: string;
+  readonly live: AnsweredBy;
+  readonly mirrored: AnsweredBy;
 }
 
 export interface MirroredPair {
@@ -50,11 +63,14 @@ export const usualBounds: MirrorBounds = {
 export interface MirrorPorts {
   monotonicMs(): number;
   mirrored(pair: MirroredPair): void;
+  dropped(drop: MirrorDrop): void;
 }
 
 /** What a copy is made of, besides the body. */
 export interface Original extends Pick<AskedOfReplica, 'method' | 'target' | 'rawHeaders' | 'requestId'> {
   readonly endpointId: string;
+  /** Which answers live. */
+  readonly live: Lane;
 }
 
 export class Mirror {
@@ -69,7 +85,7 @@ export class Mirror {
   /** @returns undefined where there is no room */
   begin(original: Original, lane: Lane): Copy | undefined {
     if (this.copies >= this.bounds.maxCopies) {
-      lane.tally.mirrored.dropped += 1;
+      countDrop(original, lane, this.ports);
       return undefined;
     }
     this.copies += 1;
@@ -114,10 +130,10 @@ class KeptAnswer {
   }
 
   /** @param status where no answer came */
-  seen(deployment: string, latencyMs: number, status?: number): AnswerSeen {
+  seen(by: AnsweredBy, latencyMs: number, status?: number): AnswerSeen {
     const { head, chunks } = this;
     return {
-      deployment,
+      ...by,
       status: status ?? head?.status ?? 0,
       latencyMs,
       contentType: fieldOf(head, 'content-type'),
@@ -160,9 +176,9 @@ export class Copy {
   }
 
   /** The live answer is out. @param status where the front answered in place of a replica */
-  send(liveDeployment: string, latencyMs: number, status?: number): void {
+  send(by: AnsweredBy, latencyMs: number, status?: number): void {
     if (this.over) return;
-    const live = this.live.seen(liveDeployment, latencyMs, status);
+    const live = this.live.seen(by, latencyMs, status);
     setImmediate(() => this.ask(live));
   }
 
@@ -175,7 +191,7 @@ export class Copy {
   }
 
   private drop(): void {
-    this.lane.tally.mirrored.dropped += 1;
+    countDrop(this.original, this.lane, this.ports);
     this.forget();
   }
 
@@ -196,7 +212,7 @@ export class Copy {
     const startedMs = ports.monotonicMs();
     const end = (latencyMs: number, outcome: 'answered' | 'failed', status?: number): void => {
       lane.tally.mirrored[outcome] += 1;
-      const mirrored = kept.seen(lane.name, latencyMs, status);
+      const mirrored = kept.seen({ deployment: lane.name, image: call.image }, latencyMs, status);
       const { requestId, endpointId, target } = original;
       this.forget();
       ports.mirrored({ requestId, endpointId, target, live, mirrored });
@@ -227,6 +243,15 @@ export class Copy {
     this.held += bytes;
     return true;
   }
+}
+
+function countDrop({ endpointId, live }: Original, lane: Lane, ports: MirrorPorts): void {
+  lane.tally.mirrored.dropped += 1;
+  ports.dropped({
+    endpointId,
+    live: { deployment: live.name, image: live.image },
+    mirrored: { deployment: lane.name, image: lane.image },
+  });
 }
 
 function fieldOf(head: AnswerHead | undefined, name: string): string | undefined {

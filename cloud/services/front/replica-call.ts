@@ -2,9 +2,11 @@
  * One request to one of a deployment's replicas: waits for its turn, asks, asks another where the first surely never
  * worked on it, keeps the time, and counts. Who receives the answer is a client, or nobody (a mirrored copy).
  */
-import { AppError } from '#shared/kernel/errors.js';
+import { AppError, type ErrorCode } from '#shared/kernel/errors.js';
 import type { AnswerHead } from './answer-head.js';
+import { codeOfAnswer } from './code-of-answer.js';
 import type { DeploymentTally } from './deployment-tally.js';
+import type { FrontImage } from './front-table.js';
 import type { Lane, Turn } from './lane.js';
 import type { Replica } from './replica.js';
 import type { ConnectionUser, Lost, ReplicaConnection } from './replica-connection.js';
@@ -89,9 +91,15 @@ export class ReplicaCall implements Turn, ConnectionUser {
     this.connection?.resume();
   }
 
-  /** Nobody wants the answer any more. */
-  abandon(): void {
-    this.end();
+  /** Nobody wants the answer any more. @param code why */
+  abandon(code: ErrorCode = 'request.aborted'): void {
+    const { image } = this;
+    if (this.end()) this.tally?.images.failed(image, code);
+  }
+
+  /** Of the replica that has it, or had it last. */
+  get image(): FrontImage | undefined {
+    return this.replica?.image ?? this.lane.image;
   }
 
   given(replica: Replica): void {
@@ -148,8 +156,13 @@ export class ReplicaCall implements Turn, ConnectionUser {
   done(): void {
     const nowMs = this.monotonicMs();
     const latencyMs = nowMs - this.startedMs;
-    this.tally?.answered(isFine(this.answering?.status), latencyMs, nowMs);
-    if (this.end()) this.receiver.done(latencyMs);
+    const status = this.answering?.status;
+    const fine = isFine(status);
+    this.tally?.answered(fine, latencyMs, nowMs);
+    if (!this.end()) return;
+    if (fine) this.tally?.images.answered(this.image, latencyMs);
+    else this.tally?.images.failed(this.image, codeOfAnswer(status ?? 0));
+    this.receiver.done(latencyMs);
   }
 
   lost({ unread, why }: Lost): void {
@@ -203,7 +216,9 @@ export class ReplicaCall implements Turn, ConnectionUser {
   }
 
   private fail(failure: CallFailure): void {
-    if (this.end()) this.receiver.failed(failure, this.answering !== undefined);
+    if (!this.end()) return;
+    this.tally?.images.failed(this.image, failure.error.code);
+    this.receiver.failed(failure, this.answering !== undefined);
   }
 
   /** Gives back what it holds. @returns false: it was over before */

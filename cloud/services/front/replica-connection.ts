@@ -30,9 +30,13 @@ export interface ConnectionUser {
 
 /** Below it head and body are one write of one string: two, joined by the kernel, cost more. */
 const joinedBytes = 8 * 1024;
-/** Shorter than any server of Node's waits: a request must not meet a connection that is being closed. */
-const usualIdleMs = 4000;
-const idleSlackMs = 1000;
+/**
+ * A request must not meet a connection that the replica is closing: it is used again within half the time that the replica
+ * said it keeps one, and within a second where it said nothing. The time runs from when the last request was sent, which
+ * is before the replica's own can have begun, however late either of us runs.
+ */
+const unsaidIdleMs = 1000;
+const longestIdleMs = 4000;
 
 export class ReplicaConnection {
   private readonly socket: Socket;
@@ -44,8 +48,8 @@ export class ReplicaConnection {
   /** More of the body is to follow. */
   private bodyOpen = false;
   private answered = false;
-  private idleMs = usualIdleMs;
-  private idleSinceMs = 0;
+  private idleMs = unsaidIdleMs;
+  private askedMs = 0;
   private gone = false;
 
   /** @param freed when it may carry another request, or is gone */
@@ -72,7 +76,7 @@ export class ReplicaConnection {
 
   /** Whether it may still carry a request after its rest. */
   get fresh(): boolean {
-    return !this.gone && this.monotonicMs() - this.idleSinceMs < this.idleMs;
+    return !this.gone && this.monotonicMs() - this.askedMs < this.idleMs;
   }
 
   /**
@@ -82,10 +86,11 @@ export class ReplicaConnection {
   send(method: string, head: string, body: Buffer, open: boolean, user: ConnectionUser): void {
     this.user = user;
     this.answered = false;
+    this.askedMs = this.monotonicMs();
     this.reader = new AnswerReader(method, {
       head: (answer) => {
         this.keepsAlive = answer.keepsAlive;
-        if (answer.idleMs !== undefined) this.idleMs = Math.min(usualIdleMs, answer.idleMs - idleSlackMs);
+        if (answer.idleMs !== undefined) this.idleMs = Math.min(longestIdleMs, answer.idleMs / 2);
         user.head(answer);
       },
       data: (chunk) => user.data(chunk),
@@ -163,7 +168,6 @@ export class ReplicaConnection {
 
   private leave(reusable: boolean): void {
     if (this.gone) return;
-    this.idleSinceMs = this.monotonicMs();
     if (reusable) this.socket.resume();
     else {
       this.gone = true;

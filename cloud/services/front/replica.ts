@@ -1,5 +1,5 @@
 /** A replica as the front sees it: what it has under way, whether it is asked, its connections at rest. */
-import type { FrontReplica } from './front-table.js';
+import type { FrontImage, FrontReplica } from './front-table.js';
 import { ReplicaConnection } from './replica-connection.js';
 import * as health from './replica-health.js';
 
@@ -25,6 +25,10 @@ export class Replica {
   ) {
     this.id = listed.id;
     this.state = listed.state;
+  }
+
+  get image(): FrontImage | undefined {
+    return this.listed.image;
   }
 
   get ready(): boolean {

@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import type { AppError } from '#shared/kernel/errors.js';
 import { type BodyPace, tooSlow, watchPace } from '#shared/scoring/body-pace.js';
 import { aborted, tooLarge } from '#shared/scoring/body-reader.js';
+import type { BodyStart, RestOptions } from './caller.js';
 import type { BodyRest } from './replica-call.js';
 
 /** What is held of a body. A whole one of this size can be sent again. */
@@ -14,12 +15,6 @@ export const heldBytes = 64 * 1024;
 export interface BodyLimits {
   readonly maxBodyBytes: number;
   readonly pace: BodyPace;
-}
-
-export interface BodyStart {
-  readonly bytes: Buffer;
-  /** There is nothing more. */
-  readonly whole: boolean;
 }
 
 const empty = Buffer.alloc(0);
@@ -83,17 +78,6 @@ export function readStart(
   request.once('end', onEnd);
   request.once('close', onClose);
   request.once(tooSlow, onSlow);
-}
-
-export interface RestOptions {
-  readonly maxBodyBytes: number;
-  /** Of what was held. */
-  readonly before: number;
-  /** It goes on in chunks: its length is not known. */
-  readonly chunked: boolean;
-  /** Sees what goes on, to keep a copy. */
-  readonly seen: (chunk: Buffer) => void;
-  readonly failed: (error: AppError) => void;
 }
 
 /** What follows {@link readStart}. */

@@ -5,6 +5,7 @@ import type { DeploymentNumbers } from '../services-status.js';
 import { CallerAccess, type FrontNames } from './caller-access.js';
 import { EndpointRoutes } from './endpoint-routes.js';
 import type { FrontDeployment, FrontEndpoint, FrontTable } from './front-table.js';
+import type { ImageNumbers } from './image-tally.js';
 import { Lane } from './lane.js';
 import { Replica } from './replica.js';
 
@@ -15,6 +16,15 @@ export interface RoutingPorts {
   sick(replicaId: string, why: string): void;
 }
 
+export interface DeploymentImageNumbers extends ImageNumbers {
+  readonly workspace: string;
+  readonly endpoint: string;
+  readonly deployment: string;
+}
+
+/** Deployments that are gone and whose last numbers nobody took. */
+const maxLeft = 1_000;
+
 const noNumbers: DeploymentNumbers = { requests: 0, errors: 0, rejected: 0, outstanding: 0 };
 
 export class RoutingTable {
@@ -22,6 +32,9 @@ export class RoutingTable {
   private byId = new Map<string, EndpointRoutes>();
   /** Those of the table, and those beside it that still have something under way. */
   private readonly replicas = new Map<string, Replica>();
+
+  /** Of deployments that are gone. */
+  private left: DeploymentImageNumbers[] = [];
 
   constructor(private readonly ports: RoutingPorts) {}
 
@@ -37,7 +50,7 @@ export class RoutingTable {
     for (const replica of [...this.replicas.values()]) if (!listed.has(replica.id)) replica.set('gone');
     this.byId = new Map(endpoints.map((endpoint) => [endpoint.id, this.route(endpoint, before.get(endpoint.id))]));
     this.byPath = new Map([...this.byId.values()].map((routes) => [pathOf(routes.workspace, routes.name), routes]));
-    for (const [id, { lanes }] of before) closeLeft(lanes, this.byId.get(id)?.lanes);
+    for (const [id, routes] of before) this.leave(routes, this.byId.get(id));
   }
 
   /** @throws AppError `endpoint.not-found` */
@@ -52,6 +65,14 @@ export class RoutingTable {
     return lane ? lane.tally.numbers(this.ports.clock.monotonic(), lane.outstanding) : noNumbers;
   }
 
+  takeNumbers(): DeploymentImageNumbers[] {
+    const taken = this.left;
+    this.left = [];
+    for (const routes of this.endpoints)
+      for (const lane of routes.lanes.values()) taken.push(...numbersOf(routes, lane));
+    return taken;
+  }
+
   outstandingOf(replicaId: string): number {
     return this.replicas.get(replicaId)?.outstanding ?? 0;
   }
@@ -63,6 +84,15 @@ export class RoutingTable {
       return [deployment.name, lane];
     });
     return new EndpointRoutes(endpoint, this.access(endpoint, before?.access), new Map(lanes));
+  }
+
+  /** Closes the deployments that are gone. */
+  private leave(before: EndpointRoutes, now: EndpointRoutes | undefined): void {
+    for (const [name, lane] of before.lanes) {
+      if (now?.lanes.has(name)) continue;
+      lane.close(new AppError('deployment.not-found', `${lane.title} was deleted`));
+      this.left = [...this.left, ...numbersOf(before, lane)].slice(-maxLeft);
+    }
   }
 
   private lane({ id, name }: FrontEndpoint, deployment: FrontDeployment): Lane {
@@ -97,11 +127,9 @@ export class RoutingTable {
   }
 }
 
-function closeLeft(before: ReadonlyMap<string, Lane>, now: ReadonlyMap<string, Lane> | undefined): void {
-  for (const [name, lane] of before) {
-    if (now?.has(name)) continue;
-    lane.close(new AppError('deployment.not-found', `${lane.title} was deleted`));
-  }
+function numbersOf({ workspace, name }: EndpointRoutes, lane: Lane): DeploymentImageNumbers[] {
+  const of = { workspace, endpoint: name, deployment: lane.name };
+  return lane.tally.images.take().map((numbers) => ({ ...of, ...numbers }));
 }
 
 function pathOf(workspace: string, name: string): string {

@@ -6,18 +6,24 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import * as z from 'zod';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
+import type { Family } from '#shared/platform/exposition.js';
 import { listenPrivately } from '#shared/scoring/private-socket.js';
 import { desiredServicesSchema } from '../desired-services.js';
 import { type About, maxDocumentBytes, maxLogLines, takenSchema } from './control-protocol.js';
 import type { CollectedData } from './collected-data.js';
+import { telemetryAskedSchema, type TelemetryTeller } from '../services-telemetry.js';
 import { keyOf } from './observed.js';
 import type { ServiceHost } from './service-host.js';
 import { handedTrustSchema } from './services-trust.js';
 
 export interface ControlFace {
-  readonly host: Pick<ServiceHost, 'apply' | 'trust' | 'status' | 'logs' | 'plan'>;
+  readonly host: Pick<ServiceHost, 'apply' | 'trust' | 'status' | 'logs' | 'plan'> & {
+    readonly telemetry: TelemetryTeller;
+  };
   readonly collected: Pick<CollectedData, 'list' | 'taken'>;
   readonly about: () => About;
+  /** For Prometheus. */
+  readonly families: () => Family[];
   /** Answered before it is done. */
   readonly stop: () => void;
   readonly onBug: (error: unknown) => void;
@@ -61,12 +67,17 @@ const logsQuery = z.strictObject({
 
 const base = 'http://service-host';
 
-async function answer(request: IncomingMessage, { host, collected, about, stop }: ControlFace): Promise<unknown> {
+async function answer(
+  request: IncomingMessage,
+  { host, collected, about, stop, families }: ControlFace,
+): Promise<unknown> {
   const { method = '', url: target = '/' } = request;
   const url = URL.canParse(target, base) ? new URL(target, base) : new URL(base);
   switch (`${method} ${url.pathname}`) {
     case 'GET /v1/about':
       return about();
+    case 'GET /v1/metrics':
+      return { families: families() };
     case 'GET /v1/status':
       return host.status();
     case 'GET /v1/plan':
@@ -86,6 +97,10 @@ async function answer(request: IncomingMessage, { host, collected, about, stop }
     case 'POST /v1/collected/taken':
       await collected.taken((await bodyOf(request, takenSchema, 'what was taken')).taken);
       return {};
+    case 'POST /v1/telemetry': {
+      const { acknowledged } = await bodyOf(request, telemetryAskedSchema, 'what is stored');
+      return { batches: await host.telemetry.telemetry(acknowledged) };
+    }
     case 'POST /v1/stop':
       setImmediate(stop);
       return {};

@@ -35,6 +35,23 @@ export const collectedSchema = z.object({
   lost: z.int(),
 });
 export const takenSchema = z.object({ taken: z.array(pieceKeySchema).max(100_000) });
+/** Families of metrics, as Prometheus has them; see `Family`. */
+export const familiesSchema = z.object({
+  families: z.array(
+    z.object({
+      name: z.string().regex(/^[a-zA-Z_:][a-zA-Z0-9_:]*$/),
+      help: z.string(),
+      type: z.enum(['counter', 'gauge', 'histogram']),
+      samples: z.array(
+        z.object({
+          suffix: z.string().default(''),
+          labels: z.record(z.string(), z.string()),
+          value: z.number(),
+        }),
+      ),
+    }),
+  ),
+});
 
 /** A document of all endpoints that the schema allows, with room for settings. */
 export const maxDocumentBytes = 32 * 1024 * 1024;

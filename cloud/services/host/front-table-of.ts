@@ -1,11 +1,13 @@
 /** What the front works by, from what is desired and how replicas fare. Pure. */
 import type { DesiredServices } from '../desired-services.js';
-import type { FrontReplica, FrontTable, ReplicaAddress } from '../front/front-table.js';
+import type { FrontImage, FrontReplica, FrontTable, ReplicaAddress } from '../front/front-table.js';
 import { grouped, keyOf, type ObservedReplica } from './observed.js';
 
 export interface AddressedReplica extends ObservedReplica {
   /** Undefined while it starts. */
   readonly address: ReplicaAddress | undefined;
+  /** What it runs. */
+  readonly image: FrontImage | undefined;
 }
 
 export function replicaId({ sequence }: Pick<ObservedReplica, 'sequence'>): string {
@@ -26,8 +28,8 @@ export function frontTableOf(desired: DesiredServices | undefined, replicas: rea
     endpoints: (desired?.endpoints ?? []).map(({ deployments, mirror, ...endpoint }) => ({
       ...endpoint,
       ...(mirror === undefined ? {} : { mirror }),
-      deployments: deployments.map(({ name, revision, request, scale }) => ({
-        ...{ name, revision, request },
+      deployments: deployments.map(({ name, revision, request, scale, image }) => ({
+        ...{ name, revision, request, image: imageOf(image) },
         ...(scale.kind === 'auto' && scale.min === 0 ? { firstRequestWaitMs: scale.firstRequestWaitMs } : {}),
         replicas: (byKey.get(keyOf({ endpoint: endpoint.id, deployment: name })) ?? []).flatMap(frontReplicas),
       })),
@@ -36,8 +38,13 @@ export function frontTableOf(desired: DesiredServices | undefined, replicas: rea
 }
 
 function frontReplicas(one: AddressedReplica): FrontReplica[] {
-  const { state, address } = one;
+  const { state, address, image } = one;
   if (address === undefined || (state !== 'ready' && state !== 'unready' && state !== 'draining')) return [];
   // What is not ready for a while ends what it has, and gets nothing new.
-  return [{ id: runId(one), address, state: state === 'ready' ? 'ready' : 'draining' }];
+  const told = image === undefined ? {} : { image: imageOf(image) };
+  return [{ id: runId(one), address, state: state === 'ready' ? 'ready' : 'draining', ...told }];
+}
+
+function imageOf({ name, version, digest }: FrontImage): FrontImage {
+  return { name, version, digest };
 }

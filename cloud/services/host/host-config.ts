@@ -8,12 +8,14 @@ import { diskError, errno } from '#shared/platform/atomic-file.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import { nameSchema } from '#shared/protocol/primitives.js';
+import { sandboxAspects } from '#shared/protocol/sandbox.js';
 import { maxPublishers, signerKeySchema } from '#shared/protocol/trust.js';
+import { socketFolderOf } from './socket-folder.js';
 
 const pathSchema = z.string().min(1).refine(isAbsolute, 'must be an absolute path');
 
 export const hostConfigSchema = z.strictObject({
-  /** Its own; nobody else works in it. The control socket is `control.sock` there. */
+  /** Its own; nobody else works in it. */
   folder: pathSchema,
   /** Root of the control plane's blob store; only read. */
   blobs: pathSchema,
@@ -31,6 +33,15 @@ export const hostConfigSchema = z.strictObject({
     .prefault({}),
   /** Whose images count in a workspace, whatever a control plane says of its first trust document. */
   publishers: z.record(nameSchema, z.array(signerKeySchema).min(1).max(maxPublishers)).default({}),
+  /** What user code of modules may be granted. */
+  modules: z
+    .strictObject({
+      allowNetwork: z.boolean().default(false),
+      maxMemoryMegabytes: z.int().min(64).max(1_000_000).optional(),
+      maxCpus: z.number().min(0.05).max(1024).optional(),
+      require: z.array(z.enum(sandboxAspects)).default([]),
+    })
+    .prefault({}),
   maxBodyBytes: z
     .int()
     .min(1)
@@ -44,8 +55,14 @@ export type HostConfigInput = z.input<typeof hostConfigSchema>;
 
 const maxConfigBytes = 1024 * 1024;
 
+/** As long as its folder for sockets stays the same: ask anew each time. */
 export function controlSocketOf({ folder }: Pick<HostConfig, 'folder'>): string {
-  return join(folder, 'control.sock');
+  return join(socketFolderOf(folder), 'control.sock');
+}
+
+/** Where its control plane writes it. While it is there, somebody wants a service host: systemd goes by that. */
+export function configFileOf({ folder }: Pick<HostConfig, 'folder'>): string {
+  return join(folder, 'config.json');
 }
 
 /** Where its control plane lets it write. */

@@ -1,4 +1,5 @@
 /** A service host, constructed and wired on its folder: the only place that knows all its parts. */
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import type { Random } from '#shared/kernel/ids.js';
@@ -6,6 +7,7 @@ import type { Logger } from '#shared/platform/logger.js';
 import { makePrivateFolder } from '#shared/platform/private-file.js';
 import { usableCores } from '#shared/platform/usable-cores.js';
 import { findHostEntries } from '#shared/supervisor/host-entries.js';
+import { MachineSandbox, passableFolder, type SandboxGrant } from '#shared/supervisor/sandbox/machine-sandbox.js';
 import { Shutdown } from '#cloud/lifecycle/shutdown.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { lockFolder } from '#cloud/store/data-folder-lock.js';
@@ -19,6 +21,8 @@ import { ProcessRuntime } from './process-runtime.js';
 import { ServiceHost } from './service-host.js';
 import { ServiceImages } from './service-images.js';
 import { ServicesTrust } from './services-trust.js';
+import { makeSocketFolder } from './socket-folder.js';
+import { ToldDocument } from './telemetry/told-document.js';
 
 export interface OpenHostPorts {
   readonly clock: Clock;
@@ -42,6 +46,8 @@ export interface OpenHost {
 export const usualPolicy: ServicePolicy = { surge: 1, maxFailedStarts: 4, retryFailedMs: 300_000, maxStarting: 4 };
 const loadEveryMs = 1000;
 const collectedEveryMs = 5_000;
+/** Where no control plane asks. */
+const collectEveryMs = 10_000;
 
 /** @throws AppError `already.running`, `port.taken`, `config.invalid`, `disk.*` */
 export async function openHost(config: HostConfig, ports: OpenHostPorts): Promise<OpenHost> {
@@ -59,15 +65,23 @@ export async function openHost(config: HostConfig, ports: OpenHostPorts): Promis
     const trust = new ServicesTrust(join(folder, 'trust.json'), config.publishers, onLost);
     const trustOf = trust.of.bind(trust);
     const collected = new CollectedData({ folder: join(folder, 'collected'), clock, logger });
+    const sockets = await makeSocketFolder(folder);
+    const entries = findHostEntries(new URL('../../main.js', import.meta.url).href);
+    const sandbox = await MachineSandbox.of({
+      ...{ root: folder, entry: entries.scriptHost, secrets: [folder, config.blobs], grant: grantOf(config) },
+      runFolder: (where) => (where === 'inside' ? freshFolder(join(sockets, 'code')) : passableFolder()),
+    });
+    shutdown.add('sandbox', () => sandbox.close());
     const host: ServiceHost = new ServiceHost({
       ...{ clock, random, logger, version, trust, front, drainMs, loadEveryMs, policy: usualPolicy },
       ...{ url: () => url, collected },
       documents: new HostDocuments(folder, onLost),
+      told: new ToldDocument(folder, onLost),
       images: new ServiceImages({ blobs: config.blobs, folder: join(folder, 'images'), trust: trustOf }),
       runtime: new ProcessRuntime({
-        entries: findHostEntries(new URL('../../main.js', import.meta.url).href),
-        ...{ folder: join(folder, 'run'), cores: usableCores(), maxBodyBytes },
+        ...{ entries, sandbox, folder: join(sockets, 'run'), cores: usableCores(), maxBodyBytes },
       }),
+      sandbox: () => sandbox.capabilities,
     });
     const url = await ports.listen();
     shutdown.add('host', () => host.stop());
@@ -75,11 +89,14 @@ export async function openHost(config: HostConfig, ports: OpenHostPorts): Promis
     const look = (): Promise<void> => host.lookAtCollected();
     const stopLooking = startRecurring({ name: 'collected data', everyMs: collectedEveryMs, run: look }, clock, logger);
     shutdown.add('collected data', stopLooking);
+    const collect = { name: 'numbers of replicas', everyMs: collectEveryMs, run: () => host.telemetry.collect() };
+    shutdown.add(collect.name, startRecurring(collect, clock, logger));
     const startedAt = toInstant(clock.now());
     const configuration = fingerprintOf(config);
     const control = await openControlApi(controlSocketOf(config), {
       ...{ host, collected },
       stop: ports.onStop,
+      families: () => front.families(),
       onBug: (error) => logger.error({ err: error }, 'the control socket failed by a bug of ours'),
       about: () => ({
         ...{ version, pid: process.pid, startedAt, configuration },
@@ -92,4 +109,15 @@ export async function openHost(config: HostConfig, ports: OpenHostPorts): Promis
     await shutdown.run();
     throw error;
   }
+}
+
+/** What a service host that was killed left there ended with it. */
+async function freshFolder(path: string): Promise<string> {
+  await rm(path, { recursive: true, force: true });
+  await makePrivateFolder(path);
+  return path;
+}
+
+function grantOf({ modules: { maxMemoryMegabytes, ...same } }: HostConfig): SandboxGrant {
+  return { ...same, maxMemoryBytes: maxMemoryMegabytes === undefined ? undefined : maxMemoryMegabytes * 2 ** 20 };
 }

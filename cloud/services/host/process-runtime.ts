@@ -12,11 +12,14 @@ import type { HostEntries } from '#shared/supervisor/host-entries.js';
 import { HostSet } from '#shared/supervisor/host-set.js';
 import { bindSocket } from '#shared/supervisor/listen-handle.js';
 import { moduleMetricsOf } from '#shared/supervisor/module-metrics.js';
+import type { MachineSandbox } from '#shared/supervisor/sandbox/machine-sandbox.js';
 import type { HostStats } from '#shared/supervisor/scoring-host-process.js';
+import { hasScript } from '#shared/supervisor/served-module.js';
 import type { ReplicaOrder, ReplicaRuntime, RunningReplica } from './replica-runtime.js';
 
 export interface ProcessRuntimePorts {
   readonly entries: Pick<HostEntries, 'scoringHost' | 'scriptHost'>;
+  readonly sandbox: Pick<MachineSandbox, 'ready' | 'tried' | 'confineHost'>;
   /** For sockets: private, and with a short path. */
   readonly folder: string;
   readonly cores: number;
@@ -36,6 +39,7 @@ export class ProcessRuntime implements ReplicaRuntime {
   async start(order: ReplicaOrder): Promise<RunningReplica> {
     const { name, version, digest } = order.spec.image;
     const { manifest, folder } = order.image;
+    if (hasScript({ manifest })) await this.ports.sandbox.ready();
     if (order.signal.aborted) throw givenUp();
     const set = this.spawn(order, { name, version, digest, folder, manifest });
     const giveUp = (): void => void set.kill(new Set());
@@ -70,11 +74,15 @@ export class ProcessRuntime implements ReplicaRuntime {
     module: Pick<HostSet['modules'][number], 'name' | 'version' | 'digest' | 'folder' | 'manifest'>,
   ): HostSet {
     const { ports } = this;
+    const tried = hasScript(module) ? ports.sandbox.tried : undefined;
     const set: HostSet = new HostSet([{ ...module, id, settings: spec.settings }], new Map(), {
       entry: ports.entries.scriptHost,
       hostEntry: ports.entries.scoringHost,
       cores: ports.cores,
-      runFolder: ports.folder,
+      confineHost: () => ports.sandbox.confineHost(),
+      // Asked for where there is user code, which is refused or bounded, never neither.
+      runFolder: tried?.runFolder ?? ports.folder,
+      sandbox: tried?.sandbox,
       maxBodyBytes: ports.maxBodyBytes,
       nextId: () => this.nextId(),
       onLog: (_module, line) => onLog(line),

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '#shared/kernel/clock.js';
 import { AppError, type Problem, toProblem } from '#shared/kernel/errors.js';
+import type { ModuleMetrics } from '#shared/protocol/stream.js';
 import type { Probe } from '../desired-services.js';
 import { probeReplica } from './probe-replica.js';
 import { noAnswers, startAllowanceMs, tally, verdictOf } from './probing.js';
@@ -12,6 +13,8 @@ import type { ReadyImage, ReplicaOrder, ReplicaRuntime, RunningReplica } from '.
 export interface ReplicaEvents {
   readonly onReady: () => void;
   readonly onUnready: (problem: Problem) => void;
+  /** What it counted since it was last asked; also when it ends. */
+  readonly onMetrics: (metrics: ModuleMetrics) => void;
   /** Once, and nothing after it. It is not called when the replica was told to end. */
   readonly onExit: (problem: Problem) => void;
   readonly onBug: (error: unknown) => void;
@@ -31,6 +34,7 @@ export class Replica {
   private running: RunningReplica | undefined;
   private readonly done: Promise<void>;
   private looking: AbortController | undefined;
+  private asked: Promise<void> | undefined;
 
   constructor(private readonly ports: ReplicaPorts) {
     this.done = this.live().catch((error: unknown) => {
@@ -49,9 +53,20 @@ export class Replica {
     this.looking?.abort();
   }
 
+  /** What it counted comes by {@link ReplicaEvents.onMetrics}; one that does not answer is not asked again. */
+  askMetrics(): Promise<void> {
+    const { running } = this;
+    if (running === undefined) return Promise.resolve();
+    this.asked ??= running
+      .takeMetrics()
+      .then((metrics) => this.tellMetrics(metrics), this.ports.events.onBug)
+      .finally(() => (this.asked = undefined));
+    return this.asked;
+  }
+
   async drain(timeoutMs: number): Promise<void> {
     this.ending.abort();
-    await this.running?.drain(timeoutMs);
+    this.tellMetrics(await this.running?.drain(timeoutMs));
     await this.done;
   }
 
@@ -59,6 +74,10 @@ export class Replica {
     this.ending.abort();
     await this.running?.kill();
     await this.done;
+  }
+
+  private tellMetrics(metrics: ModuleMetrics | undefined): void {
+    if (metrics !== undefined) this.ports.events.onMetrics(metrics);
   }
 
   private async live(): Promise<void> {

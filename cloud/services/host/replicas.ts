@@ -1,6 +1,7 @@
 /** Does what the plan says, to replicas; tells what became of it as facts. It chooses nothing. */
 import type { Clock } from '#shared/kernel/clock.js';
 import type { Random } from '#shared/kernel/ids.js';
+import type { ModuleMetrics } from '#shared/protocol/stream.js';
 import type { DesiredDeployment } from '../desired-services.js';
 import { type AddressedReplica, replicaId, runId } from './front-table-of.js';
 import type { FrontPort } from './front-port.js';
@@ -20,6 +21,8 @@ export interface ReplicasPorts {
   readonly labels: (of: ReplicaOf) => Readonly<Record<string, string>>;
   readonly collectFolder: (of: ReplicaOf) => string;
   readonly tell: (fact: ServiceFact) => void;
+  /** A replica said what it counted; `module` is that of its image. */
+  readonly onMetrics: (of: ReplicaOf, module: string, metrics: ModuleMetrics) => void;
   /** How long a replica may go on with what it has, when it is replaced. */
   readonly drainMs: number;
   readonly onBug: (error: unknown) => void;
@@ -77,7 +80,10 @@ export class Replicas {
   }
 
   addressed(observed: readonly ObservedReplica[]): AddressedReplica[] {
-    return observed.map((one) => ({ ...one, address: this.runs.get(one.sequence)?.replica.run?.address }));
+    return observed.map((one) => {
+      const run = this.runs.get(one.sequence);
+      return { ...one, address: run?.replica.run?.address, image: run?.spec.image };
+    });
   }
 
   processOf(sequence: number): string | undefined {
@@ -91,6 +97,11 @@ export class Replicas {
       if (bytes !== undefined) sizes.set(sequence, bytes);
     }
     return sizes;
+  }
+
+  /** Resolves once all have said what they counted. */
+  async askMetrics(): Promise<void> {
+    await Promise.all([...this.runs.values()].map(({ replica }) => replica.askMetrics()));
   }
 
   /** What runs, or was to run when it last ended. */
@@ -111,6 +122,7 @@ export class Replicas {
       events: {
         onReady: () => tell({ kind: 'ready', ...now(), ran: spec }),
         onUnready: (problem) => tell({ kind: 'unready', ...now(), problem }),
+        onMetrics: (metrics) => this.ports.onMetrics(of, spec.image.name, metrics),
         onExit: (problem) => {
           log(`ended: ${problem.message}`);
           tell({ kind: 'exited', ...now(), jitter: random(), problem });

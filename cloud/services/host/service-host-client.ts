@@ -2,14 +2,17 @@
 import { request } from 'node:http';
 import * as z from 'zod';
 import { AppError, isErrorCode, messageOf } from '#shared/kernel/errors.js';
+import type { Family } from '#shared/platform/exposition.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import { problemSchema } from '#shared/protocol/primitives.js';
 import type { DesiredServices } from '../desired-services.js';
+import { type Acknowledged, type TelemetryTeller, telemetryToldSchema, type ToldBatch } from '../services-telemetry.js';
 import { type ServiceHostPort, type ServicesStatus, servicesStatusSchema } from '../services-status.js';
 import {
   type About,
   aboutSchema,
   collectedSchema,
+  familiesSchema,
   logLinesSchema,
   maxDocumentBytes,
   maxLogLines,
@@ -21,8 +24,9 @@ import type { HandedTrust } from './services-trust.js';
 const timeoutMs = 10_000;
 
 /** Every call throws AppError `service.unavailable` when nobody answers, and what the service host refuses with. */
-export class ServiceHostClient implements ServiceHostPort {
-  constructor(private readonly socket: string) {}
+export class ServiceHostClient implements ServiceHostPort, TelemetryTeller {
+  /** @param socket its path, as it is now */
+  constructor(private readonly socket: () => string) {}
 
   about(): Promise<About> {
     return this.ask('GET', '/v1/about', aboutSchema);
@@ -56,6 +60,16 @@ export class ServiceHostClient implements ServiceHostPort {
     await this.ask('POST', '/v1/collected/taken', z.unknown(), { taken });
   }
 
+  /** Numbers of deployments that are not acknowledged yet. */
+  async telemetry(acknowledged: readonly Acknowledged[]): Promise<readonly ToldBatch[]> {
+    return (await this.ask('POST', '/v1/telemetry', telemetryToldSchema, { acknowledged })).batches;
+  }
+
+  /** What its front counts, for Prometheus. */
+  async families(): Promise<readonly Family[]> {
+    return (await this.ask('GET', '/v1/metrics', familiesSchema)).families;
+  }
+
   /** It has begun to end when this resolves. */
   async stop(): Promise<void> {
     await this.ask('POST', '/v1/stop', z.unknown());
@@ -78,16 +92,13 @@ export class ServiceHostClient implements ServiceHostPort {
   }
 
   private exchange(method: string, path: string, body: unknown): Promise<{ status: number; bytes: Buffer }> {
+    const socket = this.socket();
     return new Promise((resolve, reject) => {
       const fail = (error: unknown): void => {
         reject(
-          new AppError(
-            'service.unavailable',
-            `the service host does not answer on ${this.socket}: ${messageOf(error)}`,
-            {
-              cause: error,
-            },
-          ),
+          new AppError('service.unavailable', `the service host does not answer on ${socket}: ${messageOf(error)}`, {
+            cause: error,
+          }),
         );
       };
       const text = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
@@ -95,7 +106,7 @@ export class ServiceHostClient implements ServiceHostPort {
         host: 'service-host',
         ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': text.length }),
       };
-      const asked = request({ socketPath: this.socket, method, path, headers, agent: false }, (answer) => {
+      const asked = request({ socketPath: socket, method, path, headers, agent: false }, (answer) => {
         const pieces: Buffer[] = [];
         let size = 0;
         answer.on('data', (piece: Buffer) => {

@@ -1,21 +1,18 @@
 /**
- * The service host of a control plane, as a process of its own. It is started detached, so that it goes on when the
- * control plane ends; one that runs already is taken as it is. One of another version, or with another configuration,
+ * The service host of a control plane, as a process of its own, which goes on when the control plane ends; one that
+ * runs already is taken as it is. One of another version, or with another configuration,
  * is told to end, which answers what is under way and ends its replicas, and the next is started then: for these
  * seconds the address of endpoints is refused. Nothing is handed over, since nothing but a parent can give a port on.
  */
-import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import type { Clock } from '#shared/kernel/clock.js';
-import { AppError, messageOf } from '#shared/kernel/errors.js';
+import { AppError } from '#shared/kernel/errors.js';
 import { diskError, writeFileAtomic } from '#shared/platform/atomic-file.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { makePrivateFolder } from '#shared/platform/private-file.js';
-import { builtProgram } from '#cloud/lifecycle/built-program.js';
 import type { About } from './control-protocol.js';
-import { controlSocketOf, fingerprintOf, type HostConfig, logFileOf } from './host-config.js';
+import { configFileOf, controlSocketOf, fingerprintOf, type HostConfig } from './host-config.js';
+import { startDetached, type StartedBy, startedBySystemd } from './host-starter.js';
 import { ServiceHostClient } from './service-host-client.js';
 
 export interface ServiceHostProcessOptions {
@@ -24,7 +21,9 @@ export interface ServiceHostProcessOptions {
   readonly version: string;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Path of the program; absent: the built one. */
+  /** Absent: this process, detached. */
+  readonly startedBy?: StartedBy;
+  /** Path of the program that this process starts; absent: the built one. */
   readonly program?: string;
 }
 
@@ -32,7 +31,6 @@ const startPatienceMs = 30_000;
 const lookEveryMs = 50;
 /** Beyond its drain. */
 const endPatienceMs = 15_000;
-const shownLines = 5;
 
 export class ServiceHostProcess {
   private readonly client: ServiceHostClient;
@@ -41,7 +39,7 @@ export class ServiceHostProcess {
   private started: number | undefined;
 
   constructor(private readonly options: ServiceHostProcessOptions) {
-    this.client = new ServiceHostClient(controlSocketOf(options.config));
+    this.client = new ServiceHostClient(() => controlSocketOf(options.config));
   }
 
   /** The one that runs, whatever its version. */
@@ -61,12 +59,22 @@ export class ServiceHostProcess {
     return this.ensuring;
   }
 
+  /** It has begun to end when this resolves, if one runs; nobody starts it again by itself. */
+  async end(): Promise<void> {
+    const file = configFileOf(this.options.config);
+    // What systemd waits for: else it would start the one again that ended.
+    await rm(file, { force: true }).catch((error: unknown) => {
+      throw diskError(error, `cannot remove ${file}`);
+    });
+    if ((await this.about()) !== undefined) await this.client.stop();
+  }
+
   /** Ends it, if it runs; resolves when it has ended. @throws AppError `service.unavailable` when it does not end */
   async stop(): Promise<void> {
     const about = await this.about();
     if (about === undefined) return;
     const { clock, config } = this.options;
-    await this.client.stop();
+    await this.end();
     const until = clock.monotonic() + config.drainMs * 2 + endPatienceMs;
     while (isAlive(about.pid)) {
       if (clock.monotonic() > until) {
@@ -102,55 +110,27 @@ export class ServiceHostProcess {
   }
 
   private async start(): Promise<void> {
-    const { config, clock, logger, program = builtProgram('services/host/main.js') } = this.options;
-    const { folder } = config;
-    await makePrivateFolder(folder);
-    const configFile = join(folder, 'config.json');
+    const { config, clock, logger, startedBy, program } = this.options;
+    await makePrivateFolder(config.folder);
+    const configFile = configFileOf(config);
     await writeFileAtomic(configFile, `${JSON.stringify(config)}\n`, { mode: 0o600 });
-    const logFile = logFileOf(config);
-    const child = spawnDetached(program, configFile, logFile);
-    let ended: string | undefined;
-    child.once('error', (error) => (ended = messageOf(error)));
-    child.once('exit', (code, signal) => (ended = `it ended with ${signal ?? `exit code ${String(code)}`}`));
-    child.unref();
+    const start = startedBy === 'systemd' ? startedBySystemd(config) : startDetached(config, configFile, program);
     const until = clock.monotonic() + startPatienceMs;
-    while ((await this.about())?.pid !== child.pid) {
-      if (ended === undefined && clock.monotonic() <= until) {
-        await clock.sleep(lookEveryMs);
-        continue;
+    let about = await this.about();
+    while (!start.isThere(about)) {
+      const ended = start.ended();
+      if (ended !== undefined || clock.monotonic() > until) {
+        throw new AppError(
+          'service.unavailable',
+          `the service host could not be started: ${ended ?? `nothing was heard for ${String(startPatienceMs / 1000)} s`}. ${await start.trouble()}`,
+        );
       }
-      throw new AppError(
-        'service.unavailable',
-        `the service host could not be started: ${ended ?? `nothing was heard for ${String(startPatienceMs / 1000)} s`}. ${await lastLines(logFile)}`,
-      );
+      await clock.sleep(lookEveryMs);
+      about = await this.about();
     }
-    this.started = child.pid;
-    logger.info({ pid: child.pid, log: logFile }, 'a service host was started');
+    this.started = about?.pid;
+    logger.info({ pid: about?.pid }, 'a service host was started');
   }
-}
-
-/** With the path to find programs by, and nothing else of ours in its environment. */
-function spawnDetached(program: string, configFile: string, logFile: string): ReturnType<typeof spawn> {
-  let log: number | undefined;
-  try {
-    log = openSync(logFile, 'a', 0o600);
-    const path = process.env['PATH'];
-    return spawn(process.execPath, [program, '--config', configFile], {
-      detached: true,
-      stdio: ['ignore', log, log],
-      env: path === undefined ? {} : { PATH: path },
-    });
-  } catch (error) {
-    throw diskError(error, `cannot start the service host with the log ${logFile}`);
-  } finally {
-    if (log !== undefined) closeSync(log);
-  }
-}
-
-async function lastLines(logFile: string): Promise<string> {
-  const text = await readFile(logFile, 'utf8').catch(() => '');
-  const lines = text.trimEnd().split('\n').slice(-shownLines).join(' | ');
-  return `${logFile} ends: ${lines.slice(-2000)}`;
 }
 
 function isAlive(pid: number): boolean {

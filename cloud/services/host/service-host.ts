@@ -6,6 +6,7 @@ import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Random } from '#shared/kernel/ids.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
+import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { DesiredDeployment, DesiredEndpoint, DesiredServices } from '../desired-services.js';
@@ -32,6 +33,8 @@ import { Replicas } from './replicas.js';
 import type { ServiceImages } from './service-images.js';
 import type { HandedTrust, ServicesTrust } from './services-trust.js';
 import { endpointStatuses } from './status-of.js';
+import { HostTelemetry } from './telemetry/host-telemetry.js';
+import type { ToldDocument } from './telemetry/told-document.js';
 
 export interface ServiceHostPorts {
   readonly clock: Clock;
@@ -41,11 +44,14 @@ export interface ServiceHostPorts {
   /** Where the front answers. */
   readonly url: () => string;
   readonly documents: HostDocuments;
+  readonly told: ToldDocument;
   readonly trust: ServicesTrust;
   readonly images: ServiceImages;
   readonly runtime: ReplicaRuntime;
   readonly front: FrontPort;
   readonly collected: Pick<CollectedData, 'apply' | 'look' | 'folderOf'>;
+  /** What bounds of user code this machine can enforce; undefined until some was to run. */
+  readonly sandbox: () => SandboxCapabilities | undefined;
   readonly policy: ServicePolicy;
   readonly drainMs: number;
   /** How often the load is looked at, where something scales by it. */
@@ -58,6 +64,7 @@ const pauseAfterBugMs = 30_000;
 
 export class ServiceHost {
   readonly logs: ReplicaLogs;
+  readonly telemetry: HostTelemetry;
   private desired: DesiredServices | undefined;
   private observed: ObservedServices = nothingObserved;
   private readonly flight: SingleFlight;
@@ -71,7 +78,7 @@ export class ServiceHost {
   private lastPlan: ServicePlan = { actions: [], waiting: [] };
 
   constructor(private readonly ports: ServiceHostPorts) {
-    const { clock, random, runtime, front, drainMs, logger } = ports;
+    const { clock, random, runtime, front, drainMs, logger, told } = ports;
     const onBug = (error: unknown): void => logger.error({ err: error }, 'a bug in the service host');
     this.startedAt = clock.now();
     this.logs = new ReplicaLogs(() => clock.now());
@@ -82,6 +89,13 @@ export class ServiceHost {
       labels: (of) => this.labels(of),
       collectFolder: (of) => ports.collected.folderOf(of),
       tell: (fact) => this.take(fact),
+      onMetrics: (of, module, metrics) => this.telemetry.replicaTold(of, module, metrics),
+    });
+    this.telemetry = new HostTelemetry({
+      ...{ clock, front, document: told },
+      askReplicas: () => this.replicas.askMetrics(),
+      endpoint: (id) => this.desired?.endpoints.find((one) => one.id === id),
+      generation: () => this.generation,
     });
     this.flight = new SingleFlight(
       () => this.run(),
@@ -101,6 +115,7 @@ export class ServiceHost {
     this.observed = { ...nothingObserved, kept };
     await runtime.clear();
     await this.ports.collected.apply(desired, []);
+    await this.telemetry.start();
     front.onNeed((endpoint, deployment) => {
       this.load.need(endpoint, deployment);
       this.flight.wake();
@@ -160,12 +175,14 @@ export class ServiceHost {
     const { clock, version, url, front, policy } = this.ports;
     const sizes = await this.replicas.residentBytes();
     const [now, monotonic] = [clock.now(), clock.monotonic()];
+    const sandbox = this.ports.sandbox();
     return {
       schema: 1,
       generation: this.generation,
       version,
       startedAt: toInstant(this.startedAt),
       url: url(),
+      ...(sandbox === undefined ? {} : { sandbox }),
       endpoints: endpointStatuses(this.desired, {
         observed: this.observed,
         policy,
@@ -191,6 +208,7 @@ export class ServiceHost {
     await front.close(drainMs);
     this.replicas.endAll(drainMs);
     await this.replicas.ended();
+    await this.telemetry.stop();
   }
 
   private take(fact: ServiceFact): void {

@@ -2,6 +2,7 @@
  * Metrics of the fleet as OpenTelemetry's protocol has them: an ExportMetricsServiceRequest in protobuf. Numbers of
  * fields are those of opentelemetry/proto/metrics/v1/metrics.proto. Counts are cumulative since the process began. Pure.
  */
+import { deploymentOf } from '#cloud/services/service-source.js';
 import { WireWriter } from '#shared/scoring/grpc/wire-writer.js';
 import { type DeviceGauges, latencyBoundsMs, type ModuleTotals } from '../fleet-totals.js';
 import { type GaugeName, gaugeNames } from '../system-gauges.js';
@@ -146,7 +147,11 @@ function scopeOf(version: string): WireWriter {
 function attributesOf(
   names: Readonly<Partial<Record<'workspace' | 'device' | 'module' | 'version', string>>>,
 ): Attributes {
-  return Object.fromEntries(Object.entries(names).map(([name, value]) => [`flotilla.${name}`, value]));
+  const { device, ...others } = names;
+  const source = device === undefined ? {} : (deploymentOf(device) ?? { device });
+  return Object.fromEntries(
+    Object.entries({ ...source, ...others }).map(([name, value]) => [`flotilla.${name}`, value]),
+  );
 }
 
 function addAttributes(writer: WireWriter, field: number, attributes: Attributes): void {

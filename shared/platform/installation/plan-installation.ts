@@ -1,6 +1,6 @@
 /** From what is wanted to the steps that lead there. Pure: whoever prints the plan sees what would be done. */
 import type { InstallationStep } from './installation-step.js';
-import { commandLink, type Product, programFolder, settingsPath, unitName } from './product.js';
+import { commandLink, type CompanionUnit, type Product, programFolder, settingsPath, unitName } from './product.js';
 
 export interface InstallationWish {
   /** Of the release that is installed, as a folder name. */
@@ -22,7 +22,7 @@ export function planInstallation(product: Product, wish: InstallationWish): Inst
   const top = programFolder(product);
   const releases = `${top}/releases`;
   const command = `${top}/current/bin/${name}`;
-  const unit = unitName(product);
+  const units = unitsOf(product);
   const root = {};
   const owner = { ...(user === undefined ? {} : { user, group }) };
   const kept = [wish.release, ...(wish.before === undefined ? [] : [wish.before])];
@@ -46,12 +46,27 @@ export function planInstallation(product: Product, wish: InstallationWish): Inst
     // The one instant from which on the new programs are the ones that start.
     { kind: 'link', path: `${top}/current`, to: `releases/${wish.release}` },
     { kind: 'link', path: commandLink(product), to: command },
-    { kind: 'file', path: `${unitFolder}/${unit}`, text: product.unit(command), mode: 0o644, owner: root, keep: false },
-    { kind: 'link', path: `${wantsFolder}/${unit}`, to: `../${unit}` },
+    ...units.map(({ name: unit, text }) => {
+      return { kind: 'file' as const, path: `${unitFolder}/${unit}`, text, mode: 0o644, owner: root, keep: false };
+    }),
+    ...startingUnits(units).map((unit) => {
+      return { kind: 'link' as const, path: `${wantsFolder}/${unit}`, to: `../${unit}` };
+    }),
     // Installing the same once more says nothing about the one before it.
     ...(wish.before === wish.release ? [] : [{ kind: 'prune' as const, folder: releases, keep: kept }]),
-    ...(wish.live ? told(['daemon-reload'], ['restart', unit]) : []),
+    ...(wish.live ? told(['daemon-reload'], ...startingUnits(units).map((unit) => ['restart', unit])) : []),
   ];
+}
+
+/** Its own last: what it finds beside it is as new as it is. */
+function unitsOf(product: Product): CompanionUnit[] {
+  const programs = `${programFolder(product)}/current`;
+  const own = product.unit(`${programs}/bin/${product.name}`);
+  return [...(product.companions?.(programs) ?? []), { name: unitName(product), text: own, startsWithMachine: true }];
+}
+
+function startingUnits(units: readonly CompanionUnit[]): string[] {
+  return units.flatMap(({ name, startsWithMachine }) => (startsWithMachine ? [name] : []));
 }
 
 export interface RemovalWish {
@@ -62,11 +77,17 @@ export interface RemovalWish {
 
 export function planRemoval(product: Product, wish: RemovalWish): InstallationStep[] {
   const { user, group } = product;
-  const unit = unitName(product);
-  const paths = [`${wantsFolder}/${unit}`, `${unitFolder}/${unit}`, commandLink(product), programFolder(product)];
+  const units = unitsOf(product);
+  const names = units.map(({ name }) => name);
+  const paths = [
+    ...startingUnits(units).map((unit) => `${wantsFolder}/${unit}`),
+    ...names.map((unit) => `${unitFolder}/${unit}`),
+    commandLink(product),
+    programFolder(product),
+  ];
   const known = [product.settings.folder, product.stateFolder];
   return [
-    ...(wish.live ? [{ kind: 'systemctl' as const, args: ['stop', unit], mayFail: true }] : []),
+    ...(wish.live ? names.map((unit) => ({ kind: 'systemctl' as const, args: ['stop', unit], mayFail: true })) : []),
     ...[...paths, ...(wish.purge ? known : [])].map((path) => ({ kind: 'remove' as const, path })),
     ...(wish.purge && user !== undefined ? [{ kind: 'remove-user' as const, name: user }] : []),
     ...(wish.purge ? [{ kind: 'remove-group' as const, name: group }] : []),

@@ -45,7 +45,7 @@ export function planSandbox(
 ): Result<SandboxRecipe, Problem> {
   const wantsNetwork = needs.permissions?.network === true;
   if (wantsNetwork && !policy.allowNetwork) {
-    return refuse('permission.refused', 'it asks for the network, which this device does not grant to modules');
+    return refuse('permission.refused', 'it asks for the network, which this machine does not grant to modules');
   }
   const tooMuch = needs.resources && beyondPolicy(policy, needs.resources);
   if (tooMuch !== undefined) return refuse('permission.refused', tooMuch);
@@ -55,7 +55,7 @@ export function planSandbox(
   const unmet = sandboxAspects.filter((aspect) => required.has(aspect) && !capabilities[aspect].enforced);
   if (unmet.length > 0) {
     const reasons = unmet.map((aspect) => `${aspect} (${capabilities[aspect].by})`).join(', ');
-    return refuse('capability.unmet', `this device cannot enforce what the module's sandbox must have: ${reasons}`, {
+    return refuse('capability.unmet', `this machine cannot enforce what the module's sandbox must have: ${reasons}`, {
       unmet,
     });
   }
@@ -86,10 +86,10 @@ function beyondPolicy(
   { memoryMegabytes, cpus }: ModuleResources,
 ): string | undefined {
   if (memoryMegabytes * megabyte > maxMemoryBytes) {
-    return `it asks for ${String(memoryMegabytes)} MB of memory; this device grants ${String(Math.floor(maxMemoryBytes / megabyte))}`;
+    return `it asks for ${String(memoryMegabytes)} MB of memory; this machine grants ${String(Math.floor(maxMemoryBytes / megabyte))}`;
   }
   if (cpus > maxCpus) {
-    return `it asks for ${String(cpus)} cores; this device grants ${String(maxCpus)}`;
+    return `it asks for ${String(cpus)} cores; this machine grants ${String(maxCpus)}`;
   }
   return undefined;
 }

@@ -2,7 +2,7 @@
 import { chmodSync, chownSync, cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import type { Problem } from '#shared/kernel/errors.js';
+import { AppError, type Problem } from '#shared/kernel/errors.js';
 import type { Result } from '#shared/kernel/result.js';
 import type { SandboxNeeds } from '#shared/package/sandbox-options.js';
 import type { Cgroup, GroupStory } from './cgroups.js';
@@ -56,7 +56,12 @@ export class Sandbox {
   open(input: CellInput): Cell {
     const { recipe, folder } = input;
     const user = recipe.user === 'own' ? this.users.take() : undefined;
-    if (recipe.user === 'own' && user === undefined) throw new Error('there are more modules than users for them');
+    if (recipe.user === 'own' && user === undefined) {
+      throw new AppError(
+        'process.failed',
+        'user code has a user of its own for each process, and all that there are for it are taken: run less of it at once',
+      );
+    }
     this.cells += 1;
     const id = `${input.name}-${String(this.cells)}`;
     mkdirSync(folder, { recursive: true });

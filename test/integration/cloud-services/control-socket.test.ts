@@ -24,6 +24,7 @@ describe('the control socket', () => {
         ...{ logs, plan: { actions: [], waiting: [] } },
         apply: async (desired) => void applied.push(desired),
         trust: async () => ({ refused: [] }),
+        telemetry: { telemetry: async () => [] },
         status: () => Promise.reject(new Error(`nobody asks for it here: ${String(status.generation)}`)),
       },
       collected: { list: async () => ({ pieces: [], lost: 0 }), taken: async () => undefined },
@@ -31,9 +32,10 @@ describe('the control socket', () => {
         ...{ version: '1', pid: 1, startedAt: '2026-01-01T00:00:00.000Z', configuration: '', generation: 0, trust: {} },
       }),
       stop: () => undefined,
+      families: () => [],
       onBug: (error) => bugs.push(error),
     });
-    client = new ServiceHostClient(path('c.sock'));
+    client = new ServiceHostClient(() => path('c.sock'));
   });
   afterAll(() => api.close());
 
@@ -97,7 +99,7 @@ describe('the control socket', () => {
   });
 
   it('tells who nobody answers what is wrong', async () => {
-    await expect(new ServiceHostClient(path('none.sock')).status()).rejects.toMatchObject({
+    await expect(new ServiceHostClient(() => path('none.sock')).status()).rejects.toMatchObject({
       code: 'service.unavailable',
     });
     await expect(client.status()).rejects.toMatchObject({ code: 'internal' });

@@ -1,4 +1,5 @@
 /** Endpoints as their owner works with them: by commands, over a real API and database; the service host only remembers. */
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -162,6 +163,72 @@ describe('files of Azure ML', () => {
     const { exit, stderr } = await world.run('apply', '-f', fixture('kubernetes-blue.yml'));
     expect(exit).toBe(4);
     expect(stderr).toContain('no image carries the model digits:3');
+  });
+});
+
+describe('a release that devices run', () => {
+  it('runs as a deployment too, by its image and its settings', async () => {
+    await world.json(
+      ...['release', 'create', 'vision', '--module', 'reader=digits:2', '--module', 'other=digits:1'],
+      ...['--set', 'reader.threshold=0.5', '--set', 'reader.labels=["a"]'],
+    );
+    const create = ['deployment', 'create', 'red', '--endpoint', 'fraud', '--release', 'vision:1'];
+    expect((await world.run(...create)).stderr).toContain('vision:1 has other, reader: say which by --module');
+    expect((await world.run(...create, '--module', 'readr')).stderr).toContain('did you mean reader?');
+    await world.json(...create, '--module', 'reader', '--set', 'threshold=0.9');
+    const { deployments } = await served((one) => one.deployments.some(({ name }) => name === 'red'));
+    expect(deployments.find(({ name }) => name === 'red')).toMatchObject({
+      ...{ image: { name: 'digits', version: 2 }, settings: { threshold: 0.9, labels: ['a'] } },
+    });
+    await world.json(
+      'deployment',
+      'update',
+      'red',
+      '--endpoint',
+      'fraud',
+      '--release',
+      'vision:1',
+      '--module',
+      'other',
+    );
+    const [other] = (await served(() => true)).deployments.filter(({ name }) => name === 'red');
+    expect(other).toMatchObject({ revision: 2, image: { version: 1 }, settings: {} });
+  });
+});
+
+describe('a shift of traffic', () => {
+  it('is started, shown, held and ended by commands', async () => {
+    await world.json('endpoint', 'traffic', 'fraud', 'blue=100');
+    const start = ['endpoint', 'shift', 'start', 'fraud', '--to', 'red', '--steps'];
+    expect((await world.run(...start, '10,5,100')).stderr).toContain('steps.1: percent must rise');
+    const { exit, stderr } = await world.run(...start, '10,100', '--step-seconds', '3600');
+    expect({ exit, stderr }).toMatchObject({ exit: 0, stderr: expect.stringContaining('no gates') as string });
+    await served((one) => one.traffic['red'] === 10);
+    expect((await world.run('endpoint', 'show', 'fraud')).stdout).toMatch(/shift +1 to red, 1\/2, 10%, running/);
+    const paused = await world.run('endpoint', 'shift', 'pause', 'fraud');
+    expect(paused.stdout).toMatch(/next +flotilla endpoint shift resume fraud goes on/);
+    await world.json('endpoint', 'shift', 'resume', 'fraud');
+    const shown = await world.run('endpoint', 'shift', 'show', 'fraud');
+    expect(shown.stdout).toMatch(/to +red \(digits:1\) from blue \(digits:2\)/);
+    expect(shown.stdout).toMatch(/waits +it is watched for a while, until 20/);
+    expect(shown.stdout).toMatch(/step +step 1 of 2, 10%: blue=90 red=10/);
+    expect(await world.run(...start, '100')).toMatchObject({ exit: 5 });
+    const watching = world.run('endpoint', 'shift', 'watch', 'fraud');
+    await world.json('endpoint', 'shift', 'abort', 'fraud');
+    expect((await served((one) => one.traffic['red'] === undefined)).traffic).toEqual({ blue: 100 });
+    expect(await watching).toMatchObject({ exit: 1, stderr: expect.stringContaining('shift.failed') as string });
+    expect((await world.run('endpoint', 'shift', 'list', 'fraud')).stdout).toMatch(/1 +red +aborted/);
+    expect(JSON.stringify(await world.json('audit', 'list'))).toContain('/shifts/1/orders');
+  });
+
+  it('by a file with fields that there are', async () => {
+    const file = join(folder('files'), 'shift.yaml');
+    await mkdir(folder('files'), { recursive: true });
+    await writeFile(file, 'steps: [{ percent: 100, bakeSecond: 5 }]\n');
+    const start = ['endpoint', 'shift', 'start', 'fraud', '--to', 'red', '--policy', file];
+    expect((await world.run(...start)).stderr).toContain('did you mean steps.0.bakeSeconds?');
+    await writeFile(file, 'steps: [{ percent: 100, bakeSeconds: 0 }]\n');
+    expect((await world.run(...start, '--watch')).stdout).toContain('succeeded');
   });
 });
 

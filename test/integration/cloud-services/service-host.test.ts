@@ -44,7 +44,7 @@ describe('a service host', () => {
   const open = async (): Promise<void> => {
     front = new QuietFront();
     host = await openWith(front);
-    client = new ServiceHostClient(controlSocketOf(folders(path())));
+    client = new ServiceHostClient(() => controlSocketOf(folders(path())));
   };
   const blue = async (): Promise<DeploymentStatus | undefined> =>
     (await client.status()).endpoints[0]?.deployments.find(({ name }) => name === 'blue');

@@ -83,6 +83,14 @@ export class RememberedHost implements ServiceHost {
     return [`${deployment} began`, 'password=hunter2'];
   }
 
+  async families(): Promise<[]> {
+    return [];
+  }
+
+  async telemetry(): Promise<[]> {
+    return [];
+  }
+
   async stop(): Promise<void> {
     this.stops += 1;
   }
@@ -111,6 +119,7 @@ export class EndpointWorld {
         starts += 1;
         return host;
       },
+      end: async () => host.stop(),
     };
     const parts = await openCloudParts(folder, (control) => control, { door });
     const publisher = generateSigningKey();

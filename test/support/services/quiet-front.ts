@@ -1,5 +1,7 @@
 /** A front that nobody asks: it keeps the table, and tells what a test wants it to tell. */
 import type { FrontReplica, FrontTable } from '#cloud/services/front/front-table.js';
+import type { MirrorDrop, MirroredPair } from '#cloud/services/front/mirror.js';
+import type { DeploymentImageNumbers } from '#cloud/services/front/routing-table.js';
 import type { FrontPort } from '#cloud/services/host/front-port.js';
 import type { DeploymentNumbers } from '#cloud/services/services-status.js';
 
@@ -7,6 +9,9 @@ export class QuietFront implements FrontPort {
   table: FrontTable = { endpoints: [] };
   need: (endpoint: string, deployment: string) => void = () => undefined;
   outstanding = 0;
+  readonly counted: DeploymentImageNumbers[] = [];
+  mirrored: (pair: MirroredPair) => void = () => undefined;
+  dropped: (drop: MirrorDrop) => void = () => undefined;
 
   apply(table: FrontTable): void {
     this.table = table;
@@ -31,6 +36,22 @@ export class QuietFront implements FrontPort {
 
   onSick(): void {
     // Nobody is.
+  }
+
+  families(): [] {
+    return [];
+  }
+
+  takeNumbers(): DeploymentImageNumbers[] {
+    return this.counted.splice(0);
+  }
+
+  onMirrored(callback: (pair: MirroredPair) => void): void {
+    this.mirrored = callback;
+  }
+
+  onMirrorDropped(callback: (drop: MirrorDrop) => void): void {
+    this.dropped = callback;
   }
 
   async close(): Promise<void> {

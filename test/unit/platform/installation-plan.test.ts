@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { agentProduct } from '#agent/installation/agent-product.js';
 import { cloudProduct } from '#cloud/installation/cloud-product.js';
+import { servicesUnits } from '#cloud/installation/services-units.js';
 import { describeStep, type InstallationStep } from '#shared/platform/installation/installation-step.js';
 import { planInstallation, planRemoval } from '#shared/platform/installation/plan-installation.js';
 import { unitText } from '#shared/platform/installation/unit-text.js';
@@ -41,6 +42,15 @@ describe('an installation', () => {
     expect(steps.slice(-2)).toEqual(['systemctl daemon-reload', 'systemctl restart flotilla-agent.service']);
   });
 
+  it('starts what waits for web services before the control plane, which asks for them', () => {
+    const steps = planInstallation(cloudProduct, { ...wish, live: true }).map(describeStep);
+    expect(steps.slice(-3)).toEqual([
+      ...['systemctl daemon-reload', 'systemctl restart flotilla-services.path', 'systemctl restart flotilla.service'],
+    ]);
+    const links = steps.filter((step) => step.includes('multi-user.target.wants'));
+    expect(links.join()).not.toContain('flotilla-services.service');
+  });
+
   it('makes a user for what does not run as root, to whom its state belongs', () => {
     const steps = planInstallation(cloudProduct, wish).map(describeStep);
     expect(steps).toContain('system user flotilla');
@@ -62,6 +72,15 @@ describe('a removal', () => {
     const steps = planRemoval(agentProduct, { purge: false, live: true }).map(describeStep);
     expect(steps[0]).toBe('systemctl stop flotilla-agent.service');
   });
+
+  it('stops what would start web services again before it stops them', () => {
+    const steps = planRemoval(cloudProduct, { purge: false, live: true }).map(describeStep);
+    expect(steps.slice(0, 3)).toEqual([
+      ...['systemctl stop flotilla-services.path', 'systemctl stop flotilla-services.service'],
+      'systemctl stop flotilla.service',
+    ]);
+    expect(steps).toContain('remove /etc/systemd/system/flotilla-services.service');
+  });
 });
 
 describe('the units', () => {
@@ -79,6 +98,15 @@ describe('the units', () => {
   it('leave the control plane no privileges', () => {
     for (const line of ['User=flotilla', 'CapabilityBoundingSet=', 'RestrictNamespaces=yes', 'PrivateDevices=yes'])
       expect(cloud.split('\n')).toContain(line);
+  });
+
+  it('leave web services no privileges either, but what bounds their user code, out of sight of other keys', () => {
+    const services = servicesUnits('/opt/flotilla/current').find(({ name }) => name.endsWith('.service'))?.text ?? '';
+    for (const line of ['User=flotilla', 'CapabilityBoundingSet=', 'NoNewPrivileges=yes', 'Delegate=yes'])
+      expect(services.split('\n')).toContain(line);
+    expect(services).toContain('InaccessiblePaths=-/var/lib/flotilla/keys/at-rest.key');
+    for (const setting of ['ProtectControlGroups', 'RestrictNamespaces', 'PrivateDevices', 'PartOf=', 'BindsTo='])
+      expect(services).not.toContain(setting);
   });
 
   it('have one section after another', () => {

@@ -1,0 +1,21 @@
+/** What none of our services of the control plane needs, as settings of a unit. */
+export const closed = {
+  LimitNOFILE: '65536',
+  CapabilityBoundingSet: '',
+  NoNewPrivileges: 'yes',
+  ProtectSystem: 'strict',
+  ProtectHome: 'yes',
+  PrivateTmp: 'yes',
+  ProtectClock: 'yes',
+  ProtectHostname: 'yes',
+  ProtectKernelTunables: 'yes',
+  ProtectKernelModules: 'yes',
+  ProtectKernelLogs: 'yes',
+  ProtectProc: 'invisible',
+  LockPersonality: 'yes',
+  RestrictRealtime: 'yes',
+  RestrictSUIDSGID: 'yes',
+  RestrictAddressFamilies: 'AF_UNIX AF_INET AF_INET6 AF_NETLINK',
+  SystemCallArchitectures: 'native',
+  SystemCallErrorNumber: 'EPERM',
+} as const;

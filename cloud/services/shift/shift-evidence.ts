@@ -1,0 +1,67 @@
+/** Reads what the stage of a shift is judged by from the telemetry store, and judges it. */
+import { joinShadows } from '#shared/protocol/merge-metrics.js';
+import type { GateVerdict } from '#cloud/rollout/gates/gate-model.js';
+import { bindGate } from '#cloud/rollout/gates/gate-kinds.js';
+import { type GateReading, judgeGates } from '#cloud/rollout/gates/judge-gates.js';
+import type { ShadowEvidence } from '#cloud/rollout/shadow/shadow-model.js';
+import { judgeShadows } from '#cloud/rollout/shadow/shadow-verdicts.js';
+import { addNumbers, type ModuleNumbers, noNumbers } from '#cloud/telemetry/cohort-numbers.js';
+import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
+import { type CohortPart, mirrorQuestions, shiftCohorts } from './shift-cohorts.js';
+import { stagesOf } from './shift-model.js';
+import type { ShiftMirror } from './shift-policy.js';
+import type { StoredShift } from './shift-repository.js';
+
+export class ShiftEvidence {
+  constructor(private readonly telemetry: Pick<TelemetryPort, 'cohort' | 'shadows'>) {}
+
+  /**
+   * @param endpoint its name
+   * @returns of the stage whose turn it is; none before the first
+   */
+  async verdicts(endpoint: string, stored: StoredShift): Promise<readonly GateVerdict[]> {
+    const { shift, policy } = stored;
+    const stage = stagesOf(policy)[shift.stage];
+    if (stage === undefined) return [];
+    if (stage.kind === 'step') return this.gates(endpoint, stored);
+    return policy.mirror === undefined ? [] : this.copies(endpoint, stored, policy.mirror);
+  }
+
+  private async gates(endpoint: string, { workspace, policy, shift }: StoredShift): Promise<GateVerdict[]> {
+    const { gates = {} } = policy;
+    const readings: GateReading[] = [];
+    // Gates over the same deployments and spans read them once.
+    const known = new Map<string, Promise<ModuleNumbers>>();
+    const numbersOf = ({ module, devices }: CohortPart, machine: boolean): Promise<ModuleNumbers> => {
+      const key = JSON.stringify([module, machine, devices]);
+      const asked = known.get(key) ?? this.telemetry.cohort({ workspace, module, devices, machine });
+      known.set(key, asked);
+      return asked;
+    };
+    for (const [gate, fields] of Object.entries(gates)) {
+      const { label, candidate, reference } = shiftCohorts(fields, endpoint, shift);
+      const { readsMachine } = bindGate(fields);
+      const before = noNumbers();
+      for (const part of reference) addNumbers(before, await numbersOf(part, readsMachine));
+      const own = await numbersOf(candidate, readsMachine);
+      readings.push({ gate, evidence: [{ module: label, devices: 1, candidate: own, reference: before }] });
+    }
+    return judgeGates(gates, readings);
+  }
+
+  private async copies(
+    endpoint: string,
+    { workspace, shift }: StoredShift,
+    mirror: ShiftMirror,
+  ): Promise<GateVerdict[]> {
+    let sum: ShadowEvidence['sum'];
+    let told = 0;
+    const questions = mirrorQuestions(endpoint, shift);
+    for (const question of questions) {
+      const answer = await this.telemetry.shadows({ workspace, ...question });
+      told += answer.told;
+      sum = sum && answer.sum ? (joinShadows(sum, answer.sum) ?? sum) : (sum ?? answer.sum);
+    }
+    return judgeShadows(mirror, [{ module: shift.target.module, sum, told, devices: questions.length }]);
+  }
+}
