@@ -234,7 +234,9 @@ export const cloudConfigSchema = z.strictObject({
         .describe('ended commands to many devices, and schedules that come no more, older than this are removed'),
       rolloutDays: count
         .default(365)
-        .describe('ended rollouts older than this are removed, once later ones have led all their devices on'),
+        .describe(
+          'ended rollouts older than this are removed, once later ones have led all their devices on; and shifts of traffic',
+        ),
       rolloutHistoryEntries: count
         .default(100_000)
         .describe('of the history of a rollout that has ended, so many of the newest entries are kept'),

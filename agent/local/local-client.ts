@@ -1,6 +1,6 @@
 /** Asks a running agent over its socket. */
-import { request } from 'node:http';
 import { AppError, isErrorCode, messageOf } from '#shared/kernel/errors.js';
+import { askSocket } from '#shared/platform/ask-socket.js';
 import { errno } from '#shared/platform/atomic-file.js';
 import { problemSchema } from '#shared/protocol/primitives.js';
 
@@ -8,6 +8,10 @@ export interface Question {
   readonly method?: 'GET' | 'POST' | 'DELETE';
   readonly body?: unknown;
 }
+
+const timeoutMs = 10_000;
+/** Logs of a device are the longest. */
+const maxBytes = 64 * 1024 * 1024;
 
 /** @throws AppError `server.unreachable` when no agent runs on this state folder, `auth.forbidden` when we may not ask */
 export async function askAgent(socketPath: string, path: string, question: Question = {}): Promise<unknown> {
@@ -21,29 +25,17 @@ export async function askAgent(socketPath: string, path: string, question: Quest
   );
 }
 
-function send(socketPath: string, path: string, question: Question): Promise<{ status: number; body: unknown }> {
-  const { method = 'GET', body } = question;
-  return new Promise((resolve, reject) => {
-    const fail = (error: unknown): void => reject(failure(socketPath, error));
-    const sent = request({ socketPath, path, method, timeout: 10_000 }, (response) => {
-      const parts: Buffer[] = [];
-      response.on('data', (part: Buffer) => parts.push(part));
-      response.on('error', fail);
-      response.on('end', () => {
-        try {
-          resolve({
-            status: response.statusCode ?? 0,
-            body: JSON.parse(Buffer.concat(parts).toString('utf8')) as unknown,
-          });
-        } catch (error) {
-          fail(error);
-        }
-      });
-    });
-    sent.on('timeout', () => sent.destroy(new Error('no answer in time')));
-    sent.on('error', fail);
-    sent.end(body === undefined ? undefined : JSON.stringify(body));
-  });
+async function send(
+  socketPath: string,
+  path: string,
+  { method = 'GET', body }: Question,
+): Promise<{ status: number; body: unknown }> {
+  try {
+    const { status, bytes } = await askSocket({ socketPath, method, path, body, timeoutMs, maxBytes });
+    return { status, body: JSON.parse(bytes.toString('utf8')) as unknown };
+  } catch (error) {
+    throw failure(socketPath, error);
+  }
 }
 
 function failure(socketPath: string, error: unknown): AppError {

@@ -2,7 +2,7 @@
  * Images on this disk: their documents in the cache, and their unpacked folders. A folder is made from
  * blobs that were hashed in that moment, and appears by a rename.
  */
-import { readdir, readFile, rm, stat } from 'node:fs/promises';
+import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import { errno } from '#shared/platform/atomic-file.js';
@@ -11,8 +11,7 @@ import { digestFile, hexOf } from '#shared/package/digest.js';
 import { type ChunkMap, chunkMapSchema, type ImageManifest } from '#shared/package/image-schema.js';
 import { mediaTypes } from '#shared/package/media-types.js';
 import type { ModuleManifest } from '#shared/package/module-manifest.js';
-import { decodeModuleManifest } from '#shared/package/read-manifest.js';
-import { unpackImage } from '#shared/package/unpack-image.js';
+import { readUnpackedManifest, unpackImage } from '#shared/package/unpack-image.js';
 import { maxWholeBlobBytes } from '#shared/protocol/blocks.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import type { ImageReference } from '#shared/protocol/desired.js';
@@ -77,8 +76,7 @@ export class ImageStore {
     try {
       await stat(target);
       await this.requireIntact(image);
-      const path = join(target, 'module.yaml');
-      return decodeModuleManifest(await readFile(path), path);
+      return await readUnpackedManifest(target);
     } catch (error) {
       if (!(error instanceof AppError) && errno(error) === undefined) throw error;
       await rm(target, { recursive: true, force: true });
@@ -87,9 +85,8 @@ export class ImageStore {
   }
 
   /** The module's manifest, of a folder that this process has staged or opened. */
-  async readModule(image: Digest): Promise<ModuleManifest> {
-    const path = join(this.folderOf(image), 'module.yaml');
-    return decodeModuleManifest(await readFile(path), path);
+  readModule(image: Digest): Promise<ModuleManifest> {
+    return readUnpackedManifest(this.folderOf(image));
   }
 
   /** Digests of everything the image is made of, as far as its documents are here. */

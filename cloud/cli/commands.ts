@@ -35,6 +35,7 @@ const commands: Readonly<Record<string, () => Promise<(io: CliIo) => Command>>> 
   score: async () => (await import('./commands/score.js')).scoreCommand,
   logs: async () => (await import('./commands/logs.js')).logsCommand,
   telemetry: async () => (await import('./commands/telemetry.js')).telemetryCommand,
+  compare: async () => (await import('./commands/compare.js')).compareCommand,
   alert: async () => (await import('./commands/alert.js')).alertCommand,
   simulate: async () => (await import('./commands/simulate.js')).simulateCommand,
   activity: async () => (await import('./commands/activity.js')).activityCommand,

@@ -1,20 +1,15 @@
 /** Input that the user names: a file, or `-` for standard input. */
 import { readFile } from 'node:fs/promises';
 import { AppError } from '#shared/kernel/errors.js';
+import { readBounded } from '#shared/platform/bounded-body.js';
 import { diskError, errno } from '#shared/platform/atomic-file.js';
 import type { CliIo } from './cli-io.js';
 
 const maxInputBytes = 16 * 1024 * 1024;
 
 export async function readAll(input: AsyncIterable<Uint8Array>, where: string): Promise<string> {
-  const pieces: Uint8Array[] = [];
-  let size = 0;
-  for await (const piece of input) {
-    size += piece.length;
-    if (size > maxInputBytes) throw new AppError('request.too-large', `${where} holds more than 16 MiB`);
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString('utf8');
+  const refusal = (): AppError => new AppError('request.too-large', `${where} holds more than 16 MiB`);
+  return (await readBounded(input, maxInputBytes, refusal)).toString('utf8');
 }
 
 /** @throws AppError that names the file and what is wrong with it */

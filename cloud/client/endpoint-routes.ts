@@ -1,6 +1,7 @@
 /** The routes of web services as the client calls them: a part of {@link routes}. */
 import { activityBody } from '#cloud/http/schemas/activities.js';
 import { pageOf, pageQuery } from '#cloud/http/schemas/common.js';
+import { compareBody, compareQuery } from '#cloud/http/schemas/compare.js';
 import { endpointOpenApiBody, endpointOpenApiQuery } from '#cloud/http/schemas/endpoint-openapi.js';
 import {
   deploymentBody,
@@ -59,6 +60,12 @@ export const endpointRoutes = {
   deploymentGet: { method: 'GET', path: deployment, response: deploymentBody },
   deploymentPatch: { method: 'PATCH', path: deployment, body: deploymentPatch, response: activityBody },
   deploymentDelete: { method: 'DELETE', path: deployment, response: activityBody },
+  compare: {
+    method: 'GET',
+    path: '/v1/workspaces/:workspace/compare',
+    query: compareQuery,
+    response: compareBody,
+  },
   shiftList: { method: 'GET', path: `${one}/shifts`, query: pageQuery, response: pageOf(shiftBody) },
   shiftStart: { method: 'POST', path: `${one}/shifts`, body: shiftStart, response: shiftBody },
   shiftGet: { method: 'GET', path: shift, response: shiftDetail },

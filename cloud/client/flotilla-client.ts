@@ -8,6 +8,7 @@ import * as z from 'zod';
 import { backoffMs } from '#shared/kernel/backoff.js';
 import type { Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
+import { readBounded } from '#shared/platform/bounded-body.js';
 import type { Random } from '#shared/kernel/ids.js';
 import { checkMessage, describeIssues } from '#shared/protocol/decode.js';
 import {
@@ -273,20 +274,14 @@ export class FlotillaClient {
   }
 
   private async readBytes(answer: IncomingMessage): Promise<Buffer> {
-    const pieces: Buffer[] = [];
-    let size = 0;
+    const { url, signal } = this.options;
+    const tooLarge = (): AppError =>
+      new AppError('server.incompatible', `${url.origin} answered with more than 32 MiB`);
     try {
-      for await (const piece of answer as AsyncIterable<Buffer>) {
-        size += piece.length;
-        if (size > maxAnswerBytes) {
-          throw new AppError('server.incompatible', `${this.options.url.origin} answered with more than 32 MiB`);
-        }
-        pieces.push(piece);
-      }
+      return await readBounded(answer, maxAnswerBytes, tooLarge);
     } catch (error) {
-      throw connectionError(error, this.options.url, this.options.signal);
+      throw connectionError(error, url, signal);
     }
-    return Buffer.concat(pieces);
   }
 }
 

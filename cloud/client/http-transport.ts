@@ -20,7 +20,7 @@ export interface HttpRequest {
   readonly method: string;
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string | StreamedBody | undefined;
+  readonly body?: string | Uint8Array | StreamedBody | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Silence after which the connection counts as lost; 0 waits for ever. */
   readonly idleMs: number;
@@ -55,12 +55,13 @@ export class HttpTransport {
         outgoing.destroy(new Error(`nothing was heard for ${String(request.idleMs / 1000)} s`));
       });
       outgoing.on('error', (error) => reject(connectionError(error, request.url, request.signal)));
-      if (typeof request.body !== 'object') {
+      const { body } = request;
+      if (body === undefined || typeof body === 'string' || body instanceof Uint8Array) {
         outgoing.on('response', resolve);
-        outgoing.end(request.body);
+        outgoing.end(body);
         return;
       }
-      const source = request.body.open();
+      const source = body.open();
       source.on('error', (error) => outgoing.destroy(error));
       outgoing.on('close', () => source.destroy());
       outgoing.on('response', (answer) => {
@@ -84,7 +85,7 @@ export class HttpTransport {
 
 function lengthOf(body: HttpRequest['body']): Record<string, string> {
   if (body === undefined) return {};
-  const length = typeof body === 'string' ? Buffer.byteLength(body) : body.size;
+  const length = typeof body === 'string' || body instanceof Uint8Array ? Buffer.byteLength(body) : body.size;
   return { 'content-length': String(length) };
 }
 

@@ -1,6 +1,7 @@
 /** What `import … from 'flotilla/client'` gives: docs/client.md. */
 export { AppError, type ErrorCode } from '#shared/kernel/errors.js';
 export type { Datatype } from '#shared/scoring/codec/tensor.js';
+export type { ArrayOf, BinaryAnswer, BinaryTensor } from './binary-tensors.js';
 export { type ConnectOptions, connectFlotilla } from './connect.js';
 export { type ClientOptions, FlotillaClient, type LiveEvent } from './flotilla-client.js';
 export type { ElementOf, InferAnswer, InferInput } from './infer-tensors.js';

@@ -1,7 +1,7 @@
 /** Tensors of the Open Inference Protocol V2 as JSON has them. */
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
-import { type Datatype, datatypes } from '#shared/scoring/codec/tensor.js';
+import { type Datatype, datatypes, elementCount } from '#shared/scoring/codec/tensor.js';
 
 /** INT64 and UINT64 are exact up to 2^53, as in all JSON. */
 export type ElementOf<D extends Datatype> = D extends 'BOOL' ? boolean : D extends 'BYTES' ? string : number;
@@ -34,14 +34,7 @@ export type InferAnswer = z.infer<typeof inferAnswerSchema>;
 
 /** @throws AppError `score.invalid-input` that names the tensor */
 export function checkInput({ name, shape, data }: InferInput): void {
-  const size = shape.reduce((product, one) => product * one, 1);
-  if (data.length !== size) {
-    const sizes = shape.join('x');
-    throw new AppError(
-      'score.invalid-input',
-      `input ${name} has ${String(data.length)} elements; its shape ${sizes} asks for ${String(size)}`,
-    );
-  }
+  checkCount(name, shape, data.length);
   const odd = data.findIndex((element) => typeof element === 'number' && !Number.isFinite(element));
   if (odd >= 0) {
     throw new AppError(
@@ -49,4 +42,15 @@ export function checkInput({ name, shape, data }: InferInput): void {
       `input ${name} has ${String(data[odd])} at ${String(odd)}: JSON has none`,
     );
   }
+}
+
+/** @throws AppError `score.invalid-input` */
+export function checkCount(name: string, shape: readonly number[], given: number): void {
+  const size = elementCount(shape);
+  if (given === size) return;
+  const sizes = shape.join('x');
+  throw new AppError(
+    'score.invalid-input',
+    `input ${name} has ${String(given)} elements; its shape ${sizes} asks for ${String(size)}`,
+  );
 }

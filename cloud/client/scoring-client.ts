@@ -1,8 +1,10 @@
 /** Asks a web service, as any caller of it does: by `/score`, or by the Open Inference Protocol V2. */
-import type { IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import { type Clock, systemClock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
+import { readBounded } from '#shared/platform/bounded-body.js';
 import { describeIssues } from '#shared/protocol/decode.js';
+import { type BinaryAnswer, type BinaryTensor, decodeBinary, encodeBinary } from './binary-tensors.js';
 import { connectionError, HttpTransport } from './http-transport.js';
 import { checkInput, type InferAnswer, inferAnswerSchema, type InferInput } from './infer-tensors.js';
 import { refusalOf } from './scoring-refusal.js';
@@ -40,7 +42,23 @@ export interface Scored<T> {
   readonly requestId: string | undefined;
 }
 
+interface Attempt {
+  readonly url: URL;
+  readonly body: string | Uint8Array;
+  readonly type: Readonly<Record<string, string>>;
+  readonly signal: AbortSignal;
+  readonly idleMs: number;
+}
+
+interface Answer {
+  readonly facts: Omit<Scored<never>, 'value'>;
+  readonly bytes: Buffer<ArrayBuffer>;
+  readonly headers: IncomingHttpHeaders;
+}
+
 const maxAnswerBytes = 64 * 1024 * 1024;
+/** How much of a body is JSON, before the bytes of its tensors. */
+const lengthHeader = 'inference-header-content-length';
 
 /**
  * Sends again only what was refused with 429 or 503 and Retry-After, while the time of the call lasts. Every failure is an
@@ -85,15 +103,41 @@ export class ScoringClient {
     throw new AppError('server.incompatible', `${model} answered with what is no inference response (${why})`);
   }
 
+  /**
+   * As {@link infer}, with bytes in place of JSON both ways: exact, and a fraction of the size and of the work.
+   *
+   * @param outputs those that are wanted; without it all
+   */
+  async inferBinary(
+    model: string,
+    inputs: readonly BinaryTensor[],
+    { outputs, ...call }: ScoringCall & { readonly outputs?: readonly string[] | undefined } = {},
+  ): Promise<Scored<BinaryAnswer>> {
+    const { body, jsonLength } = encodeBinary(inputs, outputs);
+    const type = { 'content-type': 'application/octet-stream', [lengthHeader]: String(jsonLength) };
+    const answer = await this.exchange(`/v2/models/${encodeURIComponent(model)}/infer`, body, type, call);
+    return { ...answer.facts, value: decodeBinary(model, answer.bytes, answer.headers[lengthHeader]) };
+  }
+
   /** @param body JSON. @returns the answer as its text */
   async send(path: string, body: string, call: ScoringCall): Promise<Omit<Scored<never>, 'value'> & { text: string }> {
+    const { facts, bytes } = await this.exchange(path, body, { 'content-type': 'application/json' }, call);
+    return { ...facts, text: bytes.toString('utf8') };
+  }
+
+  private async exchange(
+    path: string,
+    body: string | Uint8Array,
+    type: Readonly<Record<string, string>>,
+    call: ScoringCall,
+  ): Promise<Answer> {
     const { timeoutMs = 60_000, retries = 2 } = this.options;
     const until = this.clock.monotonic() + timeoutMs;
     const late = AbortSignal.timeout(timeoutMs);
     const signal = call.signal === undefined ? late : AbortSignal.any([late, call.signal]);
     for (let again = 0; ; again++) {
       try {
-        return await this.attempt(new URL(this.base + path), body, call, signal, timeoutMs);
+        return await this.attempt({ url: new URL(this.base + path), body, type, signal, idleMs: timeoutMs }, call);
       } catch (error) {
         const code = error instanceof AppError ? error.code : undefined;
         if (code === 'request.aborted' && late.aborted && !call.signal?.aborted) {
@@ -112,46 +156,33 @@ export class ScoringClient {
   }
 
   private async attempt(
-    url: URL,
-    body: string,
+    { url, body, type, signal, idleMs }: Attempt,
     { deployment, requestId }: ScoringCall,
-    signal: AbortSignal,
-    idleMs: number,
-  ): ReturnType<ScoringClient['send']> {
+  ): Promise<Answer> {
     const bearer = this.options.key ?? this.options.token;
     const headers = {
-      'content-type': 'application/json',
+      ...type,
       ...(bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }),
       ...(deployment === undefined ? {} : { 'azureml-model-deployment': deployment }),
       ...(requestId === undefined ? {} : { 'x-request-id': requestId }),
     };
     try {
       const answer = await this.transport.send({ method: 'POST', url, headers, body, signal, idleMs });
-      const text = await textOf(answer, url);
-      const status = answer.statusCode ?? 0;
-      if (status < 200 || status >= 300) throw refusalOf(status, text, answer.headers, this.clock.now());
-      const [answered, id] = ['azureml-model-deployment', 'x-request-id'].map((name) => answer.headers[name]);
-      return {
-        ...{ status, text },
-        deployment: typeof answered === 'string' ? answered : undefined,
+      const tooLarge = (): AppError =>
+        new AppError('server.incompatible', `${url.origin} answered with more than 64 MiB`);
+      const bytes = await readBounded(answer, maxAnswerBytes, tooLarge);
+      const { statusCode: status = 0, headers: answered } = answer;
+      if (status < 200 || status >= 300) throw refusalOf(status, bytes.toString('utf8'), answered, this.clock.now());
+      const [by, id] = ['azureml-model-deployment', 'x-request-id'].map((name) => answered[name]);
+      const facts = {
+        ...{ status, deployment: typeof by === 'string' ? by : undefined },
         requestId: typeof id === 'string' ? id : undefined,
       };
+      return { facts, bytes, headers: answered };
     } catch (error) {
       throw connectionError(error, url, signal);
     }
   }
-}
-
-async function textOf(answer: IncomingMessage, url: URL): Promise<string> {
-  const pieces: Buffer[] = [];
-  let size = 0;
-  for await (const piece of answer as AsyncIterable<Buffer>) {
-    size += piece.length;
-    if (size > maxAnswerBytes)
-      throw new AppError('server.incompatible', `${url.origin} answered with more than 64 MiB`);
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString('utf8');
 }
 
 function parsed(text: string): unknown {

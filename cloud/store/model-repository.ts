@@ -2,7 +2,7 @@
  * Models. Versions count up from 1 per name and are never given twice, deleted ones included; files and
  * properties never change. Every query names the workspace.
  */
-import { sql, type Selectable } from 'kysely';
+import { type Kysely, type Selectable, sql } from 'kysely';
 import type { Digest, Tags } from '#shared/protocol/primitives.js';
 import { mediaTypes } from '#shared/package/media-types.js';
 import type { SignatureBody } from '#cloud/http/schemas/models.js';
@@ -13,7 +13,7 @@ import { nextVersion } from './next-version.js';
 import { servicesThat } from './service-images.js';
 import { newestFirst, type Page, type PageRequest, versionKey } from './page.js';
 import { applyTagPatch, type TagPatch } from './tag-patch.js';
-import type { ModelTable } from './tables.js';
+import type { ControlDatabase, ModelTable } from './tables.js';
 
 export interface ModelFile {
   readonly path: string;
@@ -230,6 +230,20 @@ async function devicesRunning(
       and ${carries(sql`d.imageDigest`)}
     order by d.device`.execute(db);
   return rows.rows.map((row) => row.device);
+}
+
+/** Digests of images that carry every file of the model; none where there is no such model. */
+export async function imagesCarrying(
+  db: Kysely<ControlDatabase>,
+  workspace: string,
+  { name, version }: { readonly name: string; readonly version: number },
+): Promise<string[]> {
+  const { rows } = await sql<{ digest: string }>`
+    select i.digest from images i
+    join models m on m.workspace = i.workspace and m.name = ${name} and m.version = ${version} and m.deletedAt is null
+    where i.workspace = ${workspace} and i.deletedAt is null and i.flavor <> 'index' and ${carries(sql`i.digest`)}
+    order by i.digest`.execute(db);
+  return rows.map(({ digest }) => digest);
 }
 
 /** Is every file of model `m` a weight layer of the image? */

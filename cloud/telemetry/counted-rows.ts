@@ -4,6 +4,7 @@ import type { TelemetryDatabase } from '#cloud/store/telemetry-tables.js';
 import type { SystemMetrics } from '#shared/protocol/stream.js';
 import { countsOf } from './module-sum.js';
 import type { CountedBatch } from './open-sums.js';
+import { rowPages } from './row-pages.js';
 import { readCursor } from './summed.js';
 import { gaugesOf } from './system-gauges.js';
 
@@ -21,8 +22,8 @@ interface Page {
 
 /** What was received from then on: a part of a batch each, in the order in which they came. */
 export async function* moduleRowsFrom(db: Database, fromMs: number): AsyncGenerator<Page> {
-  for (let after = await readCursor(db, tables.modules); ; ) {
-    const rows = await db
+  const pages = rowPages(await readCursor(db, tables.modules), rowsAtOnce, (after) =>
+    db
       .selectFrom('moduleMetrics')
       .select([sql<number>`rowid`.as('row'), 'workspace', 'device', 'receivedAt', 'module', 'version', 'digest'])
       .select(['provider', 'requests', 'errorsJson', 'latencyJson', 'detailJson'])
@@ -30,35 +31,33 @@ export async function* moduleRowsFrom(db: Database, fromMs: number): AsyncGenera
       .where('receivedAt', '>=', fromMs)
       .orderBy(sql`rowid`)
       .limit(rowsAtOnce)
-      .execute();
-    const last = rows.at(-1);
-    if (!last) return;
+      .execute(),
+  );
+  for await (const rows of pages) {
     const batches = rows.map(({ workspace, device, receivedAt, module, version, digest, provider, ...counts }) => ({
       ...{ workspace, device, receivedAt },
       modules: [{ module, version, digest, provider: provider ?? '', ...countsOf(counts) }],
     }));
     yield { batches, firstRow: rows[0]?.row ?? 0 };
-    after = last.row;
   }
 }
 
 export async function* systemRowsFrom(db: Database, fromMs: number): AsyncGenerator<Page> {
-  for (let after = await readCursor(db, tables.systems); ; ) {
-    const rows = await db
+  const pages = rowPages(await readCursor(db, tables.systems), rowsAtOnce, (after) =>
+    db
       .selectFrom('systemMetrics')
       .select([sql<number>`rowid`.as('row'), 'workspace', 'device', 'receivedAt', 'systemJson'])
       .where(sql<number>`rowid`, '>', after)
       .where('receivedAt', '>=', fromMs)
       .orderBy(sql`rowid`)
       .limit(rowsAtOnce)
-      .execute();
-    const last = rows.at(-1);
-    if (!last) return;
+      .execute(),
+  );
+  for await (const rows of pages) {
     const batches = rows.map(({ workspace, device, receivedAt, systemJson: json }) => ({
       ...{ workspace, device, receivedAt, modules: [] },
       system: { json, gauges: gaugesOf(JSON.parse(json) as SystemMetrics) },
     }));
     yield { batches, firstRow: rows[0]?.row ?? 0 };
-    after = last.row;
   }
 }

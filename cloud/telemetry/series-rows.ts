@@ -1,10 +1,11 @@
 /** Rows that a series is made of: hours, minutes where there are no hours yet, and batches where there are no minutes yet. */
-import { sql } from 'kysely';
+import { type RawBuilder, sql } from 'kysely';
 import type { TelemetryStore } from '#cloud/store/telemetry-database.js';
 import type { SystemMetrics } from '#shared/protocol/stream.js';
 import { sourcesOf } from '#cloud/services/service-source.js';
 import { tables } from './counted-rows.js';
 import type { ModuleSpan } from './measure.js';
+import { rowPages } from './row-pages.js';
 import { readCursor, readSummed, type Resolution } from './summed.js';
 import { gaugesOf, type SystemGauges } from './system-gauges.js';
 import type { SeriesQuestion } from './telemetry-port.js';
@@ -12,25 +13,37 @@ import type { SeriesQuestion } from './telemetry-port.js';
 export interface Span
   extends Pick<SeriesQuestion, 'workspace' | 'device' | 'endpoint' | 'module' | 'version' | 'fromMs' | 'toMs'> {
   readonly resolution: Resolution;
+  /** Only what these images did, or is told of them as shadows. */
+  readonly about?: readonly string[];
 }
 
 interface At {
   readonly startAt: number;
   readonly device: string;
 }
-type ModuleRow = ModuleSpan & At & { readonly module: string; readonly version: number };
+type ModuleRow = ModuleSpan & At & { readonly module: string; readonly version: number; readonly digest: string };
 type SystemRow = At & { readonly gauges: SystemGauges };
 
 /** Of batches as they came. */
 const rowsAtOnce = 5_000;
 
 export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: ModuleRow) => void): Promise<void> {
-  const { workspace, device, endpoint, module, version } = span;
+  const { workspace, device, endpoint, module, version, about } = span;
   const { summed, open } = await partsOf(db, span);
   for (const { resolution, from, to } of summed) {
     let query = db
       .selectFrom('moduleRollups')
-      .select(['device', 'module', 'version', 'startAt', 'requests', 'errorsJson', 'latencyJson', 'detailJson'])
+      .select([
+        'device',
+        'module',
+        'version',
+        'digest',
+        'startAt',
+        'requests',
+        'errorsJson',
+        'latencyJson',
+        'detailJson',
+      ])
       .where('workspace', '=', workspace)
       .where('resolution', '=', resolution)
       .where('startAt', '>=', from)
@@ -40,15 +53,17 @@ export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: M
       const [from, before] = sourcesOf(endpoint);
       query = query.where('device', '>=', from).where('device', '<', before);
     }
+    if (about !== undefined) query = query.where(tellsOf(about));
     if (module !== undefined) query = query.where('module', '=', module);
     if (version !== undefined) query = query.where('version', '=', version);
     for (const row of await query.execute()) use(row);
   }
-  for (let after = await readCursor(db, tables.modules); open.from < open.to; ) {
+  if (open.from >= open.to) return;
+  const pages = rowPages(await readCursor(db, tables.modules), rowsAtOnce, (after) => {
     let query = db
       .selectFrom('moduleMetrics')
-      .select([sql<number>`rowid`.as('row'), 'device', 'module', 'version', 'receivedAt as startAt', 'requests'])
-      .select(['errorsJson', 'latencyJson', 'detailJson'])
+      .select([sql<number>`rowid`.as('row'), 'device', 'module', 'version', 'digest', 'receivedAt as startAt'])
+      .select(['requests', 'errorsJson', 'latencyJson', 'detailJson'])
       .where(device === undefined ? all : sql<string>`workspace`, '=', workspace)
       .where(sql<number>`rowid`, '>', after)
       .where('receivedAt', '>=', open.from)
@@ -60,14 +75,12 @@ export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: M
       const [from, before] = sourcesOf(endpoint);
       query = query.where('device', '>=', from).where('device', '<', before);
     }
+    if (about !== undefined) query = query.where(tellsOf(about));
     if (module !== undefined) query = query.where('module', '=', module);
     if (version !== undefined) query = query.where('version', '=', version);
-    const rows = await query.execute();
-    for (const row of rows) use(row);
-    const last = rows.at(-1);
-    if (!last || rows.length < rowsAtOnce) return;
-    after = last.row;
-  }
+    return query.execute();
+  });
+  for await (const rows of pages) for (const row of rows) use(row);
 }
 
 export async function eachSystemRow(db: TelemetryStore, span: Span, use: (row: SystemRow) => void): Promise<void> {
@@ -86,7 +99,8 @@ export async function eachSystemRow(db: TelemetryStore, span: Span, use: (row: S
       use({ ...at, gauges: JSON.parse(gaugesJson) as SystemGauges });
     }
   }
-  for (let after = await readCursor(db, tables.systems); open.from < open.to; ) {
+  if (open.from >= open.to) return;
+  const pages = rowPages(await readCursor(db, tables.systems), rowsAtOnce, (after) => {
     let query = db
       .selectFrom('systemMetrics')
       .select([sql<number>`rowid`.as('row'), 'device', 'receivedAt as startAt', 'systemJson'])
@@ -97,14 +111,19 @@ export async function eachSystemRow(db: TelemetryStore, span: Span, use: (row: S
       .orderBy(sql`rowid`)
       .limit(rowsAtOnce);
     if (device !== undefined) query = query.where('device', '=', device);
-    const rows = await query.execute();
+    return query.execute();
+  });
+  for await (const rows of pages) {
     for (const { systemJson, ...at } of rows) {
       use({ ...at, gauges: gaugesOf(JSON.parse(systemJson) as SystemMetrics) });
     }
-    const last = rows.at(-1);
-    if (!last || rows.length < rowsAtOnce) return;
-    after = last.row;
   }
+}
+
+/** A shadow stands in what is told of the version beside which it runs. */
+function tellsOf(digests: readonly string[]): RawBuilder<boolean> {
+  const shadowed = digests.map((digest) => sql`coalesce(instr(detailJson, ${digest}), 0) > 0`);
+  return sql<boolean>`(digest in (${sql.join(digests)}) or ${sql.join(shadowed, sql` or `)})`;
 }
 
 /** Not by the index over devices: of all of them the newest rows are asked for. */

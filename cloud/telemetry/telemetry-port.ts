@@ -1,6 +1,7 @@
 /** The telemetry store as its callers see it: in a worker in production, in place in tests. All plain data. */
 import type { Ack, DeviceEvent, StreamKind, SystemMetrics } from '#shared/protocol/stream.js';
 import type { ShadowMetrics } from '#shared/protocol/shadow.js';
+import type { Sketch } from '#shared/protocol/sketch.js';
 import type { DeviceAddress } from '#shared/protocol/topics.js';
 import type { ModuleNumbers } from './cohort-numbers.js';
 import type { Metric } from './metric.js';
@@ -171,6 +172,54 @@ export interface ShadowAnswer {
   readonly told: number;
 }
 
+/** Deployments of an endpoint, all or one; or devices. */
+export type SideQuestion =
+  | { readonly endpoint: string; readonly deployment?: string | undefined }
+  | { readonly devices: readonly string[] };
+
+/** What some images did in several places, over the same span. */
+export interface SidesQuestion {
+  readonly workspace: string;
+  /** Epoch milliseconds by the control plane's clock; taken down to a minute, or to an hour where the span is long. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly digests: readonly string[];
+  readonly sides: readonly SideQuestion[];
+}
+
+export interface ComparedImage {
+  readonly digest: string;
+  readonly module: string;
+  readonly version: number;
+  /** Without readings of machines. */
+  readonly numbers: ModuleNumbers;
+  /** Milliseconds, of runs of its models. */
+  readonly compute: Sketch;
+}
+
+export interface SideAnswer {
+  /** The one with most requests first. */
+  readonly images: readonly ComparedImage[];
+  /** Deployments or devices that told something of them. */
+  readonly told: number;
+  /** Of requests to others that these images got copies of, and how their answers compared. */
+  readonly copies?: {
+    readonly compared: number;
+    readonly agreed: number;
+    readonly uncompared: number;
+    /** Only these failed. */
+    readonly errors: number;
+    readonly dropped: number;
+    readonly largestDifference?: number;
+  };
+}
+
+export interface SidesAnswer {
+  readonly fromMs: number;
+  /** In the order of the question. */
+  readonly sides: readonly SideAnswer[];
+}
+
 export interface NewEventsQuestion {
   readonly workspace: string;
   /** `upTo` of the answer before. */
@@ -212,6 +261,7 @@ export interface TelemetryQuestions {
   series(question: SeriesQuestion): Promise<SeriesAnswer>;
   cohort(question: CohortQuestion): Promise<ModuleNumbers>;
   shadows(question: ShadowQuestion): Promise<ShadowAnswer>;
+  sides(question: SidesQuestion): Promise<SidesAnswer>;
   /** In the order in which they were stored. */
   newEvents(question: NewEventsQuestion): Promise<NewEvents>;
   close(): Promise<void>;

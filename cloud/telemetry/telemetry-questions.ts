@@ -5,6 +5,7 @@ import { readCohort } from './cohort-reader.js';
 import { readEvents, readNewEvents } from './event-reader.js';
 import { readSeries } from './series-reader.js';
 import { readShadows } from './shadow-reader.js';
+import { readSides } from './side-reader.js';
 import type {
   CohortQuestion,
   EventsAnswer,
@@ -15,6 +16,8 @@ import type {
   SeriesQuestion,
   ShadowAnswer,
   ShadowQuestion,
+  SidesAnswer,
+  SidesQuestion,
   TelemetryAnswer,
   TelemetryQuestion,
   TelemetryQuestions,
@@ -50,6 +53,10 @@ export class QuestionRepository implements TelemetryQuestions {
 
   shadows(question: ShadowQuestion): Promise<ShadowAnswer> {
     return readShadows(this.db, question);
+  }
+
+  sides(question: SidesQuestion): Promise<SidesAnswer> {
+    return readSides(this.db, question);
   }
 
   async close(): Promise<void> {

@@ -13,10 +13,10 @@ export async function startTelemetryThreads(options: Omit<TelemetryWorkerOptions
     throw error;
   }
   const { ingest, rollUp, thin, prune, eraseWorkspace } = storing;
-  const { telemetry, events, series, cohort, shadows, newEvents } = asked;
+  const { telemetry, events, series, cohort, shadows, sides, newEvents } = asked;
   return {
     ...{ ingest, rollUp, thin, prune, eraseWorkspace },
-    ...{ telemetry, events, series, cohort, shadows, newEvents },
+    ...{ telemetry, events, series, cohort, shadows, sides, newEvents },
     close: async () => {
       await asked.close();
       await storing.close();

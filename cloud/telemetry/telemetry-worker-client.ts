@@ -52,6 +52,7 @@ export class TelemetryWorkerClient implements TelemetryPort {
   readonly series = this.calling('series');
   readonly cohort = this.calling('cohort');
   readonly shadows = this.calling('shadows');
+  readonly sides = this.calling('sides');
   readonly newEvents = this.calling('newEvents');
   readonly rollUp = this.calling('rollUp');
   readonly thin = this.calling('thin');

@@ -1,5 +1,4 @@
 /** The file of a key that says what a device should run. Losing the only one means enrolling every device anew. */
-import { dirname } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import {
   exportPrivateKeyPem,
@@ -7,50 +6,24 @@ import {
   importPrivateKeyPem,
   type SigningKey,
 } from '#shared/package/signing-key.js';
-import { writeFileAtomic } from '#shared/platform/atomic-file.js';
-import { makePrivateFolder, readTextIfPresent } from '#shared/platform/private-file.js';
-import { type KeySeal, type SealedKey, sealedKeySchema } from './sealed-key.js';
-
-const name = 'director';
+import { readSealedFile, type SealedFile, writeSealedFile } from './sealed-file.js';
+import type { KeySeal } from './sealed-key.js';
 
 /** Made where there is none. @throws AppError `state.corrupt` rather than replacing a key that cannot be read */
 export async function ensureDirectorKey(path: string, seal: KeySeal): Promise<SigningKey> {
   const found = await readDirectorKey(path, seal);
   if (found !== undefined) return found;
   const key = generateSigningKey();
-  await makePrivateFolder(dirname(path));
-  await writeDirectorKey(path, key, seal);
+  await writeSealedFile(fileOf(path, seal), exportPrivateKeyPem(key));
   return key;
 }
 
 /** @throws AppError `state.corrupt` */
-export async function readDirectorKey(path: string, seal: KeySeal): Promise<SigningKey | undefined> {
-  const text = await readTextIfPresent(path);
-  if (text === undefined) return undefined;
-  const sealed = readSealed(path, text);
-  const pem = await seal.open(name, sealed);
-  try {
-    const key = importPrivateKeyPem(pem);
-    if (!seal.isCurrent(sealed)) await writeDirectorKey(path, key, seal);
-    return key;
-  } catch (error) {
-    throw noDirector(path, error);
-  }
+export function readDirectorKey(path: string, seal: KeySeal): Promise<SigningKey | undefined> {
+  return readSealedFile(fileOf(path, seal), importPrivateKeyPem);
 }
 
-async function writeDirectorKey(path: string, key: SigningKey, seal: KeySeal): Promise<void> {
-  const sealed = await seal.seal(name, exportPrivateKeyPem(key));
-  await writeFileAtomic(path, `${JSON.stringify(sealed)}\n`, { mode: 0o600 });
-}
-
-function readSealed(path: string, text: string): SealedKey {
-  try {
-    return sealedKeySchema.parse(JSON.parse(text));
-  } catch (error) {
-    throw noDirector(path, error);
-  }
-}
-
-function noDirector(path: string, cause: unknown): AppError {
-  return new AppError('state.corrupt', `${path} is not the director's key: restore it from a backup`, { cause });
+function fileOf(path: string, seal: KeySeal): SealedFile {
+  const message = `${path} is not the director's key: restore it from a backup`;
+  return { path, name: 'director', seal, lost: (cause) => new AppError('state.corrupt', message, { cause }) };
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Family } from '#shared/platform/exposition.js';
 import type { ActivityKind, ActivityRunner } from '#cloud/activities/activity-runner.js';
+import { compareRoutes } from '#cloud/http/routes/compare-routes.js';
 import { endpointAccessRoutes } from '#cloud/http/routes/endpoint-access-routes.js';
 import { endpointDeploymentRoutes } from '#cloud/http/routes/endpoint-deployment-routes.js';
 import { endpointOpenApiRoutes } from '#cloud/http/routes/endpoint-openapi-routes.js';
@@ -70,7 +71,8 @@ export async function wireServices(
     },
   });
   const trust = new TrustHandover(new TrustChain(db));
-  const shifts = wireShifts(ground, { document, door, telemetry, enabled });
+  const pull = new TelemetryPull({ running: () => door.running(), store: telemetry, clock, logger });
+  const shifts = wireShifts(ground, { document, door, telemetry, refresh: () => pull.run(), enabled });
   const publisher = new ServicesPublisher({ document, trust, door, clock, random: Math.random, logger });
   if (enabled) {
     await document.bringUpToDate();
@@ -81,7 +83,8 @@ export async function wireServices(
       'look at web services',
       startRecurring({ name: 'web services', everyMs: lookEveryMs, run }, clock, logger),
     );
-    keepPulling(ground, door, telemetry);
+    const task = { name: 'numbers of web services', everyMs: lookEveryMs, run: () => pull.run() };
+    shutdown.add(task.name, startRecurring(task, clock, logger));
     ground.metrics.include(() => familiesOf(door));
   }
   if (enabled) keepFetching(ground, door);
@@ -106,6 +109,7 @@ export async function wireServices(
       }),
       shifts.routes,
       endpointTelemetryRoutes({ endpoints, deployments, telemetry, clock }),
+      compareRoutes({ db, telemetry, clock }),
       endpointOpenApiRoutes({ endpoints, deployments, door, store, advertiseUrl }),
     ],
     checks: [],
@@ -127,13 +131,6 @@ function keepFetching({ control, storage, clock, logger, metrics, shutdown }: Gr
   const name = 'collected data of web services';
   const run = (): Promise<void> => pull.run();
   shutdown.add(name, startRecurring({ name, everyMs: fetchEveryMs, run }, clock, logger));
-}
-
-/** Numbers of deployments, to where those of devices are. */
-function keepPulling({ clock, logger, shutdown }: Ground, door: ServiceHostDoor, store: TelemetryPort): void {
-  const pull = new TelemetryPull({ running: () => door.running(), store, clock, logger });
-  const task = { name: 'numbers of web services', everyMs: lookEveryMs, run: () => pull.run() };
-  shutdown.add(task.name, startRecurring(task, clock, logger));
 }
 
 /** What the front counts; nothing while it is not there. */

@@ -28,6 +28,7 @@ import { digestFile, digestOf } from './digest.js';
 import type { Descriptor, ImageManifest } from './image-schema.js';
 import { mediaTypes } from './media-types.js';
 import type { ModuleManifest } from './module-manifest.js';
+import { packedPaths } from './module-files.js';
 import { PathClaims } from './path-claims.js';
 import { decodeModuleManifest } from './read-manifest.js';
 import { type ArchiveLimits, defaultArchiveLimits, unpackArchive } from './unpack-archive.js';
@@ -39,6 +40,12 @@ export interface UnpackInput {
   /** The folder to make. One that exists is complete, and left as it is. */
   readonly target: string;
   readonly limits?: ArchiveLimits;
+}
+
+/** Of a folder that {@link unpackImage} made. @throws AppError `module.invalid`; what the disk says is thrown as it is */
+export async function readUnpackedManifest(folder: string): Promise<ModuleManifest> {
+  const path = join(folder, packedPaths.manifest);
+  return decodeModuleManifest(await readFile(path), path);
 }
 
 /** @throws AppError `archive.unsafe`, `archive.too-large`, `module.invalid`, `blob.corrupt` */

@@ -1,4 +1,7 @@
-/** The front of web services over two scoring hosts, beside one of them asked directly and beside nginx over the same two. */
+/**
+ * The front of web services over two scoring hosts, beside one of them asked directly, beside nginx over the same two, and
+ * beside itself with every request read by Node.
+ */
 import { readFile, mkdtemp, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +16,7 @@ import { LineProcess } from './line-process.js';
 import { cpuMsOf, processTree } from './process-cost.js';
 import { median, printRatios, printTable } from './report.js';
 
+const frontProcess = fileURLToPath(new URL('./front/front-process.js', import.meta.url));
 const prefix = '/endpoints/main/digits';
 const target = '/v2/models/digits/infer';
 const connections = 16;
@@ -47,18 +51,15 @@ export async function run(): Promise<void> {
     const sockets = [join(folder, '1.sock'), join(folder, '2.sock')];
     for (const socket of sockets) await serveOn(scoring, socket, cores?.server);
 
-    const front = new LineProcess(
-      fileURLToPath(new URL('./front/front-process.js', import.meta.url)),
-      [],
-      cores?.server,
-    );
-    ends.push(() => front.end());
-    const question: FrontQuestion = { sockets, key };
-    const { url } = await front.ask<{ readonly url: string }>(question);
-    const subjects: Subject[] = [
-      { name: 'bare', url: `${bare.url}${target}`, pid: undefined },
-      { name: 'front', url: `${url}${prefix}${target}`, pid: front.pid },
-    ];
+    const subjects: Subject[] = [{ name: 'bare', url: `${bare.url}${target}`, pid: undefined }];
+    for (const plain of [true, false]) {
+      const front = new LineProcess(frontProcess, [], cores?.server);
+      ends.push(() => front.end());
+      const question: FrontQuestion = { sockets, key, plain };
+      const { url } = await front.ask<{ readonly url: string }>(question);
+      const name = plain ? 'front' : 'front where Node reads all';
+      subjects.push({ name, url: `${url}${prefix}${target}`, pid: front.pid });
+    }
     if (hasProgram('nginx')) {
       const nginx = await startNginx({ folder, port: freePort(), sockets, prefix, core: cores?.server });
       ends.push(() => nginx.stop());

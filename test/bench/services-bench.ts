@@ -1,12 +1,14 @@
 /**
  * A web service of built programs under load while a replica is killed, a deployment gets another image, traffic moves
- * and the control plane is killed: what failed, and how late answers were. Then the same image asked on a device.
+ * and the control plane is killed: what failed, and how late answers were. Then the same image asked on a device. With
+ * `--tls` the front has a certificate, which is renewed meanwhile.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Asked, WatchedLoad } from '#test/support/services/watched-load.js';
+import { RenewedCertificate } from '#test/support/services/renewed-certificate.js';
 import { endpoint, WebService } from '#test/support/services/web-service.js';
 import { hasProgram } from './front/nginx.js';
 import { Wrk, type WrkResult } from './front/wrk.js';
@@ -25,9 +27,10 @@ interface Happening {
   readonly work: () => Promise<void>;
 }
 
-export async function run(): Promise<void> {
-  const service = await WebService.open(['blue', 'green'], false);
+export async function run(flags: readonly string[]): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'flotilla-services-bench-'));
+  const certificate = flags.includes('--tls') ? await RenewedCertificate.in(folder) : undefined;
+  const service = await WebService.open(['blue', 'green'], false, certificate);
   try {
     await service.buildSecond();
     if (!hasProgram('wrk')) {
@@ -36,7 +39,7 @@ export async function run(): Promise<void> {
       );
     }
     const wrk = hasProgram('wrk') ? await Wrk.posting(folder, service.body, service.headers, undefined) : undefined;
-    await underLoad(service, wrk);
+    await underLoad(service, wrk, certificate);
     await compareWithDevice(service);
   } finally {
     await service.close();
@@ -44,13 +47,17 @@ export async function run(): Promise<void> {
   }
 }
 
-async function underLoad(service: WebService, wrk: Wrk | undefined): Promise<void> {
+async function underLoad(
+  service: WebService,
+  wrk: Wrk | undefined,
+  certificate: RenewedCertificate | undefined,
+): Promise<void> {
   const asked: Asked[] = [];
   const phases: Phase[] = [];
   // These keep their connections through all phases; those of wrk end with each, in the middle of requests.
   const load = new WatchedLoad(service, ownConnections, (each) => asked.push(each));
   try {
-    for (const { name, mayFail = 0, work } of happenings(service)) {
+    for (const { name, mayFail = 0, work } of [...happenings(service), ...renewal(service, certificate)]) {
       const startMs = performance.now();
       let result: WrkResult | undefined;
       const around = async (): Promise<void> => {
@@ -68,7 +75,9 @@ async function underLoad(service: WebService, wrk: Wrk | undefined): Promise<voi
   const connections = wrk
     ? `${String(wrkConnections)} of wrk and ${String(ownConnections)} of ours`
     : String(ownConnections);
-  console.log(`\ntwo deployments of two replicas; ${connections} connections that stay open`);
+  console.log(
+    `\ntwo deployments of two replicas; ${connections} connections that stay open${certificate ? ', over TLS' : ''}`,
+  );
   printPhases(phases, asked);
   console.log('\np99 over time, of ours; a line a second');
   printSeconds(phases, asked);
@@ -125,4 +134,16 @@ function happenings(service: WebService): readonly Happening[] {
     },
     { name: 'nothing happens any more', work: () => sleep(steadyMs) },
   ];
+}
+
+function renewal({ url }: WebService, certificate: RenewedCertificate | undefined): readonly Happening[] {
+  if (!certificate) return [];
+  const work = async (): Promise<void> => {
+    await certificate.renew();
+    for (let tries = 0; !(await certificate.isShown(Number(new URL(url).port))); tries++) {
+      if (tries > 60) throw new Error('the front does not show the certificate that was renewed');
+      await sleep(stepMs / 2);
+    }
+  };
+  return [{ name: 'the certificate is renewed', work }];
 }

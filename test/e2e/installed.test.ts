@@ -229,7 +229,12 @@ describe.runIf(runs)('the archives, on machines without Node', () => {
       expect(await machine.run('systemctl', 'show', ...unit)).toBe(before);
     });
 
-    it('lets that unit see images and certificates, and not the key that seals all others', async () => {
+    it('lets that unit bound user code, see images and certificates, and not the key that seals all others', async () => {
+      const shown = JSON.parse(await machine.run('flotilla', 'endpoint', 'show', 'words', '--output', 'json')) as {
+        status: { sandbox: SandboxCapabilities };
+      };
+      const { files, network, mounts } = shown.status.sandbox;
+      expect([files, network, mounts].map(({ enforced, by }) => enforced || by)).toEqual([true, true, true]);
       const unit = await machine.run('systemctl', 'show', 'flotilla-services', '--property', 'MainPID');
       const inside = (command: string): Promise<string> =>
         machine.run('nsenter', '--target', pidIn(unit), '--mount', 'sh', '-c', command);

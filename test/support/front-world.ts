@@ -10,7 +10,7 @@ import { systemClock } from '#shared/kernel/clock.js';
 import { secretDigest } from '#shared/scoring/access/bearer.js';
 import type { DesiredEndpoint } from '#cloud/services/desired-services.js';
 import { Front, type FrontOptions } from '#cloud/services/front/front.js';
-import type { FrontAddress } from '#cloud/services/front/front-server.js';
+import type { FrontAddress, TlsFiles } from '#cloud/services/front/front-server.js';
 import type { FrontDeployment, FrontEndpoint, FrontReplica } from '#cloud/services/front/front-table.js';
 import { type Answered, answered } from './scoring-harness.js';
 
@@ -50,7 +50,7 @@ export class FrontWorld {
     front.onNeed((endpoint, deployment) => this.needed.push(`${endpoint}/${deployment}`));
   }
 
-  static async open(options: Partial<FrontOptions> = {}): Promise<FrontWorld> {
+  static async open(options: Partial<FrontOptions> = {}, tls?: TlsFiles): Promise<FrontWorld> {
     let ids = 0;
     const front: Front = new Front({
       ...frontOptions,
@@ -58,7 +58,10 @@ export class FrontWorld {
       random: (): number => world.draws.shift() ?? 0,
       ...options,
     });
-    const address = await front.listen({ host: '127.0.0.1', port: 0, plain: reading.plain });
+    const address = await front.listen({
+      ...{ host: '127.0.0.1', port: 0, plain: reading.plain },
+      ...(tls === undefined ? {} : { tls }),
+    });
     const world: FrontWorld = new FrontWorld(front, address, await mkdtemp(join(tmpdir(), 'flotilla-front-')));
     return world;
   }

@@ -3,7 +3,7 @@ import type { Probe, RequestSettings, Scale } from '#cloud/services/desired-serv
 import { probeSchema, requestSettingsSchema, scaleSchema } from '#cloud/services/desired-services.js';
 import type { CollectRule } from '#shared/protocol/collect.js';
 import { isMapping } from '../yaml-fields.js';
-import { AzureFields, type FieldNote } from './azure-fields.js';
+import { AzureFields, type AzureIdentity, type FieldNote, identityFields } from './azure-fields.js';
 import { readDataCollector } from './azure-data-collector.js';
 
 /** Which model it runs: one that is registered, or something that lies beside the file. */
@@ -11,8 +11,7 @@ export type AzureModel =
   | { readonly kind: 'registered'; readonly name: string; readonly version: number | 'latest' }
   | { readonly kind: 'elsewhere'; readonly text: string };
 
-export interface AzureDeployment {
-  readonly name: string;
+export interface AzureDeployment extends AzureIdentity {
   readonly endpoint: string | undefined;
   readonly model: AzureModel | undefined;
   readonly scale: Scale;
@@ -21,14 +20,12 @@ export interface AzureDeployment {
   readonly readiness: Probe;
   /** undefined: the file says nothing of it; null: nothing. */
   readonly collect: CollectRule | null | undefined;
-  readonly description?: string;
-  readonly tags?: Readonly<Record<string, string>>;
   readonly notes: readonly FieldNote[];
 }
 
 const known = [
-  ...['name', 'endpoint_name', 'model', 'instance_count', 'scale_settings', 'request_settings'],
-  ...['liveness_probe', 'readiness_probe', 'description', 'tags', 'data_collector'],
+  ...[...identityFields, 'endpoint_name', 'model', 'instance_count', 'scale_settings', 'request_settings'],
+  ...['liveness_probe', 'readiness_probe', 'data_collector'],
 ];
 const meaningless = {
   code_configuration: 'the image carries its scoring script',
@@ -50,17 +47,12 @@ const meaningless = {
 /** @throws AppError `request.invalid`, naming the field */
 export function readAzureDeployment(value: unknown, where: string): AzureDeployment {
   const fields = AzureFields.of(value, where, known, meaningless);
-  const name = fields.name('name', 'deployment');
-  if (name === undefined) throw fields.missing('name', 'it names the deployment');
   const request = requestOf(fields);
-  const description = fields.text('description');
-  const tags = fields.tags('tags');
   return {
-    ...{ name, endpoint: fields.name('endpoint_name', 'endpoint'), model: modelOf(fields), request },
+    ...{ ...fields.identity('deployment'), endpoint: fields.name('endpoint_name', 'endpoint') },
+    ...{ model: modelOf(fields), request },
     ...{ scale: scaleOf(fields, request), liveness: probeOf(fields, 'liveness_probe') },
     ...{ readiness: probeOf(fields, 'readiness_probe'), collect: readDataCollector(fields), notes: fields.notes },
-    ...(description === undefined ? {} : { description }),
-    ...(tags === undefined ? {} : { tags }),
   };
 }
 

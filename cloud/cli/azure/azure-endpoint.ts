@@ -1,20 +1,17 @@
 /** An online endpoint of Azure ML v2, as far as it means something here. Pure. */
 import type { EndpointBody } from '#cloud/http/schemas/endpoints.js';
-import { AzureFields, type FieldNote } from './azure-fields.js';
+import { AzureFields, type AzureIdentity, type FieldNote, identityFields } from './azure-fields.js';
 
-export interface AzureEndpoint {
-  readonly name: string;
+export interface AzureEndpoint extends AzureIdentity {
   readonly auth: EndpointBody['auth'];
   /** Absent: as it is. */
   readonly traffic?: Readonly<Record<string, number>>;
   /** Absent: as it is; null: none. */
   readonly mirror?: { readonly deployment: string; readonly percent: number } | null;
-  readonly description?: string;
-  readonly tags?: Readonly<Record<string, string>>;
   readonly notes: readonly FieldNote[];
 }
 
-const known = ['name', 'auth_mode', 'traffic', 'mirror_traffic', 'description', 'tags'];
+const known = [...identityFields, 'auth_mode', 'traffic', 'mirror_traffic'];
 const meaningless = {
   compute: 'the service host of this control plane runs what is behind an endpoint',
   identity: 'replicas have no identity in a cloud',
@@ -29,18 +26,12 @@ const meaningless = {
 /** @throws AppError `request.invalid`, naming the field */
 export function readAzureEndpoint(value: unknown, where: string): AzureEndpoint {
   const fields = AzureFields.of(value, where, known, meaningless);
-  const name = fields.name('name', 'endpoint');
-  if (name === undefined) throw fields.missing('name', 'it names the endpoint');
   const traffic = fields.shares('traffic');
   const mirror = mirrorOf(fields);
-  const description = fields.text('description');
-  const tags = fields.tags('tags');
   return {
-    ...{ name, auth: authOf(fields), notes: fields.notes },
+    ...{ ...fields.identity('endpoint'), auth: authOf(fields), notes: fields.notes },
     ...(traffic === undefined ? {} : { traffic }),
     ...(mirror === undefined ? {} : { mirror }),
-    ...(description === undefined ? {} : { description }),
-    ...(tags === undefined ? {} : { tags }),
   };
 }
 

@@ -9,6 +9,14 @@ export interface FieldNote {
   readonly note: string;
 }
 
+/** Absent: it stays as it is. */
+export interface AzureIdentity {
+  readonly name: string;
+  readonly description?: string;
+  readonly tags?: Readonly<Record<string, string>>;
+}
+export const identityFields = ['name', 'description', 'tags'] as const;
+
 /** One mapping of a file, read field by field. A field that is null, as YAML has an empty one, is not there. */
 export class AzureFields {
   readonly notes: FieldNote[];
@@ -65,6 +73,15 @@ export class AzureFields {
     const value = this.text(field)?.trim();
     if (value === undefined || isName(value)) return value;
     throw this.wrong(field, `"${value.slice(0, 80)}" is no name of a ${what} here: 1 to 63 of a-z, 0-9 and "-"`);
+  }
+
+  /** What both kinds begin with. @param what it names, such as an endpoint */
+  identity(what: string): AzureIdentity {
+    const name = this.name('name', what);
+    if (name === undefined) throw this.missing('name', `it names the ${what}`);
+    const description = this.text('description');
+    const tags = this.tags('tags');
+    return { name, ...(description === undefined ? {} : { description }), ...(tags === undefined ? {} : { tags }) };
   }
 
   whole(field: string, least: number, most: number): number | undefined {

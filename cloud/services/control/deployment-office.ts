@@ -7,6 +7,7 @@ import { AppError } from '#shared/kernel/errors.js';
 import type { NewId } from '#shared/kernel/ids.js';
 import { canonicalJson } from '#shared/protocol/canonical-json.js';
 import type { ActivityRunner } from '#cloud/activities/activity-runner.js';
+import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
 import type { Database } from '#cloud/fleet/device-repository.js';
 import type { StoredActivity } from '#cloud/store/activity-repository.js';
 import { maxDeployments } from '../desired-services.js';
@@ -140,7 +141,8 @@ export class DeploymentOffice {
     generation: number,
   ): Promise<number> {
     const { clock, newId } = this.options;
-    await requireLiving(transaction, workspace, wish.imageDigest);
+    // It was checked before, and may have been deleted meanwhile.
+    await new DeploymentRepository(transaction).requireImage(workspace, wish.imageDigest);
     const row = { ...wish, id: newId(), workspace, endpoint, generation, createdAt: toInstant(clock.now()) };
     const revision = await new ServiceDeploymentRepository(transaction).insert(row);
     await this.requireRoom(transaction);
@@ -170,16 +172,4 @@ async function requirePresent(
   const present = current.find((one) => one.name === name);
   if (present === undefined) throw new Error(`deployment ${name} was found and is not there`);
   return present;
-}
-
-/** It was checked before, and may have been deleted meanwhile. */
-async function requireLiving(transaction: Database, workspace: string, digest: string): Promise<void> {
-  const row = await transaction
-    .selectFrom('images')
-    .select('digest')
-    .where('workspace', '=', workspace)
-    .where('digest', '=', digest)
-    .where('deletedAt', 'is', null)
-    .executeTakeFirst();
-  if (!row) throw new AppError('image.not-found', `the image ${digest} was deleted meanwhile`);
 }

@@ -99,7 +99,7 @@ export class ReplicaCall implements Turn, ConnectionUser {
 
   /** Of the replica that has it, or had it last. */
   get image(): FrontImage | undefined {
-    return this.replica?.image ?? this.lane.image;
+    return (this.replica ?? this.tried.at(-1))?.image ?? this.lane.image;
   }
 
   given(replica: Replica): void {

@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import * as z from 'zod';
 import { AppError, toProblem } from '#shared/kernel/errors.js';
+import { readBounded } from '#shared/platform/bounded-body.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import type { Family } from '#shared/platform/exposition.js';
 import { listenPrivately } from '#shared/scoring/private-socket.js';
@@ -110,16 +111,9 @@ async function answer(
 }
 
 async function bodyOf<S extends z.ZodType>(request: IncomingMessage, schema: S, what: string): Promise<z.output<S>> {
-  const pieces: Buffer[] = [];
-  let size = 0;
-  for await (const piece of request as AsyncIterable<Buffer>) {
-    size += piece.length;
-    if (size > maxDocumentBytes) {
-      throw new AppError('request.too-large', `${what} has more than ${String(maxDocumentBytes)} bytes`);
-    }
-    pieces.push(piece);
-  }
-  const decoded = decodeMessage(schema, Buffer.concat(pieces), maxDocumentBytes);
+  const tooLarge = (): AppError =>
+    new AppError('request.too-large', `${what} has more than ${String(maxDocumentBytes)} bytes`);
+  const decoded = decodeMessage(schema, await readBounded(request, maxDocumentBytes, tooLarge), maxDocumentBytes);
   if (!decoded.ok) throw new AppError('request.invalid', `${what} is refused: ${decoded.error.message}`);
   return decoded.value;
 }

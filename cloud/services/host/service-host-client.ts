@@ -1,7 +1,7 @@
 /** The control plane's end of a service host's private socket. */
-import { request } from 'node:http';
 import * as z from 'zod';
 import { AppError, isErrorCode, messageOf } from '#shared/kernel/errors.js';
+import { askSocket, type SocketAnswer } from '#shared/platform/ask-socket.js';
 import type { Family } from '#shared/platform/exposition.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import { problemSchema } from '#shared/protocol/primitives.js';
@@ -91,38 +91,14 @@ export class ServiceHostClient implements ServiceHostPort, TelemetryTeller {
     );
   }
 
-  private exchange(method: string, path: string, body: unknown): Promise<{ status: number; bytes: Buffer }> {
-    const socket = this.socket();
-    return new Promise((resolve, reject) => {
-      const fail = (error: unknown): void => {
-        reject(
-          new AppError('service.unavailable', `the service host does not answer on ${socket}: ${messageOf(error)}`, {
-            cause: error,
-          }),
-        );
-      };
-      const text = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
-      const headers = {
-        host: 'service-host',
-        ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': text.length }),
-      };
-      const asked = request({ socketPath: socket, method, path, headers, agent: false }, (answer) => {
-        const pieces: Buffer[] = [];
-        let size = 0;
-        answer.on('data', (piece: Buffer) => {
-          size += piece.length;
-          if (size > maxDocumentBytes) answer.destroy(new Error('its answer is too large'));
-          else pieces.push(piece);
-        });
-        answer.on('error', fail);
-        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, bytes: Buffer.concat(pieces) }));
-      });
-      asked.setTimeout(timeoutMs, () =>
-        asked.destroy(new Error(`nothing was heard for ${String(timeoutMs / 1000)} s`)),
-      );
-      asked.on('error', fail);
-      asked.end(text);
-    });
+  private async exchange(method: string, path: string, body: unknown): Promise<SocketAnswer> {
+    const socketPath = this.socket();
+    try {
+      return await askSocket({ socketPath, method, path, body, timeoutMs, maxBytes: maxDocumentBytes });
+    } catch (error) {
+      const message = `the service host does not answer on ${socketPath}: ${messageOf(error)}`;
+      throw new AppError('service.unavailable', message, { cause: error });
+    }
   }
 }
 

@@ -10,8 +10,7 @@ import { digestFile, digestOf, hexOf } from '#shared/package/digest.js';
 import { maxSignatureBytes, verifyImageSignature } from '#shared/package/image-signature.js';
 import type { ImageManifest } from '#shared/package/image-schema.js';
 import { blobPath } from '#shared/package/oci-layout.js';
-import { decodeModuleManifest } from '#shared/package/read-manifest.js';
-import { unpackImage } from '#shared/package/unpack-image.js';
+import { readUnpackedManifest, unpackImage } from '#shared/package/unpack-image.js';
 import { isVariantIndex } from '#shared/package/variant-index.js';
 import { diskError, errno, writeFileAtomic } from '#shared/platform/atomic-file.js';
 import { makePrivateFolder } from '#shared/platform/private-file.js';
@@ -96,8 +95,7 @@ export class ServiceImages {
         const path = filepathOf(layer);
         if (path !== undefined) await requireBytes(join(folder, path), layer.digest, layer.size);
       }
-      const path = join(folder, 'module.yaml');
-      return decodeModuleManifest(await readFile(path), path);
+      return await readUnpackedManifest(folder);
     } catch (error) {
       if (!(error instanceof AppError) && errno(error) === undefined) throw error;
       await rm(folder, { recursive: true, force: true });

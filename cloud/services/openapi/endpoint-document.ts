@@ -87,13 +87,19 @@ const answerHeaders = {
   'azureml-model-deployment': headerOf('azureml-model-deployment'),
 };
 
+/** Headers that any request may have. An id that cannot be one is no fault: another takes its place. */
 const asked = [
-  ['azureml-model-deployment', 'The deployment that is to answer, whatever traffic it has'],
-  ['x-request-id', 'Comes back with the answer'],
-].map(([name, description]) => ({
-  ...{ name, description, in: 'header', required: false },
-  schema: { type: 'string', maxLength: 100 },
-}));
+  {
+    ...{ name: 'azureml-model-deployment', in: 'header', required: false },
+    description: 'The deployment that is to answer, whatever traffic it has',
+    schema: { type: 'string', pattern: '^[a-z0-9][a-z0-9-]{0,62}$' },
+  },
+  {
+    ...{ name: 'x-request-id', in: 'header', required: false },
+    description: 'Comes back with the answer: 1 to 100 visible characters, else one is given',
+    schema: { type: 'string' },
+  },
+];
 
 /** What the front answers with itself, on every path. */
 const frontFaults: Readonly<Record<number, string>> = {

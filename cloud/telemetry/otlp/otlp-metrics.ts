@@ -147,10 +147,11 @@ function scopeOf(version: string): WireWriter {
 function attributesOf(
   names: Readonly<Partial<Record<'workspace' | 'device' | 'module' | 'version', string>>>,
 ): Attributes {
-  const { device, ...others } = names;
+  const { workspace, device, ...others } = names;
+  const where = workspace === undefined ? {} : { workspace };
   const source = device === undefined ? {} : (deploymentOf(device) ?? { device });
   return Object.fromEntries(
-    Object.entries({ ...source, ...others }).map(([name, value]) => [`flotilla.${name}`, value]),
+    Object.entries({ ...where, ...source, ...others }).map(([name, value]) => [`flotilla.${name}`, value]),
   );
 }
 

@@ -236,10 +236,14 @@ export function resolveOutputs(request: InferRequest, signature: ModelSignature)
   return request.outputs;
 }
 
-/** A request as a client sends it, all tensors binary. */
+/**
+ * A request as a client sends it, all tensors binary.
+ *
+ * @param options.outputs those that are wanted; without it all
+ */
 export function encodeInferRequest(
   tensors: readonly Tensor[],
-  options: { readonly id?: string } = {},
+  { id, outputs }: { readonly id?: string; readonly outputs?: readonly string[] | undefined } = {},
 ): { readonly body: Uint8Array<ArrayBuffer>; readonly jsonLength: number } {
   const blocks = tensors.map(({ datatype, data }) =>
     datatype === 'BYTES' ? writeBytesElements(data as string[]) : bytesOf(data as Exclude<TensorData, string[]>),
@@ -250,8 +254,9 @@ export function encodeInferRequest(
     shape,
     parameters: { binary_data_size: blocks[index]?.length ?? 0 },
   }));
+  const wanted = outputs?.map((name) => ({ name, parameters: { binary_data: true } }));
   const head = new TextEncoder().encode(
-    JSON.stringify({ ...options, parameters: { binary_data_output: true }, inputs }),
+    JSON.stringify({ id, parameters: { binary_data_output: true }, inputs, outputs: wanted }),
   );
   return { body: concatenate([head, ...blocks]), jsonLength: head.length };
 }

@@ -102,7 +102,8 @@ export function allocate(datatype: FixedDatatype, elements: number): NumericData
 export function viewElements(datatype: FixedDatatype, bytes: Uint8Array<ArrayBuffer>, elements: number): NumericData {
   const array = arrays[datatype];
   if (bytes.byteOffset % array.BYTES_PER_ELEMENT === 0) return new array(bytes.buffer, bytes.byteOffset, elements);
-  return new array(bytes.slice().buffer, 0, elements);
+  // Not slice: that of a Buffer copies nothing.
+  return new array(new Uint8Array(bytes).buffer, 0, elements);
 }
 
 export function bytesOf(data: NumericData): Uint8Array<ArrayBuffer> {

@@ -9,6 +9,8 @@ import { answerLines } from '../line-process.js';
 export interface FrontQuestion {
   readonly sockets: readonly string[];
   readonly key: string;
+  /** False: Node reads every request. */
+  readonly plain: boolean;
 }
 
 const front = new Front({
@@ -20,7 +22,7 @@ const front = new Front({
   names: { hostNames: [], addresses: [] },
 });
 
-await answerLines<FrontQuestion>(async ({ sockets, key }) => {
+await answerLines<FrontQuestion>(async ({ sockets, key, plain }) => {
   const replicas = sockets.map((socketPath) => ({
     ...{ id: socketPath, address: { socketPath } },
     state: 'ready' as const,
@@ -35,6 +37,6 @@ await answerLines<FrontQuestion>(async ({ sockets, key }) => {
       },
     ],
   });
-  return front.listen({ host: '127.0.0.1', port: 0 });
+  return front.listen({ host: '127.0.0.1', port: 0, plain });
 });
 await front.close(0);

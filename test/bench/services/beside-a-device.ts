@@ -1,4 +1,8 @@
 /** The same image asked on a device and behind the endpoint: the bytes of what both say, and what they say it came from. */
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
+import { request as requestOverTls } from 'node:https';
+import { buffer } from 'node:stream/consumers';
 import { endpoint, type WebService } from '#test/support/services/web-service.js';
 import { ownPort } from '#test/support/own-port.js';
 import { printTable } from '../report.js';
@@ -20,7 +24,12 @@ export async function compareWithDevice(service: WebService): Promise<void> {
   await world.flotilla('endpoint', 'traffic', endpoint, 'green=100');
   const { authorization, ...headers } = service.headers;
   const device = await ask(`http://127.0.0.1:${String(port)}/score/digits`, headers, service.body);
-  const web = await ask(service.url, { ...headers, authorization: authorization ?? '' }, service.body);
+  const web = await ask(
+    service.url,
+    { ...headers, authorization: authorization ?? '' },
+    service.body,
+    service.authority,
+  );
   console.log('\nthe same image on a device and behind the endpoint');
   printTable(
     ['', ...provenance, 'bytes of the answer'],
@@ -36,9 +45,14 @@ export async function compareWithDevice(service: WebService): Promise<void> {
   console.log('outputs and origin are equal, byte for byte');
 }
 
-async function ask(url: string, headers: Record<string, string>, body: Buffer): Promise<Answer> {
-  const answer = await fetch(url, { method: 'POST', headers, body: new Uint8Array(body) });
-  const bytes = Buffer.from(await answer.arrayBuffer());
-  if (answer.status !== 200) throw new Error(`${url} answers ${String(answer.status)}: ${bytes.toString()}`);
-  return { bytes, from: provenance.map((name) => answer.headers.get(name) ?? 'not told') };
+async function ask(url: string, headers: Record<string, string>, body: Buffer, authority?: string): Promise<Answer> {
+  const sent =
+    authority === undefined
+      ? request(url, { method: 'POST', headers })
+      : requestOverTls(url, { method: 'POST', headers, ca: authority, servername: 'localhost' });
+  sent.end(body);
+  const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+  const bytes = await buffer(answer);
+  if (answer.statusCode !== 200) throw new Error(`${url} answers ${String(answer.statusCode)}: ${bytes.toString()}`);
+  return { bytes, from: provenance.map((name) => String(answer.headers[name] ?? 'not told')) };
 }

@@ -10,6 +10,7 @@ import type { DesiredServices } from '#cloud/services/desired-services.js';
 import { controlSocketOf, hostConfigSchema } from '#cloud/services/host/host-config.js';
 import { type OpenHost, openHost } from '#cloud/services/host/open-host.js';
 import { ServiceHostClient } from '#cloud/services/host/service-host-client.js';
+import type { ToldBatch } from '#cloud/services/services-telemetry.js';
 import type { DeploymentStatus } from '#cloud/services/services-status.js';
 import { digitsFolder } from '#test/support/scoring-harness.js';
 import { QuietFront } from '#test/support/services/quiet-front.js';
@@ -22,6 +23,7 @@ import {
   signedImage,
   until,
 } from '#test/support/services/service-world.js';
+import { sketchOf } from '#test/support/telemetry-batches.js';
 import { temporaryFolder } from '#test/support/temporary-folder.js';
 
 const path = temporaryFolder();
@@ -34,6 +36,7 @@ describe('a service host', () => {
   let front: QuietFront;
   let client: ServiceHostClient;
   let digit: string;
+  let told: readonly ToldBatch[] = [];
 
   const openWith = (quiet: QuietFront): Promise<OpenHost> =>
     openHost(hostConfigSchema.parse({ ...folders(path()), drainMs: 2000 }), {
@@ -80,6 +83,22 @@ describe('a service host', () => {
     expect((await stat(folders(path()).folder)).mode & 0o777).toBe(0o700);
   });
 
+  it('tells what callers got with what replicas counted inside, and the same until it is stored', async () => {
+    await score();
+    const of = { workspace: 'default', endpoint: 'numbers', deployment: 'blue', image };
+    front.counted.push({ ...of, requests: 3, errors: { 'score.failed': 1 }, latencyMs: sketchOf(4, 6) });
+    told = await client.telemetry([]);
+    const { digest } = image;
+    expect(told).toMatchObject([
+      { workspace: 'default', source: 'numbers/blue', batch: { sequence: 1, generation: 1 } },
+    ]);
+    expect(told[0]?.batch.modules).toMatchObject({
+      digits: { digest, provider: 'cpu', requests: 3, latencyMs: { count: 2 }, stages: { computeMs: { count: 2 } } },
+    });
+    await score();
+    expect(await client.telemetry([])).toEqual(told);
+  });
+
   it('replaces a replica that is killed, and the other goes on', async () => {
     await client.apply(servicesOf(2, deploymentOf(image, { replicas: 2 })));
     const before = await until(blue, (status) => ready(status) && status.replicas.length === 2);
@@ -112,6 +131,13 @@ describe('a service host', () => {
     // The one before is gone back to; it says two replicas.
     await writeFile(join(folder, 'desired.json'), kept.subarray(0, 40));
     await open();
+    const [kept1, kept2] = await client.telemetry([]);
+    // Unasked so far: what was told before, then what a replica counted up to its end.
+    expect(kept1).toEqual(told[0]);
+    expect(kept2?.batch).toMatchObject({ bootId: told[0]?.batch.bootId, sequence: 2 });
+    expect(kept2?.batch.modules).toMatchObject({ digits: { requests: 0, stages: { computeMs: { count: 3 } } } });
+    const stored = { workspace: 'default', source: 'numbers/blue', bootId: kept1?.batch.bootId ?? 0, upTo: 2 };
+    expect(await client.telemetry([stored])).toEqual([]);
     const status = await until(blue, (one) => ready(one) && one.replicas.length === 2);
     expect(status.revision).toBe(1);
     await expect(client.apply(servicesOf(1, deploymentOf(image)))).rejects.toMatchObject({
@@ -163,7 +189,7 @@ describe('a service host', () => {
 
   it('ends everything that is not desired, and removes the images of nobody', async () => {
     const modules = join(folders(path()).folder, 'images', 'modules');
-    expect(await readdir(modules)).toEqual([hexOf(image.digest)]);
+    await expect.poll(() => readdir(modules), { timeout: 20_000 }).toEqual([hexOf(image.digest)]);
     await client.apply(servicesOf(6));
     expect(front.table.endpoints[0]?.deployments).toEqual([]);
     await expect.poll(() => readdir(modules), { timeout: 20_000 }).toEqual([]);

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { TelemetryRepository } from '#cloud/telemetry/telemetry-repository.js';
 import { NumbersWorld } from '#test/support/services/numbers-world.js';
+import { metricsOf, SayingDevice } from '#test/support/telemetry-batches.js';
 import { temporaryFolder } from '#test/support/temporary-folder.js';
 
 const path = temporaryFolder();
@@ -44,6 +45,16 @@ describe('numbers of a deployment', () => {
       }),
       { numRuns: 25 },
     );
+  });
+
+  it('are not added to those of modules on devices', async () => {
+    await mkdir(path('apart'));
+    const world = new NumbersWorld(store, path('apart'), 'apart');
+    world.count(5);
+    await world.ask();
+    await store.ingest([new SayingDevice('cam-1', 'apart').telemetry(Date.now(), { digits: metricsOf([1, 2]) })]);
+    const { modules } = await store.rollUp();
+    expect(modules.filter(({ workspace }) => workspace === 'apart')).toMatchObject([{ module: 'digits', requests: 2 }]);
   });
 
   it('go on in a store that lost what it had, and what is lost is told as such', async () => {

@@ -10,6 +10,7 @@ import { mediaTypes } from '#shared/package/media-types.js';
 import { moduleManifestSchema } from '#shared/package/module-manifest.js';
 import { encodeModuleManifest } from '#shared/package/read-manifest.js';
 import { generateSigningKey, type SigningKey } from '#shared/package/signing-key.js';
+import type { Family } from '#shared/platform/exposition.js';
 import type { Digest } from '#shared/protocol/primitives.js';
 import type { DesiredServices } from '#cloud/services/desired-services.js';
 import type { HandedTrust } from '#cloud/services/control/trust-handover.js';
@@ -26,6 +27,8 @@ const numbers = { requests: 0, errors: 0, rejected: 0, outstanding: 0 };
 
 /** Starts at once whatever it is told, but for deployments that a test names. */
 export class RememberedHost implements ServiceHost {
+  /** For Prometheus; undefined: it does not answer that. */
+  counted: readonly Family[] | undefined = [];
   desired: DesiredServices | undefined;
   handed: HandedTrust['workspaces'] = [];
   /** While it is set, nobody answers. */
@@ -83,8 +86,9 @@ export class RememberedHost implements ServiceHost {
     return [`${deployment} began`, 'password=hunter2'];
   }
 
-  async families(): Promise<[]> {
-    return [];
+  async families(): Promise<readonly Family[]> {
+    if (this.counted === undefined) throw new AppError('service.unavailable', 'it counts nothing');
+    return this.counted;
   }
 
   async telemetry(): Promise<[]> {

@@ -1,10 +1,13 @@
 /** Clients that keep their connections and score without pause and without retry; each request is told as it ends. */
 import { Agent, request } from 'node:http';
+import { Agent as TlsAgent, request as requestOverTls } from 'node:https';
 
 export interface LoadTarget {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Buffer;
+  /** Over TLS: the authority that is believed, PEM. The server is `localhost`. */
+  readonly authority?: string | undefined;
 }
 
 export interface Asked {
@@ -27,7 +30,12 @@ export class WatchedLoad {
     concurrency: number,
     private readonly tell: (asked: Asked) => void,
   ) {
-    this.agent = new Agent({ keepAlive: true, maxSockets: concurrency });
+    const keeping = { keepAlive: true, maxSockets: concurrency };
+    const { authority } = target;
+    this.agent =
+      authority === undefined
+        ? new Agent(keeping)
+        : new TlsAgent({ ...keeping, ca: authority, servername: 'localhost' });
     this.clients = Array.from({ length: concurrency }, () => this.client());
   }
 
@@ -47,9 +55,9 @@ export class WatchedLoad {
 
   private once(): Promise<Pick<Asked, 'failure' | 'by'>> {
     return new Promise((resolve, reject) => {
-      const { url, headers, body } = this.target;
+      const { url, headers, body, authority } = this.target;
       const sending = { method: 'POST', agent: this.agent, headers: { ...headers, 'content-length': body.length } };
-      const sent = request(url, sending, (answer) => {
+      const sent = (authority === undefined ? request : requestOverTls)(url, sending, (answer) => {
         answer.resume();
         answer.once('error', reject);
         answer.once('end', () => {

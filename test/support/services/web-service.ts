@@ -5,6 +5,7 @@ import type { EndpointStatusBody } from '#cloud/http/schemas/endpoints.js';
 import { ServiceHostClient } from '#cloud/services/host/service-host-client.js';
 import { ownPort } from '../own-port.js';
 import { repository, World } from '../world.js';
+import type { RenewedCertificate } from './renewed-certificate.js';
 
 export const endpoint = 'numbers';
 const digits = join(repository, 'modules/digits');
@@ -16,14 +17,21 @@ export class WebService {
     readonly url: string,
     readonly headers: Readonly<Record<string, string>>,
     readonly body: Buffer,
+    private readonly certificate: RenewedCertificate | undefined,
   ) {}
 
   /**
    * @param deployments their names, of two replicas of `digits:1` each; the first answers everything
+   * @param certificate of the front; absent: it is asked without TLS
    */
-  static async open(deployments: readonly string[], operatorInProcess: boolean): Promise<WebService> {
+  static async open(
+    deployments: readonly string[],
+    operatorInProcess: boolean,
+    certificate?: RenewedCertificate,
+  ): Promise<WebService> {
     const port = String(await ownPort());
-    const cloud = () => ({ FLOTILLA_SERVICES_PORT: port, FLOTILLA_SERVICES_TLS: 'off' });
+    const tls = certificate?.settings ?? { FLOTILLA_SERVICES_TLS: 'off' };
+    const cloud = () => ({ FLOTILLA_SERVICES_PORT: port, ...tls });
     const world = await World.create({ cloud, operatorInProcess });
     try {
       await world.open();
@@ -40,11 +48,16 @@ export class WebService {
       const { primary } = (await world.flotillaJson('endpoint', 'keys', 'show', endpoint)) as { primary: string };
       const body = await readFile(join(digits, 'fixtures/digit.json'));
       const headers = { 'content-type': 'application/json', authorization: `Bearer ${primary}` };
-      return new WebService(world, await scoreUrl(world), headers, body);
+      return new WebService(world, await scoreUrl(world), headers, body, certificate);
     } catch (error) {
       await closeWorld(world);
       throw error;
     }
+  }
+
+  /** Of the front, PEM. */
+  get authority(): string | undefined {
+    return this.certificate?.authority;
   }
 
   /** Another model of the digits, as `digits:2`. */
@@ -104,7 +117,7 @@ async function scoreUrl(world: World): Promise<string> {
 }
 
 /** The service host is nobody's child: it ends last, since a control plane that runs starts another. */
-async function closeWorld(world: World): Promise<void> {
+export async function closeWorld(world: World): Promise<void> {
   await world.stopAll();
   const host = new ServiceHostClient(() => join(world.dataDir, 'services/control.sock'));
   const gone = () =>

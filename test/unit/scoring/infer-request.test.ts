@@ -5,7 +5,13 @@ import {
   resolveInputs,
   resolveOutputs,
 } from '#shared/scoring/codec/infer-request.js';
-import type { Datatype, ModelSignature, Tensor, TensorData } from '#shared/scoring/codec/tensor.js';
+import {
+  viewElements,
+  type Datatype,
+  type ModelSignature,
+  type Tensor,
+  type TensorData,
+} from '#shared/scoring/codec/tensor.js';
 
 const encoder = new TextEncoder();
 const bytes = (value: unknown): Uint8Array<ArrayBuffer> =>
@@ -211,5 +217,14 @@ describe('binary tensors', () => {
     ['BYTES', [1], Uint8Array.of(1, 0, 0, 0, 0xff), /not UTF-8/],
   ] as const)('of %s refuse %j %j', (datatype, shape, data, message) => {
     expect(one(datatype, [...shape], data)).toThrowError(message);
+  });
+});
+
+describe('bytes as elements', () => {
+  it('are read where they are, aligned or not, in a buffer that shares its memory too', () => {
+    const shared = Buffer.from(Uint8Array.of(9, 9, 9, 9, 9, 1, 0, 0, 0, 2, 0, 0, 0).buffer);
+    expect(viewElements('INT32', shared.subarray(5), 2)).toEqual(Int32Array.of(1, 2));
+    expect(viewElements('INT32', new Uint8Array(shared.buffer, 5), 2)).toEqual(Int32Array.of(1, 2));
+    expect(viewElements('INT32', shared.subarray(4, 12), 2).buffer).toBe(shared.buffer);
   });
 });
