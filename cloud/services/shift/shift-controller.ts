@@ -24,6 +24,8 @@ export interface ShiftControllerOptions {
   readonly db: Database;
   readonly document: ServicesDocument;
   readonly evidence: Pick<ShiftEvidence, 'verdicts'>;
+  /** Resolves when what deployments counted until now is in the store, as far as it can be had. */
+  readonly refresh: () => Promise<void>;
   /** The service host that runs, if one does. */
   readonly host: () => Promise<Pick<ServiceHostPort, 'status'> | undefined>;
   readonly live: LiveEvents;
@@ -40,8 +42,8 @@ export interface ShiftLook {
 
 /** Deployments tell every few seconds. */
 const lookEveryMs = 2_000;
-/** Of the time, a twentieth at most goes into looking. */
-const timesAsLong = 20;
+/** Of the time, a sixth at most goes into looking. */
+const timesAsLong = 5;
 /** Where nothing is under way. */
 const longestSleepMs = 60_000;
 /** More at once would starve other shifts. */
@@ -81,9 +83,11 @@ export class ShiftController {
 
   /** @returns when to look again at the latest */
   private async run(): Promise<number | undefined> {
-    const { db, clock, logger } = this.options;
+    const { db, refresh, clock, logger } = this.options;
     const open = await new ShiftRepository(db).open();
     if (open.length === 0) return undefined;
+    // A step is judged by what was counted since it began: hence not by what waits from before.
+    await refresh();
     const begun = clock.monotonic();
     const status = await this.status();
     let dueAt = Number.POSITIVE_INFINITY;

@@ -111,7 +111,17 @@ export class ShiftCloud {
     const { clock, live, telemetry } = this;
     const host = async () => (this.hostAway ? undefined : { status: () => this.status() });
     const evidence = new ShiftEvidence(telemetry);
-    return new ShiftController({ db, document: this.document(db), evidence, host, live, clock, logger: silent });
+    const refresh = async (): Promise<void> => undefined;
+    return new ShiftController({
+      db,
+      document: this.document(db),
+      evidence,
+      host,
+      refresh,
+      live,
+      clock,
+      logger: silent,
+    });
   }
 
   async newest(): Promise<StoredShift> {
