@@ -46,7 +46,9 @@ export class ProcessRuntime implements ReplicaRuntime {
     order.signal.addEventListener('abort', giveUp, { once: true });
     order.onLog(`process ${String(set.pid)} starts with ${name}:${String(version)}`);
     try {
-      const loaded = await set.load({ labels: order.labels, maxBodyBytes: this.ports.maxBodyBytes });
+      const loaded = await set.load({
+        ...{ labels: order.labels, maxBodyBytes: this.ports.maxBodyBytes, collectFolder: order.collectFolder },
+      });
       if (!loaded.ok) throw failureOf(loaded.error.problem);
       for (const model of set.loaded.flatMap(({ models }) => models)) {
         order.onLog(`model ${model.name} is loaded, and runs on ${model.provider}`);
