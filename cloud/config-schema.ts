@@ -223,6 +223,10 @@ export const cloudConfigSchema = z.strictObject({
       telemetryMegabytes: count
         .default(8192)
         .describe('when the telemetry database is larger, the oldest goes before its time, the finest first'),
+      dataDays: count.default(30).describe('collected data that nothing was added to for so long is removed'),
+      dataMegabytes: count
+        .default(10_240)
+        .describe('when a workspace has collected more than this, what is of the oldest hours goes before its time'),
       auditDays: count.default(400).describe('entries of the audit log older than this are removed'),
       activityDays: count.default(90).describe('ended activities older than this are removed'),
       commandDays: count

@@ -3,6 +3,7 @@ import type { DeploymentBody, EndpointBody, EndpointStatusBody } from '#cloud/ht
 import { sandboxText } from '#shared/protocol/sandbox.js';
 import type { Scale } from '#cloud/services/desired-services.js';
 import type { DeploymentStatus } from '#cloud/services/services-status.js';
+import { describeCollect } from './collect-arguments.js';
 import type { ShiftBody } from '#cloud/http/schemas/shifts.js';
 import { agreementText, type MirrorAgreement } from './mirror-agreement.js';
 import { openShiftText } from './shift-text.js';
@@ -87,6 +88,7 @@ export function describeDeployment(deployment: DeploymentBody, status: EndpointS
       'requests',
       `${String(request.maxConcurrentPerReplica)} at once a replica, ${String(request.timeoutMs)} ms at most`,
     ],
+    ['collects', deployment.collect ? describeCollect(deployment.collect) : undefined],
     ['settings', Object.keys(settings).length === 0 ? undefined : JSON.stringify(settings)],
     ['description', description === '' ? undefined : description],
     ['tags', Object.keys(tags).length === 0 ? undefined : formatTags(tags)],

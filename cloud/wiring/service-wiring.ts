@@ -13,6 +13,7 @@ import { endpointRoutes } from '#cloud/http/routes/endpoint-routes.js';
 import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { ModuleManifests } from '#cloud/registry/module-manifests.js';
+import { CollectedPull } from '#cloud/services/control/collected-pull.js';
 import { deploymentActivities } from '#cloud/services/control/deployment-activity.js';
 import { DeploymentOffice } from '#cloud/services/control/deployment-office.js';
 import { EndpointKeys } from '#cloud/services/control/endpoint-keys.js';
@@ -46,6 +47,7 @@ export interface ServiceNeeds {
 
 /** How soon it is seen that the service host ended, or that publishers signed something new, and numbers are asked for. */
 const lookEveryMs = 5_000;
+const fetchEveryMs = 5_000;
 
 /** What the runner of activities must know before it takes up what an earlier process left. */
 export function serviceActivities({ control: db, clock }: Ground, door: ServiceHostDoor): ActivityKind[] {
@@ -85,6 +87,7 @@ export async function wireServices(
     shutdown.add(task.name, startRecurring(task, clock, logger));
     ground.metrics.include(() => familiesOf(door));
   }
+  if (enabled) keepFetching(ground, door);
   const endpoints = new EndpointRepository(db);
   const deployments = new ServiceDeploymentRepository(db);
   const newId = randomUUID;
@@ -111,6 +114,23 @@ export async function wireServices(
     ],
     checks: [],
   };
+}
+
+/** What replicas collected comes here while there is a service host. */
+function keepFetching({ control, storage, clock, logger, metrics, shutdown }: Ground, door: ServiceHostDoor): void {
+  const deployments = new ServiceDeploymentRepository(control);
+  const pull = new CollectedPull({
+    ...{ storage, clock, logger },
+    source: () => door.running(),
+    ownerOf: (endpoint, deployment) => deployments.collectedBy(endpoint, deployment),
+    pieces: metrics.counter(
+      'flotilla_collected_pieces_total',
+      'Pieces of data that web services collected, by outcome.',
+    ),
+  });
+  const name = 'collected data of web services';
+  const run = (): Promise<void> => pull.run();
+  shutdown.add(name, startRecurring({ name, everyMs: fetchEveryMs, run }, clock, logger));
 }
 
 /** What the front counts; nothing while it is not there. */

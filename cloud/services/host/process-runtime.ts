@@ -45,7 +45,9 @@ export class ProcessRuntime implements ReplicaRuntime {
     const giveUp = (): void => void set.kill(new Set());
     order.signal.addEventListener('abort', giveUp, { once: true });
     try {
-      const loaded = await set.load({ labels: order.labels, maxBodyBytes: this.ports.maxBodyBytes });
+      const loaded = await set.load({
+        ...{ labels: order.labels, maxBodyBytes: this.ports.maxBodyBytes, collectFolder: order.collectFolder },
+      });
       if (!loaded.ok) throw failureOf(loaded.error.problem);
       if (manifest.golden !== undefined) {
         const proved = await set.prove(name);

@@ -19,6 +19,7 @@ export interface ReplicasPorts {
   readonly logs: ReplicaLogs;
   readonly image: (of: ReplicaOf, spec: DesiredDeployment) => Promise<ReadyImage>;
   readonly labels: (of: ReplicaOf) => Readonly<Record<string, string>>;
+  readonly collectFolder: (of: ReplicaOf) => string;
   readonly tell: (fact: ServiceFact) => void;
   /** A replica said what it counted; `module` is that of its image. */
   readonly onMetrics: (of: ReplicaOf, module: string, metrics: ModuleMetrics) => void;
@@ -117,7 +118,7 @@ export class Replicas {
       clock,
       runtime,
       image: () => this.ports.image(of, spec),
-      order: { id, spec, labels: labels(of), onLog: log },
+      order: { id, spec, labels: labels(of), collectFolder: this.ports.collectFolder(of), onLog: log },
       events: {
         onReady: () => tell({ kind: 'ready', ...now(), ran: spec }),
         onUnready: (problem) => tell({ kind: 'unready', ...now(), problem }),
