@@ -17,7 +17,7 @@ import {
 import { envelopeSchema } from '#shared/protocol/envelope.js';
 import { presenceSchema } from '#shared/protocol/presence.js';
 import { reportedSchema } from '#shared/protocol/reported.js';
-import { ackSchema, eventBatchSchema, telemetryBatchSchema } from '#shared/protocol/stream.js';
+import { ackSchema, dataBatchSchema, eventBatchSchema, telemetryBatchSchema } from '#shared/protocol/stream.js';
 import type { Channel } from '#shared/protocol/topics.js';
 import { layerFile } from '#cloud/cli/layer-file.js';
 import { releaseFile } from '#cloud/cli/release-file.js';
@@ -85,6 +85,14 @@ export const protocolDocuments: readonly ProtocolDocument[] = [
     about: 'What happened on the device that a person may want to read.',
     schema: eventBatchSchema,
     channels: ['events'],
+  },
+  {
+    name: 'data',
+    title: 'Data batch',
+    about:
+      'What was collected of one side of one module, where the desired document asks for it: CloudEvents, redacted on the device. Whose they are, the cloud says.',
+    schema: dataBatchSchema,
+    channels: ['data'],
   },
   {
     name: 'ack',

@@ -26,6 +26,7 @@ const payloads: Record<Channel, string> = {
   presence: '[presence](schemas/presence.schema.json)',
   telemetry: '[telemetry batch](schemas/telemetry.schema.json)',
   events: '[event batch](schemas/events.schema.json)',
+  data: '[data batch](schemas/data.schema.json)',
   acks: '[acknowledgement](schemas/ack.schema.json)',
   commandRequest:
     '[envelope](schemas/envelope.schema.json) over a [command request](schemas/command-request.schema.json)',

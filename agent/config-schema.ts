@@ -3,6 +3,7 @@ import { isIP } from 'node:net';
 import * as z from 'zod';
 import { isTimeZone } from '#shared/kernel/time-zone.js';
 import { readHostName, readOrigin } from '#shared/scoring/access/access-settings.js';
+import { collectSettings } from '#agent/collect/collect-settings.js';
 import { parseProxy } from '#agent/link/proxy-choice.js';
 import { routeSettings } from '#agent/routes/route-settings.js';
 import { moduleSettings } from '#agent/serving/module-settings.js';
@@ -72,6 +73,7 @@ export const agentSettings = {
   'telemetry.maxSpoolMegabytes': megabytes.default(64).describe('telemetry and events kept while offline'),
   'telemetry.maxAgeHours': hours.default(7 * 24).describe('how long telemetry waits to be sent'),
   'telemetry.maxEventAgeHours': hours.default(30 * 24).describe('how long events wait to be sent'),
+  ...collectSettings,
   'disk.reserveMegabytes': z.coerce
     .number()
     .int()

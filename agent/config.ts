@@ -15,6 +15,7 @@ import type { TransportSetting } from '#agent/link/transport-choice.js';
 import type { StreamKind } from '#shared/protocol/stream.js';
 import { type SiteConfig, siteConfigOf, siteFileForm } from '#agent/routes/route-settings.js';
 import { type ModulesConfig, modulesConfigOf, modulesFileForm } from '#agent/serving/module-settings.js';
+import { collectFileForm, type CollectSettings, collectSettingsOf } from '#agent/collect/collect-settings.js';
 import { type HostEnvironment, inheritedEnvironment } from '#agent/providers/loader-environment.js';
 import {
   agentSettingNames,
@@ -44,6 +45,7 @@ export interface AgentConfig extends SiteConfig {
     /** By the device's age clock: see agent/store/lived-time.ts. */
     readonly maxAgeSeconds: Readonly<Record<StreamKind, number>>;
   };
+  readonly collect: CollectSettings;
   readonly disk: { readonly reserveBytes: number };
   readonly link: {
     readonly keepaliveSeconds: number;
@@ -118,6 +120,7 @@ export function fileFormOf({
   grpc,
   local,
   telemetry,
+  collect,
   disk,
   link,
   modules,
@@ -144,6 +147,7 @@ export function fileFormOf({
       maxAgeHours: telemetry.maxAgeSeconds.telemetry / hourSeconds,
       maxEventAgeHours: telemetry.maxAgeSeconds.events / hourSeconds,
     },
+    collect: collectFileForm(collect),
     disk: { reserveMegabytes: disk.reserveBytes / megabyte },
     link: {
       keepaliveSeconds: link.keepaliveSeconds,
@@ -180,6 +184,7 @@ function shape(values: Settings, hostEnvironment: HostEnvironment): AgentConfig 
         events: values['telemetry.maxEventAgeHours'] * hourSeconds,
       },
     },
+    collect: collectSettingsOf(values),
     disk: { reserveBytes: values['disk.reserveMegabytes'] * megabyte },
     link: {
       keepaliveSeconds: values['link.keepaliveSeconds'],

@@ -131,10 +131,9 @@ export async function createDevice(parts: DeviceParts): Promise<Device> {
   );
   versions.keep(versions.of(set));
   const telemetry = await createTelemetry({
-    clock,
-    folder,
-    bootId,
+    ...{ clock, folder, bootId, address: identity, collect: config.collect },
     ...config.telemetry,
+    desired: () => state.desired,
     lived: parts.lived,
     generation: () => state.desired?.generation ?? committed.value.generation,
     hostStats: () => serving.stats(),

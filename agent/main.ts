@@ -148,6 +148,7 @@ async function start(config: AgentConfig, ports: AgentPorts, early: EarlyStart):
     hostSettings: {
       maxBodyBytes: config.scoring.maxBodyBytes,
       captureFolder: folder.capture,
+      collectFolder: folder.collect,
       routesSocket: folder.routesSocket,
       ...(controlToken === undefined ? {} : { controlToken }),
       // Read at the start of each host.
@@ -273,6 +274,7 @@ function dispatch(device: Device, channel: Channel, id: string | undefined, payl
     case 'presence':
     case 'telemetry':
     case 'events':
+    case 'data':
     case 'commandResponse':
     case 'blocksGet':
     case 'trustGet':

@@ -249,6 +249,10 @@ export const cloudConfigSchema = z.strictObject({
       telemetryMegabytes: count
         .default(8192)
         .describe('when the telemetry database is larger, the oldest goes before its time, the finest first'),
+      dataDays: count.default(30).describe('collected data that nothing was added to for so long is removed'),
+      dataMegabytes: count
+        .default(10_240)
+        .describe('when a workspace has collected more than this, what is of the oldest hours goes before its time'),
       auditDays: count.default(400).describe('entries of the audit log older than this are removed'),
       activityDays: count.default(90).describe('ended activities older than this are removed'),
       commandDays: count
@@ -256,7 +260,9 @@ export const cloudConfigSchema = z.strictObject({
         .describe('ended commands to many devices, and schedules that come no more, older than this are removed'),
       rolloutDays: count
         .default(365)
-        .describe('ended rollouts older than this are removed, once later ones have led all their devices on'),
+        .describe(
+          'ended rollouts older than this are removed, once later ones have led all their devices on; and shifts of traffic',
+        ),
       rolloutHistoryEntries: count
         .default(100_000)
         .describe('of the history of a rollout that has ended, so many of the newest entries are kept'),

@@ -6,6 +6,7 @@ import type { Logger } from '#shared/platform/logger.js';
 import type { CloudConfig } from './config.js';
 import { Shutdown } from './lifecycle/shutdown.js';
 import { openApi } from './wiring/api-wiring.js';
+import { wireData } from './wiring/data-wiring.js';
 import { type FleetPart, wireFleet } from './wiring/fleet-wiring.js';
 import { layGround } from './wiring/ground.js';
 import { wireRegistry } from './wiring/registry-wiring.js';
@@ -46,7 +47,8 @@ export async function startCloud(config: CloudConfig, logger: Logger, version: s
     const registry = await wireRegistry(ground, telemetry, imagesSigned, serviceActivities(ground, door));
     fleet = await wireFleet(ground, version, telemetry);
     services = await wireServices(ground, { door, runner: registry.runner, identity: fleet.identity, telemetry });
-    const api = await openApi(ground, version, [registry, fleet, services], fleet.identity);
+    const parts = [registry, fleet, services, wireData(ground)];
+    const api = await openApi(ground, version, parts, fleet.identity);
     return {
       addresses: { http: api.url, ...fleet.addresses },
       authority: fleet.identity.current.authorityFingerprint,

@@ -7,8 +7,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import { diskError, syncFolder } from '#shared/platform/atomic-file.js';
+import { type SpooledKind, spooledKinds } from '#shared/protocol/stream.js';
 import { passableFolder } from '#shared/supervisor/sandbox/machine-sandbox.js';
-import type { StreamKind } from '#shared/protocol/stream.js';
 
 /** A path of a Unix socket that is longer is cut or refused by the kernel (sun_path, 108 with the final null). */
 const maxSocketPath = 103;
@@ -49,10 +49,12 @@ export interface StateFolder {
   readonly routesSocket: string;
   /** Sampled requests and answers of modules that ask for it. */
   readonly capture: string;
+  /** What hosts are to collect for the control plane, and what they have. */
+  readonly collect: string;
   readonly logs: string;
   /** The last support bundle that the control plane asked for. */
   readonly bundle: string;
-  spool(kind: StreamKind): string;
+  spool(kind: SpooledKind): string;
 }
 
 export function stateFolder(root: string): StateFolder {
@@ -82,6 +84,7 @@ export function stateFolder(root: string): StateFolder {
     answers: join(root, 'answers'),
     routesSocket: join(root, 'in.sock'),
     capture: join(root, 'capture'),
+    collect: join(root, 'collect'),
     logs: join(root, 'logs'),
     bundle: join(root, 'bundle.tar.gz'),
     spool: (kind) => join(root, 'spool', kind),
@@ -101,7 +104,7 @@ export async function prepareStateFolder(folder: StateFolder): Promise<void> {
     await chmod(folder.root, 0o700);
     const parents = new Set([dirname(folder.root)]);
     const inner = [folder.blobs, folder.partial, folder.modules, folder.commands, folder.logs];
-    for (const path of [...inner, folder.spool('telemetry'), folder.spool('events')]) {
+    for (const path of [...inner, ...spooledKinds.map((kind) => folder.spool(kind))]) {
       await mkdir(path, { recursive: true });
       parents.add(dirname(path));
     }
@@ -120,7 +123,8 @@ export async function forgetDevice(folder: StateFolder): Promise<void> {
     `${path}.previous`,
   ]);
   documents.push(folder.controlToken, folder.bundle);
-  const folders = [folder.commands, folder.capture, folder.logs, folder.spool('telemetry'), folder.spool('events')];
+  const kept = [folder.commands, folder.capture, folder.collect, folder.logs];
+  const folders = [...kept, ...spooledKinds.map((kind) => folder.spool(kind))];
   for (const path of [...documents, ...folders]) await rm(path, { recursive: true, force: true });
   await prepareStateFolder(folder);
 }

@@ -1,6 +1,10 @@
-/** Telemetry and events of one boot, wired: what is counted goes to disk, and from there to the control plane. */
+/** What one boot tells, wired: what is counted, and collected, goes to disk, and from there to the control plane. */
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
-import type { DeviceEvent, StreamKind } from '#shared/protocol/stream.js';
+import type { Desired } from '#shared/protocol/desired.js';
+import type { DeviceEvent, SpooledKind, StreamKind } from '#shared/protocol/stream.js';
+import type { DeviceAddress } from '#shared/protocol/topics.js';
+import type { CollectSettings } from '#agent/collect/collect-settings.js';
+import { DataCollection } from '#agent/collect/data-collection.js';
 import type { StateFolder } from '#agent/store/state-folder.js';
 import { emptyBatch } from '#agent/telemetry/batch-content.js';
 import { Collector, type CollectorPorts, type ModuleStats } from '#agent/telemetry/collector.js';
@@ -15,6 +19,9 @@ import { TemperatureReader } from '#agent/telemetry/temperature.js';
 export interface TelemetryParts {
   readonly clock: Clock;
   readonly folder: StateFolder;
+  readonly address: DeviceAddress;
+  readonly collect: CollectSettings;
+  readonly desired: () => Desired | undefined;
   readonly bootId: number;
   readonly intervalMs: number;
   /** For telemetry and events together. */
@@ -25,7 +32,7 @@ export interface TelemetryParts {
   readonly generation: () => number;
   readonly hostStats: CollectorPorts['hostStats'];
   readonly routeMetrics: NonNullable<CollectorPorts['routeMetrics']>;
-  readonly publish: (channel: StreamKind, message: unknown) => Promise<boolean>;
+  readonly publish: (channel: SpooledKind, message: unknown) => Promise<boolean>;
   readonly onError: (error: unknown) => void;
 }
 
@@ -34,7 +41,7 @@ export interface Telemetry {
   readonly addLast: (modules: ModuleStats) => Promise<void>;
   start(): void;
   linkChanged(up: boolean): void;
-  acknowledged(kind: StreamKind, bootId: number, upTo: number): void;
+  acknowledged(kind: SpooledKind, bootId: number, upTo: number): void;
   sizes(): Record<StreamKind, { readonly batches: number; readonly bytes: number }>;
   /** The last interval is taken while the hosts still answer. */
   stopCollecting(): Promise<void>;
@@ -64,7 +71,11 @@ export async function createTelemetry(parts: TelemetryParts): Promise<Telemetry>
     });
   const eventBytes = Math.max(leastEventBytes, Math.floor(parts.maxSpoolBytes * eventShare));
   // On a full disk samples make way for telemetry, and telemetry for events.
-  const dropSample = (): Promise<boolean> => removeOldestSample(folder.capture);
+  const samples = [folder.capture, folder.collect, folder.spool('data')];
+  const dropSample = async (): Promise<boolean> => {
+    for (const each of samples) if (await removeOldestSample(each)) return true;
+    return false;
+  };
   const telemetrySpool = await openSpool('telemetry', parts.maxSpoolBytes - eventBytes, dropSample);
   const eventSpool = await openSpool(
     'events',
@@ -104,18 +115,32 @@ export async function createTelemetry(parts: TelemetryParts): Promise<Telemetry>
     },
     parts.intervalMs,
   );
+  const collection = await DataCollection.open({
+    ...{ clock, folder, address: parts.address, bootId, collect: parts.collect, desired: parts.desired, onError },
+    mayGo: () => senders.telemetry.isIdle && senders.events.isIdle,
+    publish: (message) => parts.publish('data', message),
+    raise: (event) => events.raise(event),
+  });
   return {
     raise: (event) => events.raise(event),
     addLast: (modules) => collector.addLast(modules),
-    start: () => collector.start(),
+    start: () => {
+      collector.start();
+      collection.start();
+    },
     linkChanged: (up) => {
       senders.telemetry.linkChanged(up);
       senders.events.linkChanged(up);
+      collection.linkChanged(up);
     },
-    acknowledged: (kind, boot, upTo) => void senders[kind].acknowledged(boot, upTo).catch(onError),
+    acknowledged: (kind, boot, upTo) => {
+      if (kind === 'data') collection.acknowledged(boot, upTo);
+      else senders[kind].acknowledged(boot, upTo).catch(onError);
+    },
     sizes: () => ({ telemetry: spools.telemetry.size, events: spools.events.size }),
     stopCollecting: () => collector.stop(),
     stop: async () => {
+      await collection.stop();
       await events.stop();
       await senders.telemetry.stop();
       await senders.events.stop();

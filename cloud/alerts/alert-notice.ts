@@ -1,11 +1,12 @@
 /** What is told of an alert: one document for log, stream of events and destinations. Pure. */
 import { toInstant } from '#shared/kernel/clock.js';
-import { type AlertRule, isMetricRule, isRolloutRule, thresholdOf } from './alert-rule.js';
+import { type AlertRule, isMetricRule, onlyTells, thresholdOf } from './alert-rule.js';
 import type { Change } from './plan.js';
 import type { RolloutNotice } from './rollout-notice.js';
+import type { ShiftNotice } from './shift-notice.js';
 
 /** Whatever can be told. */
-export type Notice = AlertNotice | RolloutNotice;
+export type Notice = AlertNotice | RolloutNotice | ShiftNotice;
 
 export interface AlertNotice {
   /** The same however often it is delivered. */
@@ -42,7 +43,7 @@ export interface NoticeOf {
 
 export function noticeOf({ id, workspace, rule, subject, change, atMs }: NoticeOf): AlertNotice {
   const { kind, incident, value, sinceMs, reason } = change;
-  const what = isMetricRule(rule) ? { metric: rule.metric } : isRolloutRule(rule) ? {} : { event: rule.event };
+  const what = isMetricRule(rule) ? { metric: rule.metric } : onlyTells(rule) ? {} : { event: rule.event };
   return {
     ...{ id, type: `alert.${kind}` as const, at: toInstant(atMs), workspace, rule: rule.name, severity: rule.severity },
     incident,
@@ -62,7 +63,7 @@ function summaryOf(
   reason: string | undefined,
 ): string {
   const of = subject === '' ? '' : ` of ${subject}`;
-  if (kind === 'test' || isRolloutRule(rule)) return `a test of ${rule.name}: nothing is wrong`;
+  if (kind === 'test' || onlyTells(rule)) return `a test of ${rule.name}: nothing is wrong`;
   if (kind === 'cleared') return `${rule.name}${of} is over${reason === undefined ? '' : `: ${reason}`}`;
   const number = value === null ? '?' : String(Number(value.toPrecision(6)));
   if (!isMetricRule(rule)) return `${rule.name}${of}: ${number} times ${rule.event} within ${rule.over}`;

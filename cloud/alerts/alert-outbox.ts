@@ -12,6 +12,7 @@ import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { Notice } from './alert-notice.js';
 import { type AlertRepository, announcement, type OutboxNotice } from './alert-repository.js';
 import { isTroubling } from './rollout-notice.js';
+import { isTroublingShift } from './shift-notice.js';
 import type { Destination } from './destinations.js';
 
 export interface AlertOutboxOptions {
@@ -93,7 +94,8 @@ export class AlertOutbox {
 
   private announce(notice: Notice): void {
     const { live, logger } = this.options;
-    const level = notice.type === 'alert.fired' || isTroubling(notice.type) ? 'warn' : 'info';
+    const { type } = notice;
+    const level = type === 'alert.fired' || isTroubling(type) || isTroublingShift(type) ? 'warn' : 'info';
     logger[level]({ alert: notice }, notice.summary);
     live.publish({ workspace: notice.workspace, type: 'alert.changed', subject: notice.rule, data: notice });
   }

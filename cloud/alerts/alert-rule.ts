@@ -5,6 +5,7 @@ import { nameSchema } from '#shared/protocol/primitives.js';
 import { deploymentSourceSchema } from '#cloud/services/service-source.js';
 import { parseMetric } from '#cloud/telemetry/metric.js';
 import { happenings } from './rollout-notice.js';
+import { shiftHappenings } from './shift-notice.js';
 import type { SeriesKey } from '#cloud/telemetry/telemetry-port.js';
 
 const unitSeconds = { d: 86_400, h: 3600, m: 60, s: 1 } as const;
@@ -85,7 +86,18 @@ export const rolloutRuleSchema = z.strictObject({
 });
 export type RolloutRule = z.output<typeof rolloutRuleSchema>;
 
-export const alertRuleSchema = z.union([metricRuleSchema, eventRuleSchema, rolloutRuleSchema]);
+/** Tells what befalls shifts of traffic; each transition once, and nothing fires or clears. */
+export const shiftRuleSchema = z.strictObject({
+  ...top,
+  shift: z.union([z.literal('any'), z.array(z.enum(shiftHappenings)).min(1).max(shiftHappenings.length)], {
+    error: `must be any, or a list of ${shiftHappenings.join(', ')}`,
+  }),
+  /** Only of shifts of this endpoint. */
+  endpoint: nameSchema.optional(),
+});
+export type ShiftRule = z.output<typeof shiftRuleSchema>;
+
+export const alertRuleSchema = z.union([metricRuleSchema, eventRuleSchema, rolloutRuleSchema, shiftRuleSchema]);
 export type AlertRule = z.output<typeof alertRuleSchema>;
 
 export function isMetricRule(rule: AlertRule): rule is MetricRule {
@@ -100,8 +112,17 @@ export function isRolloutRule(rule: AlertRule): rule is RolloutRule {
   return 'rollout' in rule;
 }
 
+export function isShiftRule(rule: AlertRule): rule is ShiftRule {
+  return 'shift' in rule;
+}
+
+/** It measures nothing: it tells what happens. */
+export function onlyTells(rule: AlertRule): rule is RolloutRule | ShiftRule {
+  return isRolloutRule(rule) || isShiftRule(rule);
+}
+
 export function thresholdOf(rule: AlertRule): number {
-  if (isRolloutRule(rule)) return 0;
+  if (onlyTells(rule)) return 0;
   return isMetricRule(rule) ? (rule.above ?? rule.below ?? 0) : rule.count;
 }
 

@@ -10,14 +10,18 @@ import {
   metricRuleSchema,
   rolloutRuleSchema,
   ruleProblem,
+  shiftRuleSchema,
 } from '#cloud/alerts/alert-rule.js';
 import { isMapping } from './yaml-fields.js';
 
 const maxBytes = 256 * 1024;
 
 /** What a rule is over, by the field that says so. */
-const schemas = { metric: metricRuleSchema, event: eventRuleSchema, rollout: rolloutRuleSchema } as const;
-const sources = ['metric', 'event', 'rollout'] as const;
+const schemas = {
+  ...{ metric: metricRuleSchema, event: eventRuleSchema },
+  ...{ rollout: rolloutRuleSchema, shift: shiftRuleSchema },
+} as const;
+const sources = ['metric', 'event', 'rollout', 'shift'] as const;
 const allFields = [...new Set(sources.flatMap((source) => Object.keys(schemas[source].shape)))];
 
 type Path = readonly (string | number)[];
@@ -57,7 +61,8 @@ function checkRule(
   path: Path,
   refuse: (path: Path, message: string, key?: string) => AppError,
 ): AlertRule {
-  if (!isMapping(value)) throw refuse(path, 'a rule is a mapping with a name, and a metric, an event or a rollout');
+  if (!isMapping(value))
+    throw refuse(path, 'a rule is a mapping with a name, and a metric, an event, a rollout or a shift');
   const [source, second] = sources.filter((one) => Object.hasOwn(value, one));
   if (source !== undefined && second !== undefined) {
     throw refuse(path, `a rule has ${article(source)} "${source}" or ${article(second)} "${second}", not both`, second);
@@ -65,7 +70,8 @@ function checkRule(
   const known = source === undefined ? allFields : Object.keys(schemas[source].shape);
   const unknown = Object.keys(value).find((key) => !known.includes(key));
   if (unknown !== undefined) throw refuse(path, unknownField(unknown, known), unknown);
-  if (source === undefined) throw refuse(path, 'the rule has neither a "metric" nor an "event" nor a "rollout"');
+  if (source === undefined)
+    throw refuse(path, 'the rule has neither a "metric" nor an "event" nor a "rollout" nor a "shift"');
   const parsed = schemas[source].safeParse(value);
   if (!parsed.success) {
     const [issue] = parsed.error.issues;

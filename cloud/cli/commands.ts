@@ -29,6 +29,7 @@ const commands: Readonly<Record<string, () => Promise<(io: CliIo) => Command>>> 
   diff: async () => (await import('./commands/diff.js')).diffCommand,
   endpoint: async () => (await import('./commands/endpoint.js')).endpointCommand,
   deployment: async () => (await import('./commands/deployment.js')).deploymentCommand,
+  data: async () => (await import('./commands/data.js')).dataCommand,
   deploy: async () => (await import('./commands/deploy.js')).deployCommand,
   undeploy: async () => (await import('./commands/undeploy.js')).undeployCommand,
   score: async () => (await import('./commands/score.js')).scoreCommand,

@@ -162,6 +162,11 @@ export class FlotillaClient {
     return this.open(routes.blobGet, { params: { digest } });
   }
 
+  /** The lines of one file of the workspace's storage as they come. */
+  openData(path: string): Promise<IncomingMessage> {
+    return this.open(routes.dataRead, { query: { path } });
+  }
+
   /** Live changes of the workspace: resolves when connected; ends when the signal aborts or the server ends it. */
   async events(signal: AbortSignal): Promise<AsyncGenerator<LiveEvent>> {
     return this.readEvents(await this.open(routes.events, {}, undefined, signal), signal);
@@ -260,7 +265,7 @@ export class FlotillaClient {
     if (upload !== undefined) headers['content-type'] = 'application/octet-stream';
     else if (input.body !== undefined) headers['content-type'] = 'application/json';
     if (route.path === routes.events.path) headers['accept'] = 'text/event-stream';
-    else if (route.path === routes.blobGet.path) headers['accept'] = '*/*';
+    else if (route.path === routes.blobGet.path || route.path === routes.dataRead.path) headers['accept'] = '*/*';
     return headers;
   }
 

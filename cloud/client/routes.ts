@@ -5,14 +5,6 @@
 import * as z from 'zod';
 import { nameSchema } from '#shared/protocol/primitives.js';
 import { activityBody, activityLog, activityLogQuery } from '#cloud/http/schemas/activities.js';
-import {
-  alertQuery,
-  alertRuleBody,
-  alertStateBody,
-  alertTested,
-  rulesApplied,
-  rulesApply,
-} from '#cloud/http/schemas/alerts.js';
 import { auditBody, auditChainBody, auditQuery } from '#cloud/http/schemas/audit.js';
 import { pageOf, pageQuery } from '#cloud/http/schemas/common.js';
 import {
@@ -77,7 +69,9 @@ import {
   trustVersionsQuery,
 } from '#cloud/http/schemas/trust.js';
 import { workspaceBody, workspaceCreate } from '#cloud/http/schemas/workspaces.js';
+import { alertRoutes } from './alert-routes.js';
 import { commandRoutes } from './command-routes.js';
+import { dataRoutes } from './data-routes.js';
 import { endpointRoutes } from './endpoint-routes.js';
 import { layerRoutes } from './layer-routes.js';
 
@@ -213,7 +207,9 @@ export const routes = {
     body: releaseDeploy,
     response: releaseDeployed,
   },
+  ...alertRoutes,
   ...commandRoutes,
+  ...dataRoutes,
   ...endpointRoutes,
   ...layerRoutes,
   freezeList: { method: 'GET', path: `${w}/freezes`, query: pageQuery, response: pageOf(freezeBody) },
@@ -292,11 +288,6 @@ export const routes = {
     query: pageQuery,
     response: pageOf(eventBody),
   },
-  alerts: { method: 'GET', path: `${w}/alerts`, query: alertQuery, response: pageOf(alertStateBody) },
-  alertRules: { method: 'GET', path: `${w}/alert-rules`, query: pageQuery, response: pageOf(alertRuleBody) },
-  alertRulesApply: { method: 'POST', path: `${w}/alert-rules`, body: rulesApply, response: rulesApplied },
-  alertRuleDelete: { method: 'DELETE', path: `${w}/alert-rules/:rule`, response: none },
-  alertRuleTest: { method: 'POST', path: `${w}/alert-rules/:rule/test`, response: alertTested },
   telemetrySeries: { method: 'GET', path: `${w}/telemetry`, query: seriesQuery, response: seriesBody },
   deviceTelemetry: {
     method: 'GET',

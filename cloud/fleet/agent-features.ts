@@ -12,6 +12,7 @@ const words: Readonly<Record<AgentFeature, string>> = {
   shadow: 'shadows',
   startAfter: 'startAfter, the order in which modules start',
   variants: 'images with variants',
+  collect: 'data collection',
 };
 
 /** @returns undefined where the device has not said yet what its agent is */

@@ -7,6 +7,7 @@ import type { DeploymentTable, ImageTable } from '#cloud/store/tables.js';
 import { parseReference } from '#shared/kernel/names.js';
 import type { Insertable, NotNull } from 'kysely';
 import { variantsOf } from '#cloud/store/image-variants.js';
+import { CollectionRepository } from './collection-repository.js';
 import type { DeployedModule } from './desired-document.js';
 import type { Database } from './device-repository.js';
 import { ShadowRepository } from './shadow-repository.js';
@@ -51,6 +52,7 @@ export class DeploymentRepository {
       .$narrowType<{ device: NotNull; module: NotNull }>()
       .execute();
     const shadows = await new ShadowRepository(this.db).list(workspace, devices);
+    const collections = await new CollectionRepository(this.db).list(workspace, devices);
     const byDevice = new Map<string, DeployedModule[]>();
     for (const {
       device,
@@ -74,6 +76,7 @@ export class DeploymentRepository {
         ...(flavor === 'index' ? { variants: await variantsOf(this.db, workspace, image.digest) } : {}),
         image,
         shadow: shadows.get(device)?.get(module),
+        collect: collections.get(device)?.get(module),
       });
       byDevice.set(device, modules);
     }

@@ -1,4 +1,5 @@
 /** What a device should run, from rows to the document that the director signs. Pure. */
+import type { CollectRule } from '#shared/protocol/collect.js';
 import {
   type Desired,
   desiredSchema,
@@ -47,6 +48,8 @@ export interface DeployedModule {
   readonly startAfter?: readonly string[];
   readonly image: DeployedImage;
   readonly shadow?: DeployedShadow | undefined;
+  /** Absent: nothing of it is collected. */
+  readonly collect?: CollectRule | undefined;
 }
 
 /** What is to be fetched beforehand. */
@@ -77,20 +80,22 @@ export function composeDesired(input: DesiredInput): Desired {
     expiresAt: toInstant(nowMs + desiredLifetimeMs),
     ...(release === '' ? {} : { release }),
     modules: Object.fromEntries(
-      sorted.map(({ module, settings, policy, update, routes = {}, startAfter = [], variants = [], image, shadow }) => [
-        module,
-        {
-          image: referenceOf(image),
-          settings,
-          policy,
-          update,
-          // Agents that know none of them refuse a document that speaks of them.
-          ...(Object.keys(routes).length === 0 ? {} : { routes }),
-          ...(startAfter.length === 0 ? {} : { startAfter }),
-          ...(variants.length === 0 ? {} : { variants }),
-          ...(shadow && { shadow: { image: referenceOf(shadow.image), settings: shadow.settings, ...shadow.rule } }),
-        },
-      ]),
+      sorted.map(
+        ({ module, settings, policy, update, routes = {}, startAfter = [], variants = [], image, ...beside }) => [
+          module,
+          {
+            image: referenceOf(image),
+            settings,
+            policy,
+            update,
+            // Agents that know none of them refuse a document that speaks of them.
+            ...(Object.keys(routes).length === 0 ? {} : { routes }),
+            ...(startAfter.length === 0 ? {} : { startAfter }),
+            ...(variants.length === 0 ? {} : { variants }),
+            ...besideOf(beside),
+          },
+        ],
+      ),
     ),
     prefetch: prefetch
       .filter(({ digest }) => !modules.some(({ image }) => image.digest === digest))
@@ -99,6 +104,14 @@ export function composeDesired(input: DesiredInput): Desired {
         ...(variants.length === 0 ? {} : { variants }),
       })),
   });
+}
+
+/** What stands beside the module; agents that do not know it refuse a document that has it. */
+function besideOf({ shadow, collect }: Pick<DeployedModule, 'shadow' | 'collect'>): object {
+  return {
+    ...(shadow && { shadow: { image: referenceOf(shadow.image), settings: shadow.settings, ...shadow.rule } }),
+    ...(collect && { collect }),
+  };
 }
 
 function referenceOf({

@@ -20,6 +20,7 @@ import type { BlockServer } from '#cloud/mqtt/block-server.js';
 import type { TelemetryIngest } from '#cloud/telemetry/telemetry-ingest.js';
 import type { Counter } from '#cloud/http/metrics.js';
 import type { TrustPublishing } from '#cloud/trust/trust-publishing.js';
+import type { DataIngest } from '#cloud/storage/data-ingest.js';
 import type { BackgroundTasks } from './background-tasks.js';
 import type { CommandChannel } from './command-channel.js';
 import type { KnownDevices } from './known-devices.js';
@@ -32,6 +33,7 @@ export interface DeviceMessagesOptions {
   readonly twin: Twin;
   readonly ingest: TwinIngest;
   readonly telemetry: TelemetryIngest;
+  readonly data: Pick<DataIngest, 'take'>;
   readonly commands: Pick<CommandChannel, 'receive'>;
   readonly blocks: BlockServer;
   readonly trust: Pick<TrustPublishing, 'answer'>;
@@ -81,6 +83,9 @@ export class DeviceMessages {
       case 'telemetry':
       case 'events':
         telemetry.take(address, topic.channel, payload);
+        return;
+      case 'data':
+        this.options.data.take(address, payload);
         return;
       case 'commandResponse':
         commands.receive(address, topic.id ?? '', payload);

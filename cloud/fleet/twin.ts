@@ -13,6 +13,7 @@ import { buildTopic, channels, type DeviceAddress } from '#shared/protocol/topic
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { Director } from '#cloud/trust/director-keys.js';
 import type { DeploymentRepository } from './deployment-repository.js';
+import { CollectionRepository } from './collection-repository.js';
 import { deviceNotFound, deviceRetired } from './device-errors.js';
 import { composeDesired, type DeployedModule, desiredRenewalMs, renewDesired } from './desired-document.js';
 import { openStoredDesired, sealDesired } from './desired-envelope.js';
@@ -164,6 +165,7 @@ export class Twin {
       const device = await this.requireDevice(transaction, address);
       await deployments.within(transaction).end(address, device.desiredGeneration + 1);
       await new ShadowRepository(transaction).end(address);
+      await new CollectionRepository(transaction).end(address);
       await new Layering(transaction).keep(address, { base: [], layers: [] });
       const at = toInstant(clock.now());
       await new CertificateRepository(transaction).revoke(address, { at, reason: 'retired' });

@@ -42,6 +42,8 @@ declare module 'fastify' {
     role?: Role;
     /** It concerns the whole installation: a token of one workspace is refused whatever its role. */
     installation?: boolean;
+    /** It gives what is personal: though it changes nothing, it is in the audit log. */
+    audited?: boolean;
     /** Takes a body of plain bytes, or answers with one; for the documentation, as nothing is to be validated. */
     bytes?: 'body' | 'answer';
   }

@@ -4,6 +4,7 @@
  */
 import * as z from 'zod';
 import { counterSchema, instantSchema, nameSchema, schemaVersion } from '#shared/protocol/primitives.js';
+import { collectRuleSchema } from '#shared/protocol/collect.js';
 import { comparisonSchema } from '#shared/protocol/comparison.js';
 import { imageReferenceSchema, settingsSchema } from '#shared/protocol/desired.js';
 
@@ -72,6 +73,8 @@ export const desiredDeploymentSchema = z.strictObject({
   request: requestSettingsSchema.prefault({}),
   liveness: probeSchema.prefault({}),
   readiness: probeSchema.prefault({}),
+  /** A sample of requests and answers for the workspace's storage; absent: none. */
+  collect: collectRuleSchema.optional(),
 });
 export type DesiredDeployment = z.infer<typeof desiredDeploymentSchema>;
 

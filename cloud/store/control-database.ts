@@ -21,6 +21,7 @@ import * as fleetLayers from './migrations/0017-fleet-layers.js';
 import * as schedules from './migrations/0019-one-table-of-schedules.js';
 import * as services from './migrations/0020-services.js';
 import * as shifts from './migrations/0021-shifts.js';
+import * as storage from './migrations/0022-storage.js';
 import { openSqlite } from './sqlite.js';
 import type { ControlDatabase } from './tables.js';
 
@@ -48,6 +49,7 @@ export const controlMigrations: readonly Migration[] = [
   { name: '0019-one-table-of-schedules', up: schedules.up },
   { name: '0020-services', up: services.up },
   { name: '0021-shifts', up: shifts.up },
+  { name: '0022-storage', up: storage.up },
 ];
 
 /** A commit here survives a power cut: desired generations must never fall. */

@@ -1,6 +1,6 @@
 /**
  * Removes what ended long ago: activities, commands to many devices and their schedules that come no more, rollouts
- * with their history. A little at a time, so that nobody waits for long behind it; never what is under way, never the
+ * and shifts of traffic with their history. A little at a time, so that nobody waits for long behind it; never what is under way, never the
  * newest of its kind, whose number must not be given again, and never a rollout that a device would need to be led back.
  */
 import type { Clock } from '#shared/kernel/clock.js';
@@ -36,6 +36,7 @@ export class HistoryRetention {
     await this.activities();
     await this.commands();
     await this.rollouts();
+    await this.shifts();
     return this.removed;
   }
 
@@ -86,6 +87,22 @@ export class HistoryRetention {
       await this.again((db) => this.delete(db, 'rolloutDevices', some('rolloutDevices', 'device', own)));
       await this.once('rolloutGates', own);
       await this.once('rollouts', sql`workspace = ${workspace} and number = ${number}`);
+    }
+  }
+
+  /** Of each endpoint that is there the newest stays: its number must not come again. */
+  private async shifts(): Promise<void> {
+    const ended = await sql<{ endpoint: string; number: number }>`
+      select s.endpoint, s.number from shifts as s join endpoints as e on e.id = s.endpoint
+      where s.endedAt < ${this.before(this.limits.rolloutDays)}
+        and (e.deletedAt is not null or s.number < (select max(number) from shifts where endpoint = s.endpoint))`.execute(
+      this.db,
+    );
+    for (const { endpoint, number } of ended.rows) {
+      const own = sql`endpoint = ${endpoint} and shift = ${number}`;
+      await this.again((db) => this.delete(db, 'shiftHistory', some('shiftHistory', 'id', own)));
+      await this.once('shiftGates', own);
+      await this.once('shifts', sql`endpoint = ${endpoint} and number = ${number}`);
     }
   }
 

@@ -13,6 +13,7 @@ import type { ReleaseDatabase } from './release-tables.js';
 import type { RolloutDatabase } from './rollout-tables.js';
 import type { ScheduleDatabase } from './schedule-tables.js';
 import type { ServiceDatabase } from './service-tables.js';
+import type { StorageDatabase } from './storage-tables.js';
 
 export interface WorkspaceTable {
   name: string;
@@ -300,7 +301,8 @@ export interface ControlDatabase
     ReleaseDatabase,
     RolloutDatabase,
     ScheduleDatabase,
-    ServiceDatabase {
+    ServiceDatabase,
+    StorageDatabase {
   workspaces: WorkspaceTable;
   tokens: TokenTable;
   auditEntries: AuditRow;

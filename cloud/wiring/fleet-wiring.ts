@@ -4,6 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { toInstant } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import { BackgroundTasks } from '#cloud/fleet/background-tasks.js';
+import { CollectionRepository } from '#cloud/fleet/collection-repository.js';
+import { CollectionTwin } from '#cloud/fleet/collection-twin.js';
 import { CommandChannel } from '#cloud/fleet/command-channel.js';
 import { CommandService } from '#cloud/fleet/command-service.js';
 import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
@@ -29,6 +31,7 @@ import { createGateway, type GatewayTls, replaceGatewayTls } from '#cloud/gatewa
 import { type GatewayRouteDeps, gatewayRoutes } from '#cloud/gateway/gateway-routes.js';
 import { bindError } from '#cloud/http/listen.js';
 import { deviceCertificatesRoutes } from '#cloud/http/routes/device-certificates-routes.js';
+import { deviceCollectRoutes } from '#cloud/http/routes/device-collect-routes.js';
 import { deviceCommandsRoutes } from '#cloud/http/routes/device-commands-routes.js';
 import { deviceEventsRoutes } from '#cloud/http/routes/device-events-routes.js';
 import { deviceModulesRoutes } from '#cloud/http/routes/device-modules-routes.js';
@@ -44,6 +47,7 @@ import { serverRoutes } from '#cloud/http/routes/server-routes.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { BlockAllowance } from '#cloud/mqtt/block-allowance.js';
 import { BlockServer } from '#cloud/mqtt/block-server.js';
+import { DataIngest } from '#cloud/storage/data-ingest.js';
 import { TelemetryIngest } from '#cloud/telemetry/telemetry-ingest.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import type { DirectorKeys } from '#cloud/trust/director-keys.js';
@@ -130,6 +134,11 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     batches: metrics.counter('flotilla_telemetry_batches_total', 'Telemetry and event batches, by outcome.'),
     onEvents: () => alerts.eventsCame(),
   });
+  const data = new DataIngest({
+    ...{ storage: ground.storage, broker, clock, logger, tasks },
+    ruleOf: (address, module) => new CollectionRepository(control).of(address, module),
+    batches: metrics.counter('flotilla_collected_batches_total', 'Batches of collected data from devices, by outcome.'),
+  });
   const channel = new CommandChannel({ broker, director, clock, ignored });
   const allowance = new BlockAllowance(devices, deployments);
   const blocks = new BlockServer({
@@ -146,6 +155,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
     twin,
     ingest,
     telemetry: telemetryIngest,
+    data,
     commands: channel,
     blocks,
     trust: trust.publishing,
@@ -154,7 +164,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
   });
   broker.onMessage((topic, payload) => messages.handle(topic, payload));
   shutdown.add('messages under way', async () => {
-    await Promise.all([ingest.idle(), telemetryIngest.idle(), blocks.close()]);
+    await Promise.all([ingest.idle(), telemetryIngest.idle(), data.idle(), blocks.close()]);
     await tasks.idle();
   });
   await broker.open();
@@ -197,6 +207,7 @@ export async function wireFleet(ground: Ground, version: string, telemetry: Tele
       deviceRoutes({ devices, deployments, search, retirement, tagging, live }),
       fleetRoutes({ fleets, devices, deployments, search, clock }),
       deviceModulesRoutes({ twin, shadows }),
+      deviceCollectRoutes({ collections: new CollectionTwin({ db: control, twin, clock, onCommitted }) }),
       releaseRoutes({ releases, twin, clock }),
       layerRoutes({ db: control, office: new LayerOffice({ db: control, twin, clock, onCommitted }) }),
       ...rollouts.routes,

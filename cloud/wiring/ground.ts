@@ -13,6 +13,8 @@ import type { Shutdown } from '#cloud/lifecycle/shutdown.js';
 import { LiveEvents } from '#cloud/live/live-events.js';
 import { BlobStore } from '#cloud/store/blob-store.js';
 import { openControlDatabase, type ControlStore } from '#cloud/store/control-database.js';
+import { LocalStorage } from '#cloud/storage/local-storage.js';
+import type { WorkspaceStorage } from '#cloud/storage/workspace-storage.js';
 import { lockDataFolder } from '#cloud/store/data-folder-lock.js';
 
 export interface Ground {
@@ -22,6 +24,8 @@ export interface Ground {
   readonly shutdown: Shutdown;
   readonly control: ControlStore;
   readonly store: BlobStore;
+  /** What was collected, by workspace. */
+  readonly storage: WorkspaceStorage;
   readonly live: LiveEvents;
   readonly metrics: Metrics;
   readonly audit: AuditLog;
@@ -42,6 +46,7 @@ export async function layGround(config: CloudConfig, logger: Logger, shutdown: S
   const control = await openControlDatabase(join(config.dataDir, 'control.db'));
   shutdown.add('control database', () => control.destroy());
   const store = await BlobStore.open(join(config.dataDir, 'blobs'));
+  const storage = await LocalStorage.open(control, join(config.dataDir, 'storage'), systemClock);
   const audit = new AuditLog(control, systemClock, randomUUID);
   const interrupted = await audit.recover();
   if (interrupted > 0) logger.warn({ interrupted }, 'changes were under way when the control plane ended last');
@@ -52,7 +57,7 @@ export async function layGround(config: CloudConfig, logger: Logger, shutdown: S
     clock: systemClock,
     shutdown,
     control,
-    store,
+    ...{ store, storage },
     live,
     metrics: new Metrics(),
     audit,

@@ -107,7 +107,7 @@ export async function wireRegistry(
   return {
     runner,
     routes: [
-      workspaceRoutes({ workspaces, index, telemetry, live, clock }),
+      workspaceRoutes({ workspaces, index, telemetry, storage: ground.storage, live, clock }),
       blobRoutes({ store, blobs, clock, maxBlobBytes: config.limits.maxBlobBytes }),
       modelRoutes({ models, runner, store, clock }),
       imageRoutes({ images, models, index, runner, clock }),

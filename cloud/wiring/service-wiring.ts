@@ -10,15 +10,18 @@ import { endpointDeploymentRoutes } from '#cloud/http/routes/endpoint-deployment
 import { endpointOpenApiRoutes } from '#cloud/http/routes/endpoint-openapi-routes.js';
 import { endpointTelemetryRoutes } from '#cloud/http/routes/endpoint-telemetry-routes.js';
 import { endpointRoutes } from '#cloud/http/routes/endpoint-routes.js';
+import { placedDeploymentRoutes } from '#cloud/http/routes/placed-deployment-routes.js';
 import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { ModuleManifests } from '#cloud/registry/module-manifests.js';
+import { CollectedPull } from '#cloud/services/control/collected-pull.js';
 import { deploymentActivities } from '#cloud/services/control/deployment-activity.js';
 import { DeploymentOffice } from '#cloud/services/control/deployment-office.js';
 import { EndpointKeys } from '#cloud/services/control/endpoint-keys.js';
 import { EndpointOffice } from '#cloud/services/control/endpoint-office.js';
 import { EndpointRepository } from '#cloud/services/control/endpoint-repository.js';
 import { ensureEndpointSecret } from '#cloud/services/control/endpoint-secret.js';
+import { PlacedDeployments } from '#cloud/services/control/placed-deployments.js';
 import { ServableImages } from '#cloud/services/control/servable-image.js';
 import { ServiceDeploymentRepository } from '#cloud/services/control/service-deployment-repository.js';
 import { ServicesDocument } from '#cloud/services/control/services-document.js';
@@ -46,6 +49,7 @@ export interface ServiceNeeds {
 
 /** How soon it is seen that the service host ended, or that publishers signed something new, and numbers are asked for. */
 const lookEveryMs = 5_000;
+const fetchEveryMs = 5_000;
 
 /** What the runner of activities must know before it takes up what an earlier process left. */
 export function serviceActivities({ control: db, clock }: Ground, door: ServiceHostDoor): ActivityKind[] {
@@ -69,7 +73,8 @@ export async function wireServices(
     },
   });
   const trust = new TrustHandover(new TrustChain(db));
-  const shifts = wireShifts(ground, { document, door, telemetry, enabled });
+  const pull = new TelemetryPull({ running: () => door.running(), store: telemetry, clock, logger });
+  const shifts = wireShifts(ground, { document, door, telemetry, refresh: () => pull.run(), enabled });
   const publisher = new ServicesPublisher({ document, trust, door, clock, random: Math.random, logger });
   if (enabled) {
     await document.bringUpToDate();
@@ -80,15 +85,17 @@ export async function wireServices(
       'look at web services',
       startRecurring({ name: 'web services', everyMs: lookEveryMs, run }, clock, logger),
     );
-    keepPulling(ground, door, telemetry);
+    const task = { name: 'numbers of web services', everyMs: lookEveryMs, run: () => pull.run() };
+    shutdown.add(task.name, startRecurring(task, clock, logger));
     ground.metrics.include(() => familiesOf(door));
-  }
+    keepFetching(ground, door);
+  } else await endLeftOver(door, logger);
   const endpoints = new EndpointRepository(db);
   const deployments = new ServiceDeploymentRepository(db);
   const newId = randomUUID;
   const office = new EndpointOffice({ db, document, clock, newId, enabled });
   const images = new ServableImages({ db, store, manifests: new ModuleManifests(store) });
-  const placing = new DeploymentOffice({ db, document, images, runner, clock, newId, maxReplicas });
+  const placing = new DeploymentOffice({ db, document, images, runner, clock, newId, maxReplicas, enabled });
   return {
     imagesSigned: () => {
       document.bringUpToDate().catch((error: unknown) => {
@@ -102,6 +109,7 @@ export async function wireServices(
         ...{ endpoints, deployments, office: placing, door, advertiseUrl },
         releases: new ReleaseRepository(db),
       }),
+      placedDeploymentRoutes({ placed: new PlacedDeployments(db) }),
       shifts.routes,
       endpointTelemetryRoutes({ endpoints, deployments, telemetry, clock }),
       compareRoutes({ db, telemetry, clock }),
@@ -111,11 +119,30 @@ export async function wireServices(
   };
 }
 
-/** Numbers of deployments, to where those of devices are. */
-function keepPulling({ clock, logger, shutdown }: Ground, door: ServiceHostDoor, store: TelemetryPort): void {
-  const pull = new TelemetryPull({ running: () => door.running(), store, clock, logger });
-  const task = { name: 'numbers of web services', everyMs: lookEveryMs, run: () => pull.run() };
-  shutdown.add(task.name, startRecurring(task, clock, logger));
+/** One that an earlier control plane started, where web services are turned off since. */
+async function endLeftOver(door: ServiceHostDoor, logger: Ground['logger']): Promise<void> {
+  try {
+    await door.end();
+  } catch (error) {
+    logger.warn({ err: error }, 'a service host may be left over, although web services are turned off');
+  }
+}
+
+/** What replicas collected comes here while there is a service host. */
+function keepFetching({ control, storage, clock, logger, metrics, shutdown }: Ground, door: ServiceHostDoor): void {
+  const deployments = new ServiceDeploymentRepository(control);
+  const pull = new CollectedPull({
+    ...{ storage, clock, logger },
+    source: () => door.running(),
+    ownerOf: (endpoint, deployment) => deployments.collectedBy(endpoint, deployment),
+    pieces: metrics.counter(
+      'flotilla_collected_pieces_total',
+      'Pieces of data that web services collected, by outcome.',
+    ),
+  });
+  const name = 'collected data of web services';
+  const run = (): Promise<void> => pull.run();
+  shutdown.add(name, startRecurring({ name, everyMs: fetchEveryMs, run }, clock, logger));
 }
 
 /** What the front counts; nothing while it is not there. */

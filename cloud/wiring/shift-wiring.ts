@@ -15,6 +15,8 @@ export interface ShiftParts {
   readonly document: ServicesDocument;
   readonly door: ServiceHostDoor;
   readonly telemetry: Pick<TelemetryPort, 'cohort' | 'shadows'>;
+  /** Resolves when what deployments counted until now is in the store. */
+  readonly refresh: () => Promise<void>;
   /** Whether this control plane runs web services at all. */
   readonly enabled: boolean;
 }
@@ -25,10 +27,10 @@ export interface WiredShifts {
   changed(): void;
 }
 
-export function wireShifts(ground: Ground, { document, door, telemetry, enabled }: ShiftParts): WiredShifts {
+export function wireShifts(ground: Ground, { document, door, telemetry, refresh, enabled }: ShiftParts): WiredShifts {
   const { control: db, live, clock, logger, shutdown } = ground;
   const controller = new ShiftController({
-    ...{ db, document, live, clock, logger },
+    ...{ db, document, refresh, live, clock, logger },
     ...{ evidence: new ShiftEvidence(telemetry), host: () => door.running() },
   });
   const changed = (): void => (enabled ? controller.wake() : undefined);

@@ -121,6 +121,8 @@ export const errorRegistry = {
   'shift.failed': { status: 422, retry: 'never', exit: 1 },
   'service.disabled': { status: 409, retry: 'changed', exit: 5 },
   // Bytes and trust
+  'data.not-collected': { status: 404, retry: 'changed', exit: 4 },
+  'data.not-found': { status: 404, retry: 'changed', exit: 4 },
   'blob.not-found': { status: 404, retry: 'changed', exit: 4 },
   'blob.digest-mismatch': { status: 422, retry: 'later', exit: 1 },
   'blob.corrupt': { status: 500, retry: 'changed', exit: 1 },

@@ -1,6 +1,7 @@
 /** What a device should run: the payload of the director's envelope on the `desired` channel. */
 import * as z from 'zod';
 import { acceleratorKinds, precisions } from './accelerators.js';
+import { collectRuleSchema } from './collect.js';
 import { windowsSchema } from './maintenance-window.js';
 import { counterSchema, digestSchema, instantSchema, nameSchema, schemaVersion, sizeSchema } from './primitives.js';
 import { routeOverridesSchema } from './route.js';
@@ -106,6 +107,11 @@ export const desiredModuleSchema = z.strictObject({
   /** Modules of this document that answer before it starts; it stops before they do. */
   startAfter: z.array(nameSchema).max(64).optional(),
   shadow: desiredShadowSchema.optional(),
+  /**
+   * A sample of requests and answers for the workspace's storage; absent: nothing leaves the device. For devices only
+   * whose `capabilities.features` name `collect`.
+   */
+  collect: collectRuleSchema.optional(),
 });
 export type DesiredModule = z.infer<typeof desiredModuleSchema>;
 

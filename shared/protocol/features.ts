@@ -8,5 +8,7 @@ export const agentFeatures = [
   'startAfter',
   /** `variants` of modules and of what is to be prefetched. */
   'variants',
+  /** `collect` of modules. */
+  'collect',
 ] as const;
 export type AgentFeature = (typeof agentFeatures)[number];

@@ -4,6 +4,7 @@
  * takes sequences of a boot in order and acknowledges up to where it has stored.
  */
 import * as z from 'zod';
+import { collectedEventSchema, collections } from './collect.js';
 import { counterSchema, digestSchema, instantSchema, nameSchema, schemaVersion } from './primitives.js';
 import { routesMetricsSchema } from './route-metrics.js';
 import { shadowMetricsSchema } from './shadow.js';
@@ -12,6 +13,10 @@ import { encodedSummarySchema } from './summary.js';
 
 export const streamKinds = ['telemetry', 'events'] as const;
 export type StreamKind = (typeof streamKinds)[number];
+
+/** Beside them, for control planes that ask for it: what was collected. */
+export const spooledKinds = [...streamKinds, 'data'] as const;
+export type SpooledKind = (typeof spooledKinds)[number];
 
 /** Why a device let batches go: no room, too old, or no longer readable. */
 export const dropReasonSchema = z.enum(['room', 'age', 'damage']);
@@ -121,10 +126,22 @@ export type DeviceEvent = z.infer<typeof eventSchema>;
 export const eventBatchSchema = z.object({ ...batchHead, events: z.array(eventSchema).max(200) });
 export type EventBatch = z.infer<typeof eventBatchSchema>;
 
+/** What was collected of one side of one module. Asked of devices only whose `capabilities.features` name `collect`. */
+export const dataBatchSchema = z.object({
+  ...batchHead,
+  module: nameSchema,
+  collection: z.enum(collections),
+  events: z.array(collectedEventSchema).max(2_000),
+});
+export type DataBatch = z.infer<typeof dataBatchSchema>;
+
+/** The lines of one batch together; with its head a batch has room in a message. */
+export const maxDataBatchBytes = 96 * 1024;
+
 /** What the cloud has durably stored. */
 export const ackSchema = z.object({
   schema: schemaVersion,
-  kind: z.enum([...streamKinds, 'reported']),
+  kind: z.enum([...spooledKinds, 'reported']),
   bootId: counterSchema,
   upTo: counterSchema,
 });

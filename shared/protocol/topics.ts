@@ -25,6 +25,7 @@ export const channels = {
   presence: { path: 'presence', from: 'device', qos: 1, retain: true },
   telemetry: { path: 'telemetry', from: 'device', qos: 1, retain: false },
   events: { path: 'events', from: 'device', qos: 1, retain: false },
+  data: { path: 'data', from: 'device', qos: 1, retain: false },
   acks: { path: 'acks', from: 'cloud', qos: 1, retain: false },
   commandRequest: { path: 'commands/{id}/request', from: 'cloud', qos: 1, retain: false },
   commandResponse: { path: 'commands/{id}/response', from: 'device', qos: 1, retain: false },

@@ -55,6 +55,8 @@ export interface HostConfig {
   readonly traffic?: HostTraffic;
   /** Folder for sampled requests and answers of modules that ask for it; absent: none are kept. */
   readonly captureFolder?: string;
+  /** Folder where the owner says what is to be collected (`rules.json`), and takes pieces of it; absent: nothing is. */
+  readonly collectFolder?: string;
   /** Unix socket of whoever takes what is posted to routes; absent: nobody does. */
   readonly routesSocket?: string;
 }

@@ -6,6 +6,7 @@ import { Shutdown } from '#cloud/lifecycle/shutdown.js';
 import type { ControlStore } from '#cloud/store/control-database.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import { openApi } from '#cloud/wiring/api-wiring.js';
+import { wireData } from '#cloud/wiring/data-wiring.js';
 import { wireFleet } from '#cloud/wiring/fleet-wiring.js';
 import { type Ground, layGround } from '#cloud/wiring/ground.js';
 import { wireRegistry } from '#cloud/wiring/registry-wiring.js';
@@ -50,7 +51,8 @@ export async function openCloudParts(
     const registry = await wireRegistry(ground, telemetry, () => undefined, serviceActivities(ground, door));
     const fleet = await wireFleet(ground, '0.0.0', telemetry);
     const services = await wireServices(ground, { door, runner: registry.runner, identity: fleet.identity, telemetry });
-    const { url, ownerToken = '' } = await openApi(ground, '0.0.0', [registry, fleet, services], fleet.identity);
+    const parts = [registry, fleet, services, wireData(ground)];
+    const { url, ownerToken = '' } = await openApi(ground, '0.0.0', parts, fleet.identity);
     const authority = fleet.identity.current.authorityFingerprint;
     return { ground, telemetry, door, url, token: ownerToken, authority, stop: () => shutdown.run() };
   } catch (error) {

@@ -58,13 +58,14 @@ export async function applyDeployment(
   overrides: AzureOverrides,
 ): Promise<Applied> {
   const { client } = session;
-  const { name: deployment, scale, request, liveness, readiness, description, tags } = wanted;
+  const { name: deployment, scale, request, liveness, readiness, collect, description, tags } = wanted;
   const endpoint = endpointOf(wanted, overrides);
   const image = await imageOf(client, wanted.model, overrides);
   const present = await deploymentNow(client, endpoint, deployment);
   const subject = `${endpoint}/${deployment}`;
   if (present === undefined) {
-    const body = { name: deployment, image: image.digest, scale, request, liveness, readiness, description, tags };
+    const service = { scale, request, liveness, readiness, collect, description, tags };
+    const body = { name: deployment, image: image.digest, ...service };
     const started = await client.call(routes.deploymentCreate, { params: { endpoint }, body });
     const ended = await followActivity(session, started);
     return { value: { ...ended, created: true }, text: `${subject} runs ${formatReference(image)}` };

@@ -31,8 +31,21 @@ export function deploymentPatch(
   digest: string,
 ): DeploymentPatch | undefined {
   const { scale, request, liveness, readiness, description, tags } = wanted;
+  const { redact, maxBytes } = present.collect ?? {};
+  // Files of Azure cannot say what is to be left out: what was said here stays.
+  const kept = { ...(redact && { redact }), ...(maxBytes && { maxBytes }) };
+  const collect = wanted.collect && { ...wanted.collect, ...kept };
   const now = { ...present, image: present.image.digest };
-  return changed<DeploymentPatch>(now, { image: digest, scale, request, liveness, readiness, description, tags });
+  return changed<DeploymentPatch>(now, {
+    image: digest,
+    scale,
+    request,
+    liveness,
+    readiness,
+    collect,
+    description,
+    tags,
+  });
 }
 
 /** The fields that are said and are not so. */

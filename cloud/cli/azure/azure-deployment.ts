@@ -1,8 +1,10 @@
 /** An online deployment of Azure ML v2, managed or of Kubernetes, as far as it means something here. Pure. */
 import type { Probe, RequestSettings, Scale } from '#cloud/services/desired-services.js';
 import { probeSchema, requestSettingsSchema, scaleSchema } from '#cloud/services/desired-services.js';
+import type { CollectRule } from '#shared/protocol/collect.js';
 import { isMapping } from '../yaml-fields.js';
 import { AzureFields, type AzureIdentity, type FieldNote, identityFields } from './azure-fields.js';
+import { readDataCollector } from './azure-data-collector.js';
 
 /** Which model it runs: one that is registered, or something that lies beside the file. */
 export type AzureModel =
@@ -16,12 +18,14 @@ export interface AzureDeployment extends AzureIdentity {
   readonly request: RequestSettings;
   readonly liveness: Probe;
   readonly readiness: Probe;
+  /** undefined: the file says nothing of it; null: nothing. */
+  readonly collect: CollectRule | null | undefined;
   readonly notes: readonly FieldNote[];
 }
 
 const known = [
   ...[...identityFields, 'endpoint_name', 'model', 'instance_count', 'scale_settings', 'request_settings'],
-  ...['liveness_probe', 'readiness_probe'],
+  ...['liveness_probe', 'readiness_probe', 'data_collector'],
 ];
 const meaningless = {
   code_configuration: 'the image carries its scoring script',
@@ -30,7 +34,6 @@ const meaningless = {
   instance_type: 'a replica is a process of the service host: there are no machine types',
   app_insights_enabled: 'requests are counted in any case: flotilla deployment show',
   egress_public_network_access: "a module's permissions say what it may reach",
-  data_collector: 'not built yet: nothing is collected',
   model_mount_path: 'the image says where its model lies',
   resources: 'module.yaml of the image says what it may use',
   startup_probe: 'the readiness probe waits for the start too',
@@ -49,7 +52,7 @@ export function readAzureDeployment(value: unknown, where: string): AzureDeploym
     ...{ ...fields.identity('deployment'), endpoint: fields.name('endpoint_name', 'endpoint') },
     ...{ model: modelOf(fields), request },
     ...{ scale: scaleOf(fields, request), liveness: probeOf(fields, 'liveness_probe') },
-    ...{ readiness: probeOf(fields, 'readiness_probe'), notes: fields.notes },
+    ...{ readiness: probeOf(fields, 'readiness_probe'), collect: readDataCollector(fields), notes: fields.notes },
   };
 }
 

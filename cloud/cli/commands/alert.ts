@@ -111,6 +111,10 @@ function conditionOf(rule: AlertRuleBody['rule']): string {
     const of = rule.fleet === undefined ? '' : ` of ${rule.fleet}`;
     return `rollouts${of}: ${rule.rollout === 'any' ? 'whatever befalls them' : rule.rollout.join(', ')}`;
   }
+  if ('shift' in rule) {
+    const of = rule.endpoint === undefined ? '' : ` of ${rule.endpoint}`;
+    return `shifts${of}: ${rule.shift === 'any' ? 'whatever befalls them' : rule.shift.join(', ')}`;
+  }
   const of = [rule.module, rule.device].filter((name) => name !== undefined);
   const where = of.length === 0 ? '' : ` of ${of.join(' on ')}`;
   const by = rule.by === undefined ? '' : ` by ${rule.by}`;

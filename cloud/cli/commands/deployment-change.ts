@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { routes } from '#cloud/client/routes.js';
 import { collect, parseName, parseTags } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
+import { type CollectFlags, readCollect } from '../collect-arguments.js';
 import { readSettings } from '../deploy-settings.js';
 import { endsDeployment } from '../deployment-follow.js';
 import {
@@ -20,7 +21,11 @@ import { withSession } from '../session.js';
 export function withServiceOptions(command: Command): Command {
   return withScaleOptions(command)
     .option('--request-timeout <duration>', 'after which a request is answered with 408 (default: 5s)')
-    .option('--concurrency <count>', 'requests that one replica works on at once (default: 1)');
+    .option('--concurrency <count>', 'requests that one replica works on at once (default: 1)')
+    .option('--collect <rate>', 'keep this share of requests and answers in the workspace, 0 to 1; none: nothing')
+    .option('--redact <name>', 'a tensor or field that is left out of what is kept; several times', collect, [])
+    .option('--collection <name>', 'keep model_inputs or model_outputs alone', collect, [])
+    .option('--collect-megabytes <count>', 'keep at most so many of a replica in an hour (default: 64)');
 }
 
 export function withScaleOptions(command: Command): Command {
@@ -34,7 +39,7 @@ export function withScaleOptions(command: Command): Command {
     .option('--first-request-wait <duration>', 'with --min 0: how long the first request may wait (default: 30s)');
 }
 
-interface CreateOptions extends ScaleFlags, RequestFlags, RunsFlags {
+interface CreateOptions extends ScaleFlags, RequestFlags, RunsFlags, CollectFlags {
   readonly endpoint: string;
   readonly set: readonly string[];
   readonly tag: readonly string[];
@@ -64,6 +69,7 @@ export function createDeploymentCommand(io: CliIo): Command {
       const body = {
         ...{ name, ...readWhatRuns(options), settings: readSettings(options.set), tags: parseTags(options.tag) },
         ...{ scale: readScale(options), request: readRequestSettings(options), description: options.description },
+        collect: readCollect(options),
       };
       const { allTraffic, wait } = options;
       await withSession(io, command, async (session) => {
@@ -76,6 +82,7 @@ export function createDeploymentCommand(io: CliIo): Command {
     command,
     'flotilla deployment create blue --endpoint fraud --image digits:3 --replicas 2 --all-traffic',
     'flotilla deployment create green --endpoint fraud --image digits:4 --min 0 --max 5 --concurrency 4',
+    'flotilla deployment create blue --endpoint fraud --image digits:3 --collect 0.1 --redact pixels',
     'flotilla deployment create green --endpoint fraud --release vision:2 --module digits',
   );
 }

@@ -4,6 +4,7 @@ import { AppError } from '#shared/kernel/errors.js';
 import { routes } from '#cloud/client/routes.js';
 import { collect, parseName } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
+import { type CollectFlags, readCollect } from '../collect-arguments.js';
 import { readSettings } from '../deploy-settings.js';
 import { endsDeployment } from '../deployment-follow.js';
 import {
@@ -18,7 +19,7 @@ import { withExamples } from '../help.js';
 import { withSession } from '../session.js';
 import { withScaleOptions, withServiceOptions } from './deployment-change.js';
 
-interface UpdateOptions extends ScaleFlags, RequestFlags, RunsFlags {
+interface UpdateOptions extends ScaleFlags, RequestFlags, RunsFlags, CollectFlags {
   readonly endpoint: string;
   readonly set: readonly string[];
   readonly description?: string;
@@ -48,7 +49,8 @@ export function updateDeploymentCommand(io: CliIo): Command {
       const settings = options.set.length === 0 ? undefined : readSettings(options.set);
       const request = readRequestSettings(options);
       const change = { ...runs, scale: readScale(options), description: options.description };
-      if ([...Object.values(change), settings, request].every((said) => said === undefined)) {
+      const collects = says(options);
+      if (!collects && [...Object.values(change), settings, request].every((said) => said === undefined)) {
         throw new AppError('request.invalid', 'nothing to change: give for example --image, --set or --replicas');
       }
       await withSession(io, command, async (session) => {
@@ -60,6 +62,7 @@ export function updateDeploymentCommand(io: CliIo): Command {
           ...(settings === undefined
             ? {}
             : { settings: release === undefined ? { ...present.settings, ...settings } : settings }),
+          ...(collects ? { collect: readCollect(options, present.collect) } : {}),
           ...(request === undefined ? {} : { request: { ...present.request, ...request } }),
         };
         const started = await session.client.call(routes.deploymentPatch, { params, body });
@@ -69,9 +72,14 @@ export function updateDeploymentCommand(io: CliIo): Command {
   return withExamples(
     command,
     'flotilla deployment update blue --endpoint fraud --image digits:4',
+    'flotilla deployment update blue --endpoint fraud --collect 0.1 --redact pixels',
     'flotilla deployment update blue --endpoint fraud --release vision:3 --module digits',
     'flotilla deployment update blue --endpoint fraud --concurrency 8 --request-timeout 2s',
   );
+}
+
+function says({ collect: rate, redact, collection, collectMegabytes }: CollectFlags): boolean {
+  return rate !== undefined || redact.length > 0 || collection.length > 0 || collectMegabytes !== undefined;
 }
 
 interface ScaleOptions extends ScaleFlags {

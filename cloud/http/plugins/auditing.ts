@@ -1,5 +1,5 @@
 /**
- * Every route that changes something is in the audit log, whether its author thought of it or not: announced before
+ * Every route that changes something, or says that what it gives is personal, is in the audit log, whether its author thought of it or not: announced before
  * its handler runs, and entered with its outcome before the answer leaves.
  */
 import type { FastifyRequest } from 'fastify';
@@ -40,7 +40,8 @@ export function addAuditing(app: App, audit: AuditLog): void {
 /** Undefined where nothing can change, or nobody is known: who may not even come in fills no log. */
 function eventOf(request: FastifyRequest): Omit<AuditEvent, 'outcome'> | undefined {
   const { principal, routeOptions } = request;
-  if (principal === undefined || reading.has(request.method)) return undefined;
+  const changesNothing = reading.has(request.method) && routeOptions.config.audited !== true;
+  if (principal === undefined || changesNothing) return undefined;
   return {
     workspace: workspaceOf(request.params) ?? null,
     actor: { kind: principal.kind, id: principal.id, name: principal.name },

@@ -4,6 +4,7 @@ import { toInstant, type Clock } from '#shared/kernel/clock.js';
 import type { LiveEvents } from '#cloud/live/live-events.js';
 import type { ImageIndex } from '#cloud/registry/image-index.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
+import type { WorkspaceStorage } from '#cloud/storage/workspace-storage.js';
 import type { WorkspaceRepository } from '#cloud/store/workspace-repository.js';
 import { afterName } from '#cloud/store/page.js';
 import type { Routes } from '../app.js';
@@ -15,13 +16,14 @@ export interface WorkspaceRouteDeps {
   readonly workspaces: WorkspaceRepository;
   readonly index: ImageIndex;
   readonly telemetry: Pick<TelemetryPort, 'eraseWorkspace'>;
+  readonly storage: Pick<WorkspaceStorage, 'erase'>;
   readonly live: LiveEvents;
   readonly clock: Clock;
 }
 
 const tags = ['workspaces'];
 
-export function workspaceRoutes({ workspaces, index, telemetry, live, clock }: WorkspaceRouteDeps): Routes {
+export function workspaceRoutes({ workspaces, index, telemetry, storage, live, clock }: WorkspaceRouteDeps): Routes {
   return (app) => {
     app.get(
       '/v1/workspaces',
@@ -82,6 +84,7 @@ export function workspaceRoutes({ workspaces, index, telemetry, live, clock }: W
         }
         live.publish({ workspace, type: 'workspace.deleted', subject: workspace, data: {} });
         await index.write();
+        await storage.erase(workspace);
         await telemetry.eraseWorkspace(workspace);
         return reply.code(204).send(null);
       },

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { collectRuleSchema } from '#shared/protocol/collect.js';
 import { sandboxCapabilitiesSchema } from '#shared/protocol/sandbox.js';
 import { comparisonSchema } from '#shared/protocol/comparison.js';
 import { settingsSchema } from '#shared/protocol/desired.js';
@@ -95,6 +96,8 @@ const serviceShape = {
   request: requestSettingsSchema.optional(),
   liveness: probeSchema.optional(),
   readiness: probeSchema.optional(),
+  /** A sample of requests and answers for the workspace's storage; null: none. */
+  collect: collectRuleSchema.nullable().optional(),
   description: description.optional(),
   tags: tagsSchema.optional(),
 };
@@ -139,6 +142,8 @@ export const deploymentBody = z.object({
   request: requestSettingsSchema,
   liveness: probeSchema,
   readiness: probeSchema,
+  /** null: nothing is collected. */
+  collect: collectRuleSchema.nullable().default(null),
   description,
   tags: tagsSchema,
   /** Percent of the requests that it answers. */

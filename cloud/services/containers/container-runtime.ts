@@ -123,7 +123,10 @@ export class ContainerRuntime implements ReplicaRuntime {
         if (early !== undefined) throw failureOf(await ended(early.told));
       };
       await reach(door.bound);
-      door.begin({ id, module, settings: spec.settings, labels: { ...labels }, maxBodyBytes, drainMs });
+      door.begin(
+        { id, module, settings: spec.settings, labels: { ...labels }, maxBodyBytes, drainMs },
+        order.collectFolder,
+      );
       await reach(door.ready);
     } catch (error) {
       logs.abort();

@@ -8,6 +8,7 @@ import { chmod, lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { AppError, type Problem } from '#shared/kernel/errors.js';
+import { followRules, takePiece } from './collect-intake.js';
 import type { ModuleMetrics } from '#shared/protocol/stream.js';
 import {
   fromReplicaSchema,
@@ -30,6 +31,7 @@ export class ReplicaDoor {
   readonly closed: Promise<Problem | undefined>;
   private readonly told = new EventEmitter();
   private link: Socket | undefined;
+  private collectFolder: string | undefined;
 
   private constructor(
     readonly folder: string,
@@ -49,6 +51,7 @@ export class ReplicaDoor {
       socket.on('error', () => undefined);
       readMessages(socket, fromReplicaSchema, (message) => {
         if (message.type === 'over') problem = withoutUndefined(message.problem);
+        else if (message.type === 'piece') void this.take(message.file, message.lines);
         else if (message.type === 'metrics') this.told.emit('metrics', message.metrics);
         else told.emit(message.type);
       });
@@ -77,14 +80,19 @@ export class ReplicaDoor {
     return door;
   }
 
-  begin(order: StartOrder): void {
-    if (this.link !== undefined) sendMessage(this.link, { type: 'start', order });
+  /** @param collectFolder where the rules stand, and what it collects goes */
+  begin(order: StartOrder, collectFolder: string): void {
+    this.collectFolder = collectFolder;
+    this.say({ type: 'start', order });
+    const over = new AbortController();
+    void this.closed.then(() => over.abort());
+    void followRules(collectFolder, (rules) => this.say({ type: 'rules', rules }), over.signal);
   }
 
   /** What it answers next, about what it counted; undefined where it has gone. */
   metrics(ask: Extract<ToReplica, { type: 'metrics' | 'drain' }>): Promise<ModuleMetrics | undefined> {
     const answer = new Promise<ModuleMetrics | undefined>((resolve) => this.told.once('metrics', resolve));
-    if (this.link !== undefined) sendMessage(this.link, ask);
+    this.say(ask);
     return Promise.race([answer, this.closed.then(() => undefined)]);
   }
 
@@ -99,6 +107,15 @@ export class ReplicaDoor {
     await rm(this.socketPath, { force: true });
     await chmod(this.folder, 0o700).catch(() => undefined);
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  private say(message: ToReplica): void {
+    if (this.link !== undefined) sendMessage(this.link, message);
+  }
+
+  private async take(file: string, lines: string): Promise<void> {
+    if (this.collectFolder === undefined) return;
+    if (await takePiece(this.collectFolder, file, lines)) this.say({ type: 'taken', file });
   }
 
   private async takeSocket(): Promise<void> {

@@ -41,8 +41,9 @@ function desiredEndpoint(
     ...(mirror === undefined ? {} : { mirror }),
     deployments: sortedBy(deployments, (one) => one.name).map(
       ({ name: called, revision, image, settings, service }) => {
-        const { scale, request, liveness, readiness } = service;
-        return { name: called, revision, image, settings, scale, request, liveness, readiness };
+        const { scale, request, liveness, readiness, collect } = service;
+        const collected = collect ? { collect } : {};
+        return { name: called, revision, image, settings, scale, request, liveness, readiness, ...collected };
       },
     ),
   };

@@ -3,6 +3,7 @@ import * as z from 'zod';
 import type { Comparison } from '#shared/protocol/comparison.js';
 import type { Tags } from '#shared/protocol/primitives.js';
 import { tagsSchema } from '#shared/protocol/primitives.js';
+import { collectRuleSchema } from '#shared/protocol/collect.js';
 import type { ImageReference, settingsSchema } from '#shared/protocol/desired.js';
 import { probeSchema, requestSettingsSchema, scaleSchema } from '../desired-services.js';
 
@@ -44,6 +45,8 @@ export const serviceSettingsSchema = z.strictObject({
   request: requestSettingsSchema.prefault({}),
   liveness: probeSchema.prefault({}),
   readiness: probeSchema.prefault({}),
+  /** null: nothing is collected. */
+  collect: collectRuleSchema.nullable().default(null),
   description: z.string().max(4096).default(''),
   tags: tagsSchema.default({}),
 });

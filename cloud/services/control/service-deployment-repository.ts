@@ -1,6 +1,7 @@
 /** Deployments of web services in SQL: each revision is a row of its own, of which the current one has not ended. */
 import type { Database } from '#cloud/fleet/device-repository.js';
 import { settingsSchema } from '#shared/protocol/desired.js';
+import type { CollectedOwner } from './collected-pull.js';
 import { type ServiceDeployment, type ServiceSettings, serviceSettingsSchema } from './endpoint-model.js';
 
 export interface NewRevision extends Pick<ServiceDeployment, 'id' | 'endpoint' | 'name' | 'settings' | 'service'> {
@@ -49,6 +50,21 @@ export class ServiceDeploymentRepository {
 
   async find(endpoint: string, name: string): Promise<ServiceDeployment | undefined> {
     return (await this.current(endpoint)).find((one) => one.name === name);
+  }
+
+  /** Whose what it collects is, its last revision's word where it is deleted; undefined: there never was one. */
+  async collectedBy(endpoint: string, name: string): Promise<CollectedOwner | undefined> {
+    const row = await this.db
+      .selectFrom('deployments as d')
+      .innerJoin('endpoints as e', 'e.id', 'd.endpoint')
+      .select(['e.workspace', 'e.name as endpointName', 'd.serviceJson'])
+      .where('d.endpoint', '=', endpoint)
+      .where('d.name', '=', name)
+      .orderBy('d.revision', 'desc')
+      .executeTakeFirst();
+    if (row === undefined) return undefined;
+    const { collect } = serviceSettingsSchema.parse(JSON.parse(row.serviceJson));
+    return { workspace: row.workspace, endpoint: row.endpointName, rule: collect };
   }
 
   /** The next revision of its name, deleted ones of that name included. @returns it */

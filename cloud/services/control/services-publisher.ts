@@ -12,12 +12,13 @@ import type { Logger } from '#shared/platform/logger.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { DesiredServices } from '../desired-services.js';
 import type { ServiceHostPort } from '../services-status.js';
+import type { CollectedSource } from './collected-pull.js';
 import type { TelemetryTeller } from '../services-telemetry.js';
 import type { ServicesDocument } from './services-document.js';
 import type { HandedTrust, TrustHandover, TrustVersions } from './trust-handover.js';
 
 /** A service host, with what is told to none but it. */
-export interface ServiceHost extends ServiceHostPort, TelemetryTeller {
+export interface ServiceHost extends ServiceHostPort, CollectedSource, TelemetryTeller {
   /** For Prometheus. */
   families(): Promise<readonly Family[]>;
   about(): Promise<{ readonly generation: number; readonly trust: TrustVersions }>;

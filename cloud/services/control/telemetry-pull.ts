@@ -19,11 +19,20 @@ export interface TelemetryPullOptions {
 
 export class TelemetryPull {
   private acknowledged: readonly Acknowledged[] = [];
+  private underWay: Promise<void> | undefined;
 
   constructor(private readonly options: TelemetryPullOptions) {}
 
-  /** Leaves it to the next run where the service host does not answer. */
-  async run(): Promise<void> {
+  /** What was counted until now is stored when it resolves; left to the next run where the service host does not answer. */
+  run(): Promise<void> {
+    // Who asks while it is asked gets the same answer: two at once would acknowledge past each other.
+    this.underWay ??= this.pull().finally(() => {
+      this.underWay = undefined;
+    });
+    return this.underWay;
+  }
+
+  private async pull(): Promise<void> {
     const { running, store, logger } = this.options;
     try {
       const host = await running();

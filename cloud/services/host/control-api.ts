@@ -10,8 +10,9 @@ import { decodeMessage } from '#shared/protocol/decode.js';
 import type { Family } from '#shared/platform/exposition.js';
 import { listenPrivately } from '#shared/scoring/private-socket.js';
 import { desiredServicesSchema } from '../desired-services.js';
+import { type About, maxDocumentBytes, maxLogLines, takenSchema } from './control-protocol.js';
+import type { CollectedData } from './collected-data.js';
 import { telemetryAskedSchema, type TelemetryTeller } from '../services-telemetry.js';
-import { type About, maxDocumentBytes, maxLogLines } from './control-protocol.js';
 import { keyOf } from './observed.js';
 import type { ServiceHost } from './service-host.js';
 import { handedTrustSchema } from './services-trust.js';
@@ -20,6 +21,7 @@ export interface ControlFace {
   readonly host: Pick<ServiceHost, 'apply' | 'trust' | 'status' | 'logs' | 'plan'> & {
     readonly telemetry: TelemetryTeller;
   };
+  readonly collected: Pick<CollectedData, 'list' | 'taken'>;
   readonly about: () => About;
   /** For Prometheus. */
   readonly families: () => Family[];
@@ -66,7 +68,10 @@ const logsQuery = z.strictObject({
 
 const base = 'http://service-host';
 
-async function answer(request: IncomingMessage, { host, about, stop, families }: ControlFace): Promise<unknown> {
+async function answer(
+  request: IncomingMessage,
+  { host, collected, about, stop, families }: ControlFace,
+): Promise<unknown> {
   const { method = '', url: target = '/' } = request;
   const url = URL.canParse(target, base) ? new URL(target, base) : new URL(base);
   switch (`${method} ${url.pathname}`) {
@@ -88,6 +93,11 @@ async function answer(request: IncomingMessage, { host, about, stop, families }:
       return {};
     case 'PUT /v1/trust':
       return host.trust(await bodyOf(request, handedTrustSchema, 'the trust'));
+    case 'GET /v1/collected':
+      return collected.list();
+    case 'POST /v1/collected/taken':
+      await collected.taken((await bodyOf(request, takenSchema, 'what was taken')).taken);
+      return {};
     case 'POST /v1/telemetry': {
       const { acknowledged } = await bodyOf(request, telemetryAskedSchema, 'what is stored');
       return { batches: await host.telemetry.telemetry(acknowledged) };

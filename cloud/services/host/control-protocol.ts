@@ -18,6 +18,23 @@ export type About = z.infer<typeof aboutSchema>;
 export const logLinesSchema = z.object({ lines: z.array(z.string()) });
 export const refusedSchema = z.object({ refused: z.array(z.string()) });
 
+/** A finished piece of collected lines. */
+export const pieceKeySchema = z.object({
+  /** The endpoint's id. */
+  endpoint: z.string().max(64),
+  deployment: z.string().max(64),
+  /** See shared/scoring/collect/piece-name.ts. */
+  file: z.string().max(300),
+});
+export type PieceKey = z.infer<typeof pieceKeySchema>;
+export const collectedPieceSchema = pieceKeySchema.extend({ lines: z.string() });
+export type CollectedPiece = z.infer<typeof collectedPieceSchema>;
+export const collectedSchema = z.object({
+  pieces: z.array(collectedPieceSchema),
+  /** Let go since the process started, for want of room. */
+  lost: z.int(),
+});
+export const takenSchema = z.object({ taken: z.array(pieceKeySchema).max(100_000) });
 /** Families of metrics, as Prometheus has them; see `Family`. */
 export const familiesSchema = z.object({
   families: z.array(

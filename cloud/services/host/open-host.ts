@@ -9,6 +9,7 @@ import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { lockFolder } from '#cloud/store/data-folder-lock.js';
 import { openControlApi } from './control-api.js';
 import type { FrontPort } from './front-port.js';
+import { CollectedData } from './collected-data.js';
 import { controlSocketOf, fingerprintOf, type HostConfig } from './host-config.js';
 import { HostDocuments } from './host-documents.js';
 import type { ServicePolicy } from './plan.js';
@@ -40,6 +41,7 @@ export interface OpenHost {
 
 export const usualPolicy: ServicePolicy = { surge: 1, maxFailedStarts: 4, retryFailedMs: 300_000, maxStarting: 4 };
 const loadEveryMs = 1000;
+const collectedEveryMs = 5_000;
 /** Where no control plane asks. */
 const collectEveryMs = 10_000;
 
@@ -58,11 +60,12 @@ export async function openHost(config: HostConfig, ports: OpenHostPorts): Promis
     const onLost = (error: Error): void => logger.error({ err: error }, 'a document of the service host is lost');
     const trust = new ServicesTrust(join(folder, 'trust.json'), config.publishers, onLost);
     const trustOf = trust.of.bind(trust);
+    const collected = new CollectedData({ folder: join(folder, 'collected'), clock, logger });
     const sockets = await makeSocketFolder(folder);
     const { runtime, sandbox } = await openRuntime(config, { sockets, version, shutdown });
     const host: ServiceHost = new ServiceHost({
       ...{ clock, random, logger, version, trust, front, drainMs, loadEveryMs, policy: usualPolicy },
-      url: () => url,
+      ...{ url: () => url, collected },
       documents: new HostDocuments(folder, onLost),
       told: new ToldDocument(folder, onLost),
       images: new ServiceImages({ blobs: config.blobs, folder: join(folder, 'images'), trust: trustOf }),
@@ -71,12 +74,15 @@ export async function openHost(config: HostConfig, ports: OpenHostPorts): Promis
     const url = await ports.listen();
     shutdown.add('host', () => host.stop());
     await host.start();
+    const look = (): Promise<void> => host.lookAtCollected();
+    const stopLooking = startRecurring({ name: 'collected data', everyMs: collectedEveryMs, run: look }, clock, logger);
+    shutdown.add('collected data', stopLooking);
     const collect = { name: 'numbers of replicas', everyMs: collectEveryMs, run: () => host.telemetry.collect() };
     shutdown.add(collect.name, startRecurring(collect, clock, logger));
     const startedAt = toInstant(clock.now());
     const configuration = fingerprintOf(config);
     const control = await openControlApi(controlSocketOf(config), {
-      host,
+      ...{ host, collected },
       stop: ports.onStop,
       families: () => front.families(),
       onBug: (error) => logger.error({ err: error }, 'the control socket failed by a bug of ours'),

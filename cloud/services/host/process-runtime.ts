@@ -38,12 +38,12 @@ export class ProcessRuntime implements ReplicaRuntime {
     // A process needs nothing but its module's folder.
   }
 
-  async start({ id, image, spec, labels, onLog, signal }: ReplicaOrder): Promise<RunningReplica> {
+  async start({ id, image, spec, labels, collectFolder, onLog, signal }: ReplicaOrder): Promise<RunningReplica> {
     const { name, version, digest } = spec.image;
     const module = { ...image, name, version, digest };
     const { sandbox } = this.ports;
     if (hasScript(module)) await sandbox.ready();
-    const order = { ...{ id, module, labels, onLog, signal }, settings: spec.settings };
+    const order = { ...{ id, module, labels, collectFolder, onLog, signal }, settings: spec.settings };
     // Asked for where there is user code, which is refused or bounded, never neither.
     const tried = hasScript(module) ? sandbox.tried : undefined;
     const hosts = await startHosts(order, {

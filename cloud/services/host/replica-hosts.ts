@@ -36,6 +36,8 @@ export interface HostsOrder {
   readonly settings: Readonly<Record<string, unknown>>;
   /** Provenance: every answer carries it as `flotilla-*` headers. */
   readonly labels: Readonly<Record<string, string>>;
+  /** `HostConfig.collectFolder` of its scoring host. */
+  readonly collectFolder: string;
   readonly onLog: (line: string) => void;
   readonly signal: AbortSignal;
 }
@@ -52,18 +54,23 @@ export interface ReplicaHosts {
  * @throws AppError why it does not start; nothing of it is left then
  */
 export async function startHosts(order: HostsOrder, ports: ReplicaHostsPorts): Promise<ReplicaHosts> {
-  const { module, labels, signal } = order;
+  const { module, labels, collectFolder, onLog, signal } = order;
   if (signal.aborted) throw givenUp();
   const hosts = spawn(order, ports);
   const { set } = hosts;
   const giveUp = (): void => void set.kill(new Set());
   signal.addEventListener('abort', giveUp, { once: true });
   try {
-    const loaded = await set.load({ labels, maxBodyBytes: ports.maxBodyBytes });
+    onLog(`process ${String(set.pid)} starts with ${module.name}:${String(module.version)}`);
+    const loaded = await set.load({ labels, maxBodyBytes: ports.maxBodyBytes, collectFolder });
     if (!loaded.ok) throw failureOf(loaded.error.problem);
+    for (const model of set.loaded.flatMap(({ models }) => models)) {
+      onLog(`model ${model.name} is loaded, and runs on ${model.provider}`);
+    }
     if (module.manifest.golden !== undefined) {
       const proved = await set.prove(module.name);
       if (!proved.ok) throw failureOf(proved.error);
+      onLog(`answers agree with ${String(proved.value.vectors)} golden vectors`);
     }
     return hosts;
   } catch (error) {

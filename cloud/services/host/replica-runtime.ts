@@ -18,6 +18,8 @@ export interface ReplicaOrder {
   readonly spec: DesiredDeployment;
   /** Provenance: every answer carries it as `flotilla-*` headers. */
   readonly labels: Readonly<Record<string, string>>;
+  /** `HostConfig.collectFolder` of its scoring host, which reads and writes there. A runtime that shows it another path tells it that one. */
+  readonly collectFolder: string;
   readonly onLog: (line: string) => void;
   /** Aborted: the start is given up, and what was started for it ends. */
   readonly signal: AbortSignal;

@@ -19,6 +19,7 @@ export interface ReplicasPorts {
   readonly logs: ReplicaLogs;
   readonly image: (of: ReplicaOf, spec: DesiredDeployment) => Promise<ReadyImage>;
   readonly labels: (of: ReplicaOf) => Readonly<Record<string, string>>;
+  readonly collectFolder: (of: ReplicaOf) => string;
   readonly tell: (fact: ServiceFact) => void;
   /** A replica said what it counted; `module` is that of its image. */
   readonly onMetrics: (of: ReplicaOf, module: string, metrics: ModuleMetrics) => void;
@@ -117,9 +118,12 @@ export class Replicas {
       clock,
       runtime,
       image: () => this.ports.image(of, spec),
-      order: { id, spec, labels: labels(of), onLog: log },
+      order: { id, spec, labels: labels(of), collectFolder: this.ports.collectFolder(of), onLog: log },
       events: {
-        onReady: () => tell({ kind: 'ready', ...now(), ran: spec }),
+        onReady: () => {
+          log('takes requests');
+          tell({ kind: 'ready', ...now(), ran: spec });
+        },
         onUnready: (problem) => tell({ kind: 'unready', ...now(), problem }),
         onMetrics: (metrics) => this.ports.onMetrics(of, spec.image.name, metrics),
         onExit: (problem) => {
@@ -137,6 +141,7 @@ export class Replicas {
     this.leave(
       ended.then(() => {
         this.runs.delete(sequence);
+        this.ports.logs.add(keyOf(run.of), replicaId({ sequence }), 'ended: it was told to');
         this.ports.logs.ended(replicaId({ sequence }));
         this.ports.tell({ kind: 'gone', sequence });
       }),

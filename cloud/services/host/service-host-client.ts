@@ -11,10 +11,12 @@ import { type ServiceHostPort, type ServicesStatus, servicesStatusSchema } from 
 import {
   type About,
   aboutSchema,
+  collectedSchema,
   familiesSchema,
   logLinesSchema,
   maxDocumentBytes,
   maxLogLines,
+  type PieceKey,
   refusedSchema,
 } from './control-protocol.js';
 import type { HandedTrust } from './services-trust.js';
@@ -46,6 +48,16 @@ export class ServiceHostClient implements ServiceHostPort, TelemetryTeller {
   async logs(endpoint: string, deployment: string, lines: number): Promise<string[]> {
     const query = new URLSearchParams({ endpoint, deployment, lines: String(Math.min(lines, maxLogLines)) });
     return (await this.ask('GET', `/v1/logs?${query.toString()}`, logLinesSchema)).lines;
+  }
+
+  /** Pieces of what replicas collected, the oldest first; none: there are no more. */
+  collected(): Promise<z.infer<typeof collectedSchema>> {
+    return this.ask('GET', '/v1/collected', collectedSchema);
+  }
+
+  /** They are stored: there they may go. */
+  async taken(taken: readonly PieceKey[]): Promise<void> {
+    await this.ask('POST', '/v1/collected/taken', z.unknown(), { taken });
   }
 
   /** Numbers of deployments that are not acknowledged yet. */

@@ -11,6 +11,7 @@ import type { Logger } from '#shared/platform/logger.js';
 import { SingleFlight } from '#shared/platform/single-flight.js';
 import type { DesiredDeployment, DesiredEndpoint, DesiredServices } from '../desired-services.js';
 import type { ServicesStatus } from '../services-status.js';
+import type { CollectedData } from './collected-data.js';
 import { logFact } from './fact-log.js';
 import { frontTableOf } from './front-table-of.js';
 import type { FrontPort } from './front-port.js';
@@ -48,6 +49,7 @@ export interface ServiceHostPorts {
   readonly images: ServiceImages;
   readonly runtime: ReplicaRuntime;
   readonly front: FrontPort;
+  readonly collected: Pick<CollectedData, 'apply' | 'look' | 'folderOf'>;
   /** What bounds of user code this machine can enforce; undefined until some was to run. */
   readonly sandbox: () => SandboxCapabilities | undefined;
   readonly policy: ServicePolicy;
@@ -85,6 +87,7 @@ export class ServiceHost {
       ...{ clock, random, runtime, front, drainMs, onBug, logs: this.logs },
       image: (of, spec) => this.image(of, spec),
       labels: (of) => this.labels(of),
+      collectFolder: (of) => ports.collected.folderOf(of),
       tell: (fact) => this.take(fact),
       onMetrics: (of, module, metrics) => this.telemetry.replicaTold(of, module, metrics),
     });
@@ -111,6 +114,7 @@ export class ServiceHost {
     this.desired = desired;
     this.observed = { ...nothingObserved, kept };
     await runtime.clear();
+    await this.ports.collected.apply(desired, []);
     await this.telemetry.start();
     front.onNeed((endpoint, deployment) => {
       this.load.need(endpoint, deployment);
@@ -143,9 +147,15 @@ export class ServiceHost {
     }
     await this.ports.documents.writeDesired(desired);
     this.desired = desired;
+    await this.ports.collected.apply(desired, this.replicas.specs);
     this.forgetOthers();
     this.renewTable();
     this.flight.wake();
+  }
+
+  /** What is collected is kept within its bounds. */
+  async lookAtCollected(): Promise<void> {
+    await this.ports.collected.look(this.desired);
   }
 
   /** What publishers say of each other; `refused` did not count, and changed nothing. */

@@ -6,6 +6,7 @@
 import type { Socket } from 'node:net';
 import * as z from 'zod';
 import { errorCodes } from '#shared/kernel/errors.js';
+import { collectRulesSchema } from '#shared/protocol/collect.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import { settingsSchema } from '#shared/protocol/desired.js';
 import { digestSchema } from '#shared/protocol/primitives.js';
@@ -37,6 +38,10 @@ export const toReplicaSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('start'), order: startOrderSchema }),
   /** Asks for what it counted since it was last asked. */
   z.strictObject({ type: z.literal('metrics') }),
+  /** What it collects from now on. */
+  z.strictObject({ type: z.literal('rules'), rules: collectRulesSchema }),
+  /** Its piece is kept. */
+  z.strictObject({ type: z.literal('taken'), file: z.string() }),
   z.strictObject({ type: z.literal('drain'), timeoutMs: z.number() }),
 ]);
 export type ToReplica = z.infer<typeof toReplicaSchema>;
@@ -54,6 +59,8 @@ export const fromReplicaSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('ready') }),
   /** What was asked for, or, unasked, the last before it ends: it was drained. Absent where there is nothing to tell. */
   z.object({ type: z.literal('metrics'), metrics: moduleMetricsSchema.optional() }),
+  /** Of collected lines; the next one comes when this one was taken. */
+  z.object({ type: z.literal('piece'), file: z.string().max(255), lines: z.string() }),
   /** It does not start, or has ended by itself. The last that it says. */
   z.object({ type: z.literal('over'), problem: problemSchema }),
 ]);

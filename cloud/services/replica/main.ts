@@ -12,6 +12,7 @@ import { usableCores } from '#shared/platform/usable-cores.js';
 import { findHostEntries } from '#shared/supervisor/host-entries.js';
 import { bindSocket, type SocketHandle } from '#shared/supervisor/listen-handle.js';
 import { metricsIn, metricsOf, type ReplicaHosts, startHosts } from '../host/replica-hosts.js';
+import { CollectRelay } from './collect-relay.js';
 import {
   linkFolder,
   linkSocket,
@@ -19,6 +20,7 @@ import {
   scoreSocket,
   sendMessage,
   type StartOrder,
+  type ToReplica,
   toReplicaSchema,
 } from './link.js';
 import { memoryKills } from './memory-kills.js';
@@ -27,18 +29,22 @@ import { memoryKills } from './memory-kills.js';
 const orphanGraceMs = 5000;
 /** In memory, the replica's own. */
 const workFolder = '/tmp/flotilla';
+const collectFolder = join(workFolder, 'collect');
 
 class ReplicaProgram {
   private hosts: Promise<ReplicaHosts> | undefined;
   private readonly ending = new AbortController();
   private drainMs = orphanGraceMs;
+  private readonly relay: CollectRelay;
 
   constructor(
     private readonly link: Socket,
     private readonly bound: SocketHandle,
-  ) {}
+  ) {
+    this.relay = new CollectRelay(collectFolder, (file, lines) => sendMessage(link, { type: 'piece', file, lines }));
+  }
 
-  async start(order: StartOrder): Promise<void> {
+  private async start(order: StartOrder): Promise<void> {
     if (this.hosts !== undefined) return;
     this.drainMs = order.drainMs;
     this.hosts = this.startHosts(order);
@@ -61,11 +67,27 @@ class ReplicaProgram {
     this.ending.abort();
     const set = (await this.hosts?.catch(() => undefined))?.set;
     const last = await set?.drain(timeoutMs, new Set());
+    await this.relay.close();
     sendMessage(this.link, { type: 'metrics', metrics: last && metricsIn(last) });
     this.link.end(() => process.exit(0));
   }
 
-  async tellMetrics(): Promise<void> {
+  obey(message: ToReplica): Promise<void> | void {
+    switch (message.type) {
+      case 'start':
+        return this.start(message.order);
+      case 'metrics':
+        return this.tellMetrics();
+      case 'rules':
+        return this.relay.setRules(message.rules);
+      case 'taken':
+        return this.relay.taken(message.file);
+      case 'drain':
+        return this.drain(message.timeoutMs);
+    }
+  }
+
+  private async tellMetrics(): Promise<void> {
     const set = (await this.hosts)?.set;
     sendMessage(this.link, { type: 'metrics', metrics: set && (await metricsOf(set)) });
   }
@@ -76,12 +98,14 @@ class ReplicaProgram {
 
   private async startHosts({ id, module, settings, labels, maxBodyBytes }: StartOrder): Promise<ReplicaHosts> {
     await mkdir(workFolder, { recursive: true, mode: 0o700 });
+    await this.relay.open();
     const path = join(module.folder, 'module.yaml');
     const manifest = decodeModuleManifest(await readFile(path), path);
     let last = 0;
     return startHosts(
       {
         ...{ id, settings, labels, module: { ...module, manifest }, signal: this.ending.signal },
+        collectFolder,
         onLog: (line) => process.stdout.write(`${line}\n`),
       },
       {
@@ -121,11 +145,7 @@ function run(): void {
     console.error(error);
     process.exit(70);
   };
-  readMessages(link, toReplicaSchema, (message) => {
-    if (message.type === 'start') program.start(message.order).catch(fail);
-    else if (message.type === 'metrics') program.tellMetrics().catch(fail);
-    else program.drain(message.timeoutMs).catch(fail);
-  });
+  readMessages(link, toReplicaSchema, (message) => void Promise.resolve(program.obey(message)).catch(fail));
   link.on('connect', () => sendMessage(link, { type: 'bound' }));
   link.on('error', (error) => console.error(`the link to the service host: ${error.message}`));
   link.on('close', () => void program.drain(orphanGraceMs).catch(fail));

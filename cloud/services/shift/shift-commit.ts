@@ -14,6 +14,7 @@ import { afterShiftStep, withShiftHolds } from './apply.js';
 import { overtakenBy } from './overtaken.js';
 import type { Present, PresentDeployment, ShiftHold, ShiftTransition, Weights } from './shift-model.js';
 import { type ShiftEntry, ShiftRepository, type StoredShift } from './shift-repository.js';
+import { tellShiftRules } from './tell.js';
 import { describeShiftStep } from './words.js';
 
 export interface ShiftStepInput {
@@ -108,4 +109,5 @@ async function write(transaction: Database, input: ShiftStepInput): Promise<Comm
 /** Into its history, and to whoever asked to be told. */
 export async function noteEntry(transaction: Database, stored: StoredShift, entry: ShiftEntry): Promise<void> {
   await new ShiftRepository(transaction).note(stored, entry);
+  await tellShiftRules(transaction, stored, entry);
 }

@@ -17,6 +17,7 @@ import { planShift, type ShiftPlan } from './plan.js';
 import { readinessOf } from './readiness.js';
 import { commitShiftStep, presentOf } from './shift-commit.js';
 import type { ShiftEvidence } from './shift-evidence.js';
+import { ShiftMemory } from './shift-memory.js';
 import type { Readiness } from './shift-model.js';
 import { type ShiftAddress, type ShiftEntry, ShiftRepository, type StoredShift } from './shift-repository.js';
 
@@ -24,6 +25,8 @@ export interface ShiftControllerOptions {
   readonly db: Database;
   readonly document: ServicesDocument;
   readonly evidence: Pick<ShiftEvidence, 'verdicts'>;
+  /** Resolves when what deployments counted until now is in the store, as far as it can be had. */
+  readonly refresh: () => Promise<void>;
   /** The service host that runs, if one does. */
   readonly host: () => Promise<Pick<ServiceHostPort, 'status'> | undefined>;
   readonly live: LiveEvents;
@@ -40,8 +43,8 @@ export interface ShiftLook {
 
 /** Deployments tell every few seconds. */
 const lookEveryMs = 2_000;
-/** Of the time, a twentieth at most goes into looking. */
-const timesAsLong = 20;
+/** Of the time, a sixth at most goes into looking. */
+const timesAsLong = 5;
 /** Where nothing is under way. */
 const longestSleepMs = 60_000;
 /** More at once would starve other shifts. */
@@ -53,6 +56,7 @@ export class ShiftController {
   private readonly lookout: Lookout;
   /** By the shift: since when its target has not been ready. After a start that time begins anew. */
   private readonly unreadySince = new Map<string, number>();
+  private readonly memory = new ShiftMemory();
 
   constructor(private readonly options: ShiftControllerOptions) {
     this.lookout = new Lookout({
@@ -81,9 +85,11 @@ export class ShiftController {
 
   /** @returns when to look again at the latest */
   private async run(): Promise<number | undefined> {
-    const { db, clock, logger } = this.options;
+    const { db, refresh, clock, logger } = this.options;
     const open = await new ShiftRepository(db).open();
     if (open.length === 0) return undefined;
+    // A step is judged by what was counted since it began: hence not by what waits from before.
+    await refresh();
     const begun = clock.monotonic();
     const status = await this.status();
     let dueAt = Number.POSITIVE_INFINITY;
@@ -103,10 +109,13 @@ export class ShiftController {
   /** @returns when something is due by itself */
   private async advance(address: ShiftAddress, status: Status): Promise<number> {
     const { db, document, clock } = this.options;
+    const first = await new ShiftRepository(db).find(address);
+    if (first !== undefined && !('away' in status)) this.memory.note(first, status, clock.now());
     for (let step = 0; step < stepsAtOnce && !this.lookout.stopped.aborted; step++) {
       const stored = await new ShiftRepository(db).find(address);
       if (stored === undefined || stored.endedAt !== undefined) {
         this.unreadySince.delete(keyOf(address));
+        this.memory.forget(address);
         return Number.POSITIVE_INFINITY;
       }
       const { plan, verdicts = [] } = await this.lookBy(stored, status);
@@ -134,7 +143,7 @@ export class ShiftController {
 
   private async verdictsOf(endpoint: Endpoint, stored: StoredShift): Promise<readonly GateVerdict[] | undefined> {
     try {
-      return await this.options.evidence.verdicts(endpoint.name, stored);
+      return await this.options.evidence.verdicts(endpoint.name, stored, this.memory);
     } catch (error) {
       this.options.logger.error({ err: error, ...keyedBy(stored) }, 'gates of a shift could not be read');
       return undefined;

@@ -10,6 +10,7 @@ import { defaultScoringOptions } from '#shared/package/scoring-options.js';
 import { tooSlow, watchPace } from '../body-pace.js';
 import { aborted, tooLarge } from '../body-reader.js';
 import { jsonLengthHeader } from '../codec/json-length.js';
+import { collectScript } from '../collect/collect-script.js';
 import { readHeaderHints } from '../codec/request-hints.js';
 import { eventStreamType, methodHeader, problemHeader } from '../script-host/problem-header.js';
 import type { ScriptAnswer, ScriptPath } from '../script-host/script-client.js';
@@ -28,10 +29,12 @@ export async function forwardToScript(scored: Scored): Promise<ErrorCode | undef
   const declared = Number(request.headers['content-length'] ?? 0);
   if (declared > host.maxBodyBytes) throw tooLarge(host.maxBodyBytes);
   let asked: ScriptAnswer | undefined;
-  const answer = await mirrorScript(host, scored.module, forms[face], request, async () => {
-    asked = await ask(scored);
-    return asked;
-  });
+  const answer = await collectScript(scored, () =>
+    mirrorScript(host, scored.module, forms[face], request, async () => {
+      asked = await ask(scored);
+      return asked;
+    }),
+  );
   for (const name of passedOn) {
     const value = answer.headers[name];
     if (value !== undefined) void reply.header(name, value);

@@ -96,6 +96,7 @@ export class ScoringHost {
       random,
       cores,
       captureFolder: config.captureFolder,
+      collectFolder: config.collectFolder,
       pending: () => this.all.reduce((sum, { pending }) => sum + pending, 0),
       ready: (name) => this.repository.versions(name),
       known: (name) => this.repository.index().flatMap((entry) => (entry.name === name ? [entry.version] : [])),

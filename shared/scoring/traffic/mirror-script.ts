@@ -19,7 +19,7 @@ import { maxScriptAnswerBytes } from './shadow-door.js';
 
 const maxScriptBodyBytes = 1024 * 1024;
 
-type PassedAnswer = Omit<ScriptAnswer, 'body'> & { readonly body: Readable };
+export type PassedAnswer = Omit<ScriptAnswer, 'body'> & { readonly body: Readable };
 
 /** @param ask begins to read the request's body, and asks the live version's script */
 export async function mirrorScript(

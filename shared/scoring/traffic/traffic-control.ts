@@ -11,8 +11,10 @@ import type { ModelCall } from '../engine/model-call.js';
 import type { LoadedHostedModule } from '../host/hosted-module.js';
 import type { HostModuleStats } from '../host-protocol.js';
 import { askShadow } from './ask-shadow.js';
-import { Capture } from './capture/capture.js';
+import { Collecting } from '../collect/collecting.js';
+import { Capture, type CaptureSink } from './capture/capture.js';
 import { CaptureWriter } from './capture/capture-writer.js';
+import { captureFolderOf, cloudEventLine } from './capture/cloud-event.js';
 import type { RequestHeaders } from './request-origin.js';
 import { identityOf } from './request-identity.js';
 import { ResponseCache } from './response-cache.js';
@@ -35,6 +37,8 @@ export interface TrafficPorts extends Omit<TrafficRulesPorts, 'busy'> {
   /** Cores that live requests may use. */
   readonly cores: number;
   readonly captureFolder: string | undefined;
+  /** Where its owner says what is to be collected, and takes it from. */
+  readonly collectFolder: string | undefined;
   /** Requests that wait for a worker, of all modules. */
   readonly pending: () => number;
 }
@@ -55,8 +59,13 @@ export class TrafficControl {
   /** Live requests under way; counted only while a shadow needs to know. */
   private liveRuns = 0;
 
+  /** Undefined: nobody asks for what is collected. */
+  readonly collecting: Collecting | undefined;
+
   constructor(private readonly ports: TrafficPorts) {
     this.instance = ports.newId();
+    const { collectFolder: folder } = ports;
+    this.collecting = folder === undefined ? undefined : new Collecting({ ...ports, folder, instance: this.instance });
     this.rules = new TrafficRules({ ...ports, busy: () => this.busy() });
   }
 
@@ -73,12 +82,15 @@ export class TrafficControl {
   answer(module: LoadedHostedModule, call: ModelCall): Promise<HostAnswer> {
     const { scoring } = module.module;
     const capture = scoring?.capture && this.captureOf(module, scoring.capture);
-    if (!scoring?.cache && !capture && this.rules.shadows.length === 0) return module.answer(call);
+    const collect = this.collecting?.of(module);
+    if (!scoring?.cache && !capture && !collect && this.rules.shadows.length === 0) return module.answer(call);
     const keep = capture?.sample(call);
+    const hand = collect?.sample(call);
     const answer = scoring?.cache ? this.answerOnce(module, call, scoring.cache) : this.run(module, call);
-    if (!keep) return answer;
+    if (!keep && !hand) return answer;
     return answer.then((given) => {
-      keep(given);
+      keep?.(given);
+      hand?.(given);
       return given;
     });
   }
@@ -131,7 +143,7 @@ export class TrafficControl {
 
   async close(): Promise<void> {
     this.rules.close();
-    await Promise.all([...this.captured.values()].map(({ capture }) => capture.close()));
+    await Promise.all([...[...this.captured.values()].map(({ capture }) => capture.close()), this.collecting?.close()]);
   }
 
   private async answerOnce(
@@ -210,10 +222,21 @@ export class TrafficControl {
     void before?.capture.close();
     const options = { folder: captureFolder, scope: key, maxBytes: rule.maxBytes, instance: this.instance };
     const writer = before?.writer ?? new CaptureWriter({ ...options, maxBufferedBytes: maxBufferedCaptureBytes });
-    const capture = new Capture(module, rule, writer, this.ports);
+    const capture = new Capture(module, rule, linesInto(writer), this.ports);
     this.captured.set(key, { module, capture, writer });
     return capture;
   }
+}
+
+function linesInto(writer: CaptureWriter): CaptureSink {
+  return {
+    get dropped() {
+      return writer.dropped;
+    },
+    drop: () => writer.drop(),
+    take: (captured) => writer.add(captureFolderOf(captured), cloudEventLine(captured)),
+    flush: () => writer.flush(),
+  };
 }
 
 function namesOf({ digest, tag }: ShadowDoor): Pick<OutsideStats, 'digest' | 'tag'> {

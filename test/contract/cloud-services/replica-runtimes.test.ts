@@ -1,9 +1,11 @@
 /** What a service host relies on, whatever its replicas run as. */
-import { cp, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generateSigningKey } from '#shared/package/signing-key.js';
+import { systemClock } from '#shared/kernel/clock.js';
+import { PieceFolder } from '#shared/scoring/collect/piece-folder.js';
 import { createLogger } from '#shared/platform/logger.js';
 import type { ImageReference } from '#shared/protocol/desired.js';
 import { Shutdown } from '#cloud/lifecycle/shutdown.js';
@@ -97,7 +99,12 @@ async function start(
   count += 1;
   return runtime.start({
     ...{ id: `r${String(count)}.0`, image, spec: deploymentOf(reference, { settings: { word: 'hello' } }) },
-    ...{ labels: { deployment: 'blue' }, onLog: (line: string) => lines.push(line), signal },
+    ...{
+      labels: { deployment: 'blue' },
+      collectFolder: path('collected'),
+      onLog: (line: string) => lines.push(line),
+      signal,
+    },
   });
 }
 
@@ -123,6 +130,26 @@ function keepsTheContract(runtime: () => ReplicaRuntime): void {
     expect(await replica.exited).toMatchObject({ code: 'process.failed' });
     expect(await replica.takeMetrics()).toBeUndefined();
     await expect(score(replica, digit)).rejects.toThrow();
+  });
+
+  it('leaves what it is told to collect in the folder of its deployment', async () => {
+    await rm(path('collected'), { recursive: true, force: true });
+    const folder = new PieceFolder(path('collected'), systemClock);
+    await folder.prepare();
+    const rule = { rate: 1, collections: ['model_inputs' as const], redact: [], source: '/blue' };
+    const bounds = { maxLineBytes: 100_000, maxPieceBytes: 100_000, maxOpenMs: 100 };
+    await folder.writeRules({ schema: 1, modules: { digits: { ...rule, ...bounds } } });
+    const replica = await start(runtime(), 'digits');
+    const collected = async (): Promise<number> => {
+      await score(replica, digit);
+      return (await folder.finished()).length;
+    };
+    await expect.poll(collected, { timeout: 20_000, interval: 100 }).toBeGreaterThan(0);
+    await folder.bound(await folder.finished(), 0);
+    await score(replica, digit);
+    await replica.drain(2000);
+    const [last] = await folder.finished();
+    expect(last && (await folder.read(last))?.toString()).toContain('"type":"azureml.inference.inputs"');
   });
 
   it('does not start where a golden vector is missed, and says which and that another try does not help', async () => {

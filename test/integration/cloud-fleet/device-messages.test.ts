@@ -53,6 +53,7 @@ describe('what devices say', () => {
       twin: world.twin,
       ingest,
       telemetry: unused,
+      data: unused,
       commands: channel,
       blocks: unused,
       trust: unused,

@@ -27,6 +27,7 @@ describe('the control socket', () => {
         telemetry: { telemetry: async () => [] },
         status: () => Promise.reject(new Error(`nobody asks for it here: ${String(status.generation)}`)),
       },
+      collected: { list: async () => ({ pieces: [], lost: 0 }), taken: async () => undefined },
       about: () => ({
         ...{ version: '1', pid: 1, startedAt: '2026-01-01T00:00:00.000Z', configuration: '', generation: 0, trust: {} },
       }),

@@ -1,5 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { AlertRepository } from '#cloud/alerts/alert-repository.js';
+import { alertRuleSchema } from '#cloud/alerts/alert-rule.js';
+import type { ShiftNotice } from '#cloud/alerts/shift-notice.js';
 import { ShiftCloud } from '#test/support/services/shift-cloud.js';
+import { HistoryRetention } from '#cloud/store/history-retention.js';
 import { ShiftRepository } from '#cloud/services/shift/shift-repository.js';
 
 let cloud: ShiftCloud;
@@ -8,6 +12,7 @@ beforeEach(async () => {
 });
 afterEach(() => cloud.close());
 
+const at = '2026-01-01T00:00:00.000Z';
 const errors = { kind: 'errors', maxPercent: 2, minSamples: 50 };
 const gates = { errors };
 const green = { traffic: { green: 100 }, mirror: undefined };
@@ -88,6 +93,24 @@ describe('a shift', () => {
     expect((await cloud.turn()).shift).toMatchObject({ state: 'returned' });
   });
 
+  it('is judged by the memory of its replicas beside those of the others', async () => {
+    cloud.memory.green = 300e6;
+    const memory = { kind: 'memory', maxRatio: 1.5, minSamples: 3 };
+    await cloud.start({ gates: { memory } });
+    const controller = cloud.controller();
+    for (let look = 0; look < 6; look++) {
+      controller.wake();
+      await controller.idle();
+      later(2);
+    }
+    await controller.stop();
+    expect((await cloud.newest()).shift.reason?.text).toBe(
+      'gate memory: memory of hosts is 286 MiB, more than 143 MiB (95.4 MiB to compare with), of 3; at 10%',
+    );
+    const early = { gates: { memory: { ...memory, reference: 'before' } } };
+    await expect(cloud.start(early)).rejects.toThrow('only peers can be compared with');
+  });
+
   it('holds while nothing is told, says what it lacks once, and goes back when its time is over', async () => {
     await cloud.start({ gates, totalTimeoutSeconds: 100 });
     for (let look = 0; look < 3; look++) {
@@ -129,6 +152,9 @@ describe('a shift', () => {
     await cloud.deploy('green', `sha256:${'b'.repeat(64)}`);
     expect((await cloud.turn()).shift.reason?.text).toContain('green was updated to revision 2');
     expect((await cloud.traffic()).traffic).toEqual({ blue: 40, green: 60 });
+    await cloud.start({ steps: [{ percent: 100 }] });
+    await cloud.endpoints().delete('default', 'fraud', true);
+    expect((await cloud.turn()).shift.reason?.text).toContain('the endpoint was deleted');
   });
 
   it('begins when the target is ready, and fails with the reason when it cannot be', async () => {
@@ -175,6 +201,20 @@ describe('a shift', () => {
   });
 });
 
+it('ended shifts go when they are old, but for the newest, whose number must not come again', async () => {
+  for (let shifts = 0; shifts < 2; shifts++) {
+    await cloud.start({ steps: [{ percent: 50, bakeSeconds: 3600 }, { percent: 100 }] });
+    await cloud.turn();
+    await cloud.order('abort');
+  }
+  const limits = { activityDays: 90, commandDays: 30, rolloutDays: 365, rolloutHistoryEntries: 100 };
+  const retention = new HistoryRetention(cloud.control, cloud.clock, limits);
+  expect(await retention.run()).toEqual({});
+  later(400 * 86_400);
+  expect(await retention.run()).toMatchObject({ shifts: 1, shiftHistory: 3 });
+  expect((await cloud.newest()).number).toBe(2);
+});
+
 describe('a control plane that is cut off at each of its questions', () => {
   it('does when it is started anew exactly what one does that lives on', async () => {
     const other = await ShiftCloud.open();
@@ -186,11 +226,16 @@ describe('a control plane that is cut off at each of its questions', () => {
       const document = await one.document().current();
       const { shift, revision } = await one.newest();
       const kept = await new ShiftRepository(one.control).verdicts(await one.newest());
-      return { document, shift, revision, history: await one.history(), kept };
+      const told = await one.control.selectFrom('alertOutbox').select(['destination', 'payload']).execute();
+      return { document, shift, revision, history: await one.history(), kept, told };
     };
     let kills = 0;
     try {
-      for (const one of [cloud, other]) await one.start({ gates });
+      const rule = alertRuleSchema.parse({ name: 'shifts', shift: 'any', endpoint: 'fraud', notify: ['ops'] });
+      for (const one of [cloud, other]) {
+        await new AlertRepository(one.control).putRule({ workspace: 'default', rule, createdAt: at, updatedAt: at });
+        await one.start({ gates });
+      }
       for (let round = 0; round < 3; round++) {
         for (let look = 0; look < 2; look++) await cloud.turn();
         await tell(cloud, round);
@@ -216,6 +261,17 @@ describe('a control plane that is cut off at each of its questions', () => {
       expect(kills).toBeGreaterThan(20);
       expect((await other.newest()).shift.state).toBe('returned');
       expect(await picture(other)).toEqual(await picture(cloud));
+      // Each transition once to the log and once to the webhook, in the order of the history.
+      const told = await other.control
+        .selectFrom('alertOutbox')
+        .select(['destination', 'payload'])
+        .orderBy('id')
+        .execute();
+      for (const to of ['', 'ops']) {
+        const notices = told.filter(({ destination }) => destination === to);
+        const types = notices.map(({ payload }) => (JSON.parse(payload) as ShiftNotice).type);
+        expect(types).toEqual((await other.history()).map((line) => `shift.${line.replace(/:.*$/, '')}`));
+      }
     } finally {
       await other.close();
     }

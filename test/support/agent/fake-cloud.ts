@@ -36,7 +36,7 @@ import { controlPlaneServerName } from '#shared/protocol/enrolment.js';
 import type { Presence } from '#shared/protocol/presence.js';
 import type { Digest } from '#shared/protocol/primitives.js';
 import { applyPatch, emptyReportedState, type Reported, type ReportedState } from '#shared/protocol/reported.js';
-import { judgeSequence, type StreamKind } from '#shared/protocol/stream.js';
+import { judgeSequence, type SpooledKind } from '#shared/protocol/stream.js';
 import {
   buildTopic,
   type Channel,
@@ -82,8 +82,8 @@ export class FakeCloud {
   onMoment: (moment: 'subscribing' | 'presence') => void = () => undefined;
   /** Called after each message of the device was taken, and before it is answered over the network. */
   onTaken: () => void = () => undefined;
-  readonly stored: Record<StreamKind, Batch[]> = { telemetry: [], events: [] };
-  readonly gaps: Record<StreamKind, number> = { telemetry: 0, events: 0 };
+  readonly stored: Record<SpooledKind, Batch[]> = { telemetry: [], events: [], data: [] };
+  readonly gaps: Record<SpooledKind, number> = { telemetry: 0, events: 0, data: 0 };
   readonly denied: string[] = [];
   state: ReportedState = emptyReportedState;
   /** Payload bytes of blocks that went out. */
@@ -269,6 +269,7 @@ export class FakeCloud {
         break;
       case 'telemetry':
       case 'events':
+      case 'data':
         this.store(topic.channel, message as Batch);
         break;
       case 'commandResponse':
@@ -314,7 +315,7 @@ export class FakeCloud {
     this.publish('acks', { schema: 1, kind: 'reported', bootId: report.bootId, upTo: report.sequence });
   }
 
-  private store(kind: StreamKind, batch: Batch): void {
+  private store(kind: SpooledKind, batch: Batch): void {
     if (!this.acknowledgeStreams) return;
     const key = `${kind}/${String(batch.bootId)}`;
     const upTo = this.upTo.get(key) ?? 0;

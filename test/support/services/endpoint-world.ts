@@ -50,6 +50,14 @@ export class RememberedHost implements ServiceHost {
     return [];
   }
 
+  async collected(): Promise<{ pieces: []; lost: number }> {
+    return { pieces: [], lost: 0 };
+  }
+
+  async taken(): Promise<void> {
+    return Promise.resolve();
+  }
+
   async apply(desired: DesiredServices): Promise<void> {
     this.requireHere();
     this.desired = desired;

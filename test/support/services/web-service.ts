@@ -117,7 +117,7 @@ async function scoreUrl(world: World): Promise<string> {
 }
 
 /** The service host is nobody's child: it ends last, since a control plane that runs starts another. */
-async function closeWorld(world: World): Promise<void> {
+export async function closeWorld(world: World): Promise<void> {
   await world.stopAll();
   const host = new ServiceHostClient(() => join(world.dataDir, 'services/control.sock'));
   const gone = () =>

@@ -10,11 +10,19 @@ import type { EncodedResponse } from '../../codec/infer-response.js';
 import type { ModelCall } from '../../engine/model-call.js';
 import type { LoadedHostedModule } from '../../host/hosted-module.js';
 import { answerTensors, type CapturedTensor, type CaptureOptions, requestTensors } from './captured-tensors.js';
-import type { CaptureWriter } from './capture-writer.js';
-import { captureFolderOf, cloudEventLine, type Side } from './cloud-event.js';
+import type { Captured, Side } from './cloud-event.js';
 
 const flushAfterMs = 500;
 const maxWaitingBytes = 16 * 1024 * 1024;
+
+/** Where samples go once they were read. */
+export interface CaptureSink {
+  readonly dropped: number;
+  drop(): void;
+  take(captured: Captured): void;
+  /** Never rejects. */
+  flush(): Promise<void>;
+}
 
 export interface CapturePorts {
   readonly clock: Clock;
@@ -40,7 +48,7 @@ export class Capture {
   constructor(
     private readonly module: LoadedHostedModule,
     private readonly rule: { readonly rate: number; readonly redact: readonly string[] },
-    private readonly writer: CaptureWriter,
+    private readonly sink: CaptureSink,
     private readonly ports: CapturePorts,
   ) {}
 
@@ -49,7 +57,7 @@ export class Capture {
     if (this.ports.random() >= this.rule.rate) return undefined;
     const { body, jsonLength } = call;
     if (this.waitingBytes + body.length > maxWaitingBytes) {
-      this.writer.drop();
+      this.sink.drop();
       return undefined;
     }
     // The run takes the buffer away.
@@ -65,13 +73,13 @@ export class Capture {
 
   /** Events written or about to be, and dropped. */
   get counts(): { readonly captured: number; readonly dropped: number } {
-    return { captured: this.written, dropped: this.writer.dropped };
+    return { captured: this.written, dropped: this.sink.dropped };
   }
 
   /** Writes what waits. */
   async close(): Promise<void> {
     for (let sample = this.waiting.shift(); sample; sample = this.waiting.shift()) this.encode(sample);
-    await this.writer.flush();
+    await this.sink.flush();
   }
 
   /** One sample a turn of the event loop. */
@@ -95,15 +103,14 @@ export class Capture {
       this.write(sample, 'outputs', answerTensors({ body: answer.body, jsonLength: answer.jsonLength }, options));
     } catch {
       // What cannot be read is never written as it came: it may hold what is to be left out.
-      this.writer.drop();
+      this.sink.drop();
     }
     this.flushSoon();
   }
 
   private write({ requestId, atMs }: Sample, side: Side, tensors: readonly CapturedTensor[]): void {
     const { name: model, version, digest } = this.module.module;
-    const captured = { id: this.ports.newId(), atMs, side, model, version, digest, requestId, tensors };
-    this.writer.add(captureFolderOf(captured), cloudEventLine(captured));
+    this.sink.take({ id: this.ports.newId(), atMs, side, model, version, digest, requestId, tensors });
     this.written += 1;
   }
 
@@ -112,7 +119,7 @@ export class Capture {
     this.flushing = true;
     setTimeout(() => {
       this.flushing = false;
-      void this.writer.flush();
+      void this.sink.flush();
     }, flushAfterMs).unref();
   }
 }

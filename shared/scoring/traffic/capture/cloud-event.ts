@@ -7,7 +7,7 @@ import type { CapturedTensor } from './captured-tensors.js';
 
 export type Side = 'inputs' | 'outputs';
 
-export interface Captured {
+export interface EventHead {
   readonly id: string;
   /** Wall time of the answer. */
   readonly atMs: number;
@@ -16,17 +16,29 @@ export interface Captured {
   readonly version: number;
   readonly digest: string;
   readonly requestId: string;
+  /** Whose it is; absent: that of the model. */
+  readonly source?: string;
+}
+
+export interface Captured extends EventHead {
   readonly tensors: readonly CapturedTensor[];
 }
 
 export function cloudEventLine(captured: Captured): string {
-  const { id, atMs, side, model, version, digest, requestId } = captured;
-  const data = JSON.stringify(captured.tensors);
+  return eventLine(captured, 'tensors', captured.tensors);
+}
+
+/** @param kind of what `data` is */
+export function eventLine(event: EventHead, kind: 'tensors' | 'json' | 'bytes', of: unknown): string {
+  const { id, atMs, side, model, version, digest, requestId, source } = event;
+  const data = JSON.stringify(of);
   const bytes = Buffer.byteLength(data);
+  const own = `/models/${model}/versions/${String(version)}`;
   const head = {
     specversion: '1.0',
     id,
-    source: `/models/${model}/versions/${String(version)}`,
+    source: source ?? own,
+    ...(source === undefined ? {} : { subject: `${own}@${digest}` }),
     type: `azureml.inference.${side}`,
     datacontenttype: 'application/json',
     time: toInstant(atMs),
@@ -36,7 +48,7 @@ export function cloudEventLine(captured: Captured): string {
     xrequestid: requestId,
     modelversion: String(version),
     modeldigest: digest,
-    collectdatatype: 'tensors',
+    collectdatatype: kind,
     agent: 'flotilla',
     contentrange: `bytes 0-${String(Math.max(0, bytes - 1))}/${String(bytes)}`,
   };
