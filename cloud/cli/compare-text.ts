@@ -19,7 +19,7 @@ export function describeComparison(body: CompareBody): string {
   const [endpoint, devices] = sides;
   const row = (title: string, of: (side: ComparedSideBody) => string): string[] => [title, of(endpoint), of(devices)];
   const table = formatTable(
-    ['', endpoint.name.toUpperCase(), devices.name.toUpperCase()],
+    ['', endpoint.name, devices.name],
     [
       row('told', toldText),
       row('digests', ({ images }) => images.map(digestText).join(', ') || '-'),
@@ -35,7 +35,7 @@ export function describeComparison(body: CompareBody): string {
   const tensors = drift.map(({ tensor, psi, elements, text }) => [
     ...[tensor, psi === null ? '-' : psi.toFixed(3), String(elements.endpoint), String(elements.devices), text],
   ]);
-  const apart = tensors.length === 0 ? '' : formatTable(['DRIFT OF', 'PSI', 'HERE', 'THERE', ''], tensors);
+  const apart = tensors.length === 0 ? '' : formatTable(['DRIFT OF', 'PSI', 'ENDPOINT', 'DEVICES', ''], tensors);
   return [head, table, apart, notes.map((note) => `${note}\n`).join('')].filter((part) => part !== '').join('\n');
 }
 

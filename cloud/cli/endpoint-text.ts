@@ -1,13 +1,14 @@
 /** Endpoints and deployments in words. Pure. */
 import type { DeploymentBody, EndpointBody, EndpointStatusBody } from '#cloud/http/schemas/endpoints.js';
 import { sandboxText } from '#shared/protocol/sandbox.js';
+import type { PlacedDeploymentBody } from '#cloud/http/schemas/placed-deployments.js';
 import type { Scale } from '#cloud/services/desired-services.js';
 import type { DeploymentStatus } from '#cloud/services/services-status.js';
 import { describeCollect } from './collect-arguments.js';
 import type { ShiftBody } from '#cloud/http/schemas/shifts.js';
 import { agreementText, type MirrorAgreement } from './mirror-agreement.js';
 import { openShiftText } from './shift-text.js';
-import { formatFields, formatTable, formatTags, shortDigest } from './output.js';
+import { formatAge, formatFields, formatList, formatTable, formatTags, shortDigest } from './output.js';
 
 export function describeTraffic({ traffic }: Pick<EndpointBody, 'traffic'>): string {
   const parts = Object.entries(traffic).map(([name, percent]) => `${name}=${String(percent)}`);
@@ -101,6 +102,20 @@ export function describeDeployment(deployment: DeploymentBody, status: EndpointS
     return [id, String(revision), state, process, String(restarts), problem?.message ?? ''];
   });
   return `${fields}${formatTable(['REPLICA', 'REVISION', 'STATE', 'PROCESS', 'RESTARTS', 'PROBLEM'], rows)}`;
+}
+
+/** Of both kinds. */
+export function describePlaced(items: readonly PlacedDeploymentBody[], nowMs: number): string {
+  return formatList(
+    items,
+    ['KIND', 'WHERE', 'NAME', 'IMAGE', 'SINCE'],
+    (item) => {
+      const { kind, image, createdAt } = item;
+      const [where, name] = item.kind === 'web-service' ? [item.endpoint, item.name] : [item.device, item.module];
+      return [kind, where, name, `${image.name}:${String(image.version)}`, formatAge(createdAt, nowMs)];
+    },
+    'nothing is deployed; flotilla deploy <image> --device <device>, or flotilla deployment create <name> --endpoint <endpoint>',
+  );
 }
 
 export function describeScale(scale: Scale): string {

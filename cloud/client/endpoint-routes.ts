@@ -20,6 +20,7 @@ import {
   logsQuery,
   trafficChange,
 } from '#cloud/http/schemas/endpoints.js';
+import { placedDeploymentBody, placedDeploymentQuery } from '#cloud/http/schemas/placed-deployments.js';
 import { shiftBody, shiftDetail, shiftHistoryBody, shiftOrder, shiftStart } from '#cloud/http/schemas/shifts.js';
 import { telemetryBody, telemetryQuery } from '#cloud/http/schemas/telemetry.js';
 
@@ -49,6 +50,12 @@ export const endpointRoutes = {
     path: `${one}/openapi`,
     query: endpointOpenApiQuery,
     response: endpointOpenApiBody,
+  },
+  placedDeployments: {
+    method: 'GET',
+    path: '/v1/workspaces/:workspace/deployments',
+    query: placedDeploymentQuery,
+    response: pageOf(placedDeploymentBody),
   },
   deploymentList: { method: 'GET', path: `${one}/deployments`, query: pageQuery, response: pageOf(deploymentBody) },
   deploymentCreate: {

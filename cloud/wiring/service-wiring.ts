@@ -10,6 +10,7 @@ import { endpointDeploymentRoutes } from '#cloud/http/routes/endpoint-deployment
 import { endpointOpenApiRoutes } from '#cloud/http/routes/endpoint-openapi-routes.js';
 import { endpointTelemetryRoutes } from '#cloud/http/routes/endpoint-telemetry-routes.js';
 import { endpointRoutes } from '#cloud/http/routes/endpoint-routes.js';
+import { placedDeploymentRoutes } from '#cloud/http/routes/placed-deployment-routes.js';
 import { ReleaseRepository } from '#cloud/fleet/release-repository.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { ModuleManifests } from '#cloud/registry/module-manifests.js';
@@ -20,6 +21,7 @@ import { EndpointKeys } from '#cloud/services/control/endpoint-keys.js';
 import { EndpointOffice } from '#cloud/services/control/endpoint-office.js';
 import { EndpointRepository } from '#cloud/services/control/endpoint-repository.js';
 import { ensureEndpointSecret } from '#cloud/services/control/endpoint-secret.js';
+import { PlacedDeployments } from '#cloud/services/control/placed-deployments.js';
 import { ServableImages } from '#cloud/services/control/servable-image.js';
 import { ServiceDeploymentRepository } from '#cloud/services/control/service-deployment-repository.js';
 import { ServicesDocument } from '#cloud/services/control/services-document.js';
@@ -86,14 +88,14 @@ export async function wireServices(
     const task = { name: 'numbers of web services', everyMs: lookEveryMs, run: () => pull.run() };
     shutdown.add(task.name, startRecurring(task, clock, logger));
     ground.metrics.include(() => familiesOf(door));
-  }
-  if (enabled) keepFetching(ground, door);
+    keepFetching(ground, door);
+  } else await endLeftOver(door, logger);
   const endpoints = new EndpointRepository(db);
   const deployments = new ServiceDeploymentRepository(db);
   const newId = randomUUID;
   const office = new EndpointOffice({ db, document, clock, newId, enabled });
   const images = new ServableImages({ db, store, manifests: new ModuleManifests(store) });
-  const placing = new DeploymentOffice({ db, document, images, runner, clock, newId, maxReplicas });
+  const placing = new DeploymentOffice({ db, document, images, runner, clock, newId, maxReplicas, enabled });
   return {
     imagesSigned: () => {
       document.bringUpToDate().catch((error: unknown) => {
@@ -107,6 +109,7 @@ export async function wireServices(
         ...{ endpoints, deployments, office: placing, door, advertiseUrl },
         releases: new ReleaseRepository(db),
       }),
+      placedDeploymentRoutes({ placed: new PlacedDeployments(db) }),
       shifts.routes,
       endpointTelemetryRoutes({ endpoints, deployments, telemetry, clock }),
       compareRoutes({ db, telemetry, clock }),
@@ -114,6 +117,15 @@ export async function wireServices(
     ],
     checks: [],
   };
+}
+
+/** One that an earlier control plane started, where web services are turned off since. */
+async function endLeftOver(door: ServiceHostDoor, logger: Ground['logger']): Promise<void> {
+  try {
+    await door.end();
+  } catch (error) {
+    logger.warn({ err: error }, 'a service host may be left over, although web services are turned off');
+  }
 }
 
 /** What replicas collected comes here while there is a service host. */

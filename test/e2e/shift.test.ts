@@ -16,11 +16,11 @@ const steps = 'steps: [{ percent: 40, bakeSeconds: 0 }, { percent: 100, bakeSeco
 const errors = 'gates: { errors: { kind: errors, maxPercent: 20, minSamples: 30 } }';
 const copies = 'mirror: { percent: 50, seconds: 0, minCompared: 30, minAgreement: 80, maxErrorPercent: 20 }';
 
-/** Of ten pictures three are too bright for the worse one. */
+/** Two of three pictures are too bright for the worse one. */
 const requests = (): Buffer[] => {
   const all = liveRequests();
   const bright = all[49] ?? Buffer.alloc(0);
-  return all.slice(0, 10).map((one, index) => (index % 3 === 2 ? bright : one));
+  return all.slice(0, 12).map((one, index) => (index % 3 === 0 ? one : bright));
 };
 
 interface Shown extends ShiftDetail {
@@ -63,7 +63,7 @@ describe('an endpoint that is asked without end', () => {
     }
     const { status } = (await world.flotillaJson('endpoint', 'show', endpoint)) as { status: EndpointStatusBody };
     const url = (status.scoreUrl ?? '').replace(/score$/, 'v2/models/pictures/infer');
-    inputs = Array.from({ length: 4 }, () => new LiveInput(url, requests(), 5));
+    inputs = Array.from({ length: 4 }, () => new LiveInput(url, requests(), 10));
   });
   afterAll(async () => {
     await Promise.all(inputs.map((input) => input.stop()));

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Asked, WatchedLoad } from '#test/support/services/watched-load.js';
 import { endpoint, WebService } from '#test/support/services/web-service.js';
 import { ownPort } from '#test/support/own-port.js';
+import type { TelemetryBody } from '#cloud/http/schemas/telemetry.js';
 import { repository } from '#test/support/repository.js';
 
 describe('a web service under load', () => {
@@ -12,10 +13,15 @@ describe('a web service under load', () => {
   let service: WebService;
   let load: WatchedLoad;
   let asked: Asked[] = [];
+  const all = { requests: 0, failures: 0 };
 
   beforeAll(async () => {
     service = await WebService.open(['blue'], true);
-    load = new WatchedLoad(service, clients, (each) => asked.push(each));
+    load = new WatchedLoad(service, clients, (each) => {
+      asked.push(each);
+      all.requests += 1;
+      if (each.failure !== undefined) all.failures += 1;
+    });
   });
   afterAll(async () => {
     await load.stop();
@@ -91,6 +97,18 @@ describe('a web service under load', () => {
         new Set(['[{"name":"image","datatype":"FP32","shape":[1,1,8,8],"data":"[redacted]"}]']),
       );
     }
+  });
+
+  it('tells the telemetry store of each request once, whatever was killed meanwhile', async () => {
+    await load.stop();
+    const told = async (): Promise<unknown> => {
+      const body = await service.world.flotillaJson('telemetry', `${endpoint}/blue`, '--since', '1h');
+      const [module] = (body as TelemetryBody).modules;
+      const { 'endpoint.replica-failed': failures = 0 } = module?.errors ?? {};
+      return { requests: module?.requests, failures };
+    };
+    // And the one that was asked by hand.
+    await expect.poll(told, { timeout: 30_000, interval: 1000 }).toEqual({ ...all, requests: all.requests + 1 });
   });
 });
 

@@ -86,15 +86,33 @@ function logCommand(io: CliIo): Command {
 
 function cancelCommand(io: CliIo): Command {
   const command = new Command('cancel')
-    .description('Ask an activity to stop.')
+    .description(
+      'Ask an activity to stop. Of a deployment it only ends the watching: the change was made when it was ordered, and stays; what undoes it is said.',
+    )
     .argument('<id>')
     .action(async (id: string) => {
       await withSession(io, command, async ({ client, out }) => {
         const activity = await client.call(routes.activityCancel, { params: { id } });
         out.result(activity, () => describeActivity(activity));
+        const left = leftBehind(activity);
+        if (left !== undefined) out.note(left);
       });
     });
   return withExamples(command, 'flotilla activity cancel <id>');
+}
+
+/** Activities of deployments follow what was already written. */
+function leftBehind({ kind, subject }: ActivityBody): string | undefined {
+  const [endpoint, name] = subject.split('/');
+  if (!kind.startsWith('deployment.') || endpoint === undefined || name === undefined) return undefined;
+  const at = `${name} --endpoint ${endpoint}`;
+  const undoing: Readonly<Record<string, string>> = {
+    'deployment.create': `flotilla deployment delete ${at}`,
+    'deployment.update': `flotilla deployment update ${at} with what it was before`,
+    'deployment.scale': `flotilla deployment scale ${at} with what it was before`,
+    'deployment.delete': `flotilla deployment create ${at} --image <image>`,
+  };
+  return `The change of ${subject} stays, and goes on: only the watching ends. To undo it: ${undoing[kind] ?? 'order what was before'}`;
 }
 
 function describeActivity(activity: ActivityBody): string {

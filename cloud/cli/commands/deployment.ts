@@ -1,11 +1,14 @@
 /** `flotilla deployment …`: what runs behind an endpoint. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import type { FlotillaClient } from '#cloud/client/flotilla-client.js';
 import { routes } from '#cloud/client/routes.js';
+import { deploymentKind, type PlacedDeploymentBody } from '#cloud/http/schemas/placed-deployments.js';
 import { parseCount, parseName } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
-import { describeDeployment, describeDeployments } from '../endpoint-text.js';
+import { describeDeployment, describeDeployments, describePlaced } from '../endpoint-text.js';
 import { withExamples } from '../help.js';
-import { printable } from '../output.js';
+import { afterOption, limitOption, noteMore, type PageFlags, type PageWish, readPageFlags } from '../list-paging.js';
+import { type Output, printable } from '../output.js';
 import { withSession } from '../session.js';
 import { createDeploymentCommand, deleteDeploymentCommand } from './deployment-change.js';
 import { scaleCommand, updateDeploymentCommand } from './deployment-update.js';
@@ -17,7 +20,7 @@ export function deploymentCommand(io: CliIo): Command {
   return withExamples(
     group,
     'flotilla deployment create blue --endpoint fraud --image digits:3 --replicas 2',
-    'flotilla deployment list --endpoint fraud',
+    'flotilla deployment list',
     'flotilla deployment logs blue --endpoint fraud',
   );
 }
@@ -26,23 +29,57 @@ interface AtEndpoint {
   readonly endpoint: string;
 }
 
+interface ListOptions extends PageFlags {
+  readonly endpoint?: string;
+  readonly kind?: string;
+  readonly image?: string;
+}
+
 function listCommand(io: CliIo): Command {
   const command = new Command('list')
-    .description('List what runs behind an endpoint, and how it fares.')
-    .requiredOption('--endpoint <name>', 'the endpoint')
-    .action(async (options: AtEndpoint) => {
-      const params = { endpoint: parseName(options.endpoint, 'endpoint') };
+    .description('List all that is to answer, behind endpoints and on devices; or of one endpoint, and how it fares.')
+    .option('--endpoint <name>', 'what runs behind this one, with its numbers')
+    .addOption(new Option('--kind <kind>', 'of one kind alone').choices(deploymentKind.options).conflicts('endpoint'))
+    .addOption(new Option('--image <image>', 'of this one alone, as name:version or digest').conflicts('endpoint'))
+    .option(...limitOption)
+    .option(...afterOption)
+    .action(async (options: ListOptions) => {
+      const { endpoint } = options;
+      const { limit, cursor } = readPageFlags(options);
       await withSession(io, command, async ({ client, out }) => {
-        const items = await client.list(routes.deploymentList, { params });
-        const status = await client.call(routes.endpointStatus, { params });
-        out.result(items, () =>
-          items.length === 0
-            ? `${params.endpoint} has no deployments; flotilla deployment create <name> --endpoint ${params.endpoint} --image <image>`
-            : describeDeployments(items, status),
-        );
+        if (endpoint !== undefined) {
+          await listOfEndpoint(client, out, parseName(endpoint, 'endpoint'), { limit, cursor });
+          return;
+        }
+        const query = { kind: options.kind as PlacedDeploymentBody['kind'] | undefined, image: options.image, cursor };
+        const { items, next } = await client.piece(routes.placedDeployments, { query }, limit);
+        out.result(items, () => describePlaced(items, io.clock.now()));
+        noteMore(out, { next });
       });
     });
-  return withExamples(command, 'flotilla deployment list --endpoint fraud');
+  return withExamples(
+    command,
+    'flotilla deployment list',
+    'flotilla deployment list --image digits:3',
+    'flotilla deployment list --endpoint fraud',
+  );
+}
+
+async function listOfEndpoint(
+  client: FlotillaClient,
+  out: Output,
+  endpoint: string,
+  { limit, cursor }: PageWish,
+): Promise<void> {
+  const params = { endpoint };
+  const { items, next } = await client.piece(routes.deploymentList, { params, query: { cursor } }, limit);
+  const status = await client.call(routes.endpointStatus, { params });
+  out.result(items, () =>
+    items.length === 0
+      ? `${endpoint} has no deployments; flotilla deployment create <name> --endpoint ${endpoint} --image <image>`
+      : describeDeployments(items, status),
+  );
+  noteMore(out, { next });
 }
 
 function showCommand(io: CliIo): Command {

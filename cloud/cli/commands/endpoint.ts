@@ -3,6 +3,8 @@ import { Command, Option } from 'commander';
 import { AppError } from '#shared/kernel/errors.js';
 import { routes } from '#cloud/client/routes.js';
 import type { EndpointBody, EndpointStatusBody } from '#cloud/http/schemas/endpoints.js';
+import type { ShiftBody } from '#cloud/http/schemas/shifts.js';
+import { describeWeights } from '#cloud/services/shift/overtaken.js';
 import { collect, parseName, parseTags } from '../argument-parsers.js';
 import type { CliIo } from '../cli-io.js';
 import { afterOption, limitOption, noteMore, type PageFlags, readPageFlags } from '../list-paging.js';
@@ -182,7 +184,12 @@ function trafficCommand(io: CliIo): Command {
           answerTraffic(session, present);
           return;
         }
-        answerTraffic(session, await session.client.call(routes.endpointTraffic, { params: { endpoint }, body }));
+        const params = { endpoint };
+        const [newest] = (await session.client.piece(routes.shiftList, { params }, 1)).items;
+        const after = await session.client.call(routes.endpointTraffic, { params, body });
+        answerTraffic(session, after);
+        const ends = newest?.endedAt === undefined && newest !== undefined && !isAsSet(after, newest);
+        if (ends) session.out.note(`shift ${String(newest.number)} to ${newest.target.deployment} ends by this`);
       });
     });
   return withExamples(
@@ -191,6 +198,10 @@ function trafficCommand(io: CliIo): Command {
     'flotilla endpoint traffic fraud blue=90 green=10',
     'flotilla endpoint traffic fraud --mirror green=20 --compare top-1',
   );
+}
+
+function isAsSet({ traffic, mirror }: EndpointBody, { set }: ShiftBody): boolean {
+  return describeWeights({ traffic, mirror }) === describeWeights(set);
 }
 
 function answerTraffic({ out }: Session, body: EndpointBody): void {

@@ -20,6 +20,7 @@ import {
   type ServiceSettings,
 } from './endpoint-model.js';
 import { EndpointRepository } from './endpoint-repository.js';
+import { requireEnabled } from './require-enabled.js';
 import type { ServableImages } from './servable-image.js';
 import { ServiceDeploymentRepository } from './service-deployment-repository.js';
 import type { ServicesDocument } from './services-document.js';
@@ -34,6 +35,8 @@ export interface DeploymentOfficeOptions {
   readonly newId: NewId;
   /** Of all deployments of all endpoints. */
   readonly maxReplicas: number;
+  /** Whether this control plane runs web services at all. */
+  readonly enabled: boolean;
 }
 
 export interface DeploymentWish extends Pick<ServiceDeployment, 'name' | 'settings' | 'service'> {
@@ -46,9 +49,10 @@ type Written = Pick<Followed, 'revision' | 'goal'> & { readonly kind: string };
 export class DeploymentOffice {
   constructor(private readonly options: DeploymentOfficeOptions) {}
 
-  /** @throws AppError `endpoint.*`, `deployment.exists`, and what {@link ServableImages.require} throws */
+  /** @throws AppError `service.disabled`, `endpoint.*`, `deployment.exists`, and what {@link ServableImages.require} throws */
   async create(workspace: string, endpointName: string, wish: DeploymentWish): Promise<StoredActivity> {
-    const { db, images } = this.options;
+    const { db, images, enabled } = this.options;
+    requireEnabled(enabled);
     await new EndpointRepository(db).require(workspace, endpointName);
     const imageDigest = await images.require(workspace, wish.image);
     return this.write(workspace, endpointName, wish.name, async (transaction, endpoint, generation) => {
@@ -78,6 +82,7 @@ export class DeploymentOffice {
     name: string,
     { image, settings, service }: DeploymentChange,
   ): Promise<StoredActivity> {
+    requireEnabled(this.options.enabled);
     const wanted = image === undefined ? undefined : await this.options.images.require(workspace, image);
     return this.write(workspace, endpointName, name, async (transaction, endpoint, generation) => {
       const rows = new ServiceDeploymentRepository(transaction);

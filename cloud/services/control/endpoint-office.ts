@@ -8,6 +8,7 @@ import type { AuthMode, Endpoint, KeySlot, Mirror, Traffic } from './endpoint-mo
 import { type EndpointChange, EndpointRepository } from './endpoint-repository.js';
 import { ServiceDeploymentRepository } from './service-deployment-repository.js';
 import type { ServicesDocument } from './services-document.js';
+import { requireEnabled } from './require-enabled.js';
 import { checkTraffic } from './traffic.js';
 
 export interface EndpointOfficeOptions {
@@ -35,9 +36,7 @@ export class EndpointOffice {
   /** @throws AppError `endpoint.exists`, `endpoint.full`, `service.disabled` */
   async create(workspace: string, wish: EndpointWish, by: string): Promise<Endpoint> {
     const { document, clock, newId, enabled } = this.options;
-    if (!enabled) {
-      throw new AppError('service.disabled', 'web services are turned off here: set services.enabled, and start anew');
-    }
+    requireEnabled(enabled);
     return document.change(async (transaction, generation) => {
       const endpoints = new EndpointRepository(transaction);
       const { name } = wish;

@@ -44,14 +44,19 @@ export class ProcessRuntime implements ReplicaRuntime {
     const set = this.spawn(order, { name, version, digest, folder, manifest });
     const giveUp = (): void => void set.kill(new Set());
     order.signal.addEventListener('abort', giveUp, { once: true });
+    order.onLog(`process ${String(set.pid)} starts with ${name}:${String(version)}`);
     try {
       const loaded = await set.load({
         ...{ labels: order.labels, maxBodyBytes: this.ports.maxBodyBytes, collectFolder: order.collectFolder },
       });
       if (!loaded.ok) throw failureOf(loaded.error.problem);
+      for (const model of set.loaded.flatMap(({ models }) => models)) {
+        order.onLog(`model ${model.name} is loaded, and runs on ${model.provider}`);
+      }
       if (manifest.golden !== undefined) {
         const proved = await set.prove(name);
         if (!proved.ok) throw failureOf(proved.error);
+        order.onLog(`answers agree with ${String(proved.value.vectors)} golden vectors`);
       }
       const socket = join(this.ports.folder, `${order.id}.sock`);
       await listenAlone(set, socket);

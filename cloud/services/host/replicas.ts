@@ -120,7 +120,10 @@ export class Replicas {
       image: () => this.ports.image(of, spec),
       order: { id, spec, labels: labels(of), collectFolder: this.ports.collectFolder(of), onLog: log },
       events: {
-        onReady: () => tell({ kind: 'ready', ...now(), ran: spec }),
+        onReady: () => {
+          log('takes requests');
+          tell({ kind: 'ready', ...now(), ran: spec });
+        },
         onUnready: (problem) => tell({ kind: 'unready', ...now(), problem }),
         onMetrics: (metrics) => this.ports.onMetrics(of, spec.image.name, metrics),
         onExit: (problem) => {
@@ -138,6 +141,7 @@ export class Replicas {
     this.leave(
       ended.then(() => {
         this.runs.delete(sequence);
+        this.ports.logs.add(keyOf(run.of), replicaId({ sequence }), 'ended: it was told to');
         this.ports.logs.ended(replicaId({ sequence }));
         this.ports.tell({ kind: 'gone', sequence });
       }),

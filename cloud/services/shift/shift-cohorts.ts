@@ -54,8 +54,7 @@ function spanOf(gate: Gate, { deployment }: ShiftMember, shift: Shift): Span | u
 
 function partOf(endpoint: string, { deployment, module, digest }: ShiftMember, span: Span): CohortPart {
   const device = sourceOf(endpoint, deployment);
-  // Nothing but it runs there, hence all readings are its own.
-  return { module, devices: [{ device, digests: [digest], ...span, settled: span }] };
+  return { module, devices: [{ device, digests: [digest], ...span }] };
 }
 
 /** Who tells how copies compared: those that answered the live requests, each of its own module. */

@@ -17,6 +17,7 @@ import { planShift, type ShiftPlan } from './plan.js';
 import { readinessOf } from './readiness.js';
 import { commitShiftStep, presentOf } from './shift-commit.js';
 import type { ShiftEvidence } from './shift-evidence.js';
+import { ShiftMemory } from './shift-memory.js';
 import type { Readiness } from './shift-model.js';
 import { type ShiftAddress, type ShiftEntry, ShiftRepository, type StoredShift } from './shift-repository.js';
 
@@ -55,6 +56,7 @@ export class ShiftController {
   private readonly lookout: Lookout;
   /** By the shift: since when its target has not been ready. After a start that time begins anew. */
   private readonly unreadySince = new Map<string, number>();
+  private readonly memory = new ShiftMemory();
 
   constructor(private readonly options: ShiftControllerOptions) {
     this.lookout = new Lookout({
@@ -107,10 +109,13 @@ export class ShiftController {
   /** @returns when something is due by itself */
   private async advance(address: ShiftAddress, status: Status): Promise<number> {
     const { db, document, clock } = this.options;
+    const first = await new ShiftRepository(db).find(address);
+    if (first !== undefined && !('away' in status)) this.memory.note(first, status, clock.now());
     for (let step = 0; step < stepsAtOnce && !this.lookout.stopped.aborted; step++) {
       const stored = await new ShiftRepository(db).find(address);
       if (stored === undefined || stored.endedAt !== undefined) {
         this.unreadySince.delete(keyOf(address));
+        this.memory.forget(address);
         return Number.POSITIVE_INFINITY;
       }
       const { plan, verdicts = [] } = await this.lookBy(stored, status);
@@ -138,7 +143,7 @@ export class ShiftController {
 
   private async verdictsOf(endpoint: Endpoint, stored: StoredShift): Promise<readonly GateVerdict[] | undefined> {
     try {
-      return await this.options.evidence.verdicts(endpoint.name, stored);
+      return await this.options.evidence.verdicts(endpoint.name, stored, this.memory);
     } catch (error) {
       this.options.logger.error({ err: error, ...keyedBy(stored) }, 'gates of a shift could not be read');
       return undefined;

@@ -1,7 +1,6 @@
 /** Reads what the stage of a shift is judged by from the telemetry store, and judges it. */
 import { joinShadows } from '#shared/protocol/merge-metrics.js';
 import type { GateVerdict } from '#cloud/rollout/gates/gate-model.js';
-import { bindGate } from '#cloud/rollout/gates/gate-kinds.js';
 import { type GateReading, judgeGates } from '#cloud/rollout/gates/judge-gates.js';
 import type { ShadowEvidence } from '#cloud/rollout/shadow/shadow-model.js';
 import { judgeShadows } from '#cloud/rollout/shadow/shadow-verdicts.js';
@@ -10,6 +9,7 @@ import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
 import { type CohortPart, mirrorQuestions, shiftCohorts } from './shift-cohorts.js';
 import { stagesOf } from './shift-model.js';
 import type { ShiftMirror } from './shift-policy.js';
+import type { ShiftMemory } from './shift-memory.js';
 import type { StoredShift } from './shift-repository.js';
 
 export class ShiftEvidence {
@@ -19,31 +19,42 @@ export class ShiftEvidence {
    * @param endpoint its name
    * @returns of the stage whose turn it is; none before the first
    */
-  async verdicts(endpoint: string, stored: StoredShift): Promise<readonly GateVerdict[]> {
+  async verdicts(
+    endpoint: string,
+    stored: StoredShift,
+    memory: Pick<ShiftMemory, 'of'>,
+  ): Promise<readonly GateVerdict[]> {
     const { shift, policy } = stored;
     const stage = stagesOf(policy)[shift.stage];
     if (stage === undefined) return [];
-    if (stage.kind === 'step') return this.gates(endpoint, stored);
+    if (stage.kind === 'step') return this.gates(endpoint, stored, memory);
     return policy.mirror === undefined ? [] : this.copies(endpoint, stored, policy.mirror);
   }
 
-  private async gates(endpoint: string, { workspace, policy, shift }: StoredShift): Promise<GateVerdict[]> {
+  private async gates(endpoint: string, stored: StoredShift, memory: Pick<ShiftMemory, 'of'>): Promise<GateVerdict[]> {
+    const { workspace, policy, shift } = stored;
     const { gates = {} } = policy;
     const readings: GateReading[] = [];
     // Gates over the same deployments and spans read them once.
     const known = new Map<string, Promise<ModuleNumbers>>();
-    const numbersOf = ({ module, devices }: CohortPart, machine: boolean): Promise<ModuleNumbers> => {
-      const key = JSON.stringify([module, machine, devices]);
-      const asked = known.get(key) ?? this.telemetry.cohort({ workspace, module, devices, machine });
+    const numbersOf = ({ module, devices }: CohortPart): Promise<ModuleNumbers> => {
+      const key = JSON.stringify([module, devices]);
+      const asked = known.get(key) ?? this.telemetry.cohort({ workspace, module, devices, machine: false });
       known.set(key, asked);
       return asked;
     };
     for (const [gate, fields] of Object.entries(gates)) {
       const { label, candidate, reference } = shiftCohorts(fields, endpoint, shift);
-      const { readsMachine } = bindGate(fields);
-      const before = noNumbers();
-      for (const part of reference) addNumbers(before, await numbersOf(part, readsMachine));
-      const own = await numbersOf(candidate, readsMachine);
+      const [own, before] = [noNumbers(), noNumbers()];
+      if (fields.kind === 'memory') {
+        const read = memory.of(stored, gate);
+        Object.assign(own.memory, read.candidate);
+        Object.assign(before.memory, read.reference);
+        own.devices = read.candidate.count > 0 ? 1 : 0;
+      } else {
+        addNumbers(own, await numbersOf(candidate));
+        for (const part of reference) addNumbers(before, await numbersOf(part));
+      }
       readings.push({ gate, evidence: [{ module: label, devices: 1, candidate: own, reference: before }] });
     }
     return judgeGates(gates, readings);

@@ -34,6 +34,8 @@ export interface ShiftStart {
   readonly by: string;
 }
 
+const triesAtOnce = 5;
+
 export class ShiftOffice {
   constructor(private readonly options: ShiftOfficeOptions) {}
 
@@ -63,10 +65,14 @@ export class ShiftOffice {
   /** @throws AppError `shift.not-found`, `shift.state`, `shift.conflict` */
   async order(endpoint: Endpoint, number: number, order: ShiftOrder, by: string): Promise<StoredShift> {
     const { db } = this.options;
-    const before = await new ShiftRepository(db).require(endpoint, number);
-    requireOpen(before.shift);
-    const after = order === 'abort' ? await this.abort(before, by) : await this.set(before, order, by);
-    return after ?? Promise.reject(changedMeanwhile(endpoint, number));
+    // A step of its own may come between: who is in a hurry need not ask twice.
+    for (let tries = 0; tries < triesAtOnce; tries++) {
+      const before = await new ShiftRepository(db).require(endpoint, number);
+      requireOpen(before.shift);
+      const after = order === 'abort' ? await this.abort(before, by) : await this.set(before, order, by);
+      if (after !== undefined) return after;
+    }
+    throw changedMeanwhile(endpoint, number);
   }
 
   /** At once: whoever asks for it sees the weights of before when it is answered. */

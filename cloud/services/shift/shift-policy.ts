@@ -67,6 +67,12 @@ export function checkShiftPolicy({ steps, gates = {}, mirror }: ShiftPolicy): vo
   const taken = Object.values(shadowGates).find((name) => mirror !== undefined && Object.hasOwn(gates, name));
   if (taken !== undefined) throw invalid(`gates.${taken}: what copies say has that name: call this gate otherwise`);
   checkGates(gates);
+  for (const [name, gate] of Object.entries(gates)) {
+    if (gate.kind !== 'memory' || gate.reference === 'peers') continue;
+    throw invalid(
+      `gates.${name}.reference: memory is read while the shift is under way; only peers can be compared with`,
+    );
+  }
   let reached = 0;
   for (const [index, { percent }] of steps.entries()) {
     if (percent <= reached) throw invalid(`steps.${String(index)}: percent must rise from step to step`);

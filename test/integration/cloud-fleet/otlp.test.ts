@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Metrics } from '#cloud/http/metrics.js';
 import { FleetMetrics } from '#cloud/telemetry/fleet-metrics.js';
 import { FleetTotals } from '#cloud/telemetry/fleet-totals.js';
+import { encodeMetrics } from '#cloud/telemetry/otlp/otlp-metrics.js';
 import { OtlpExport } from '#cloud/telemetry/otlp/otlp-export.js';
 import { readOtlpHeaders } from '#cloud/telemetry/otlp/otlp-headers.js';
 import type { RolledUp } from '#cloud/telemetry/roll-up.js';
@@ -131,6 +132,14 @@ describe('metrics for a collector', () => {
     expect(await metrics.render()).toMatch(/exports\{outcome="failed"\} 1\nexports\{outcome="taken"\} 3/);
     await exportTo(new FleetTotals(0)).run();
     expect(received).toHaveLength(4);
+  });
+
+  it('name a deployment by its endpoint, and not as a device', () => {
+    const totals = new FleetTotals(0);
+    totals.add(summed('fraud/blue', [1]));
+    const text = encodeMetrics(totals.modules(), [], { sinceMs: 0, nowMs: 1, version: '1' }).toString('latin1');
+    expect(text).toMatch(/flotilla\.endpoint[^a-z]+fraud[^/]*flotilla\.deployment[^a-z]+blue/);
+    expect(text).not.toContain('flotilla.device');
   });
 
   it('tell of no device that has been silent for long', () => {

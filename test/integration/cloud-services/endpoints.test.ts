@@ -229,6 +229,15 @@ describe('a shift of traffic', () => {
     expect((await world.run(...start)).stderr).toContain('did you mean steps.0.bakeSeconds?');
     await writeFile(file, 'steps: [{ percent: 100, bakeSeconds: 0 }]\n');
     expect((await world.run(...start, '--watch')).stdout).toContain('succeeded');
+    await world.json('endpoint', 'shift', 'start', 'fraud', '--to', 'blue', '--steps', '50,100');
+    await served((one) => one.traffic['blue'] === 50);
+    const byHand = await world.run('endpoint', 'traffic', 'fraud', 'red=100');
+    expect(byHand.stderr).toContain('shift 3 to blue ends by this');
+    await expect
+      .poll(() => world.run('endpoint', 'shift', 'list', 'fraud'))
+      .toMatchObject({
+        stdout: expect.stringMatching(/3 +blue +overtaken .* red=100 meanwhile/) as string,
+      });
   });
 });
 

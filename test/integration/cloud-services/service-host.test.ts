@@ -79,6 +79,10 @@ describe('a service host', () => {
     expect(status.replicas[0]?.residentBytes).toBeGreaterThan(1_000_000);
     const answer = await score();
     expect(answer).toMatchObject({ status: 200, headers: { 'flotilla-deployment': 'blue' } });
+    const told = (await client.logs('e-1', 'blue', 100)).join('\n');
+    expect(told).toMatch(
+      /process \d+ starts with digits:1\n.*is loaded, and runs on cpu\n(.*\n)*.*golden vectors\n.*takes requests/,
+    );
     expect((await stat(controlSocketOf(folders(path())))).mode & 0o777).toBe(0o600);
     expect((await stat(folders(path()).folder)).mode & 0o777).toBe(0o700);
   });

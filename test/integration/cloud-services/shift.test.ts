@@ -93,6 +93,24 @@ describe('a shift', () => {
     expect((await cloud.turn()).shift).toMatchObject({ state: 'returned' });
   });
 
+  it('is judged by the memory of its replicas beside those of the others', async () => {
+    cloud.memory.green = 300e6;
+    const memory = { kind: 'memory', maxRatio: 1.5, minSamples: 3 };
+    await cloud.start({ gates: { memory } });
+    const controller = cloud.controller();
+    for (let look = 0; look < 6; look++) {
+      controller.wake();
+      await controller.idle();
+      later(2);
+    }
+    await controller.stop();
+    expect((await cloud.newest()).shift.reason?.text).toBe(
+      'gate memory: memory of hosts is 286 MiB, more than 143 MiB (95.4 MiB to compare with), of 3; at 10%',
+    );
+    const early = { gates: { memory: { ...memory, reference: 'before' } } };
+    await expect(cloud.start(early)).rejects.toThrow('only peers can be compared with');
+  });
+
   it('holds while nothing is told, says what it lacks once, and goes back when its time is over', async () => {
     await cloud.start({ gates, totalTimeoutSeconds: 100 });
     for (let look = 0; look < 3; look++) {

@@ -41,6 +41,8 @@ export class ShiftCloud {
   /** Of green; healthy without anything said. */
   state: Pick<DeploymentStatus, 'state' | 'problem'> = { state: 'healthy' };
   hostAway = false;
+  /** Resident bytes of a replica. */
+  readonly memory: Record<Color, number> = { blue: 100e6, green: 100e6 };
   readonly id = 'e-1';
   private readonly sources = new Map(names.map((name) => [name, new SayingDevice(sourceOf('fraud', name), workspace)]));
 
@@ -169,7 +171,10 @@ export class ShiftCloud {
     const { generation = 0, endpoints = [] } = (await this.document().current()) ?? {};
     const deployments = (endpoints[0]?.deployments ?? []).map(({ name, revision }): DeploymentStatus => {
       const own = name === 'green' ? this.state : { state: 'healthy' as const };
-      return { name, revision, replicas: [], wantedReplicas: 1, numbers: quiet, ...own };
+      const residentBytes = this.memory[name as Color];
+      const replica = { id: name, revision, state: 'ready' as const, since: at, restarts: 0, residentBytes };
+      const replicas = own.state === 'healthy' ? [replica] : [];
+      return { name, revision, replicas, wantedReplicas: 1, numbers: quiet, ...own };
     });
     const about = { schema: 1, generation, version: '0.0.0', startedAt: at, url: 'http://127.0.0.1:1' } as const;
     return { ...about, endpoints: [{ id: this.id, deployments }] };
