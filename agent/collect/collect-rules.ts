@@ -6,8 +6,8 @@ import type { DeviceAddress } from '#shared/protocol/topics.js';
 /** A piece is a message, whose bound is twice that. */
 const maxPieceBytes = 64 * 1024;
 const maxLineBytes = 48 * 1024;
-/** A batch costs a sync of the disk: few are larger. */
-const maxOpenMs = 10_000;
+/** A batch costs a sync of the disk. */
+const maxOpenMs = 5_000;
 
 /** @param allowed by the owner of the device */
 export function collectRulesOf(

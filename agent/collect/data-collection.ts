@@ -105,7 +105,8 @@ export class DataCollection {
     await this.sender.stop();
   }
 
-  private async look(): Promise<void> {
+  /** What is due every few seconds. */
+  async look(): Promise<void> {
     await this.follow();
     const { maxSpoolBytes } = this.parts.collect;
     const pieces = await this.folder.finished();

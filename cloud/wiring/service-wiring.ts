@@ -49,7 +49,7 @@ export interface ServiceNeeds {
 
 /** How soon it is seen that the service host ended, or that publishers signed something new, and numbers are asked for. */
 const lookEveryMs = 5_000;
-const fetchEveryMs = 5_000;
+const fetchEveryMs = 3_000;
 
 /** What the runner of activities must know before it takes up what an earlier process left. */
 export function serviceActivities({ control: db, clock }: Ground, door: ServiceHostDoor): ActivityKind[] {

@@ -1,8 +1,10 @@
 /** A web service of built programs under load, while parts of it are killed. */
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Asked, WatchedLoad } from '#test/support/services/watched-load.js';
 import { endpoint, WebService } from '#test/support/services/web-service.js';
+import { ownPort } from '#test/support/own-port.js';
 import type { TelemetryBody } from '#cloud/http/schemas/telemetry.js';
 import { repository } from '#test/support/repository.js';
 
@@ -63,6 +65,40 @@ describe('a web service under load', () => {
     expect(failures()).toEqual([]);
   });
 
+  it('collects a sample of what it and a device are asked, without what is left out, and survives a kill with each line once', async () => {
+    const { world } = service;
+    await world.enrol('cam-1');
+    const port = await ownPort();
+    await world.startAgent('cam-1', port);
+    await world.flotilla('deploy', 'digits:1', '--device', 'cam-1');
+    await world.flotilla('data', 'collect', 'digits', '--device', 'cam-1', '--rate', '1', '--redact', 'image');
+    const update = ['deployment', 'update', 'blue', '--endpoint', endpoint];
+    await world.flotilla(...update, '--collect', '0.05', '--redact', 'image', '--collection', 'model_inputs');
+    const asking = setInterval(() => {
+      const { body, headers } = service;
+      void fetch(`http://127.0.0.1:${String(port)}/score`, { method: 'POST', body, headers }).catch(() => undefined);
+    }, 50);
+    try {
+      await collectedOf(service, 'digits/cam-1/');
+      await service.restartCloud();
+      await collectedOf(service, `${endpoint}/blue/`);
+    } finally {
+      clearInterval(asking);
+    }
+    for (const [source, prefix] of [
+      ['onlineEndpoints/numbers/deployments/blue', `${endpoint}/blue/`],
+      ['devices/cam-1/modules/digits', 'digits/cam-1/'],
+    ] as const) {
+      const lines = await collectedOf(service, prefix);
+      expect(new Set(lines.map(({ id }) => id)).size).toBe(lines.length);
+      for (const line of lines) expect(line.source).toBe(`/workspaces/default/${source}`);
+      const inputs = lines.filter(({ type }) => type.endsWith('inputs'));
+      expect(new Set(inputs.map(({ data }) => JSON.stringify(data)))).toEqual(
+        new Set(['[{"name":"image","datatype":"FP32","shape":[1,1,8,8],"data":"[redacted]"}]']),
+      );
+    }
+  });
+
   it('tells the telemetry store of each request once, whatever was killed meanwhile', async () => {
     await load.stop();
     const told = async (): Promise<unknown> => {
@@ -75,3 +111,26 @@ describe('a web service under load', () => {
     await expect.poll(told, { timeout: 30_000, interval: 1000 }).toEqual({ ...all, requests: all.requests + 1 });
   });
 });
+
+interface Collected {
+  readonly id: string;
+  readonly type: string;
+  readonly source: string;
+  readonly data: unknown;
+}
+
+/** Every line below the folder of collected data, once there is one. */
+async function collectedOf({ world }: WebService, prefix: string): Promise<Collected[]> {
+  const to = join(world.folder, 'collected');
+  const below = `modelDataCollector/${prefix}`;
+  const list = async () => (await world.flotillaJson('data', 'list', below)) as unknown[];
+  await expect.poll(async () => (await list()).length, { timeout: 40_000, interval: 500 }).toBeGreaterThan(0);
+  const files = (await world.flotillaJson('data', 'download', below, '--to', to)) as { file: string }[];
+  const texts = await Promise.all(files.map(({ file }) => readFile(file, 'utf8')));
+  return texts.flatMap((text) =>
+    text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Collected),
+  );
+}

@@ -168,7 +168,11 @@ export function endpointDeploymentRoutes(deps: EndpointDeploymentRouteDeps): Rou
       async (request, reply) => {
         const { workspace, endpoint, deployment } = request.params;
         const { image, release, module, settings, ...service } = request.body;
-        if ((image ?? release) !== undefined) request.audited = { image: image ?? '', release: release ?? '' };
+        const { collect } = service;
+        request.audited = {
+          ...((image ?? release) === undefined ? {} : { image: image ?? '', release: release ?? '' }),
+          ...(collect === undefined ? {} : { collect: JSON.stringify(collect).slice(0, 1024) }),
+        };
         const runs =
           release === undefined ? { image, settings } : await whatRuns(workspace, { release, module }, settings ?? {});
         const change = { ...runs, service: withoutUndefined(service) };

@@ -27,7 +27,7 @@ export interface CollectedDataPorts {
 const maxHandedBytes = 4 * 1024 * 1024;
 const maxLineBytes = 512 * 1024;
 const maxPieceBytes = 1024 * 1024;
-const maxOpenMs = 5_000;
+const maxOpenMs = 2_000;
 
 export class CollectedData {
   /** By folder: what was written of rules, so that nothing is written twice. */

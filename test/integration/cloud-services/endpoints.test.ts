@@ -1,5 +1,5 @@
 /** Endpoints as their owner works with them: by commands, over a real API and database; the service host only remembers. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -238,6 +238,70 @@ describe('a shift of traffic', () => {
       .toMatchObject({
         stdout: expect.stringMatching(/3 +blue +overtaken .* red=100 meanwhile/) as string,
       });
+  });
+});
+
+describe('what a deployment collects', () => {
+  const blue = async () => (await served(() => true)).deployments.find(({ name }) => name === 'blue');
+  const update = ['deployment', 'update', 'blue', '--endpoint', 'fraud'];
+
+  it('is told without another revision, and what is left out is only added to', async () => {
+    const { revision } = (await blue()) ?? {};
+    await world.json(...update, '--collect', '0.1', '--redact', 'iban');
+    await world.json(...update, '--collect', '0.2', '--redact', 'pin', '--collection', 'model_inputs');
+    expect(await blue()).toMatchObject({
+      revision,
+      collect: { rate: 0.2, collections: ['model_inputs'], redact: ['iban', 'pin'] },
+    });
+    expect((await world.run(...update, '--collect', '7')).stderr).toContain('a share of requests from 0 to 1');
+    const shown = await world.run('deployment', 'show', 'blue', '--endpoint', 'fraud');
+    expect(shown.stdout).toMatch(/collects +20% of requests: model_inputs, without iban, pin; at most 64 MiB/);
+  });
+
+  it('may come from a file of Azure ML, which cannot take back what is left out', async () => {
+    const file = folder('collecting.yml');
+    const plain = await readFile(fixture('blue-deployment.yml'), 'utf8');
+    const collector = (enabled: string): string =>
+      `${plain}data_collector:\n  sampling_rate: 0.5\n  rolling_rate: day\n  collections:\n    model_inputs: {enabled: '${enabled}'}\n    request: {enabled: 'True'}\n`;
+    await writeFile(file, collector('True'));
+    const { stderr } = await world.run('apply', '-f', file, '--image', 'digits:1');
+    expect(stderr).toMatch(/data_collector.rolling_rate +files are by the hour/);
+    expect(stderr).toMatch(/data_collector.collections.request +there are model_inputs and model_outputs/);
+    expect(await blue()).toMatchObject({ collect: { rate: 0.5, redact: ['iban', 'pin'] } });
+    await writeFile(file, collector('maybe'));
+    expect((await world.run('apply', '-f', file, '--image', 'digits:1')).stderr).toContain('must be True or False');
+    await writeFile(file, collector('False'));
+    await world.json('apply', '-f', file, '--image', 'digits:1');
+    expect(await blue()).not.toHaveProperty('collect');
+    await world.json(...update, '--collect', '1');
+    await world.json(...update, '--collect', 'none');
+    expect(await blue()).not.toHaveProperty('collect');
+  });
+
+  it('is listed for readers, read and deleted by contributors, and both are in the audit log', async () => {
+    const path = 'modelDataCollector/fraud/blue/model_inputs/2026/11/26/11/i.jsonl';
+    const bytes = Buffer.from('{"iban":"DE00"}\n');
+    const parts = [{ path, hour: 1, bytes }];
+    await world.parts.ground.storage.append([{ workspace: 'default', source: 's', sequence: 1, parts }]);
+    const { token } = await world.json<{ token: string }>('token', 'create', '--name', 'looking', '--role', 'reader');
+    expect((await world.runAs(token, 'data', 'list', 'modelDataCollector/fraud/')).stdout).toContain(path);
+    const to = folder('data-copy');
+    const refused = await world.runAs(token, 'data', 'download', path, '--to', to);
+    expect(refused.stderr).toContain('auth.forbidden');
+    expect((await world.runAs(token, 'data', 'delete', path)).stderr).toContain('auth.forbidden');
+    await world.json('data', 'download', 'modelDataCollector/', '--to', to);
+    expect(await readFile(join(to, path))).toEqual(bytes);
+    expect((await stat(join(to, path))).mode & 0o777).toBe(0o600);
+    expect(await world.run('data', 'download', '../', '--to', to)).toMatchObject({ exit: 4 });
+    expect(await world.run('data', 'delete', path, '--dry-run')).toMatchObject({ exit: 0 });
+    expect((await world.run('data', 'delete', 'modelDataCollector/fraud/')).stdout).toContain(
+      '1 files, 16 B, are deleted',
+    );
+    expect(await world.json('data', 'list')).toEqual([]);
+    const entries = JSON.stringify(await world.json('audit', 'list', '--action', '/data'));
+    expect(entries).toContain(`\\"path\\":\\"${path}`);
+    expect(entries).toContain('\\"prefix\\":\\"modelDataCollector/fraud/');
+    expect(entries).not.toContain('DE00');
   });
 });
 
