@@ -195,6 +195,8 @@ describe('replicas as processes', () => {
 describe.skipIf(!hasEngine())('replicas as containers', () => {
   let engine: TestEngine;
   let runtime: ReplicaRuntime;
+  /** Of others, at an engine that was there. */
+  let before: ReadonlySet<string>;
   const containers = (): object => ({
     ...{ kind: 'container', socket: engine.socket, base: { folder: path('base') } },
     ...{ memoryBytes: 256 * 2 ** 20, cpus: 1, processes: 256 },
@@ -202,6 +204,7 @@ describe.skipIf(!hasEngine())('replicas as containers', () => {
   beforeAll(async () => {
     engine = await startEngine(path('podman'));
     makeRootFolder(path('base'));
+    before = new Set((await new Engine(engine.socket).images('flotilla.recipe')).map(({ Id }) => Id));
     runtime = await open(path('containers'), containers());
   });
   afterAll(() => engine.stop());
@@ -249,7 +252,8 @@ describe.skipIf(!hasEngine())('replicas as containers', () => {
   it('makes an image once, removes it when its module is not wanted, and ends what a killed service host left', async () => {
     const images = async (): Promise<string[]> => {
       const all = await new Engine(engine.socket).images('flotilla.recipe');
-      return all.map(({ Labels }) => Labels['flotilla.module'] ?? '').sort();
+      const ours = all.filter(({ Id }) => !before.has(Id));
+      return ours.map(({ Labels }) => Labels['flotilla.module'] ?? '').sort();
     };
     const [digitsDigest, scriptDigest] = [placed.digits.reference.digest, placed.script.reference.digest];
     await runtime.collect([digitsDigest, scriptDigest]);
