@@ -164,6 +164,32 @@ export const cloudConfigSchema = z.strictObject({
         .describe("certificate of that front: of the installation's own authority, from files, or none"),
       tlsCertFile: text.optional().describe('PEM certificate chain of that front, for services.tls files'),
       tlsKeyFile: text.optional().describe('PEM private key of that front, for services.tls files'),
+      runtime: z
+        .enum(['process', 'container'])
+        .default('process')
+        .describe('what a replica is: processes of this machine, or a container of Docker Engine or podman'),
+      engineSocket: text
+        .default('/var/run/docker.sock')
+        .describe('Unix socket of that engine, on this machine; who may open it has the rights of root'),
+      containerBase: text
+        .optional()
+        .describe('what containers stand on: an absolute path of a root file system, or an image that the engine has'),
+      containerMemoryMegabytes: count
+        .min(64)
+        .max(1_048_576)
+        .optional()
+        .describe('memory of one container; without it as much as there is'),
+      containerCpus: z.coerce
+        .number<string | number>()
+        .min(0.01)
+        .max(1024)
+        .optional()
+        .describe('cores of one container; without it all'),
+      containerProcesses: count.min(32).max(1_000_000).default(1024).describe('processes and threads of one container'),
+      containerScratchMegabytes: count
+        .max(1_048_576)
+        .default(64)
+        .describe('/tmp of one container, which counts as its memory'),
       maxReplicas: count.max(10_000).default(100).describe('replicas that all deployments together may have'),
     })
     .prefault({}),

@@ -227,6 +227,12 @@ function checkTogether(config: CloudConfig): void {
       `services.host ${services.host} is reachable from other machines and requests carry keys: leave services.tls at generated`,
     );
   }
+  if (services.runtime === 'container' && services.containerBase === undefined) {
+    throw new AppError(
+      'config.invalid',
+      'services.runtime is container: set services.containerBase to a folder that is a root file system, or to an image of the engine, for example debian:12-slim',
+    );
+  }
   checkOidc(config.oidc);
   if (broker.kind === 'external' && broker.url === undefined) {
     throw new AppError(

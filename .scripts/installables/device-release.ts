@@ -3,12 +3,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { agentProduct, agentUnit } from '#agent/installation/agent-product.js';
 import { commandLink, programFolder, settingsPath } from '#shared/platform/installation/product.js';
+import { isRuntimeFile, onnxruntimePackages } from '#shared/platform/installation/onnxruntime-files.js';
 import { addFile, addFolder, addText, type FileSet } from './file-set.js';
 import { installedSources, noticesOf } from './notices.js';
 import type { Platform } from './platforms.js';
 import { addInstallers, launcher, sealRelease } from './release.js';
 
-const unbundled = ['node_modules/onnxruntime-node', 'node_modules/onnxruntime-common'];
+const unbundled = onnxruntimePackages.map((name) => `node_modules/${name}`);
 
 /** @param node folder of the package of Node for that platform */
 export function deviceRelease(root: string, version: string, platform: Platform, node: string): FileSet {
@@ -22,17 +23,10 @@ fi
   addFile(files, 'runtime/node', join(node, 'bin/node'), true);
   addText(files, 'app/package.json', `${JSON.stringify({ name: 'flotilla', version, type: 'module' })}\n`);
   addFolder(files, 'app', join(root, 'dist/agent-bundle'), (file) => file.endsWith('.js'));
-  const [runtime = '', common = ''] = unbundled;
-  const binaries = `bin/napi-v6/${platform.os}/${platform.cpu}/`;
-  addFolder(files, `app/${runtime}`, join(root, runtime), (file) =>
-    file.startsWith('bin/') ? file.startsWith(binaries) : file === 'package.json' || /^dist\/.*\.js$/.test(file),
-  );
-  addFolder(
-    files,
-    `app/${common}`,
-    join(root, common),
-    (file) => file === 'package.json' || /^dist\/cjs\/.*\.(js|json)$/.test(file),
-  );
+  for (const name of onnxruntimePackages) {
+    const path = `node_modules/${name}`;
+    addFolder(files, `app/${path}`, join(root, path), (file) => isRuntimeFile(name, file, platform));
+  }
   const bundled = JSON.parse(readFileSync(join(root, 'dist/agent-bundle-packages.json'), 'utf8')) as string[];
   const sources = installedSources(root, [...unbundled, ...bundled]);
   addText(files, 'THIRD-PARTY-NOTICES.txt', noticesOf([{ folder: node }, ...sources]));

@@ -1,9 +1,9 @@
 /** The way to this control plane's service host: a process beside it, started when it is first needed. */
 import { isIP } from 'node:net';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { AppError } from '#shared/kernel/errors.js';
 import type { CloudConfig } from '#cloud/config.js';
-import { type HostConfig, hostConfigSchema } from '#cloud/services/host/host-config.js';
+import { type HostConfig, type HostConfigInput, hostConfigSchema } from '#cloud/services/host/host-config.js';
 import { ServiceHostProcess } from '#cloud/services/host/service-host-process.js';
 import type { ServiceHostDoor } from '#cloud/services/control/services-publisher.js';
 import type { Ground } from './ground.js';
@@ -30,8 +30,25 @@ export function serviceHostConfig(config: CloudConfig): HostConfig {
       ...(tls === undefined ? {} : { tls }),
     },
     modules,
+    runtime: runtimeOf(services),
     logLevel,
   });
+}
+
+const mebibyte = 2 ** 20;
+
+function runtimeOf(services: CloudConfig['services']): HostConfigInput['runtime'] {
+  const { runtime, engineSocket, containerBase = '', containerMemoryMegabytes: memory, containerCpus: cpus } = services;
+  if (runtime === 'process') return { kind: 'process' };
+  return {
+    kind: 'container',
+    socket: resolve(engineSocket),
+    base: isAbsolute(containerBase) ? { folder: containerBase } : { image: containerBase },
+    ...(memory === undefined ? {} : { memoryBytes: memory * mebibyte }),
+    ...(cpus === undefined ? {} : { cpus }),
+    processes: services.containerProcesses,
+    scratchBytes: services.containerScratchMegabytes * mebibyte,
+  };
 }
 
 function addressOf(host: string): string {

@@ -168,6 +168,8 @@ export const errorRegistry = {
   'port.taken': { status: 500, retry: 'changed', exit: 7 },
   'already.running': { status: 409, retry: 'changed', exit: 7 },
   'process.failed': { status: 500, retry: 'later', exit: 1 },
+  'engine.unreachable': { status: 503, retry: 'later', exit: 6 },
+  'engine.refused': { status: 502, retry: 'later', exit: 1 },
   'broker.unreachable': { status: 503, retry: 'later', exit: 6 },
   'service.unavailable': { status: 503, retry: 'later', exit: 6 },
   'server.unreachable': { status: 503, retry: 'later', exit: 6 },

@@ -14,6 +14,34 @@ import { socketFolderOf } from './socket-folder.js';
 
 const pathSchema = z.string().min(1).refine(isAbsolute, 'must be an absolute path');
 
+const mebibyte = 1024 ** 2;
+
+/** What replicas run as. Of containers it says what each may have. */
+export const runtimeSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('process') }),
+  z.strictObject({
+    kind: z.literal('container'),
+    /** Of Docker Engine or podman on this machine; who may open it, may do everything here. */
+    socket: pathSchema.default('/var/run/docker.sock'),
+    /** What images of replicas stand on: a root file system with glibc and libstdc++, or an image that the engine has. */
+    base: z.union([z.strictObject({ folder: pathSchema }), z.strictObject({ image: z.string().min(1).max(512) })]),
+    /** Of one replica; absent: as much as there is. */
+    memoryBytes: z
+      .int()
+      .min(64 * mebibyte)
+      .optional(),
+    /** Cores of one replica, in parts too; absent: all. */
+    cpus: z.number().min(0.01).max(1024).optional(),
+    /** Processes and threads of one replica. */
+    processes: z.int().min(32).max(1_000_000).default(1024),
+    /** Of /tmp in one replica, which is memory and counts to it. */
+    scratchBytes: z
+      .int()
+      .min(mebibyte)
+      .default(64 * mebibyte),
+  }),
+]);
+
 export const hostConfigSchema = z.strictObject({
   /** Its own; nobody else works in it. */
   folder: pathSchema,
@@ -42,6 +70,7 @@ export const hostConfigSchema = z.strictObject({
       require: z.array(z.enum(sandboxAspects)).default([]),
     })
     .prefault({}),
+  runtime: runtimeSchema.default({ kind: 'process' }),
   maxBodyBytes: z
     .int()
     .min(1)

@@ -1,13 +1,9 @@
 /** A service host, constructed and wired on its folder: the only place that knows all its parts. */
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, toInstant } from '#shared/kernel/clock.js';
 import type { Random } from '#shared/kernel/ids.js';
 import type { Logger } from '#shared/platform/logger.js';
 import { makePrivateFolder } from '#shared/platform/private-file.js';
-import { usableCores } from '#shared/platform/usable-cores.js';
-import { findHostEntries } from '#shared/supervisor/host-entries.js';
-import { MachineSandbox, passableFolder, type SandboxGrant } from '#shared/supervisor/sandbox/machine-sandbox.js';
 import { Shutdown } from '#cloud/lifecycle/shutdown.js';
 import { startRecurring } from '#cloud/lifecycle/recurring.js';
 import { lockFolder } from '#cloud/store/data-folder-lock.js';
@@ -17,7 +13,7 @@ import { CollectedData } from './collected-data.js';
 import { controlSocketOf, fingerprintOf, type HostConfig } from './host-config.js';
 import { HostDocuments } from './host-documents.js';
 import type { ServicePolicy } from './plan.js';
-import { ProcessRuntime } from './process-runtime.js';
+import { openRuntime } from './open-runtime.js';
 import { ServiceHost } from './service-host.js';
 import { ServiceImages } from './service-images.js';
 import { ServicesTrust } from './services-trust.js';
@@ -52,7 +48,7 @@ const collectEveryMs = 10_000;
 /** @throws AppError `already.running`, `port.taken`, `config.invalid`, `disk.*` */
 export async function openHost(config: HostConfig, ports: OpenHostPorts): Promise<OpenHost> {
   const { clock, random, logger, version, front } = ports;
-  const { folder, drainMs, maxBodyBytes } = config;
+  const { folder, drainMs } = config;
   const shutdown = new Shutdown(logger);
   try {
     await makePrivateFolder(folder);
@@ -66,22 +62,14 @@ export async function openHost(config: HostConfig, ports: OpenHostPorts): Promis
     const trustOf = trust.of.bind(trust);
     const collected = new CollectedData({ folder: join(folder, 'collected'), clock, logger });
     const sockets = await makeSocketFolder(folder);
-    const entries = findHostEntries(new URL('../../main.js', import.meta.url).href);
-    const sandbox = await MachineSandbox.of({
-      ...{ root: folder, entry: entries.scriptHost, secrets: [folder, config.blobs], grant: grantOf(config) },
-      runFolder: (where) => (where === 'inside' ? freshFolder(join(sockets, 'code')) : passableFolder()),
-    });
-    shutdown.add('sandbox', () => sandbox.close());
+    const { runtime, sandbox } = await openRuntime(config, { sockets, version, shutdown });
     const host: ServiceHost = new ServiceHost({
       ...{ clock, random, logger, version, trust, front, drainMs, loadEveryMs, policy: usualPolicy },
       ...{ url: () => url, collected },
       documents: new HostDocuments(folder, onLost),
       told: new ToldDocument(folder, onLost),
       images: new ServiceImages({ blobs: config.blobs, folder: join(folder, 'images'), trust: trustOf }),
-      runtime: new ProcessRuntime({
-        ...{ entries, sandbox, folder: join(sockets, 'run'), cores: usableCores(), maxBodyBytes },
-      }),
-      sandbox: () => sandbox.capabilities,
+      ...{ runtime, sandbox },
     });
     const url = await ports.listen();
     shutdown.add('host', () => host.stop());
@@ -109,15 +97,4 @@ export async function openHost(config: HostConfig, ports: OpenHostPorts): Promis
     await shutdown.run();
     throw error;
   }
-}
-
-/** What a service host that was killed left there ended with it. */
-async function freshFolder(path: string): Promise<string> {
-  await rm(path, { recursive: true, force: true });
-  await makePrivateFolder(path);
-  return path;
-}
-
-function grantOf({ modules: { maxMemoryMegabytes, ...same } }: HostConfig): SandboxGrant {
-  return { ...same, maxMemoryBytes: maxMemoryMegabytes === undefined ? undefined : maxMemoryMegabytes * 2 ** 20 };
 }

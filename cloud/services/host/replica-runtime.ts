@@ -27,7 +27,7 @@ export interface ReplicaOrder {
 
 export interface RunningReplica {
   readonly address: ReplicaAddress;
-  /** For people: `process 4711`. */
+  /** For people: `process 4711`, `container 1a2b3c4d5e6f (podman)`. */
   readonly process: string;
   /** Resolves once, when it has ended, whoever ended it. */
   readonly exited: Promise<Problem>;
@@ -56,4 +56,6 @@ export interface ReplicaRuntime {
   start(order: ReplicaOrder): Promise<RunningReplica>;
   /** Ends and removes what a service host that was killed left behind; before the first start. */
   clear(): Promise<void>;
+  /** What it made of modules is removed, but for these: digests of their images. No start is under way. */
+  collect(keep: readonly string[]): Promise<void>;
 }

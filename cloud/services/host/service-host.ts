@@ -309,11 +309,12 @@ export class ServiceHost {
   private async collectGarbage(): Promise<void> {
     if (!this.garbage || this.observed.replicas.some(({ state }) => state === 'starting')) return;
     this.garbage = false;
-    const { images, logger } = this.ports;
+    const { images, runtime, logger } = this.ports;
     const desired = (this.desired?.endpoints ?? []).flatMap(({ deployments }) => deployments);
     const wanted = [...desired, ...Object.values(this.observed.kept), ...this.replicas.specs];
     try {
       await images.collect(wanted.map(({ image }) => image));
+      await runtime.collect(wanted.map(({ image }) => image.digest));
     } catch (error) {
       logger.error({ err: error }, 'images that nobody wants cannot be removed');
     }

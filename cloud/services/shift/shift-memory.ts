@@ -15,42 +15,42 @@ export interface MemoryReadings {
   readonly reference: Readings;
 }
 
-interface OfStage {
+/** Of the target since the stage began, of the others since the shift did: they may end when nobody asks them. */
+interface OfGate extends MemoryReadings {
   readonly stage: number;
-  readonly gates: Map<string, MemoryReadings>;
 }
 
 export class ShiftMemory {
-  private readonly stages = new Map<string, OfStage>();
+  private readonly shifts = new Map<string, Map<string, OfGate>>();
 
   /** One reading of each replica that answers, for each gate of its memory. */
   note(stored: StoredShift, status: ServicesStatus, now: number): void {
     const { shift, policy, endpoint } = stored;
     if (shift.state !== 'running') return;
     for (const [name, gate] of Object.entries(policy.gates ?? {})) {
-      if (gate.kind !== 'memory' || now < shift.stageStartedAt + gate.skipSeconds * 1000) continue;
+      if (gate.kind !== 'memory') continue;
       const { candidate, reference } = this.of(stored, name);
-      add(candidate, status, endpoint, shift.target);
-      for (const one of shift.others)
-        if ((shift.set.traffic[one.deployment] ?? 0) > 0) add(reference, status, endpoint, one);
+      if (now >= shift.stageStartedAt + gate.skipSeconds * 1000) add(candidate, status, endpoint, shift.target);
+      for (const one of shift.others) add(reference, status, endpoint, one);
     }
   }
 
   of(stored: StoredShift, gate: string): MemoryReadings {
-    const key = keyOf(stored);
     const { stage } = stored.shift;
-    const known = this.stages.get(key);
-    const current = known?.stage === stage ? known : { stage, gates: new Map<string, MemoryReadings>() };
-    this.stages.set(key, current);
-    const own = current.gates.get(gate) ?? { candidate: { count: 0, sum: 0 }, reference: { count: 0, sum: 0 } };
-    current.gates.set(gate, own);
-    return own;
+    const gates = this.shifts.get(keyOf(stored)) ?? new Map<string, OfGate>();
+    const known = gates.get(gate);
+    if (known?.stage === stage) return known;
+    const begun = { stage, candidate: noReadings(), reference: known?.reference ?? noReadings() };
+    this.shifts.set(keyOf(stored), gates.set(gate, begun));
+    return begun;
   }
 
   forget(address: ShiftAddress): void {
-    this.stages.delete(keyOf(address));
+    this.shifts.delete(keyOf(address));
   }
 }
+
+const noReadings = (): Readings => ({ count: 0, sum: 0 });
 
 function add(into: Readings, { endpoints }: ServicesStatus, endpoint: string, of: ShiftMember): void {
   const own = endpoints.find(({ id }) => id === endpoint);

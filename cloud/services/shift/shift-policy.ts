@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import { referenceSchema } from '#cloud/rollout/gates/gate-fields.js';
-import { checkGates, gateKinds, gatesOf } from '#cloud/rollout/gates/gate-kinds.js';
+import { bindGate, checkGates, gateKinds, gatesOf } from '#cloud/rollout/gates/gate-kinds.js';
 import { rolloutShadowSchema } from '#cloud/rollout/shadow/shadow-policy.js';
 import { shadowGates } from '#cloud/rollout/shadow/shadow-verdicts.js';
 
@@ -71,6 +71,13 @@ export function checkShiftPolicy({ steps, gates = {}, mirror }: ShiftPolicy): vo
     if (gate.kind !== 'memory' || gate.reference === 'peers') continue;
     throw invalid(
       `gates.${name}.reference: memory is read while the shift is under way; only peers can be compared with`,
+    );
+  }
+  const [first] = steps;
+  const beside = Object.entries(gates).find(([, gate]) => bindGate(gate).reference === 'peers');
+  if (first?.percent === 100 && mirror === undefined && beside !== undefined) {
+    throw invalid(
+      `gates.${beside[0]}: nothing answers beside a first step of 100 percent: begin with fewer, or compare with reference: before`,
     );
   }
   let reached = 0;

@@ -93,23 +93,31 @@ describe('a shift', () => {
     expect((await cloud.turn()).shift).toMatchObject({ state: 'returned' });
   });
 
-  it('is judged by the memory of its replicas beside those of the others', async () => {
-    cloud.memory.green = 300e6;
-    const memory = { kind: 'memory', maxRatio: 1.5, minSamples: 3 };
-    await cloud.start({ gates: { memory } });
-    const controller = cloud.controller();
-    for (let look = 0; look < 6; look++) {
-      controller.wake();
-      await controller.idle();
-      later(2);
-    }
-    await controller.stop();
-    expect((await cloud.newest()).shift.reason?.text).toBe(
-      'gate memory: memory of hosts is 286 MiB, more than 143 MiB (95.4 MiB to compare with), of 3; at 10%',
-    );
-    const early = { gates: { memory: { ...memory, reference: 'before' } } };
-    await expect(cloud.start(early)).rejects.toThrow('only peers can be compared with');
-  });
+  it.each([
+    { green: 120e6, ends: 'succeeded', text: undefined },
+    {
+      ...{ green: 300e6, ends: 'returned' },
+      text: 'gate memory: memory of hosts is 286 MiB, more than 143 MiB (95.4 MiB to compare with), of 3; at 10%',
+    },
+  ])(
+    'is judged by the memory of its replicas beside those of the others: $ends',
+    async ({ green: bytes, ends, text }) => {
+      cloud.memory.green = bytes;
+      const memory = { kind: 'memory', maxRatio: 1.5, minSamples: 3 };
+      await cloud.start({ gates: { memory } });
+      const controller = cloud.controller();
+      for (let look = 0; look < 8; look++) {
+        controller.wake();
+        await controller.idle();
+        later(2);
+      }
+      await controller.stop();
+      const { state, reason } = (await cloud.newest()).shift;
+      expect({ state, text: reason?.text }).toEqual({ state: ends, text });
+      const early = { gates: { memory: { ...memory, reference: 'before' } } };
+      await expect(cloud.start(early)).rejects.toThrow('only peers can be compared with');
+    },
+  );
 
   it('holds while nothing is told, says what it lacks once, and goes back when its time is over', async () => {
     await cloud.start({ gates, totalTimeoutSeconds: 100 });
@@ -134,7 +142,10 @@ describe('a shift', () => {
     await cloud.order('resume');
     expect((await cloud.turn()).shift).toMatchObject({ state: 'running', stage: 1 });
     expect(await cloud.traffic()).toEqual(green);
+    const told: unknown[] = [];
+    cloud.live.subscribe('default', ({ type, data }) => told.push([type, data]));
     expect((await cloud.order('abort')).shift).toMatchObject({ state: 'aborted' });
+    expect(told).toMatchObject([['shift.changed', { kind: 'aborted', state: 'aborted' }]]);
     expect(await cloud.traffic()).toEqual(blue);
     await expect(cloud.order('pause')).rejects.toMatchObject({ code: 'shift.state' });
     expect((await cloud.history()).at(-1)).toBe('aborted: aborted by a person; back to blue=100, by ann');
@@ -194,6 +205,8 @@ describe('a shift', () => {
     expect(await refused({}, 'blue')).toContain('blue answers every request of fraud already');
     expect(await refused({ steps: [{ percent: 50 }] })).toContain('end with { percent: 100 }');
     expect(await refused({ steps: [{ percent: 50 }, { percent: 20 }] })).toContain('steps.1: percent must rise');
+    const beside = { speed: { kind: 'latency', maxRatio: 2 } };
+    expect(await refused({ steps: [{ percent: 100 }], gates: beside })).toContain('compare with reference: before');
     const strange = { classes: { kind: 'drift', module: 'digit', tensor: 'output.label' } };
     expect(await refused({ gates: strange })).toContain('did you mean "digits"?');
     await cloud.start({});

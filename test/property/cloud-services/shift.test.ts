@@ -54,6 +54,11 @@ const anyMoment: fc.Arbitrary<Moment> = fc.record({
   order: fc.constantFrom('none', 'none', 'none', 'pause', 'resume'),
 });
 
+/** Those without traffic before. */
+const aside = ['green', 'cyan'];
+/** Who got copies before. */
+const anyMirror = fc.constantFrom(undefined, ...aside.map((deployment) => ({ deployment, percent: 10 })));
+
 class ShiftWorld {
   now = 1_000_000;
   shift: Shift;
@@ -61,13 +66,14 @@ class ShiftWorld {
   constructor(
     readonly traffic: Weights['traffic'],
     readonly policy: ShiftPolicy,
+    mirror?: Weights['mirror'],
   ) {
-    const names = [...Object.keys(traffic), 'green'];
+    const names = [...Object.keys(traffic), ...aside];
     const image = { name: 'm', version: 1, digest: 'sha256:0', size: 1, signature: { digest: 'sha256:0', size: 1 } };
     const deployments = names.map(
       (name) => ({ name, revision: 1, image }) as Parameters<typeof beginShift>[0]['deployments'][number],
     );
-    const endpoint = { name: 'fraud', traffic, mirror: undefined };
+    const endpoint = { name: 'fraud', traffic, mirror };
     this.shift = beginShift({ endpoint, deployments, to: 'green', policy, now: this.now });
   }
 
@@ -83,7 +89,7 @@ class ShiftWorld {
     const readiness: Readiness = ready
       ? { kind: 'ready' }
       : { kind: 'waiting', text: 'it starts', since: now, unhealthy: false };
-    const deployments = [...Object.keys(this.traffic), 'green'].map((name) => ({ name, revision: 1, empty: false }));
+    const deployments = [...Object.keys(this.traffic), ...aside].map((name) => ({ name, revision: 1, empty: false }));
     const verdicts = this.verdicts(is);
     const present = { weights: shift.set, deployments: turned ? deployments.toReversed() : deployments };
     return planShift({ shift, policy, readiness, present, now, verdicts: turned ? verdicts.toReversed() : verdicts });
@@ -136,19 +142,22 @@ describe('whatever gates say and people do', () => {
     );
   });
 
-  it('weights add up to 100, the target has what its stage gives it, and copies alone while it gets copies', () => {
+  it('weights add up to 100, the target has what its stage gives it, and all is as before after a return', () => {
     fc.assert(
-      fc.property(...story, (traffic, policy, moments) => {
-        const world = new ShiftWorld(traffic, policy);
+      fc.property(...story, anyMirror, (traffic, policy, moments, before) => {
+        const world = new ShiftWorld(traffic, policy, before);
         for (const moment of moments) {
           world.settle(moment, ({ transition }) => {
             if (transition === undefined || !('weights' in transition)) return;
             const { traffic: given, mirror } = transition.weights;
             expect(Object.values(given).reduce((sum, percent) => sum + percent, 0)).toBe(100);
-            if (transition.kind === 'return') return expect(given).toEqual(traffic);
+            if (transition.kind === 'return')
+              return expect({ given, mirror }).toEqual({ given: traffic, mirror: before });
             const stage = stagesOf(policy)[transition.stage];
             expect(given['green']).toBe(stage?.kind === 'step' ? stage.percent : undefined);
-            return expect(mirror?.percent).toBe(stage?.kind === 'mirror' ? stage.percent : undefined);
+            if (stage?.kind === 'mirror') return expect(mirror).toMatchObject({ deployment: 'green', percent: 20 });
+            // Other copies go on; one that answers gets none.
+            return expect(mirror).toEqual(before?.deployment === 'green' ? undefined : before);
           });
           world.now += moment.passedMs;
         }

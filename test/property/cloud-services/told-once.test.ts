@@ -47,6 +47,15 @@ describe('numbers of a deployment', () => {
     );
   });
 
+  it('do not wait for a replica that is silent', async () => {
+    await mkdir(path('silent'));
+    const world = new NumbersWorld(store, path('silent'), 'silent');
+    world.askReplicas = () => new Promise(() => undefined);
+    world.count(5);
+    await world.ask();
+    expect(await world.told()).toMatchObject([{ requests: 5 }]);
+  });
+
   it('are not added to those of modules on devices', async () => {
     await mkdir(path('apart'));
     const world = new NumbersWorld(store, path('apart'), 'apart');

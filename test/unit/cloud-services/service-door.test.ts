@@ -24,6 +24,19 @@ describe('what a service host is started with', () => {
     expect(hostNames).toEqual(['a.example', 'b.example']);
   });
 
+  it('is containers where settings say so, and is refused without what they stand on', () => {
+    expect(of({}).runtime).toEqual({ kind: 'process' });
+    const asked = { 'services-runtime': 'container', 'services-container-memory-megabytes': '512' };
+    expect(of({ ...asked, 'services-container-base': 'debian:12-slim' }).runtime).toMatchObject({
+      ...{ kind: 'container', socket: '/var/run/docker.sock', base: { image: 'debian:12-slim' } },
+      memoryBytes: 512 * 2 ** 20,
+    });
+    expect(of({ ...asked, 'services-container-base': '/srv/base' }).runtime).toMatchObject({
+      base: { folder: '/srv/base' },
+    });
+    expect(() => of(asked)).toThrow('set services.containerBase');
+  });
+
   it('is refused where keys would go over the network in the clear, or the address is a name', () => {
     expect(() => of({ 'services-host': '0.0.0.0', 'services-tls': 'off' })).toThrow('leave services.tls at generated');
     expect(() => of({ 'services-host': 'front.example' })).toThrow('is no IP address');

@@ -45,11 +45,9 @@ export class HostTelemetry implements TelemetryTeller {
   private readonly providers = new Map<string, string>();
   /** The store holds sequences against it: it is above that of any process before. */
   private bootId: number;
-  private lastMs: number;
 
   constructor(private readonly ports: HostTelemetryPorts) {
     const { clock, front, endpoint } = ports;
-    this.lastMs = clock.monotonic();
     this.bootId = clock.now();
     this.agreement = new MirrorAgreement({ clock, rule: (id) => endpoint(id)?.mirror?.compare });
     front.onMirrored((pair) => this.agreement.take(pair));
@@ -144,17 +142,14 @@ export class HostTelemetry implements TelemetryTeller {
     const of = { workspace, source: sourceOf(name, deployment) };
     const known = this.streams.get(keyOf(of));
     if (known) return known.stream;
-    const stream = ToldStream.begin(this.bootId);
+    const stream = ToldStream.begin(this.bootId, this.ports.clock.monotonic());
     this.streams.set(keyOf(of), { ...of, stream });
     return stream;
   }
 
   private times(): BatchTimes {
     const { clock, generation } = this.ports;
-    const nowMs = clock.monotonic();
-    const intervalMs = Math.max(0, nowMs - this.lastMs);
-    this.lastMs = nowMs;
-    return { at: toInstant(clock.now()), intervalMs, generation: generation() };
+    return { at: toInstant(clock.now()), nowMs: clock.monotonic(), generation: generation() };
   }
 }
 

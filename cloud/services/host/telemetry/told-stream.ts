@@ -20,7 +20,10 @@ interface Counted {
   readonly metrics: ModuleMetrics;
 }
 
-export type BatchTimes = Pick<TelemetryBatch, 'at' | 'intervalMs' | 'generation'>;
+export interface BatchTimes extends Pick<TelemetryBatch, 'at' | 'generation'> {
+  /** Monotonic. */
+  readonly nowMs: number;
+}
 
 /** Images, providers and mirrored images that a deployment can have between two batches, and more than it ever has. */
 const maxCounted = 64;
@@ -35,17 +38,20 @@ export class ToldStream {
   private constructor(
     readonly bootId: number,
     batches: readonly TelemetryBatch[],
+    /** Since when it counts what is not in a batch; monotonic. */
+    private sinceMs: number,
   ) {
     this.batches = [...batches];
     this.sequence = batches.at(-1)?.sequence ?? 0;
   }
 
-  static begin(bootId: number): ToldStream {
-    return new ToldStream(bootId, []);
+  static begin(bootId: number, nowMs: number): ToldStream {
+    return new ToldStream(bootId, [], nowMs);
   }
 
+  /** Of an earlier process: it counts nothing any more. */
   static of({ bootId, batches }: KeptStream): ToldStream {
-    return new ToldStream(bootId, batches);
+    return new ToldStream(bootId, batches, 0);
   }
 
   get kept(): KeptStream {
@@ -74,7 +80,8 @@ export class ToldStream {
   }
 
   /** What was counted becomes batches behind those there are: each of one version, and small enough for a message. */
-  cut({ at, intervalMs, generation }: BatchTimes): void {
+  cut({ at, nowMs, generation }: BatchTimes): void {
+    const intervalMs = Math.max(0, nowMs - this.sinceMs);
     for (const [index, { module, metrics }] of this.counted.entries()) {
       this.sequence += 1;
       const head = { schema: 1 as const, bootId: this.bootId, sequence: this.sequence, at, generation };
@@ -82,6 +89,7 @@ export class ToldStream {
       this.batches.push({ ...head, intervalMs: index === 0 ? intervalMs : 0, modules });
     }
     this.counted = [];
+    this.sinceMs = nowMs;
   }
 
   acknowledge(upTo: number): void {

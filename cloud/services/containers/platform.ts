@@ -1,0 +1,2 @@
+/** As images name this machine's processor. */
+export const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
