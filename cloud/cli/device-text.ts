@@ -2,6 +2,7 @@
 import type { ModuleReport } from '#shared/protocol/reported.js';
 import { sandboxText } from '#shared/protocol/sandbox.js';
 import type { DeviceBody } from '#cloud/http/schemas/devices.js';
+import { describeCollect } from './collect-arguments.js';
 import { describeShadows } from './shadow-text.js';
 import { formatAge, formatBytes, formatFields, formatList, formatTable, formatTags } from './output.js';
 
@@ -74,8 +75,14 @@ export function describeModules({ desired, reported }: Twin): string {
     ];
   });
   const table = formatTable(['MODULE', 'DESIRED', 'ACTIVE', 'CANDIDATE', 'PROVIDER', 'REASON'], rows);
-  const shadows = describeShadows({ desired, reported });
-  return shadows === '' ? table : `${table}\n${shadows}`;
+  const parts = [table, describeShadows({ desired, reported }), collectsText(desired)];
+  return parts.filter((part) => part !== '').join('\n');
+}
+
+function collectsText({ modules }: Twin['desired']): string {
+  return Object.entries(modules)
+    .flatMap(([name, { collect }]) => (collect === undefined ? [] : [`${name} collects ${describeCollect(collect)}\n`]))
+    .join('');
 }
 
 /** `digits:2` where it runs as desired, with its state where not. */

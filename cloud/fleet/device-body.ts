@@ -18,9 +18,12 @@ export function deviceBodyOf(device: DeviceRow, modules: readonly DeployedModule
       generation: device.desiredGeneration,
       ...(device.desiredRelease === '' ? {} : { release: device.desiredRelease }),
       modules: Object.fromEntries(
-        modules.map(({ module, image, settings, shadow }) => [
+        modules.map(({ module, image, settings, shadow, collect }) => [
           module,
-          { ...imageIn(image), settings, ...(shadow && { shadow: { ...imageIn(shadow.image), ...shadow.rule } }) },
+          {
+            ...{ ...imageIn(image), settings, ...(collect && { collect }) },
+            ...(shadow && { shadow: { ...imageIn(shadow.image), ...shadow.rule } }),
+          },
         ]),
       ),
     },

@@ -13,8 +13,8 @@ import type { SeriesQuestion } from './telemetry-port.js';
 export interface Span
   extends Pick<SeriesQuestion, 'workspace' | 'device' | 'endpoint' | 'module' | 'version' | 'fromMs' | 'toMs'> {
   readonly resolution: Resolution;
-  /** Only what these images did, or is told of them as shadows. */
-  readonly about?: readonly string[];
+  /** Of modules: what else holds of a row. */
+  readonly only?: RawBuilder<boolean> | undefined;
 }
 
 interface At {
@@ -28,7 +28,7 @@ type SystemRow = At & { readonly gauges: SystemGauges };
 const rowsAtOnce = 5_000;
 
 export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: ModuleRow) => void): Promise<void> {
-  const { workspace, device, endpoint, module, version, about } = span;
+  const { workspace, device, endpoint, module, version, only } = span;
   const { summed, open } = await partsOf(db, span);
   for (const { resolution, from, to } of summed) {
     let query = db
@@ -53,7 +53,7 @@ export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: M
       const [from, before] = sourcesOf(endpoint);
       query = query.where('device', '>=', from).where('device', '<', before);
     }
-    if (about !== undefined) query = query.where(tellsOf(about));
+    if (only !== undefined) query = query.where(only);
     if (module !== undefined) query = query.where('module', '=', module);
     if (version !== undefined) query = query.where('version', '=', version);
     for (const row of await query.execute()) use(row);
@@ -75,7 +75,7 @@ export async function eachModuleRow(db: TelemetryStore, span: Span, use: (row: M
       const [from, before] = sourcesOf(endpoint);
       query = query.where('device', '>=', from).where('device', '<', before);
     }
-    if (about !== undefined) query = query.where(tellsOf(about));
+    if (only !== undefined) query = query.where(only);
     if (module !== undefined) query = query.where('module', '=', module);
     if (version !== undefined) query = query.where('version', '=', version);
     return query.execute();
@@ -118,12 +118,6 @@ export async function eachSystemRow(db: TelemetryStore, span: Span, use: (row: S
       use({ ...at, gauges: gaugesOf(JSON.parse(systemJson) as SystemMetrics) });
     }
   }
-}
-
-/** A shadow stands in what is told of the version beside which it runs. */
-function tellsOf(digests: readonly string[]): RawBuilder<boolean> {
-  const shadowed = digests.map((digest) => sql`coalesce(instr(detailJson, ${digest}), 0) > 0`);
-  return sql<boolean>`(digest in (${sql.join(digests)}) or ${sql.join(shadowed, sql` or `)})`;
 }
 
 /** Not by the index over devices: of all of them the newest rows are asked for. */

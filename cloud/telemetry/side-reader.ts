@@ -1,15 +1,17 @@
 /** What some images did on the deployments of an endpoint, and on some devices, over one span: read in one pass for all. */
+import { type RawBuilder, sql } from 'kysely';
 import type { TelemetryStore } from '#cloud/store/telemetry-database.js';
 import { sourceOf, sourcesOf } from '#cloud/services/service-source.js';
 import { decodeSketch, emptySketch, mergeSketch } from '#shared/protocol/sketch.js';
 import { addSpan, noNumbers } from './cohort-numbers.js';
 import type { ModuleSpan } from './measure.js';
-import { readDetail } from './module-detail.js';
+import { type ModuleDetail, readDetail } from './module-detail.js';
 import { floors } from './retention.js';
 import { eachModuleRow } from './series-rows.js';
 import { readCursor, startOf } from './summed.js';
 import type { ComparedImage, SideAnswer, SideQuestion, SidesAnswer, SidesQuestion } from './telemetry-port.js';
 
+const maxNamed = 500;
 /** Longer spans are read from hours. */
 const minutesUpToMs = 48 * 3_600_000;
 
@@ -28,10 +30,30 @@ export async function readSides(db: TelemetryStore, question: SidesQuestion): Pr
   const fromMs = startOf(question.fromMs, resolution);
   const wanted = new Set(digests);
   const sides = question.sides.map((side) => ({ holds: holderOf(side), side: new Side(wanted) }));
-  await eachModuleRow(db, { workspace, fromMs, toMs, resolution, about: digests }, (row) => {
+  const only = sql<boolean>`(${tellsOf(digests)} and ${isOf(question.sides)})`;
+  await eachModuleRow(db, { workspace, fromMs, toMs, resolution, only }, (row) => {
     for (const { holds, side } of sides) if (holds(row.device)) side.add(row);
   });
   return { fromMs, sides: sides.map(({ side }) => side.answer()) };
+}
+
+/** A shadow stands in what is told of the version beside which it runs. */
+function tellsOf(digests: readonly string[]): RawBuilder<boolean> {
+  const shadowed = digests.map((digest) => sql`coalesce(instr(detailJson, ${digest}), 0) > 0`);
+  return sql<boolean>`(digest in (${sql.join(digests)}) or ${sql.join(shadowed, sql` or `)})`;
+}
+
+/** Where they are few enough to be named in a question; the rest is sorted out afterwards. */
+function isOf(sides: readonly SideQuestion[]): RawBuilder<boolean> {
+  const devices = sides.flatMap((side) => ('devices' in side ? side.devices : []));
+  if (devices.length > maxNamed) return sql<boolean>`true`;
+  const endpoints = sides.flatMap((side) => {
+    if (!('endpoint' in side)) return [];
+    const [from, before] = sourcesOf(side.endpoint);
+    return [sql<boolean>`(device >= ${from} and device < ${before})`];
+  });
+  const named = devices.length === 0 ? [] : [sql<boolean>`device in (${sql.join(devices)})`];
+  return sql<boolean>`(${sql.join([sql<boolean>`false`, ...endpoints, ...named], sql` or `)})`;
 }
 
 function holderOf(side: SideQuestion): (source: string) => boolean {
@@ -54,8 +76,9 @@ class Side {
   constructor(private readonly wanted: ReadonlySet<string>) {}
 
   add(row: Row): void {
-    if (this.wanted.has(row.digest)) this.addOwn(row);
-    for (const shadow of Object.values(readDetail(row.detailJson).shadows ?? {})) {
+    const { stages, shadows = {} } = readDetail(row.detailJson);
+    if (this.wanted.has(row.digest)) this.addOwn(row, stages);
+    for (const shadow of Object.values(shadows)) {
       if (!this.wanted.has(shadow.digest)) continue;
       this.told.add(row.device);
       this.copies.compared += shadow.compared;
@@ -80,13 +103,12 @@ class Side {
     };
   }
 
-  private addOwn(row: Row): void {
+  private addOwn(row: Row, stages: ModuleDetail['stages']): void {
     const { digest, module, version } = row;
     const key = `${digest} ${module}`;
     const of = this.images.get(key) ?? { digest, module, version, numbers: noNumbers(), compute: emptySketch() };
     this.images.set(key, of);
     addSpan(of.numbers, row);
-    const { stages } = readDetail(row.detailJson);
     const compute = stages && decodeSketch(stages.computeMs);
     if (compute) mergeSketch(of.compute, compute);
     this.told.add(row.device);

@@ -87,7 +87,11 @@ describe('a device and a control plane in trouble', () => {
     weights = digestOf(await readFile(join(module, 'model.onnx'))).replace('sha256:', '');
     // On a full disk there is no room to be reserved.
     world = await World.create({
-      agents: { FLOTILLA_AGENT_DISK_RESERVE_MEGABYTES: '0', FLOTILLA_AGENT_TELEMETRY_INTERVAL_SECONDS: '0.5' },
+      agents: {
+        FLOTILLA_AGENT_DISK_RESERVE_MEGABYTES: '0',
+        FLOTILLA_AGENT_TELEMETRY_INTERVAL_SECONDS: '0.5',
+        FLOTILLA_AGENT_LINK_MAX_RECONNECT_SECONDS: '0.3',
+      },
     });
     cloudDisk = await SmallDisk.mount(world.dataDir, 24);
     deviceDisk = await SmallDisk.mount(state(), 8);

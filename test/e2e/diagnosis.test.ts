@@ -41,7 +41,7 @@ describe('a device that somebody looks into', () => {
   };
 
   beforeAll(async () => {
-    world = await World.create();
+    world = await World.create({ operatorInProcess: true });
     await world.open();
     await world.flotilla('model', 'register', join(module, 'model.onnx'), '--name', 'digits');
     await world.flotilla('image', 'build', module, '--model', 'digits:1');
@@ -76,7 +76,7 @@ describe('a device that somebody looks into', () => {
     await following.until('showing the last line', 20_000, () => (following.output.includes('\n') ? true : undefined));
     const before = following.output.length;
     // Whatever the agent does next is a line.
-    await world.flotilla('deploy', 'digits:1', '--device', 'cam-1', '--set', 'note="again"');
+    await world.flotilla('deploy', 'digits:1', '--device', 'cam-1', '--set', 'note="again"', '--probation', '0');
     await following.until('showing a new line', 20_000, () =>
       following.output.length > before && following.output.includes('desired document accepted') ? true : undefined,
     );
@@ -85,7 +85,16 @@ describe('a device that somebody looks into', () => {
   });
 
   it('gives a bundle, at the device and from afar, in which no secret is', async () => {
-    await world.flotilla('deploy', 'digits:1', '--device', 'cam-1', '--set', 'password="hunter2-planted"');
+    await world.flotilla(
+      'deploy',
+      'digits:1',
+      '--device',
+      'cam-1',
+      '--set',
+      'password="hunter2-planted"',
+      '--probation',
+      '0',
+    );
     const [here, afar] = [join(world.folder, 'here.tar.gz'), join(world.folder, 'afar.tar.gz')];
     await world.agentCommand('cam-1', 'bundle', '--to', here);
     await world.flotilla('device', 'bundle', 'cam-1', '--to', afar);

@@ -38,7 +38,10 @@ describe('what a device refuses, with the reason in its own explain', () => {
   const control = (name: string): string => join(world.dataDir, name);
 
   beforeAll(async () => {
-    world = await World.create();
+    world = await World.create({
+      agents: { FLOTILLA_AGENT_LINK_MAX_RECONNECT_SECONDS: '0.3' },
+      operatorInProcess: true,
+    });
     port = await ownPort();
     await world.open();
     await world.flotilla('image', 'build', module);

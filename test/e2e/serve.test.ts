@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Daemon, ProgramFailed, runProgram } from '#cloud/quickstart/program.js';
+import { CliHarness } from '../support/cli/cli-harness.js';
 import { childrenOf } from '../support/child-processes.js';
 import { GrpcClient } from '../support/grpc-client.js';
 import { SteadyLoad } from '../support/steady-load.js';
@@ -52,6 +53,14 @@ describe('flotilla serve', () => {
     const line = await daemon.until('ready', 60_000, () => /^\{"version".*$/m.exec(daemon.output)?.[0]);
     return { daemon, ready: JSON.parse(line) as Ready };
   };
+  const endsOn = async (signal: 'SIGINT' | 'SIGTERM', daemon: Daemon, { url }: Ready): Promise<void> => {
+    const last = await post(`${url}/v2/models/digits/infer`, digit, { connection: 'close' });
+    expect(last.status).toBe(200);
+    daemon.kill(signal);
+    expect(await daemon.exited).toBe('0');
+    await expect(fetch(url)).rejects.toThrow();
+    expect(await readdir(join(folder, 'tmp'))).toEqual([]);
+  };
   const refusal = async (...args: readonly string[]): Promise<ProgramFailed> => {
     const ended = await runProgram({ build, name: 'flotilla', args: ['serve', ...args], env: environment() }).then(
       () => undefined,
@@ -73,39 +82,137 @@ describe('flotilla serve', () => {
     await cp(join(digits, 'model-v2.onnx'), join(copy, 'model.onnx'));
   };
 
-  it('answers V2 in JSON and in binary, with its golden vectors proved', async () => {
-    const { ready } = await serve(digits);
-    expect(ready.modules).toMatchObject([
-      { name: 'digits', version: 1, proved: 4, loaded: { provider: 'cpu', models: [{ maxBatchRows: 32 }] } },
-    ]);
-    const url = `${ready.url}/v2/models/digits/infer`;
-
-    const json = await post(url, digit);
-    const answer = (await json.json()) as { outputs: { data: number[] }[] };
-    expect([json.status, json.headers.get('flotilla-digest')]).toEqual([200, ready.modules[0]?.digest]);
-
-    const pixels = (JSON.parse(digit) as { inputs: { name: string; shape: number[]; data: number[] }[] }).inputs[0];
-    const data = Buffer.from(Float32Array.from(pixels?.data ?? []).buffer);
-    const head = JSON.stringify({
-      inputs: [{ ...pixels, datatype: 'FP32', data: undefined, parameters: { binary_data_size: data.length } }],
-      outputs: [{ name: 'probabilities', parameters: { binary_data: true } }],
+  describe('on ports of its own for HTTP and gRPC, with a control token of its own making', () => {
+    let daemon: Daemon;
+    let ready: Ready;
+    beforeAll(async () => {
+      ({ daemon, ready } = await serve(digits, '--grpc-port', '0', '--control-token', 'auto'));
+      // It outlives each of these.
+      running.delete(daemon);
     });
-    const binary = await post(url, Buffer.concat([Buffer.from(head), data]), {
-      'content-type': 'application/octet-stream',
-      'inference-header-content-length': String(head.length),
+    afterAll(() => daemon.stop());
+
+    it('answers V2 in JSON and in binary, with its golden vectors proved', async () => {
+      expect(ready.modules).toMatchObject([
+        { name: 'digits', version: 1, proved: 4, loaded: { provider: 'cpu', models: [{ maxBatchRows: 32 }] } },
+      ]);
+      const url = `${ready.url}/v2/models/digits/infer`;
+
+      const json = await post(url, digit);
+      const answer = (await json.json()) as { outputs: { data: number[] }[] };
+      expect([json.status, json.headers.get('flotilla-digest')]).toEqual([200, ready.modules[0]?.digest]);
+
+      const pixels = (JSON.parse(digit) as { inputs: { name: string; shape: number[]; data: number[] }[] }).inputs[0];
+      const data = Buffer.from(Float32Array.from(pixels?.data ?? []).buffer);
+      const head = JSON.stringify({
+        inputs: [{ ...pixels, datatype: 'FP32', data: undefined, parameters: { binary_data_size: data.length } }],
+        outputs: [{ name: 'probabilities', parameters: { binary_data: true } }],
+      });
+      const binary = await post(url, Buffer.concat([Buffer.from(head), data]), {
+        'content-type': 'application/octet-stream',
+        'inference-header-content-length': String(head.length),
+      });
+      const headLength = Number(binary.headers.get('inference-header-content-length'));
+      const floats = new Float32Array((await binary.arrayBuffer()).slice(headLength));
+      expect([...floats]).toEqual(answer.outputs[0]?.data.map(Math.fround));
     });
-    const headLength = Number(binary.headers.get('inference-header-content-length'));
-    const floats = new Float32Array((await binary.arrayBuffer()).slice(headLength));
-    expect([...floats]).toEqual(answer.outputs[0]?.data.map(Math.fround));
+
+    it('answers gRPC on a port of its own where that is asked for', async () => {
+      const client = new GrpcClient(ready.grpc ?? '');
+      const { answer } = await client.call<{ ready: boolean }>('ModelReady', { name: 'digits' });
+      client.close();
+      expect(answer).toEqual({ ready: true });
+    });
+
+    it('has printed the control token that it was to make, once', () => {
+      expect(ready.controlToken).toMatch(/^[\w-]{43}$/);
+      expect(daemon.output.split(ready.controlToken ?? '-')).toHaveLength(2);
+    });
+
+    it('unloads and loads for who has the control token, and for nobody else', async () => {
+      const token = ready.controlToken ?? '';
+      const control = (action: string, token: string): Promise<Response> =>
+        post(`${ready.url}/v2/repository/models/digits/${action}`, '', { authorization: `Bearer ${token}` });
+      const infer = async (): Promise<number> => (await post(`${ready.url}/v2/models/digits/infer`, digit)).status;
+      expect([(await control('unload', 'open-barley')).status, await infer()]).toEqual([401, 200]);
+      expect([(await control('unload', token)).status, await infer()]).toEqual([200, 503]);
+      expect([(await control('load', token)).status, await infer()]).toEqual([200, 200]);
+    });
+
+    it('starts the scoring host again after it was killed, and says so', async () => {
+      const [host] = await childrenOf(daemon.pid, 'scoring/host');
+      if (host === undefined) throw new Error('there is no scoring host');
+      process.kill(host, 'SIGKILL');
+      await daemon.until('serving again', 30_000, () =>
+        daemon.output.includes('the scoring host serves again') ? true : undefined,
+      );
+      expect(daemon.output).toMatch(/the scoring host ended: SIGKILL/);
+      expect((await post(`${ready.url}/v2/models/digits/infer`, digit)).status).toBe(200);
+    });
+
+    it('ends cleanly on SIGINT and leaves nothing behind', () => endsOn('SIGINT', daemon, ready));
   });
 
-  it('answers gRPC on a port of its own where that is asked for', async () => {
-    const { ready } = await serve(digits, '--grpc-port', '0');
-    const client = new GrpcClient(ready.grpc ?? '');
-    const { answer } = await client.call<{ ready: boolean }>('ModelReady', { name: 'digits' });
-    client.close();
-    expect(answer).toEqual({ ready: true });
-    expect((await serve(digits)).ready.grpc).toBeUndefined();
+  it('takes the control token that it is given, prints none, and ends cleanly on SIGTERM', async () => {
+    const { daemon, ready } = await serve(digits, '--control-token', 'open-sesame');
+    expect([ready.controlToken, ready.grpc, daemon.output.includes('open-sesame')]).toEqual([
+      undefined,
+      undefined,
+      false,
+    ]);
+    const unload = (token: string): Promise<Response> =>
+      post(`${ready.url}/v2/repository/models/digits/unload`, '', {
+        authorization: `Bearer ${token}`,
+        connection: 'close',
+      });
+    expect([(await unload('open-barley')).status, (await unload('open-sesame')).status]).toEqual([401, 200]);
+    const load = `${ready.url}/v2/repository/models/digits/load`;
+    expect((await post(load, '', { authorization: 'Bearer open-sesame', connection: 'close' })).status).toBe(200);
+    await endsOn('SIGTERM', daemon, ready);
+  });
+
+  it('serves folders of one name as versions in the order given, by the traffic that it is told, each as its module.yaml says', async () => {
+    const second = await copyOfDigits('second');
+    await changeModel(second);
+    await appendFile(join(second, 'module.yaml'), 'capture: { rate: 1 }\nbatching: { mode: "off" }\n');
+    const kept = join(folder, 'kept');
+    const { daemon, ready } = await serve(digits, second, '--traffic', 'digits=1:0,2:1', '--capture', kept);
+    expect(ready.modules).toMatchObject([
+      { name: 'digits', version: 1, proved: 4, loaded: { models: [{ maxBatchRows: 32 }] } },
+      { name: 'digits', version: 2, proved: 4, loaded: { models: [{ maxBatchRows: 0 }] } },
+    ]);
+    const answeredBy = async (path: string): Promise<unknown> => {
+      const answer = await post(`${ready.url}/v2/models/digits/${path}infer`, digit);
+      return [answer.status, answer.headers.get('flotilla-version')];
+    };
+    for (const version of ['1', '2']) expect(await answeredBy(`versions/${version}/`)).toEqual([200, version]);
+    expect(await answeredBy('')).toEqual([200, '2']);
+    await daemon.stop();
+    expect(await readdir(join(kept, 'digits'))).toEqual(['2']);
+  });
+
+  it('goes on with what it has where a change cannot be served, and serves the next without failing a request', async () => {
+    const watched = await copyOfDigits('watched');
+    const { daemon, ready } = await serve(watched, '--watch');
+    // The golden vectors of the other version do not agree with this model.
+    await cp(join(digits, 'golden-v2.json'), join(watched, 'golden.json'));
+    await writeFile(join(watched, 'model.onnx'), 'not a model');
+    await daemon.until('refusing the change', 60_000, () =>
+      daemon.output.includes('what was served goes on') ? true : undefined,
+    );
+    const before = await post(`${ready.url}/v2/models/digits/infer`, digit);
+    expect([before.status, before.headers.get('flotilla-digest')]).toEqual([200, ready.modules[0]?.digest]);
+
+    const load = new SteadyLoad(`${ready.url}/v2/models/digits/infer`, Buffer.from(digit), 4);
+    await changeModel(watched);
+    await daemon.until('serving the change', 60_000, () =>
+      daemon.output.includes('the sources changed, and are served') ? true : undefined,
+    );
+    const afterwards = await post(`${ready.url}/v2/models/digits/infer`, digit);
+    const { answered, failures } = await load.stop();
+    expect(failures).toEqual([]);
+    expect(answered).toBeGreaterThan(0);
+    expect(afterwards.headers.get('flotilla-digest')).not.toBe(ready.modules[0]?.digest);
   });
 
   it('gives a first request that works', async () => {
@@ -113,20 +220,6 @@ describe('flotilla serve', () => {
     expect(ready.modules).toMatchObject([{ name: 'two-inputs', version: 1 }]);
     const example = await readFile(ready.modules[0]?.example ?? '', 'utf8');
     expect((await post(`${ready.url}/v2/models/two-inputs/infer`, example)).status).toBe(200);
-  });
-
-  it('serves folders of one name as versions in the order given', async () => {
-    const second = await copyOfDigits('second');
-    await changeModel(second);
-    const { ready } = await serve(digits, second);
-    expect(ready.modules).toMatchObject([
-      { name: 'digits', version: 1, proved: 4 },
-      { name: 'digits', version: 2, proved: 4 },
-    ]);
-    for (const version of ['1', '2']) {
-      const answer = await post(`${ready.url}/v2/models/digits/versions/${version}/infer`, digit);
-      expect([answer.status, answer.headers.get('flotilla-version')]).toEqual([200, version]);
-    }
   });
 
   it('runs scoring scripts in a process of their own, and starts that again after it was killed', async () => {
@@ -147,65 +240,6 @@ describe('flotilla serve', () => {
     expect(await (await ask()).json()).toMatchObject({ word: 'three' });
   });
 
-  it('starts the scoring host again after it was killed, and says so', async () => {
-    const { daemon, ready } = await serve(digits);
-    const [host] = await childrenOf(daemon.pid, 'scoring/host');
-    if (host === undefined) throw new Error('there is no scoring host');
-    process.kill(host, 'SIGKILL');
-    await daemon.until('serving again', 30_000, () =>
-      daemon.output.includes('the scoring host serves again') ? true : undefined,
-    );
-    expect(daemon.output).toMatch(/the scoring host ended: SIGKILL/);
-    expect((await post(`${ready.url}/v2/models/digits/infer`, digit)).status).toBe(200);
-  });
-
-  it('serves what changed in the folder without failing a request', async () => {
-    const watched = await copyOfDigits('watched');
-    const { daemon, ready } = await serve(watched, '--watch');
-    const load = new SteadyLoad(`${ready.url}/v2/models/digits/infer`, Buffer.from(digit), 4);
-    await changeModel(watched);
-    await daemon.until('serving the change', 60_000, () =>
-      daemon.output.includes('the sources changed, and are served') ? true : undefined,
-    );
-    const afterwards = await post(`${ready.url}/v2/models/digits/infer`, digit);
-    const { answered, failures } = await load.stop();
-    expect(failures).toEqual([]);
-    expect(answered).toBeGreaterThan(0);
-    expect(afterwards.headers.get('flotilla-digest')).not.toBe(ready.modules[0]?.digest);
-  });
-
-  it('goes on with what it has where a change cannot be served', async () => {
-    const watched = await copyOfDigits('spoilt');
-    const { daemon, ready } = await serve(watched, '--watch');
-    // The golden vectors of the other version do not agree with this model.
-    await cp(join(digits, 'golden-v2.json'), join(watched, 'golden.json'));
-    await writeFile(join(watched, 'model.onnx'), 'not a model');
-    await daemon.until('refusing the change', 60_000, () =>
-      daemon.output.includes('what was served goes on') ? true : undefined,
-    );
-    const answer = await post(`${ready.url}/v2/models/digits/infer`, digit);
-    expect([answer.status, answer.headers.get('flotilla-digest')]).toEqual([200, ready.modules[0]?.digest]);
-  });
-
-  it('runs a model as its module.yaml says', async () => {
-    const alone = await copyOfDigits('alone');
-    await appendFile(join(alone, 'module.yaml'), 'batching: { mode: "off" }\n');
-    const { ready } = await serve(alone);
-    expect(ready.modules[0]?.loaded.models).toMatchObject([{ maxBatchRows: 0 }]);
-  });
-
-  it('spreads requests over versions, and keeps samples of them, as it is told', async () => {
-    const second = await copyOfDigits('sampled');
-    await changeModel(second);
-    await appendFile(join(second, 'module.yaml'), 'capture: { rate: 1 }\n');
-    const kept = join(folder, 'kept');
-    const { daemon, ready } = await serve(digits, second, '--traffic', 'digits=1:0,2:1', '--capture', kept);
-    const answer = await post(`${ready.url}/v2/models/digits/infer`, digit);
-    expect([answer.status, answer.headers.get('flotilla-version')]).toEqual([200, '2']);
-    await daemon.stop();
-    expect(await readdir(join(kept, 'digits'))).toEqual(['2']);
-  });
-
   it('copies requests to a shadow that never answers them', async () => {
     const second = await copyOfDigits('shadow');
     await changeModel(second);
@@ -217,32 +251,6 @@ describe('flotilla serve', () => {
       const copies = /^flotilla_shadow_(agreed|disagreed|differed)_total\{model="digits",version="2"\} 1$/m;
       return copies.test(metrics) ? true : undefined;
     });
-  });
-
-  it('unloads and loads for who has the control token, and for nobody else', async () => {
-    const { ready } = await serve(digits, '--control-token', 'open-sesame');
-    const control = (action: string, token: string): Promise<Response> =>
-      post(`${ready.url}/v2/repository/models/digits/${action}`, '', { authorization: `Bearer ${token}` });
-    const infer = async (): Promise<number> => (await post(`${ready.url}/v2/models/digits/infer`, digit)).status;
-    expect([(await control('unload', 'open-barley')).status, await infer()]).toEqual([401, 200]);
-    expect([(await control('unload', 'open-sesame')).status, await infer()]).toEqual([200, 503]);
-    expect([(await control('load', 'open-sesame')).status, await infer()]).toEqual([200, 200]);
-  });
-
-  it('prints a control token once when asked to make one, and none otherwise', async () => {
-    const { daemon, ready } = await serve(digits, '--control-token', 'auto');
-    expect(ready.controlToken).toMatch(/^[\w-]{43}$/);
-    expect(daemon.output.split(ready.controlToken ?? '-')).toHaveLength(2);
-    expect((await serve(digits)).ready.controlToken).toBeUndefined();
-  });
-
-  it.each(['SIGINT', 'SIGTERM'] as const)('ends cleanly on %s and leaves nothing behind', async (signal) => {
-    const { daemon, ready } = await serve(digits);
-    expect((await post(`${ready.url}/v2/models/digits/infer`, digit, { connection: 'close' })).status).toBe(200);
-    daemon.kill(signal);
-    expect(await daemon.exited).toBe('0');
-    await expect(fetch(ready.url)).rejects.toThrow();
-    expect(await readdir(join(folder, 'tmp'))).toEqual([]);
   });
 
   it('prints how it would serve, with the defaults filled in and without the control token', async () => {
@@ -269,17 +277,24 @@ describe('flotilla serve', () => {
     [[join(repository, 'docs')], '2', 'error module.invalid: the module manifest: there is no file'],
     [[join(digits, 'module.yaml')], '2', `give its folder, ${digits}`],
     [[join(repository, 'test/fixtures/models/unloadable.onnx')], '2', 'error model.unloadable: unloadable: '],
-    [[digits, '--prt', '1'], '2', "unknown option '--prt'. Did you mean --port?"],
-    [[digits, '--port', '70000'], '2', '--port 70000 is no port'],
-    [[digits, '--host', 'localhost'], '2', '--host localhost is no IP address'],
-    [[digits, '--instances', 'many'], '2', '"many" is no count'],
-    [[digits, '--control-token', 'a b'], '2', '--control-token: 8 to 256'],
     [[digits, '--traffic', 'digit=1:1'], '2', 'no module "digit" here; did you mean digits?'],
-    [[], '2', "missing required argument 'source'"],
   ])('%j is refused with exit code %s', async (args, code, message) => {
-    const port = args.includes('--port') ? [] : ['--port', '0'];
-    const { exit, output } = await refusal(...args, ...port);
+    const { exit, output } = await refusal(...args, '--port', '0');
     expect(output).toContain(message);
+    expect(exit).toBe(code);
+  });
+
+  it.each([
+    [[digits, '--prt', '1'], 2, "unknown option '--prt'. Did you mean --port?"],
+    [[digits, '--port', '70000'], 2, '--port 70000 is no port'],
+    [[digits, '--host', 'localhost'], 2, '--host localhost is no IP address'],
+    [[digits, '--instances', 'many'], 2, '"many" is no count'],
+    [[digits, '--control-token', 'a b'], 2, '--control-token: 8 to 256'],
+    [[], 2, "missing required argument 'source'"],
+  ])('%j is no such command: exit code %s', async (args, code, message) => {
+    // In this process: nothing is served before all of it was read.
+    const { exit, stdout, stderr } = await CliHarness.at(folder).run(['serve', ...args]);
+    expect(stdout + stderr).toContain(message);
     expect(exit).toBe(code);
   });
 

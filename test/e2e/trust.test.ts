@@ -67,7 +67,10 @@ describe('keys change hands while one device is connected and another is away', 
   };
 
   beforeAll(async () => {
-    world = await World.create({ agents: { FLOTILLA_AGENT_LINK_MAX_RECONNECT_SECONDS: '1' } });
+    world = await World.create({
+      agents: { FLOTILLA_AGENT_LINK_MAX_RECONNECT_SECONDS: '0.3' },
+      operatorInProcess: true,
+    });
     await world.open();
     await world.flotilla('image', 'build', module);
     for (const device of ['near', 'away']) {
@@ -141,7 +144,7 @@ describe('keys change hands while one device is connected and another is away', 
     await answers('near', '1');
     // A publisher who counts signs the same files: the same image is taken.
     await world.flotilla('image', 'sign', name, '--from', copy);
-    await world.flotilla('deploy', name, '--device', 'near', '--timeout', '60s');
+    await world.flotilla('deploy', name, '--device', 'near', '--timeout', '60s', '--probation', '0');
     await answers('near', String(built.version));
   }, 120_000);
 

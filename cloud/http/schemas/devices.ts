@@ -4,6 +4,7 @@ import { publicKeySchema } from '#shared/protocol/enrolment.js';
 import { counterSchema, digestSchema, instantSchema, nameSchema, tagsSchema } from '#shared/protocol/primitives.js';
 import { routeOverridesSchema } from '#shared/protocol/route.js';
 import { reportedStateSchema } from '#shared/protocol/reported.js';
+import { collectRuleSchema } from '#shared/protocol/collect.js';
 import { shadowRuleSchema } from '#shared/protocol/shadow.js';
 import { operationNames } from '#shared/protocol/commands.js';
 import { allowTagsSchema } from './device-identity.js';
@@ -38,6 +39,8 @@ export const desiredModuleBody = z.object({
   settings: settingsSchema,
   /** What gets copies of its requests beside it. */
   shadow: shadowRuleSchema.extend({ name: nameSchema, version: z.int(), digest: digestSchema }).optional(),
+  /** What of it leaves the device; absent: nothing. */
+  collect: collectRuleSchema.optional(),
 });
 export type DesiredBody = z.infer<typeof desiredModuleBody>;
 

@@ -3,6 +3,7 @@
  * was taken is written with its bytes, and forgotten when the service host has let it go.
  */
 import type { Clock } from '#shared/kernel/clock.js';
+import { AppError } from '#shared/kernel/errors.js';
 import type { CollectRule } from '#shared/protocol/collect.js';
 import { collectedEventSchema } from '#shared/protocol/collect.js';
 import { wholeLines } from '#shared/scoring/collect/piece-folder.js';
@@ -44,8 +45,19 @@ export class CollectedPull {
 
   constructor(private readonly options: CollectedPullOptions) {}
 
-  /** Until there is no more. @throws AppError `service.unavailable`, `disk.*`: what is left comes with the next */
+  /** Until there is no more; what is left comes with the next, as when the service host goes meanwhile. */
   async run(): Promise<void> {
+    try {
+      await this.fetchAll();
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      // One of an older build does not know the question.
+      const isUsual = error.traits.retry === 'later' || error.code === 'request.not-found';
+      if (!isUsual || error.code.startsWith('disk.')) throw error;
+    }
+  }
+
+  private async fetchAll(): Promise<void> {
     const source = await this.options.source();
     if (source === undefined) return;
     for (;;) {

@@ -40,7 +40,7 @@ export function requireIdle(endpoint: string, name: string, traffic: Traffic, mi
   if (percent > 0) {
     throw new AppError(
       'deployment.in-use',
-      `${name} answers ${String(percent)} percent of the requests of ${endpoint}: move them first, flotilla endpoint traffic ${endpoint} <other>=100`,
+      `${name} answers ${String(percent)} percent of the requests of ${endpoint}: move them first, flotilla endpoint traffic ${endpoint} <other>=100, or let nobody answer them, ${name}=0`,
     );
   }
   if (mirror?.deployment === name) {

@@ -70,7 +70,7 @@ export class ReplicaConnection {
     this.socket.on('data', (bytes: Buffer) => this.take(bytes));
     this.socket.on('drain', () => this.user?.drained());
     this.socket.on('end', () => this.ended('it closed the connection'));
-    this.socket.on('error', (error: NodeJS.ErrnoException) => this.ended(messageOf(error), error.code));
+    this.socket.on('error', (error: NodeJS.ErrnoException) => this.ended(withoutPlace(error), error.code));
     this.socket.on('close', () => this.ended('the connection was closed'));
   }
 
@@ -175,4 +175,10 @@ export class ReplicaConnection {
     }
     this.freed(this, reusable);
   }
+}
+
+/** Callers are told why, and not where: of Node's message the path of a socket stays here. */
+function withoutPlace(error: NodeJS.ErrnoException): string {
+  const { syscall, code } = error;
+  return syscall !== undefined && code !== undefined ? `${syscall} ${code}` : messageOf(error);
 }

@@ -87,7 +87,7 @@ export class ShiftOffice {
         : ({ kind: 'overtaken', reason: overtaken } as const);
     const step = { stored, transition, holds: [], verdicts: [], now: clock.now(), by };
     const committed = await commitShiftStep(db, document, step);
-    for (const entry of committed?.entries ?? []) publishShift(live, stored, entry);
+    for (const entry of committed?.entries ?? []) publishShift(live, committed?.stored ?? stored, entry);
     onChanged();
     return committed && { ...committed.stored, endedAt: toInstant(step.now) };
   }

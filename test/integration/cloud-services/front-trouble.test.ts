@@ -131,7 +131,10 @@ describe('a replica that is lost', () => {
     const large = await world.ask('/score', { method: 'POST', body: Buffer.alloc(300_000) });
     expect([large.status, large.bytes.length]).toEqual([200, 300_000]);
     world.apply([deployment('blue', [dead])]);
-    expect((await world.score()).status).toBe(503);
+    const none = await world.score();
+    expect(none.status).toBe(503);
+    const told = JSON.stringify([none.json, ...none.headers]);
+    expect(told, 'where replicas listen is nobody’s to know').not.toContain('.sock');
   });
 });
 

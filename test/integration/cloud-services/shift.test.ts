@@ -142,7 +142,10 @@ describe('a shift', () => {
     await cloud.order('resume');
     expect((await cloud.turn()).shift).toMatchObject({ state: 'running', stage: 1 });
     expect(await cloud.traffic()).toEqual(green);
+    const told: unknown[] = [];
+    cloud.live.subscribe('default', ({ type, data }) => told.push([type, data]));
     expect((await cloud.order('abort')).shift).toMatchObject({ state: 'aborted' });
+    expect(told).toMatchObject([['shift.changed', { kind: 'aborted', state: 'aborted' }]]);
     expect(await cloud.traffic()).toEqual(blue);
     await expect(cloud.order('pause')).rejects.toMatchObject({ code: 'shift.state' });
     expect((await cloud.history()).at(-1)).toBe('aborted: aborted by a person; back to blue=100, by ann');

@@ -11,6 +11,8 @@ export const hour = Math.floor(start / 3_600_000);
 
 export class StorageWorld {
   now = start;
+  /** The next commit fails, as on a full disk: bytes are written, and do not count. */
+  failing = false;
 
   private constructor(
     readonly folder: string,
@@ -23,11 +25,8 @@ export class StorageWorld {
     const control = await openControlDatabase(join(folder, 'control.db'));
     const createdAt = new Date(start).toISOString();
     for (const name of ['w', 'v']) await control.insertInto('workspaces').values({ name, createdAt }).execute();
-    const world: StorageWorld = new StorageWorld(
-      folder,
-      control,
-      await LocalStorage.open(control, join(folder, 'storage'), { now: () => world.now }),
-    );
+    const world: StorageWorld = new StorageWorld(folder, control, undefined as never);
+    await world.reopen();
     return world;
   }
 
@@ -40,7 +39,14 @@ export class StorageWorld {
   }
 
   async reopen(): Promise<void> {
-    this.storage = await LocalStorage.open(this.control, join(this.folder, 'storage'), { now: () => this.now });
+    const failing = new Proxy(this.control, {
+      get: (target, name) => {
+        const member: unknown = Reflect.get(target, name);
+        if (name === 'transaction' && this.failing) throw new Error('the disk is full');
+        return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+      },
+    });
+    this.storage = await LocalStorage.open(failing, join(this.folder, 'storage'), { now: () => this.now });
   }
 
   async text(path: string, workspace = 'w'): Promise<string> {
