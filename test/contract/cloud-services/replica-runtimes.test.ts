@@ -3,6 +3,7 @@ import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { digestOf, hexOf } from '#shared/package/digest.js';
 import { generateSigningKey } from '#shared/package/signing-key.js';
 import { systemClock } from '#shared/kernel/clock.js';
 import { PieceFolder } from '#shared/scoring/collect/piece-folder.js';
@@ -195,8 +196,6 @@ describe('replicas as processes', () => {
 describe.skipIf(!hasEngine())('replicas as containers', () => {
   let engine: TestEngine;
   let runtime: ReplicaRuntime;
-  /** Of others, at an engine that was there. */
-  let before: ReadonlySet<string>;
   const containers = (): object => ({
     ...{ kind: 'container', socket: engine.socket, base: { folder: path('base') } },
     ...{ memoryBytes: 256 * 2 ** 20, cpus: 1, processes: 256 },
@@ -204,7 +203,6 @@ describe.skipIf(!hasEngine())('replicas as containers', () => {
   beforeAll(async () => {
     engine = await startEngine(path('podman'));
     makeRootFolder(path('base'));
-    before = new Set((await new Engine(engine.socket).images('flotilla.recipe')).map(({ Id }) => Id));
     runtime = await open(path('containers'), containers());
   });
   afterAll(() => engine.stop());
@@ -252,7 +250,9 @@ describe.skipIf(!hasEngine())('replicas as containers', () => {
   it('makes an image once, removes it when its module is not wanted, and ends what a killed service host left', async () => {
     const images = async (): Promise<string[]> => {
       const all = await new Engine(engine.socket).images('flotilla.recipe');
-      const ours = all.filter(({ Id }) => !before.has(Id));
+      // Others may have the same, at an engine that was there before.
+      const owner = hexOf(digestOf(Buffer.from(path('containers')))).slice(0, 12);
+      const ours = all.filter(({ RepoTags }) => RepoTags.some((tag) => tag.includes(`flotilla/replica-${owner}:`)));
       return ours.map(({ Labels }) => Labels['flotilla.module'] ?? '').sort();
     };
     const [digitsDigest, scriptDigest] = [placed.digits.reference.digest, placed.script.reference.digest];
