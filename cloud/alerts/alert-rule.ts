@@ -2,7 +2,7 @@
 import * as z from 'zod';
 import { AppError } from '#shared/kernel/errors.js';
 import { nameSchema } from '#shared/protocol/primitives.js';
-import { deploymentSourceSchema } from '#cloud/services/service-source.js';
+import { sourceSchema } from '#cloud/services/service-source.js';
 import { parseMetric } from '#cloud/telemetry/metric.js';
 import { happenings } from './rollout-notice.js';
 import { shiftHappenings } from './shift-notice.js';
@@ -39,7 +39,7 @@ const top = {
 const head = {
   ...top,
   /** Or a deployment of a web service: fraud/blue. */
-  device: z.union([nameSchema, deploymentSourceSchema]).optional(),
+  device: sourceSchema.optional(),
   module: nameSchema.optional(),
   over: duration(60, week, 'must be from 1m to 7d').default('5m'),
 };

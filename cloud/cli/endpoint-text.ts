@@ -38,6 +38,7 @@ export function describeEndpoint(
     ['description', endpoint.description === '' ? undefined : endpoint.description],
     ['tags', Object.keys(endpoint.tags).length === 0 ? undefined : formatTags(endpoint.tags)],
     ['id', endpoint.id],
+    ['replicas', status && ranAs(status)],
     ['user code', status?.sandbox && sandboxText(status.sandbox)],
     ['waits', status && waitOf(status)],
   ]);
@@ -45,6 +46,17 @@ export function describeEndpoint(
 
 export function describeMirror({ deployment, percent, compare }: NonNullable<EndpointBody['mirror']>): string {
   return `${deployment}=${String(percent)}${compare === undefined ? '' : `, compared by ${compare.kind}`}`;
+}
+
+/** What runs now: `processes`, `containers (podman)`. */
+function ranAs({ deployments }: EndpointStatusBody): string | undefined {
+  const all = deployments.flatMap(({ replicas }) => replicas.flatMap(({ process = '' }) => process));
+  const engines = all.flatMap((one) => /^container \S+ \((.*)\)$/.exec(one)?.slice(1) ?? []);
+  const kinds = [
+    ...(all.some((one) => one.startsWith('process ')) ? ['processes'] : []),
+    ...[...new Set(engines)].map((engine) => `containers (${engine})`),
+  ];
+  return kinds.length === 0 ? undefined : kinds.join(', ');
 }
 
 /** Why what is asked for may not be so yet. */

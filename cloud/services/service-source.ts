@@ -4,13 +4,15 @@
  */
 import * as z from 'zod';
 
+const name = '[a-z0-9][a-z0-9-]{0,62}';
+
 /** Of a deployment. */
-export const deploymentSourceSchema = z
+export const deploymentSourceSchema = z.string().regex(new RegExp(`^${name}/${name}$`), 'must be endpoint/deployment');
+
+/** A device's name, or a deployment. */
+export const sourceSchema = z
   .string()
-  .regex(
-    /^[a-z0-9][a-z0-9-]{0,62}\/[a-z0-9][a-z0-9-]{0,62}$/,
-    'must be a name, or those of an endpoint and a deployment, as in fraud/blue',
-  );
+  .regex(new RegExp(`^${name}(?:/${name})?$`), 'must be the name of a device, or a deployment as in fraud/blue');
 
 /** Where a device's name stands otherwise; none has a slash. */
 export function sourceOf(endpoint: string, deployment: string): string {

@@ -1,6 +1,6 @@
 import * as z from 'zod';
 import { instantSchema, nameSchema } from '#shared/protocol/primitives.js';
-import { deploymentSourceSchema } from '#cloud/services/service-source.js';
+import { sourceSchema } from '#cloud/services/service-source.js';
 import { systemMetricsSchema } from '#shared/protocol/stream.js';
 
 const maxSinceSeconds = 366 * 86_400;
@@ -82,14 +82,12 @@ export const telemetryBody = z.object({
 });
 export type TelemetryBody = z.infer<typeof telemetryBody>;
 
-const sourceName = z.union([nameSchema, deploymentSourceSchema]);
-
 export const seriesQuery = z.object({
   metric: z.string().min(1).max(600).describe('for example requests, latency.p99, output.label.share.3, cpu.max'),
   sinceSeconds: z.coerce.number().int().min(60).max(maxSinceSeconds).default(3600),
   points: z.coerce.number().int().min(1).max(500).default(60).describe('at most; a step is a minute at least'),
   by: z.enum(['device', 'module', 'version']).optional().describe('a line for each; without it one for all'),
-  device: sourceName.optional().describe('or endpoint/deployment of a web service'),
+  device: sourceSchema.optional().describe('or endpoint/deployment of a web service'),
   endpoint: nameSchema.optional().describe('all deployments of this one'),
   module: nameSchema.optional(),
   version: z.coerce.number().int().min(1).optional(),

@@ -28,10 +28,12 @@ export function containerEnd(
   if (told !== undefined) return told;
   const signal = signals[code];
   const how = signal === undefined ? `with exit code ${String(code)}` : `by ${signal}`;
-  const last = failure === '' ? lines.at(-1)?.slice(0, 500) : failure;
-  const advice = code === 127 ? '. Its base must have glibc 2.28 or later and libstdc++' : '';
+  // Who was killed, or ended in order, said nothing of it.
+  const last = failure === '' && code !== 137 && code !== 0 ? lines.at(-1)?.slice(0, 500) : failure;
+  const lacks = code === 127 || /no such file or directory|shared librar/.test(last ?? '');
+  const advice = lacks ? '. Its base must have glibc 2.28 or later and libstdc++' : '';
   return {
     code: 'process.failed',
-    message: `its container ended ${how}${last === undefined ? '' : `: ${last}`}${advice}`,
+    message: `its container ended ${how}${last === undefined || last === '' ? '' : `: ${last}`}${advice}`,
   };
 }

@@ -6,11 +6,17 @@ import { LineTail } from '#shared/supervisor/line-tail.js';
 import { LogBudget, usualLogRate } from '#shared/supervisor/log-budget.js';
 import { LogFrames, type LogPiece } from './log-frames.js';
 
+export interface FollowedLogs {
+  /** Resolves when nothing more comes. */
+  readonly ended: Promise<void>;
+  /** The last so far. */
+  lines(): readonly string[];
+}
+
 /**
  * @param answering podman answers when there is a first line, and not before
- * @returns the last lines so far
  */
-export function followLogs(answering: Promise<Readable>, onLog: (line: string) => void): () => readonly string[] {
+export function followLogs(answering: Promise<Readable>, onLog: (line: string) => void): FollowedLogs {
   const now = (): number => systemClock.monotonic();
   const tail = new LineTail({
     onLine: onLog,
@@ -26,8 +32,11 @@ export function followLogs(answering: Promise<Readable>, onLog: (line: string) =
     }
     for (const stream of Object.values(streams)) stream.end();
   };
+  const ended = Promise.all(Object.values(streams).map((stream) => new Promise((over) => stream.on('end', over)))).then(
+    () => undefined,
+  );
   answering.then((answer) => readFrames(answer, streams, end), end);
-  return () => tail.lines;
+  return { ended, lines: () => tail.lines };
 }
 
 function readFrames(

@@ -4,7 +4,8 @@
  */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { messageOf, type Problem } from '#shared/kernel/errors.js';
+import { systemClock } from '#shared/kernel/clock.js';
+import { AppError, messageOf, type Problem } from '#shared/kernel/errors.js';
 import type { SandboxCapabilities } from '#shared/protocol/sandbox.js';
 import type { SandboxPolicy } from '#shared/supervisor/sandbox/plan-sandbox.js';
 import { hasScript } from '#shared/supervisor/served-module.js';
@@ -12,7 +13,7 @@ import { failureOf, givenUp } from '../host/replica-hosts.js';
 import type { ReplicaOrder, ReplicaRuntime, RunningReplica } from '../host/replica-runtime.js';
 import type { BaseChoice } from './base-image.js';
 import { containerEnd } from './container-end.js';
-import { followLogs } from './container-logs.js';
+import { followLogs, type FollowedLogs } from './container-logs.js';
 import { containerBody, type ContainerLimits } from './container-options.js';
 import { paths } from './core-layer.js';
 import { capabilitiesOf, refuseUnbounded } from './container-bounds.js';
@@ -38,16 +39,16 @@ export interface ContainerRuntimePorts {
 const ownerLabel = 'flotilla.service-host';
 /** Beyond the time of a drain, until it is ended by force. */
 const endGraceMs = 2000;
+const logGraceMs = 500;
 
 export class ContainerRuntime implements ReplicaRuntime {
   private readonly engine: Engine;
   private readonly images: ReplicaImages;
-  private readonly owner: string;
+  private clearing: Promise<void> | undefined;
 
   constructor(private readonly ports: ContainerRuntimePorts) {
     const { socket, base, folder, version, owner } = ports;
     this.engine = new Engine(socket);
-    this.owner = owner;
     const images = { engine: this.engine, base, version, owner };
     this.images = new ReplicaImages({ ...images, folder: join(folder, 'work') });
   }
@@ -57,10 +58,13 @@ export class ContainerRuntime implements ReplicaRuntime {
     return capabilitiesOf(this.ports.limits);
   }
 
+  /** Where the engine is away what was left ends by itself, and is removed before the first start. */
   async clear(): Promise<void> {
-    for (const { Id } of await this.engine.containers(`${ownerLabel}=${this.owner}`)) await this.engine.remove(Id);
     await rm(this.ports.folder, { recursive: true, force: true });
     await mkdir(this.ports.folder, { recursive: true, mode: 0o700 });
+    await this.cleared().catch((error: unknown) => {
+      if (!(error instanceof AppError)) throw error;
+    });
   }
 
   async collect(keep: readonly string[]): Promise<void> {
@@ -70,6 +74,7 @@ export class ContainerRuntime implements ReplicaRuntime {
   async start(order: ReplicaOrder): Promise<RunningReplica> {
     const { id, image, spec, onLog, signal } = order;
     const about = await this.engine.about();
+    await this.cleared();
     if (hasScript(image)) refuseUnbounded(image.manifest, this.ports.policy, this.capabilities);
     const made = await orGivenUp(this.images.of(spec.image, image.folder, onLog), signal);
     const door = await ReplicaDoor.open(join(this.ports.folder, id));
@@ -84,10 +89,24 @@ export class ContainerRuntime implements ReplicaRuntime {
     }
   }
 
+  private cleared(): Promise<void> {
+    this.clearing ??= this.removeLeft().catch((error: unknown) => {
+      this.clearing = undefined;
+      throw error;
+    });
+    return this.clearing;
+  }
+
+  private async removeLeft(): Promise<void> {
+    const { owner } = this.ports;
+    for (const { Id } of await this.engine.containers(`${ownerLabel}=${owner}`)) await this.engine.remove(Id);
+  }
+
   private async create(id: string, image: string, folder: string, { spec, onLog }: ReplicaOrder): Promise<string> {
-    const labels = { [ownerLabel]: this.owner, 'flotilla.replica': id, 'flotilla.deployment': spec.name };
-    const body = containerBody({ image, folder, labels, limits: this.ports.limits });
-    const created = await this.engine.create(`flotilla-${this.owner}-${id}`, body);
+    const { owner, limits } = this.ports;
+    const labels = { [ownerLabel]: owner, 'flotilla.replica': id, 'flotilla.deployment': spec.name };
+    const body = containerBody({ image, folder, labels, limits });
+    const created = await this.engine.create(`flotilla-${owner}-${id}`, body);
     for (const warning of created.Warnings) onLog(`the container engine warns: ${warning}`);
     return created.Id;
   }
@@ -103,9 +122,9 @@ export class ContainerRuntime implements ReplicaRuntime {
     const { maxBodyBytes, drainMs } = this.ports;
     await this.engine.start(container);
     const logs = new AbortController();
-    const lines = followLogs(this.engine.logs(container, logs.signal), onLog);
+    const output = followLogs(this.engine.logs(container, logs.signal), onLog);
     const ended = async (told: Problem | undefined): Promise<Problem> => {
-      const problem = await this.causeOf(container, told, lines());
+      const problem = await this.causeOf(container, told, output);
       await door.close();
       await this.remove(container, onLog);
       logs.abort();
@@ -157,13 +176,15 @@ export class ContainerRuntime implements ReplicaRuntime {
   }
 
   /** After its end, or nearly: what the engine saw, with what it told itself. */
-  private async causeOf(container: string, told: Problem | undefined, lines: readonly string[]): Promise<Problem> {
+  private async causeOf(container: string, told: Problem | undefined, output: FollowedLogs): Promise<Problem> {
     try {
       await this.engine
         .wait(container, AbortSignal.timeout(endGraceMs))
         .catch(() => this.engine.kill(container, 'SIGKILL'));
       const state = await this.engine.inspect(container);
-      return containerEnd(state, told, lines, this.ports.limits.memoryBytes);
+      // What it wrote last may still be on its way.
+      await Promise.race([output.ended, systemClock.sleep(logGraceMs)]);
+      return containerEnd(state, told, output.lines(), this.ports.limits.memoryBytes);
     } catch (error) {
       return told ?? { code: 'process.failed', message: `its container has gone: ${messageOf(error)}` };
     }

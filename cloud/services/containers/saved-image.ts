@@ -2,13 +2,14 @@
  * An image as an engine hands it out (`docker save`): its layers with the digests that its configuration names, which
  * the engine checks when it takes them again. Both forms are read: folders of layers, and an OCI layout beside them.
  */
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createReadStream, createWriteStream, type WriteStream } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import type { Readable } from 'node:stream';
 import { Parser, type ReadEntry } from 'tar';
 import * as z from 'zod';
 import { AppError, messageOf } from '#shared/kernel/errors.js';
+import { diskError } from '#shared/platform/atomic-file.js';
 import { decodeMessage } from '#shared/protocol/decode.js';
 import { digestSchema } from '#shared/protocol/primitives.js';
 import type { Layer } from './layer.js';
@@ -61,12 +62,13 @@ export async function readSavedImage(archive: Readable, folder: string, maxBytes
 async function unpack(archive: Readable, folder: string, maxBytes: number): Promise<Map<string, SavedFile>> {
   const files = new Map<string, SavedFile>();
   const links = new Map<string, string>();
-  const writes: Promise<void>[] = [];
+  const writers: WriteStream[] = [];
   let bytes = 0;
   let count = 0;
   await new Promise<void>((resolve, reject) => {
     const fail = (error: unknown): void => {
       archive.destroy();
+      for (const writer of writers) writer.destroy();
       reject(error instanceof AppError ? error : invalid(messageOf(error)));
     };
     const onReadEntry = (entry: ReadEntry): void => {
@@ -82,7 +84,10 @@ async function unpack(archive: Readable, folder: string, maxBytes: number): Prom
       } else if (entry.type === 'File' || entry.type === 'OldFile') {
         const path = join(folder, String(count));
         files.set(name, { path, size: entry.size });
-        writes.push(written(entry, path));
+        const writer = createWriteStream(path, { mode: 0o600 });
+        writers.push(writer);
+        writer.on('error', (error) => fail(diskError(error, 'cannot unpack the base image')));
+        entry.pipe(writer as unknown as Parameters<ReadEntry['pipe']>[0]);
       } else entry.resume();
     };
     const parser = new Parser({ strict: true, onReadEntry });
@@ -97,7 +102,7 @@ async function unpack(archive: Readable, folder: string, maxBytes: number): Prom
     });
     archive.on('end', () => parser.end());
   });
-  await Promise.all(writes);
+  await Promise.all(writers.map(closed));
   for (const [name, to] of links) {
     const file = files.get(to);
     if (file !== undefined) files.set(name, file);
@@ -105,13 +110,12 @@ async function unpack(archive: Readable, folder: string, maxBytes: number): Prom
   return files;
 }
 
-/** Its reading waits for the disk. */
-function written(entry: ReadEntry, path: string): Promise<void> {
+/** All that came is in the file. */
+function closed(writer: WriteStream): Promise<void> {
   return new Promise((resolve, reject) => {
-    const file = createWriteStream(path, { mode: 0o600 });
-    file.on('error', reject);
-    file.on('close', resolve);
-    entry.pipe(file as unknown as Parameters<ReadEntry['pipe']>[0]);
+    if (writer.closed) resolve();
+    writer.on('close', resolve);
+    writer.on('error', reject);
   });
 }
 

@@ -33,6 +33,13 @@ export async function collectScript<A extends PassedAnswer>(
   return { ...answer, body: passOn(answer.body, input, sample) };
 }
 
+/** Of bodies that were read whole. */
+export function keptWhole(bytes: Uint8Array): CollectedBody {
+  const kept = new KeptBody();
+  kept.add(Buffer.from(bytes));
+  return kept.end();
+}
+
 function requestBody(request: FastifyRequest, query: string | undefined): KeptBody {
   const kept = new KeptBody();
   if (query === undefined) request.raw.on('data', (chunk: Buffer) => kept.add(chunk));

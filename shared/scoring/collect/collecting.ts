@@ -39,7 +39,8 @@ export class Collecting {
   private readonly writer: PieceWriter;
   private rules: CollectRules['modules'] = {};
   private kept = new WeakMap<LoadedHostedModule, CollectedModule>();
-  private readonly captures = new Set<Capture>();
+  /** By name and version: what is loaded again takes the place of what was. */
+  private readonly captures = new Map<string, Capture>();
   private timer: NodeJS.Timeout | undefined;
   private version = '';
   private closed = false;
@@ -82,7 +83,7 @@ export class Collecting {
   async close(): Promise<void> {
     this.closed = true;
     clearTimeout(this.timer);
-    await Promise.all([...this.captures].map((capture) => capture.close()));
+    await Promise.all([...this.captures.values()].map((capture) => capture.close()));
     await this.writer.close();
   }
 
@@ -94,7 +95,7 @@ export class Collecting {
     if (before?.rule === rule) return before;
     const redact = [...rule.redact, ...(module.module.scoring?.capture?.redact ?? [])];
     const capture = new Capture(module, { rate: rule.rate, redact }, this.sinkOf(rule), this.ports);
-    this.captures.add(capture);
+    this.captures.set(`${name}:${String(module.module.version)}`, capture);
     const collected = { rule, redact, capture };
     this.kept.set(module, collected);
     return collected;

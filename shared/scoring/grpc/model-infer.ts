@@ -2,6 +2,7 @@
 import { AppError, isErrorCode, toProblem } from '#shared/kernel/errors.js';
 import { isObject } from '../codec/infer-request.js';
 import type { EncodedResponse } from '../codec/infer-response.js';
+import { keptWhole } from '../collect/collect-script.js';
 import { jsonLengthHeader, jsonLengthOf } from '../codec/json-length.js';
 import type { LoadedHostedModule } from '../host/hosted-module.js';
 import type { ScoringHost } from '../host/scoring-host.js';
@@ -53,7 +54,7 @@ async function answerOf(
   const request = inferBodyOf(message);
   const encoded = await host.bodies.withLength(request.body.length, () =>
     module.script
-      ? answerByScript(module, request, call)
+      ? answerByScript(host, module, request, call)
       : host.answer(module, {
           form: 'infer',
           ...request,
@@ -75,6 +76,7 @@ function routingOf(call: GrpcCall): RequestHeaders {
 }
 
 async function answerByScript(
+  host: ScoringHost,
   module: LoadedHostedModule,
   { body, jsonLength }: InferBody,
   call: GrpcCall,
@@ -85,11 +87,14 @@ async function answerByScript(
     [jsonLengthHeader]: String(jsonLength),
   };
   const bytes = new Uint8Array(body.buffer, body.start, body.length);
+  const sample = host.traffic.collecting?.sampleScript(module, call.requestId);
+  const input = sample && keptWhole(bytes);
   const answer = await module.answerByScript('/infer', headers, call.requestId, bytes);
   const chunks: Buffer[] = [];
   for await (const chunk of answer.body) chunks.push(chunk as Buffer);
   const answered = new Uint8Array(Buffer.concat(chunks));
   if (answer.status !== 200) throw scriptProblem(answer, answered);
+  if (input) sample?.done(input, keptWhole(answered));
   const answeredJson = jsonLengthOf(answer.headers);
   return answeredJson === undefined ? { body: answered } : { body: answered, jsonLength: answeredJson };
 }

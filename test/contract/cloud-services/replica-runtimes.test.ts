@@ -17,9 +17,8 @@ import { hostConfigSchema } from '#cloud/services/host/host-config.js';
 import { openRuntime } from '#cloud/services/host/open-runtime.js';
 import type { ReadyImage, ReplicaRuntime, RunningReplica } from '#cloud/services/host/replica-runtime.js';
 import { ServiceImages } from '#cloud/services/host/service-images.js';
-import { startPodman, type TestEngine } from '#test/support/containers/podman-engine.js';
+import { hasEngine, startEngine, type TestEngine } from '#test/support/containers/test-engine.js';
 import { makeRootFolder } from '#test/support/containers/root-folder.js';
-import { hasOutsideTools } from '#test/support/outside-tool.js';
 import { digitsFolder } from '#test/support/scoring-harness.js';
 import { ask, deploymentOf, signedImage } from '#test/support/services/service-world.js';
 import { temporaryFolder } from '#test/support/temporary-folder.js';
@@ -193,16 +192,19 @@ describe('replicas as processes', () => {
   keepsTheContract(() => runtime);
 });
 
-describe.skipIf(!hasOutsideTools('podman', 'runc'))('replicas as containers', () => {
+describe.skipIf(!hasEngine())('replicas as containers', () => {
   let engine: TestEngine;
   let runtime: ReplicaRuntime;
+  /** Of others, at an engine that was there. */
+  let before: ReadonlySet<string>;
   const containers = (): object => ({
     ...{ kind: 'container', socket: engine.socket, base: { folder: path('base') } },
     ...{ memoryBytes: 256 * 2 ** 20, cpus: 1, processes: 256 },
   });
   beforeAll(async () => {
-    engine = await startPodman(path('podman'));
+    engine = await startEngine(path('podman'));
     makeRootFolder(path('base'));
+    before = new Set((await new Engine(engine.socket).images('flotilla.recipe')).map(({ Id }) => Id));
     runtime = await open(path('containers'), containers());
   });
   afterAll(() => engine.stop());
@@ -211,7 +213,7 @@ describe.skipIf(!hasOutsideTools('podman', 'runc'))('replicas as containers', ()
 
   it('keeps user code from the network, the machine and its own files, as a user without rights', async () => {
     const replica = await start(runtime, 'script');
-    expect(replica.process).toMatch(/^container [0-9a-f]{12} \(podman\)$/);
+    expect(replica.process).toMatch(/^container [0-9a-f]{12} \((docker|podman)\)$/);
     const seen = JSON.parse((await score(replica, { look: true })).text) as Record<string, unknown>;
     expect(seen).toMatchObject({
       uid: 65_532,
@@ -250,7 +252,8 @@ describe.skipIf(!hasOutsideTools('podman', 'runc'))('replicas as containers', ()
   it('makes an image once, removes it when its module is not wanted, and ends what a killed service host left', async () => {
     const images = async (): Promise<string[]> => {
       const all = await new Engine(engine.socket).images('flotilla.recipe');
-      return all.map(({ Labels }) => Labels['flotilla.module'] ?? '').sort();
+      const ours = all.filter(({ Id }) => !before.has(Id));
+      return ours.map(({ Labels }) => Labels['flotilla.module'] ?? '').sort();
     };
     const [digitsDigest, scriptDigest] = [placed.digits.reference.digest, placed.script.reference.digest];
     await runtime.collect([digitsDigest, scriptDigest]);

@@ -34,7 +34,9 @@ export function addressAttacks(siteOf: () => AttackSite): void {
       const { paths } = JSON.parse(text) as { paths: Record<string, Record<string, { requestBody?: unknown }>> };
       const bodies = Object.values(paths).flatMap((path) => Object.values(path).map(({ requestBody }) => requestBody));
       expect(bodies.filter((body) => body !== undefined).length).toBeGreaterThan(5);
-      expect(JSON.stringify(bodies)).not.toMatch(/"format":"ur[il]|"(url|uri|webhook|callback|endpoint)"/i);
+      expect(JSON.stringify(bodies, withoutNames)).not.toMatch(
+        /"format":"ur[il]|"(url|uri|webhook|callback|endpoint)"/i,
+      );
       for (const name of ['desired', 'command-request', 'image-manifest', 'module-manifest']) {
         const schema = await readFile(join(repository, `docs/protocol/schemas/${name}.schema.json`), 'utf8');
         expect(schema, name).not.toMatch(/"format": "ur[il]|"(url|uri|webhook|callback|endpoint)":/i);
@@ -136,4 +138,12 @@ export function addressAttacks(siteOf: () => AttackSite): void {
       expect((await siteOf().api('/v1/workspaces/default/devices/cam-8')).status).toBe(200);
     });
   });
+}
+
+/** Endpoints of ours are named, not addressed: what takes such a name takes no address. */
+function withoutNames(key: string, value: unknown): unknown {
+  if (key !== 'endpoint' || typeof value !== 'object' || value === null || !('pattern' in value)) return value;
+  const pattern = new RegExp(String(value.pattern));
+  const addresses = ['http://lan', '//lan', 'lan:80', 'lan.example', '127.0.0.1', '[::1]', 'lan/led-on'];
+  return addresses.some((address) => pattern.test(address)) ? value : undefined;
 }

@@ -111,6 +111,21 @@ afterEach(async () => {
 });
 
 describe('an alert', () => {
+  it('over a metric of a deployment fires for it alone', async () => {
+    await apply({ ...slow, device: 'fraud/blue' });
+    const at = clock.now();
+    await telemetry.ingest([new SayingDevice('cam-1').telemetry(at, { digits: metricsOf([90]) })]);
+    for (const [name, ms] of [
+      ['fraud/blue', 80],
+      ['fraud/green', 70],
+    ] as const) {
+      await telemetry.ingest([new SayingDevice(name).telemetry(at, { digits: metricsOf([ms]) })]);
+    }
+    await judge();
+    await tell();
+    expect(kinds()).toEqual(['alert.fired fraud/blue']);
+  });
+
   it('over a metric fires and clears once for each device, across restarts at any step', async () => {
     const [one, two] = [new SayingDevice('one'), new SayingDevice('two')];
     await apply(slow);

@@ -4,6 +4,9 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { systemClock } from '#shared/kernel/clock.js';
+import { collectRuleSchema } from '#shared/protocol/collect.js';
+import { PieceFolder } from '#shared/scoring/collect/piece-folder.js';
 import { defaultScoringOptions } from '#shared/package/scoring-options.js';
 import { writeBytesElements } from '#shared/scoring/codec/bytes-elements.js';
 import type { Datatype } from '#shared/scoring/codec/tensor.js';
@@ -316,7 +319,12 @@ describe('a module with user code', () => {
     await writeFile(join(folder, 'score.mjs'), source);
     const [socket, modelsSocket] = [join(folder, 's.sock'), join(folder, 'm.sock')];
     const module = hostedModule(folder, '-', { name: 'words', models: [], scriptSocket: socket, modelsSocket });
-    const { address, host } = await scoring.serveGrpc([module]);
+    const pieces = new PieceFolder(join(folder, 'collect'), systemClock);
+    await pieces.prepare();
+    const { maxBytes: _bound, ...rule } = collectRuleSchema.parse({ rate: 1 });
+    const within = { source: '/s', maxLineBytes: 4096, maxPieceBytes: 4096, maxOpenMs: 1 };
+    await pieces.writeRules({ schema: 1, modules: { words: { ...rule, ...within } } });
+    const { address, host } = await scoring.serveGrpc([module], { collectFolder: pieces.path });
     const script = scoring.spawnScript();
     const { name, version, digest } = module;
     const limits = { settings: {}, models: [], maxBodyBytes: 1 << 20 };
@@ -335,8 +343,9 @@ describe('a module with user code', () => {
     expect(await failure(infer('bad'))).toMatchObject({ code: status.INVALID, details: 'no such word' });
     expect(await failure(infer('fail'))).toMatchObject({ code: 13, details: 'asked to fail' });
     expect(await failure(infer('other'))).toMatchObject({ code: 13 });
-    const { modules } = await host.stats();
-    expect(modules.find(({ name }) => name === 'words')).toMatchObject({
+    await expect.poll(async () => (await pieces.finished()).map(({ collection }) => collection)).toHaveLength(2);
+    const stats = await host.stats();
+    expect(stats.modules.find(({ name }) => name === 'words')).toMatchObject({
       requests: 4,
       errors: { 'score.invalid-input': 1, 'score.failed': 2 },
     });

@@ -35,6 +35,15 @@ describe('a file of alert rules', () => {
     ]);
   });
 
+  it('may be of one device, or of one deployment of a web service', () => {
+    for (const device of ['cam-1', 'fraud/blue']) {
+      const [rule] = parseAlertRules(good.replace('above: 50', `above: 50\n    device: ${device}`), 'f');
+      expect(rule).toMatchObject({ device });
+    }
+    const wrong = refusal(good.replace('above: 50', 'above: 50\n    device: fraud/blue/x'));
+    expect(wrong).toContain('line 5: device: must be the name of a device, or a deployment as in fraud/blue');
+  });
+
   it('may be told what befalls rollouts', () => {
     expect(parseAlertRules(rollouts, 'rules.yaml')).toEqual([
       { name: 'rollouts', rollout: ['paused', 'failed'], fleet: 'line-3', severity: 'warning', notify: [] },

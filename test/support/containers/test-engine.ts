@@ -1,9 +1,9 @@
-/** A podman of a test's own: its socket, its images and its containers lie in one folder, and end with it. */
+/** A container engine for a test. A podman of its own: its socket, its images and its containers lie in one folder, and end with it. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '#shared/kernel/clock.js';
-import { outsideTool } from '../outside-tool.js';
+import { hasOutsideTools, outsideTool } from '../outside-tool.js';
 
 export interface TestEngine {
   readonly socket: string;
@@ -19,7 +19,22 @@ events_logger = "file"
 runtime = "runc"
 `;
 
-export async function startPodman(folder: string): Promise<TestEngine> {
+/** One that somebody started, such as Docker Engine: by the socket in FLOTILLA_TEST_ENGINE. Otherwise a podman. */
+export async function startEngine(folder: string): Promise<TestEngine> {
+  const given = givenEngine();
+  return given === undefined ? startPodman(folder) : { socket: given, stop: async () => undefined };
+}
+
+export function hasEngine(): boolean {
+  return givenEngine() !== undefined || hasOutsideTools('podman', 'runc');
+}
+
+function givenEngine(): string | undefined {
+  const socket = process.env['FLOTILLA_TEST_ENGINE'];
+  return socket === '' ? undefined : socket;
+}
+
+async function startPodman(folder: string): Promise<TestEngine> {
   const podman = outsideTool('podman');
   outsideTool('runc');
   mkdirSync(folder, { recursive: true });
