@@ -65,7 +65,7 @@ describe('a download of 52 MB', () => {
     world.flotilla('deploy', `large:${String(version)}`, '--device', 'cam-1', '--timeout', '120s', '--probation', '0');
 
   beforeAll(async () => {
-    world = await World.create();
+    world = await World.create({ operatorInProcess: true });
     port = await ownPort();
     await world.open();
     await mkdir(join(world.folder, 'large'));

@@ -52,7 +52,7 @@ describe('a release that installs everywhere, on devices that are asked without 
   };
 
   beforeAll(async () => {
-    world = await World.create({ agentPrefix });
+    world = await World.create({ agentPrefix, operatorInProcess: true });
     await writeFile(join(world.folder, 'policy.yaml'), policy);
     await world.open();
     ports = await Promise.all(names.map(() => ownPort()));

@@ -17,7 +17,7 @@ let terminal: Terminal;
 
 beforeAll(async () => {
   const mqttPort = String(await ownPort());
-  world = await World.create({ agents: { FLOTILLA_AGENT_MQTT_PORT: mqttPort } });
+  world = await World.create({ operatorInProcess: true, agents: { FLOTILLA_AGENT_MQTT_PORT: mqttPort } });
   const port = await ownPort();
   await world.open();
   await world.enrol('cam-1');

@@ -27,7 +27,7 @@ describe('a module with a scoring script, written in TypeScript', () => {
     world.flotilla('deploy', 'digit-words:1', '--device', 'cam-1', '--probation', '0', ...flags);
 
   beforeAll(async () => {
-    world = await World.create();
+    world = await World.create({ operatorInProcess: true });
     port = await ownPort();
     const digit = JSON.parse(await readFile(join(digits, 'fixtures/digit.json'), 'utf8')) as {
       inputs: { data: number[] }[];

@@ -54,7 +54,7 @@ describe('flotilla serve', () => {
     return { daemon, ready: JSON.parse(line) as Ready };
   };
   const endsOn = async (signal: 'SIGINT' | 'SIGTERM', daemon: Daemon, { url }: Ready): Promise<void> => {
-    const last = await post(`${url}/v2/models/digits/infer`, digit, { connection: 'close' });
+    const last = await post(`${url}/v2/models/digits/infer`, digit);
     expect(last.status).toBe(200);
     daemon.kill(signal);
     expect(await daemon.exited).toBe('0');
@@ -70,7 +70,12 @@ describe('flotilla serve', () => {
     throw new Error('it was not refused');
   };
   const post = (url: string, body: string | Uint8Array, headers: Record<string, string> = {}): Promise<Response> =>
-    fetch(url, { method: 'POST', body, headers: { 'content-type': 'application/json', ...headers } });
+    // A connection that rests would be waited for at the end of each server.
+    fetch(url, {
+      method: 'POST',
+      body,
+      headers: { 'content-type': 'application/json', connection: 'close', ...headers },
+    });
   const copyOfDigits = async (name: string): Promise<string> => {
     const copy = join(folder, name);
     await cp(digits, copy, { recursive: true });
@@ -247,7 +252,7 @@ describe('flotilla serve', () => {
     const answer = await post(`${ready.url}/v2/models/digits/infer`, digit);
     expect(answer.headers.get('flotilla-version')).toBe('1');
     await daemon.until('copying', 30_000, async () => {
-      const metrics = await (await fetch(`${ready.url}/metrics`)).text();
+      const metrics = await (await fetch(`${ready.url}/metrics`, { headers: { connection: 'close' } })).text();
       const copies = /^flotilla_shadow_(agreed|disagreed|differed)_total\{model="digits",version="2"\} 1$/m;
       return copies.test(metrics) ? true : undefined;
     });

@@ -34,6 +34,7 @@ describe('what a device measures', () => {
   beforeAll(async () => {
     receiver = await WebhookReceiver.open();
     world = await World.create({
+      operatorInProcess: true,
       cloud: () => ({
         FLOTILLA_ALERTS_DESTINATIONS_FILE: join(world.folder, 'destinations.yaml'),
         FLOTILLA_ALERTS_EVERY_SECONDS: '1',
