@@ -119,11 +119,11 @@ interface Collected {
   readonly data: unknown;
 }
 
-/** Every line below the folder of collected data, once there is one. */
+/** Every line below the folder of collected data, once there are inputs: each collection comes on its own. */
 async function collectedOf({ world }: WebService, prefix: string): Promise<Collected[]> {
   const to = join(world.folder, 'collected');
   const below = `modelDataCollector/${prefix}`;
-  const list = async () => (await world.flotillaJson('data', 'list', below)) as unknown[];
+  const list = async () => (await world.flotillaJson('data', 'list', `${below}model_inputs/`)) as unknown[];
   await expect.poll(async () => (await list()).length, { timeout: 40_000, interval: 500 }).toBeGreaterThan(0);
   const files = (await world.flotillaJson('data', 'download', below, '--to', to)) as { file: string }[];
   const texts = await Promise.all(files.map(({ file }) => readFile(file, 'utf8')));

@@ -1,6 +1,7 @@
 /** A built control plane with one endpoint, `numbers`, and its deployments; what load on it and kills of its parts need. */
 import { cp, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { EndpointStatusBody } from '#cloud/http/schemas/endpoints.js';
 import { ServiceHostClient } from '#cloud/services/host/service-host-client.js';
 import { ownPort } from '../own-port.js';
@@ -116,16 +117,23 @@ async function scoreUrl(world: World): Promise<string> {
   return url;
 }
 
-/** The service host is nobody's child: it ends last, since a control plane that runs starts another. */
+/**
+ * The service host is nobody's child: it ends last, since a control plane that runs starts another. Its socket goes
+ * before it does, and meanwhile it still writes.
+ */
 export async function closeWorld(world: World): Promise<void> {
   await world.stopAll();
   const host = new ServiceHostClient(() => join(world.dataDir, 'services/control.sock'));
-  const gone = () =>
-    host.about().then(
-      () => false,
-      () => true,
-    );
+  const about = await host.about().catch(() => undefined);
   await host.stop().catch(() => undefined);
-  for (let tries = 0; tries < 200 && !(await gone()); tries++) await new Promise((resolve) => setTimeout(resolve, 50));
+  for (let tries = 0; tries < 400 && about !== undefined && isAlive(about.pid); tries++) await sleep(50);
   await world.close();
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
