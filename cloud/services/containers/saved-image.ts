@@ -66,12 +66,22 @@ async function unpack(archive: Readable, folder: string, maxBytes: number): Prom
   let bytes = 0;
   let count = 0;
   await new Promise<void>((resolve, reject) => {
+    let failed = false;
     const fail = (error: unknown): void => {
+      if (failed) return;
+      failed = true;
       archive.destroy();
       for (const writer of writers) writer.destroy();
-      reject(error instanceof AppError ? error : invalid(messageOf(error)));
+      // A file that is still being opened would be in the way of who removes the folder.
+      void Promise.all(writers.map(gone)).then(() => {
+        reject(error instanceof AppError ? error : invalid(messageOf(error)));
+      });
     };
     const onReadEntry = (entry: ReadEntry): void => {
+      if (failed) {
+        entry.resume();
+        return;
+      }
       const name = posix.normalize(entry.path);
       bytes += entry.size;
       count += 1;
@@ -108,6 +118,14 @@ async function unpack(archive: Readable, folder: string, maxBytes: number): Prom
     if (file !== undefined) files.set(name, file);
   }
   return files;
+}
+
+/** However it ended. */
+function gone(writer: WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (writer.closed) resolve();
+    else writer.once('close', resolve);
+  });
 }
 
 /** All that came is in the file. */
