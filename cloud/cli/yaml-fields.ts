@@ -12,6 +12,14 @@ export function refuseUnknownFields(value: object, known: readonly string[], whe
   }
 }
 
+/** Of the mappings in a list; what else is in it is left to the schema. @param name of the list, as `waves` */
+export function refuseUnknownItemFields(list: unknown, known: readonly string[], where: string, name: string): void {
+  if (!Array.isArray(list)) return;
+  for (const [index, item] of list.entries()) {
+    if (isMapping(item)) refuseUnknownFields(item, known, where, `${name}.${String(index)}.`);
+  }
+}
+
 export function isMapping(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

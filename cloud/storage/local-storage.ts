@@ -227,15 +227,12 @@ export class LocalStorage implements WorkspaceStorage {
   }
 
   private async putRight(): Promise<void> {
+    const rows = await this.db.selectFrom('storageFiles').select(['workspace', 'path', 'bytes']).execute();
+    const counting = new Map(rows.map((row) => [`${row.workspace}/${row.path}`, row.bytes]));
     for (const { workspace, path } of await this.files.all()) {
-      const row = await this.db
-        .selectFrom('storageFiles')
-        .select('bytes')
-        .where('workspace', '=', workspace)
-        .where('path', '=', path)
-        .executeTakeFirst();
-      if (row === undefined) await this.files.remove(workspace, path);
-      else if ((await this.files.size(workspace, path)) > row.bytes) await this.files.cut(workspace, path, row.bytes);
+      const bytes = counting.get(`${workspace}/${path}`);
+      if (bytes === undefined) await this.files.remove(workspace, path);
+      else if ((await this.files.size(workspace, path)) > bytes) await this.files.cut(workspace, path, bytes);
     }
   }
 }

@@ -17,7 +17,7 @@ export const hasGates = ({ gates = {} }: Pick<RolloutPolicy, 'gates'>): boolean 
 /** A gate says that the release is worse: with more samples or later it would say no better. */
 export function failedGate({ rollout, policy, gates = [] }: GateContext): Transition | undefined {
   if (!hasGates(policy)) return undefined;
-  const failed = inOrder(gates).filter(({ verdict, gate }) => verdict === 'fail' && !isAccepted(gate, rollout));
+  const failed = verdictsInOrder(gates).filter(({ verdict, gate }) => verdict === 'fail' && !isAccepted(gate, rollout));
   const [first] = failed;
   if (first === undefined) return undefined;
   const others = failed.length > 1 ? `; and ${String(failed.length - 1)} more` : '';
@@ -36,7 +36,7 @@ export function openGates(devices: readonly RolloutDevice[], context: GateContex
   const { rollout, policy, gates = [] } = context;
   // Of a wave without a device that runs it nothing can be told, and nothing is risked by it.
   if (!devices.some(({ wave, standing }) => wave === rollout.wave && standing === 'succeeded')) return [];
-  const said = inOrder(gates);
+  const said = verdictsInOrder(gates);
   return Object.keys(policy.gates ?? {})
     .sort()
     .filter((name) => !isAccepted(name, rollout))
@@ -48,7 +48,8 @@ export function openGates(devices: readonly RolloutDevice[], context: GateContex
     });
 }
 
-function inOrder(gates: readonly GateVerdict[]): GateVerdict[] {
+/** By gate, then by module. */
+export function verdictsInOrder(gates: readonly GateVerdict[]): GateVerdict[] {
   const keyOf = ({ gate, module }: GateVerdict): string => `${gate}/${module}`;
   return [...gates].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
 }

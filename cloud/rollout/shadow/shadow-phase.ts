@@ -5,7 +5,6 @@
 import type { Clock } from '#shared/kernel/clock.js';
 import { AppError } from '#shared/kernel/errors.js';
 import type { Logger } from '#shared/platform/logger.js';
-import { joinShadows } from '#shared/protocol/merge-metrics.js';
 import { reportedStateSchema } from '#shared/protocol/reported.js';
 import { DeploymentRepository } from '#cloud/fleet/deployment-repository.js';
 import type { Database } from '#cloud/fleet/device-repository.js';
@@ -16,6 +15,7 @@ import type { ShadowQuestion, TelemetryPort } from '#cloud/telemetry/telemetry-p
 import type { GateVerdict } from '../gates/gate-model.js';
 import type { LoadedDevice } from '../rollout-devices.js';
 import type { StoredRollout } from '../rollout-repository.js';
+import { addTold, nothingTold } from './add-told.js';
 import type { DeviceShadow, ShadowEvidence } from './shadow-model.js';
 import { shadowOrders } from './shadow-orders.js';
 import { isShadowing } from './shadow-step.js';
@@ -193,15 +193,12 @@ export class ShadowPhase {
     module: string,
     devices: ShadowQuestion['devices'],
   ): Promise<ShadowEvidence> {
-    let sum: ShadowEvidence['sum'];
-    let told = 0;
+    let all = nothingTold;
     for (let from = 0; from < devices.length; from += devicesAtOnce) {
       const some = devices.slice(from, from + devicesAtOnce);
-      const answer = await this.options.telemetry.shadows({ workspace, module, devices: some });
-      told += answer.told;
-      sum = sum && answer.sum ? (joinShadows(sum, answer.sum) ?? sum) : (sum ?? answer.sum);
+      all = addTold(all, await this.options.telemetry.shadows({ workspace, module, devices: some }));
     }
-    return { module, sum, told, devices: devices.length };
+    return { module, ...all, devices: devices.length };
   }
 }
 

@@ -1,8 +1,7 @@
 /** Reads what the stage of a shift is judged by from the telemetry store, and judges it. */
-import { joinShadows } from '#shared/protocol/merge-metrics.js';
 import type { GateVerdict } from '#cloud/rollout/gates/gate-model.js';
 import { type GateReading, judgeGates } from '#cloud/rollout/gates/judge-gates.js';
-import type { ShadowEvidence } from '#cloud/rollout/shadow/shadow-model.js';
+import { addTold, nothingTold } from '#cloud/rollout/shadow/add-told.js';
 import { judgeShadows } from '#cloud/rollout/shadow/shadow-verdicts.js';
 import { addNumbers, type ModuleNumbers, noNumbers } from '#cloud/telemetry/cohort-numbers.js';
 import type { TelemetryPort } from '#cloud/telemetry/telemetry-port.js';
@@ -65,14 +64,11 @@ export class ShiftEvidence {
     { workspace, shift }: StoredShift,
     mirror: ShiftMirror,
   ): Promise<GateVerdict[]> {
-    let sum: ShadowEvidence['sum'];
-    let told = 0;
+    let all = nothingTold;
     const questions = mirrorQuestions(endpoint, shift);
     for (const question of questions) {
-      const answer = await this.telemetry.shadows({ workspace, ...question });
-      told += answer.told;
-      sum = sum && answer.sum ? (joinShadows(sum, answer.sum) ?? sum) : (sum ?? answer.sum);
+      all = addTold(all, await this.telemetry.shadows({ workspace, ...question }));
     }
-    return judgeShadows(mirror, [{ module: shift.target.module, sum, told, devices: questions.length }]);
+    return judgeShadows(mirror, [{ module: shift.target.module, ...all, devices: questions.length }]);
   }
 }

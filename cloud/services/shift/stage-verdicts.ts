@@ -1,5 +1,6 @@
 /** What verdicts mean for the stage of a shift: what stops it, and what it still waits for. Pure. */
 import type { GateVerdict } from '#cloud/rollout/gates/gate-model.js';
+import { verdictsInOrder } from '#cloud/rollout/gates/gate-step.js';
 import { describeVerdict } from '#cloud/rollout/gates/gate-words.js';
 import { shadowGate } from '#cloud/rollout/shadow/shadow-verdicts.js';
 import type { Shift, ShiftReason, Stage } from './shift-model.js';
@@ -15,7 +16,7 @@ export interface StageContext {
 
 /** A gate says that it is worse: with more samples or later it would say no better. */
 export function failedIn(context: StageContext): ShiftReason | undefined {
-  const failed = inOrder(context.verdicts ?? []).filter(
+  const failed = verdictsInOrder(context.verdicts ?? []).filter(
     (one) => one.verdict === 'fail' && !isAccepted(nameOf(one), context.shift),
   );
   const [first] = failed;
@@ -34,7 +35,7 @@ export interface OpenGate {
 /** What has not passed: empty when the stage may be left as far as gates go. */
 export function openIn({ shift, stage, policy, verdicts = [] }: StageContext): readonly OpenGate[] {
   const names = stage.kind === 'mirror' ? [shadowGate] : Object.keys(policy.gates ?? {}).sort();
-  const said = inOrder(verdicts);
+  const said = verdictsInOrder(verdicts);
   return names
     .filter((gate) => !isAccepted(gate, shift))
     .flatMap((gate): OpenGate[] => {
@@ -53,9 +54,4 @@ export function isAccepted(gate: string, { stage, acceptedGates }: StageContext[
 /** What is accepted or told of as one: agreement, errors and latency of copies are. */
 export function nameOf({ gate, kind }: Pick<GateVerdict, 'gate' | 'kind'>): string {
   return kind === shadowGate ? shadowGate : gate;
-}
-
-function inOrder(verdicts: readonly GateVerdict[]): GateVerdict[] {
-  const keyOf = ({ gate, module }: GateVerdict): string => `${gate}/${module}`;
-  return [...verdicts].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
 }
